@@ -1,0 +1,25 @@
+"""What an architecture costs as an ordinary network: parameters and multiply-accumulates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from smash_lightning.architecture.definition import Architecture
+from smash_lightning.architecture.shapes import Skeleton, layers
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Trainable parameters, multiply-accumulates of one image's forward pass, and number of ops."""
+
+    params: int
+    macs: int
+    ops: int
+
+
+def cost(architecture: Architecture, skeleton: Skeleton) -> Cost:
+    """Counts the ordinary network of `architecture`, from the table that the network itself runs."""
+    table = layers(architecture, skeleton, op_norm=True)
+    params = sum(math.prod(shape) for shape in table.parameters().values())
+    return Cost(params, sum(layer.macs for layer in table), sum(1 for _ in architecture.ops()))

@@ -1,0 +1,270 @@
+"""An architecture as a value: memory banks, and the ops that read and write them (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One k x k convolution of an op: kernel and dilation per spatial axis, and channel groups."""
+
+    kernel: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """Pixels that the dilated filter covers on each axis."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """Reads banks, transforms what it read, adds the result to banks (paper, figure 2).
+
+    Args:
+        read: banks that are read, rising; they are concatenated on channels in this order.
+        write: banks that are written, rising. Bank `write[j]` receives output slice `j mod units`.
+        units: width of the output, in banks.
+        bottleneck: channels after the leading 1x1 convolution; None where there is none.
+        paths: one or two parallel paths of one or two convolutions, whose outputs are summed.
+        activation: "pre" (norm and ReLU before a convolution, as in the paper) or "post" (after it, as in FractalNet).
+        join: how the output meets what a bank holds: "sum", or "mean" over all that was written to the bank.
+    """
+
+    read: tuple[int, ...]
+    write: tuple[int, ...]
+    units: int
+    bottleneck: int | None
+    paths: tuple[tuple[Convolution, ...], ...]
+    activation: Literal["pre", "post"] = "pre"
+    join: Literal["sum", "mean"] = "sum"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Ops over one set of banks, at one resolution.
+
+    Args:
+        width: channels in a bank.
+        inputs: banks that hold the block's input; the ops fill the others.
+        ops: in order of execution.
+    """
+
+    width: int
+    inputs: int
+    ops: tuple[Op, ...]
+
+    @property
+    def banks(self) -> int:
+        """Banks that are filled when the block ends."""
+        return max([self.inputs] + [op.write[-1] + 1 for op in self.ops])
+
+    @property
+    def channels(self) -> int:
+        """Channels that the block hands on: all its filled banks."""
+        return self.banks * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Blocks at successively halved resolution.
+
+    Raises:
+        ValueError: the description contradicts itself; the message names block, op and fault.
+    """
+
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise ValueError("an architecture needs at least one block")
+        axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
+        if not axes <= {2} and not axes <= {3}:
+            raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {sorted(axes)} axes")
+        for b, block in enumerate(self.blocks):
+            _check_block(block, f"block {b}")
+
+    @property
+    def dimensions(self) -> int:
+        """Spatial axes: 2 or 3."""
+        return next(len(c.kernel) for op in self.ops() for path in op.paths for c in path)
+
+    def ops(self) -> Iterator[Op]:
+        """Every op, in order of execution."""
+        return (op for block in self.blocks for op in block.ops)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name this architecture: equal values have equal names."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """One line of JSON, the same for equal architectures."""
+        return json.dumps(
+            {"format": FORMAT, "blocks": [_block_to_plain(b) for b in self.blocks]}, separators=(",", ":")
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: not JSON, a missing or unknown key, a wrong type, or an impossible architecture.
+        """
+        try:
+            plain = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"architecture: not valid JSON: {error}") from None
+        fields = _fields(plain, "architecture", required={"format", "blocks"})
+        if fields["format"] != FORMAT:
+            raise ValueError(
+                f"architecture: format {fields['format']!r} is unknown, this version reads format {FORMAT}"
+            )
+        blocks = _list(fields["blocks"], "architecture: blocks")
+        return cls(tuple(_block_from_plain(block, f"block {b}") for b, block in enumerate(blocks)))
+
+
+def load_architecture(path: str | Path) -> Architecture:
+    """Reads the architecture in a JSON file.
+
+    Raises:
+        ValueError: the file is missing or holds no architecture; the message names the file.
+    """
+    try:
+        return Architecture.from_json(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read the architecture file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _check_block(block: Block, where: str) -> None:
+    if block.width < 1 or block.inputs < 1:
+        raise ValueError(f"{where}: width ({block.width}) and inputs ({block.inputs}) must be at least 1")
+    if not block.ops:
+        raise ValueError(f"{where}: needs at least one op")
+    filled = set(range(block.inputs))
+    for o, op in enumerate(block.ops):
+        _check_op(op, block.width, filled, f"{where}, op {o}")
+        filled |= set(op.write)
+    if missing := set(range(block.banks)) - filled:
+        raise ValueError(f"{where}: bank {min(missing)} is never filled, though bank {block.banks - 1} is")
+
+
+def _check_op(op: Op, width: int, filled: set[int], where: str) -> None:
+    for name, banks in (("read", op.read), ("write", op.write)):
+        if not banks or list(banks) != sorted(set(banks)) or banks[0] < 0:
+            raise ValueError(f"{where}: {name} must list banks in rising order, once each, got {list(banks)}")
+    if empty := set(op.read) - filled:
+        raise ValueError(f"{where}: reads bank {min(empty)}, which nothing has filled yet")
+    if not 1 <= op.units <= len(op.write):
+        raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
+    if op.bottleneck is not None and op.bottleneck < 1:
+        raise ValueError(f"{where}: bottleneck must be at least 1 channel, or null for no 1x1 convolution")
+    if op.activation not in ("pre", "post"):
+        raise ValueError(f"{where}: activation must be 'pre' or 'post', got {op.activation!r}")
+    if op.join not in ("sum", "mean"):
+        raise ValueError(f"{where}: join must be 'sum' or 'mean', got {op.join!r}")
+    if not 1 <= len(op.paths) <= 2 or not all(1 <= len(path) <= 2 for path in op.paths):
+        raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")
+    if len(op.paths) == 2 and len(op.paths[0]) < len(op.paths[1]):
+        raise ValueError(f"{where}: the longer path comes first")
+    outputs = op.units * width
+    for path in op.paths:
+        channels = len(op.read) * width if op.bottleneck is None else op.bottleneck
+        for convolution in path:
+            _check_convolution(convolution, channels, outputs, where)
+            channels = outputs
+
+
+def _check_convolution(convolution: Convolution, inputs: int, outputs: int, where: str) -> None:
+    if len(convolution.kernel) != len(convolution.dilation):
+        raise ValueError(f"{where}: kernel {convolution.kernel} and dilation {convolution.dilation} differ in axes")
+    if any(k < 1 or k % 2 == 0 for k in convolution.kernel):
+        raise ValueError(f"{where}: kernel sizes must be odd, got {list(convolution.kernel)}")
+    if any(d < 1 for d in convolution.dilation):
+        raise ValueError(f"{where}: dilations must be at least 1, got {list(convolution.dilation)}")
+    if convolution.groups < 1 or inputs % convolution.groups or outputs % convolution.groups:
+        raise ValueError(f"{where}: {convolution.groups} groups do not divide {inputs} inputs and {outputs} outputs")
+
+
+def _block_to_plain(block: Block) -> dict[str, Any]:
+    return {"width": block.width, "inputs": block.inputs, "ops": [_op_to_plain(op) for op in block.ops]}
+
+
+def _op_to_plain(op: Op) -> dict[str, Any]:
+    plain: dict[str, Any] = {"read": op.read, "write": op.write, "units": op.units, "bottleneck": op.bottleneck}
+    plain["paths"] = [
+        [{"kernel": c.kernel, "dilation": c.dilation, "groups": c.groups} for c in path] for path in op.paths
+    ]
+    return plain | {"activation": op.activation, "join": op.join}
+
+
+def _block_from_plain(plain: Any, where: str) -> Block:
+    fields = _fields(plain, where, required={"width", "inputs", "ops"})
+    ops = _list(fields["ops"], f"{where}: ops")
+    return Block(
+        width=_integer(fields["width"], f"{where}: width"),
+        inputs=_integer(fields["inputs"], f"{where}: inputs"),
+        ops=tuple(_op_from_plain(op, f"{where}, op {o}") for o, op in enumerate(ops)),
+    )
+
+
+def _op_from_plain(plain: Any, where: str) -> Op:
+    required = {"read", "write", "units", "bottleneck", "paths"}
+    fields = _fields(plain, where, required=required, optional={"activation", "join"})
+    paths = [_list(path, f"{where}: paths") for path in _list(fields["paths"], f"{where}: paths")]
+    bottleneck = fields["bottleneck"]
+    return Op(
+        read=_integers(fields["read"], f"{where}: read"),
+        write=_integers(fields["write"], f"{where}: write"),
+        units=_integer(fields["units"], f"{where}: units"),
+        bottleneck=None if bottleneck is None else _integer(bottleneck, f"{where}: bottleneck"),
+        paths=tuple(tuple(_convolution_from_plain(c, where) for c in path) for path in paths),
+        activation=fields.get("activation", "pre"),
+        join=fields.get("join", "sum"),
+    )
+
+
+def _convolution_from_plain(plain: Any, where: str) -> Convolution:
+    fields = _fields(plain, f"{where}: convolution", required={"kernel", "dilation", "groups"})
+    return Convolution(
+        kernel=_integers(fields["kernel"], f"{where}: kernel"),
+        dilation=_integers(fields["dilation"], f"{where}: dilation"),
+        groups=_integer(fields["groups"], f"{where}: groups"),
+    )
+
+
+def _fields(plain: Any, where: str, required: Set[str], optional: Set[str] = frozenset()) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        raise ValueError(f"{where}: expected an object, got {type(plain).__name__}")
+    if missing := required - plain.keys():
+        raise ValueError(f"{where}: {min(missing)!r} is missing")
+    if unknown := plain.keys() - required - optional:
+        raise ValueError(f"{where}: {min(unknown)!r} is unknown; known are {', '.join(sorted(required | optional))}")
+    return plain
+
+
+def _list(plain: Any, where: str) -> list[Any]:
+    if not isinstance(plain, list):
+        raise ValueError(f"{where}: expected a list, got {type(plain).__name__}")
+    return plain
+
+
+def _integer(plain: Any, where: str) -> int:
+    if not isinstance(plain, int) or isinstance(plain, bool):
+        raise ValueError(f"{where}: expected an integer, got {plain!r}")
+    return plain
+
+
+def _integers(plain: Any, where: str) -> tuple[int, ...]:
+    return tuple(_integer(item, where) for item in _list(plain, where))

@@ -1,0 +1,110 @@
+"""The bounds within which the architectures of a space lie: what an encoding and shared tensors are sized by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smash_lightning.architecture.definition import Architecture, Block, Op
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on every architecture of a space.
+
+    Args:
+        dimensions: spatial axes, 2 or 3.
+        base: the paper's N, channels in a unit; every width is a multiple of it.
+        max_units: the paper's N_max / N, most units that an op puts out.
+        inputs: channels of each block's input.
+        memory: most channels of each block's banks together.
+        widths: bank widths that occur, in channels, rising.
+        positions: convolutions that an op may have: 1, or 4 (two paths of two).
+        kernels: kernel sizes that occur on an axis, rising.
+        dilations: dilations that occur on an axis, rising.
+        groups: channel groups that occur, rising.
+        bottleneck: most channels after the 1x1, as a multiple of the op's output channels.
+        bottleneck_capped: whether the 1x1 never widens what it reads (SMASHv2) or always fills `bottleneck` (SMASHv1).
+    """
+
+    dimensions: int
+    base: int
+    max_units: int
+    inputs: tuple[int, ...]
+    memory: tuple[int, ...]
+    widths: tuple[int, ...]
+    positions: int
+    kernels: tuple[int, ...]
+    dilations: tuple[int, ...]
+    groups: tuple[int, ...]
+    bottleneck: int
+    bottleneck_capped: bool
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.memory) or not self.inputs:
+            raise ValueError(f"inputs {self.inputs} and memory {self.memory} need one value for each block")
+        for width in self.widths:
+            if width % self.base or width > self.max_outputs:
+                raise ValueError(f"bank width {width} must be a multiple of {self.base}, at most {self.max_outputs}")
+            for b, (inputs, memory) in enumerate(zip(self.inputs, self.memory, strict=True)):
+                if inputs % width or memory < inputs:
+                    raise ValueError(
+                        f"block {b}: banks of {width} channels do not fit inputs {inputs}, memory {memory}"
+                    )
+
+    @property
+    def max_outputs(self) -> int:
+        """The paper's N_max: most channels that an op puts out."""
+        return self.base * self.max_units
+
+    @property
+    def max_banks(self) -> int:
+        """Most banks in a block."""
+        return max(self.memory) // self.widths[0]
+
+    def bottleneck_channels(self, inputs: int, outputs: int) -> int:
+        """Channels after the 1x1 of an op that reads `inputs` and puts out `outputs` channels."""
+        full = self.bottleneck * outputs
+        return min(inputs, full) if self.bottleneck_capped else full
+
+    def refusal(self, architecture: Architecture) -> str | None:
+        """Why `architecture` lies outside, naming block and op; None if it lies inside."""
+        if architecture.dimensions != self.dimensions:
+            return f"it is {architecture.dimensions}D, the space is {self.dimensions}D"
+        if len(architecture.blocks) != len(self.inputs):
+            return f"it has {len(architecture.blocks)} blocks, the space has {len(self.inputs)}"
+        for b, block in enumerate(architecture.blocks):
+            if reason := self._block_refusal(block, b):
+                return f"block {b}: {reason}"
+            for o, op in enumerate(block.ops):
+                if reason := self._op_refusal(op, block.width):
+                    return f"block {b}, op {o}: {reason}"
+        return None
+
+    def _block_refusal(self, block: Block, b: int) -> str | None:
+        if block.width not in self.widths:
+            return f"bank width {block.width} is not one of {list(self.widths)}"
+        if block.inputs * block.width != self.inputs[b]:
+            return f"its input has {block.inputs * block.width} channels, not {self.inputs[b]}"
+        if block.channels > self.memory[b]:
+            return f"its banks hold {block.channels} channels, more than {self.memory[b]}"
+        return None
+
+    def _op_refusal(self, op: Op, width: int) -> str | None:
+        inputs, outputs = len(op.read) * width, op.units * width
+        convolutions = [c for path in op.paths for c in path]
+        if op.activation != "pre" or op.join != "sum":
+            return "only pre-activation ops that are joined by the sum belong to the space"
+        if outputs > self.max_outputs:
+            return f"it puts out {outputs} channels, more than {self.max_outputs}"
+        if op.bottleneck != (expected := self.bottleneck_channels(inputs, outputs)):
+            return f"its 1x1 has {op.bottleneck} channels, not {expected}"
+        if len(convolutions) > self.positions:
+            return f"it has {len(convolutions)} convolutions, more than {self.positions}"
+        for convolution in convolutions:
+            if not set(convolution.kernel) <= set(self.kernels):
+                return f"kernel {convolution.kernel} is not made of {list(self.kernels)}"
+            if not set(convolution.dilation) <= set(self.dilations):
+                return f"dilation {convolution.dilation} is not made of {list(self.dilations)}"
+            if convolution.groups not in self.groups:
+                return f"{convolution.groups} groups are not one of {list(self.groups)}"
+        return None

@@ -1,0 +1,216 @@
+"""The one table of an architecture's layers: names, shapes and sizes.
+
+The network runs it, the HyperNet fills it, the cost model counts it and the drawing shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from smash_lightning.architecture.definition import Architecture, Block, Op
+
+STEM_KERNEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What stands around the blocks: the image, the stem and the classifier.
+
+    Args:
+        channels: channels of the image.
+        size: spatial size of the image in pixels, one value per axis (two axes or three).
+        classes: outputs of the classifier.
+        stem_stride: 2 halves the resolution in the stem (the paper's STL-10), 1 keeps it.
+    """
+
+    channels: int
+    size: tuple[int, ...]
+    classes: int
+    stem_stride: int = 1
+
+    @property
+    def dimensions(self) -> int:
+        """Spatial axes: 2 or 3."""
+        return len(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer with parameters. `size` is the spatial size of its output."""
+
+    name: str
+    kind: Literal["convolution", "norm", "linear"]
+    inputs: int
+    outputs: int
+    size: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+    stride: int = 1
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter tensor."""
+        if self.kind == "convolution":
+            return {f"{self.name}.weight": (self.outputs, self.inputs // self.groups, *self.kernel)}
+        weight = (self.outputs,) if self.kind == "norm" else (self.outputs, self.inputs)
+        return {f"{self.name}.weight": weight, f"{self.name}.bias": (self.outputs,)}
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image; those of norms and additions are not counted, as is customary."""
+        if self.kind == "norm":
+            return 0
+        return self.outputs * (self.inputs // self.groups) * math.prod(self.kernel) * math.prod(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A convolution, then a norm where there is one, then a ReLU where `activate`."""
+
+    convolution: Layer
+    norm: Layer | None
+    activate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpLayers:
+    """The layers of one op. `entry` is the norm in front of everything; a ReLU follows it."""
+
+    entry: Layer | None
+    pointwise: Stage | None
+    paths: tuple[tuple[Stage, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLayers:
+    """The layers of one block; `transition` is the 1x1 convolution to the next block, None in the last."""
+
+    ops: tuple[OpLayers, ...]
+    norm: Layer
+    transition: Layer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """All layers of a network, nested as they are executed; iterating gives them flat, in that order."""
+
+    stem: Layer
+    blocks: tuple[BlockLayers, ...]
+    head: Layer
+
+    def __iter__(self) -> Iterator[Layer]:
+        yield self.stem
+        for block in self.blocks:
+            for op in block.ops:
+                yield from _flat(op)
+            yield block.norm
+            if block.transition is not None:
+                yield block.transition
+        yield self.head
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter tensor of the network."""
+        return {name: shape for layer in self for name, shape in layer.parameters.items()}
+
+
+@lru_cache(maxsize=512)
+def layers(architecture: Architecture, skeleton: Skeleton, op_norm: bool) -> Layers:
+    """The table of an architecture's layers.
+
+    Args:
+        architecture: what to lay out.
+        skeleton: image, stem and classifier around it.
+        op_norm: whether ops hold BatchNorm. They do in an ordinary network (the first two convolutions in series are
+            normalised, as in the paper); under a HyperNet they do not, as their statistics cannot be generated.
+
+    Raises:
+        ValueError: the images are too small for so many blocks, or their axes do not fit the architecture.
+    """
+    axes = skeleton.dimensions
+    if architecture.dimensions != axes:
+        raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {skeleton.size}")
+    size = tuple((s - 1) // skeleton.stem_stride + 1 for s in skeleton.size)
+    blocks = architecture.blocks
+    channels = blocks[0].inputs * blocks[0].width
+    stem = Layer(
+        "stem",
+        "convolution",
+        skeleton.channels,
+        channels,
+        size,
+        (STEM_KERNEL,) * axes,
+        (1,) * axes,
+        1,
+        skeleton.stem_stride,
+    )
+    table = []
+    for b, block in enumerate(blocks):
+        ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
+        norm = Layer(f"block{b}.norm", "norm", block.channels, block.channels, size)
+        transition = None
+        if b + 1 < len(blocks):
+            size = tuple(s // 2 for s in size)
+            transition = _pointwise(f"block{b}.transition", block.channels, _input_channels(blocks[b + 1]), size)
+        table.append(BlockLayers(ops, norm, transition))
+    if not all(size):
+        raise ValueError(f"images of size {skeleton.size} are too small for {len(blocks)} blocks: use fewer blocks")
+    head = Layer("head", "linear", blocks[-1].channels, skeleton.classes)
+    return Layers(stem, tuple(table), head)
+
+
+def _input_channels(block: Block) -> int:
+    return block.inputs * block.width
+
+
+def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...]) -> Layer:
+    return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size))
+
+
+def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
+    inputs, outputs = len(op.read) * width, op.units * width
+    post = op.activation == "post"
+
+    def norm(where: str, channels: int, wanted: bool) -> Layer | None:
+        return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and wanted else None
+
+    entry = norm("entry", inputs, not post)
+    pointwise, channels = None, inputs
+    if op.bottleneck is not None:
+        channels = op.bottleneck
+        layer = _pointwise(f"{name}.pointwise", inputs, channels, size)
+        pointwise = Stage(layer, norm("pointwise_norm", channels, True), True)
+    paths = []
+    for p, path in enumerate(op.paths):
+        stages: list[Stage] = []
+        for s, convolution in enumerate(path):
+            last = s + 1 == len(path)
+            where = f"conv{2 * p + s}"
+            layer = Layer(
+                f"{name}.{where}",
+                "convolution",
+                outputs if s else channels,
+                outputs,
+                size,
+                convolution.kernel,
+                convolution.dilation,
+                convolution.groups,
+            )
+            normalised = post or (pointwise is None and not last)
+            stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalised), post or not last))
+        paths.append(tuple(stages))
+    return OpLayers(entry, pointwise, tuple(paths))
+
+
+def _flat(op: OpLayers) -> Iterator[Layer]:
+    if op.entry is not None:
+        yield op.entry
+    stages = ((op.pointwise,) if op.pointwise is not None else ()) + tuple(s for path in op.paths for s in path)
+    for stage in stages:
+        yield stage.convolution
+        if stage.norm is not None:
+            yield stage.norm

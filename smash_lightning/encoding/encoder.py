@@ -1,0 +1,143 @@
+"""An architecture written as a tensor, and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
+from smash_lightning.encoding.layout import Layout, layout
+
+EMPTY = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where an op stands in c: rows 0 to `rows`, slices `first` to `last`, both ends exclusive."""
+
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Writes architectures within `limits` as c, of shape (1, channels, N_max / N, slices).
+
+    A slice stands for `depth_compression` x N consecutive input channels of the network's 1x1 convolutions, laid one
+    op after the other through the whole network; a row stands for N output channels. An op fills the rows below its
+    width; the rest is empty (-1).
+
+    Args:
+        limits: bounds of the search space.
+        depth_compression: the paper's D.
+    """
+
+    limits: Limits
+    depth_compression: int
+    layout: Layout = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.depth_compression < 1:
+            raise ValueError(f"hypernet.depth_compression must be at least 1, got {self.depth_compression}")
+        object.__setattr__(self, "layout", layout(self.limits))
+
+    @property
+    def slice_channels(self) -> int:
+        """Input channels that a slice stands for: D x N."""
+        return self.depth_compression * self.limits.base
+
+    def spans(self, architecture: Architecture) -> list[Span]:
+        """The place of each op, in order of execution."""
+        spans, first = [], 0
+        for block in architecture.blocks:
+            for op in block.ops:
+                last = first + -(-len(op.read) * block.width // self.slice_channels)
+                spans.append(Span(op.units * block.width // self.limits.base, first, last))
+                first = last
+        return spans
+
+    def encode(self, architecture: Architecture, device: torch.device | str = "cpu") -> Tensor:
+        """Writes c, in a handful of tensor operations however deep the network.
+
+        Returns:
+            Tensor (1, channels, rows, slices), 1 where a channel holds and -1 elsewhere.
+
+        Raises:
+            ValueError: the architecture lies outside the limits.
+        """
+        if reason := self.limits.refusal(architecture):
+            raise ValueError(f"architecture {architecture.fingerprint} cannot be encoded: {reason}")
+        spans = self.spans(architecture)
+        marks = np.full((self.layout.channels + 1, spans[-1].last), EMPTY, dtype=np.float32)
+        blocks = [(b, block) for b, block in enumerate(architecture.blocks) for _ in block.ops]
+        for (b, block), op, span in zip(blocks, architecture.ops(), spans, strict=True):
+            self._mark(marks, b, block, op, span)
+            marks[-1, span.first : span.last] = span.rows
+        table = torch.from_numpy(marks).to(device, non_blocking=True)
+        rows = torch.arange(self.limits.max_units, device=device)[:, None]
+        return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
+
+    def _mark(self, marks: np.ndarray, b: int, block: Block, op: Op, span: Span) -> None:
+        at = self.layout
+        marks[at["start"].first, span.first] = 1
+        width, per_slice = block.width, self.slice_channels
+        for i, bank in enumerate(op.read):
+            # Bank i of the reads is channels [i width, (i + 1) width): every slice that overlaps them carries it.
+            low, high = i * width // per_slice, -(-(i + 1) * width // per_slice)
+            marks[at["read"].channel(bank), span.first + low : span.first + high] = 1
+        on = [at["write"].channel(bank) for bank in op.write]
+        on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
+        for p, path in enumerate(op.paths):
+            for s, convolution in enumerate(path):
+                name = f"conv{2 * p + s}"
+                on += [at[f"{name}.active"].first, at[f"{name}.groups"].channel(convolution.groups)]
+                for axis, (kernel, dilation) in enumerate(zip(convolution.kernel, convolution.dilation, strict=True)):
+                    on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
+        marks[on, span.first : span.last] = 1
+
+    def decode(self, c: Tensor) -> Architecture:
+        """Reads the architecture back: `decode(encode(a)) == a`.
+
+        Raises:
+            ValueError: c is not the encoding of an architecture.
+        """
+        marks = c[0, :, 0].cpu().numpy() > 0
+        starts = np.flatnonzero(marks[self.layout["start"].first])
+        if not len(starts):
+            raise ValueError("c marks no op")
+        blocks: dict[int, tuple[int, list[Op]]] = {}
+        for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
+            here = marks[:, first:last].any(1)
+            (b,), (width,) = self._values(here, "block"), self._values(here, "width")
+            blocks.setdefault(b, (width, []))[1].append(self._op(here, width))
+        return Architecture(
+            tuple(
+                Block(width, self.limits.inputs[b] // width, tuple(ops)) for b, (width, ops) in sorted(blocks.items())
+            )
+        )
+
+    def _values(self, here: np.ndarray, name: str) -> list[int]:
+        found = self.layout[name]
+        return [value for value, mark in zip(found.options, here[found.channels], strict=True) if mark]
+
+    def _op(self, here: np.ndarray, width: int) -> Op:
+        read, write = self._values(here, "read"), self._values(here, "write")
+        (rows,) = self._values(here, "units")
+        outputs = rows * self.limits.base
+        paths: list[list[Convolution]] = [[], []]
+        for position in range(self.limits.positions):
+            if self._values(here, f"conv{position}.active"):
+                paths[position // 2].append(self._convolution(here, f"conv{position}"))
+        bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
+        kept = tuple(tuple(path) for path in paths if path)
+        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept)
+
+    def _convolution(self, here: np.ndarray, name: str) -> Convolution:
+        axes = range(self.limits.dimensions)
+        kernel = [self._values(here, f"{name}.kernel{axis}")[0] for axis in axes]
+        dilation = [self._values(here, f"{name}.dilation{axis}")[0] for axis in axes]
+        return Convolution(tuple(kernel), tuple(dilation), self._values(here, f"{name}.groups")[0])

@@ -1,0 +1,91 @@
+"""What a network computes, given an architecture and named weights from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Block, Layer, Skeleton, layers
+from smash_lightning.architecture.shapes import BlockLayers, OpLayers, Stage
+from smash_lightning.network import gradients, nd
+from smash_lightning.network.banks import Average, accesses
+from smash_lightning.network.statistics import Statistics
+
+Weights = Mapping[str, Tensor]
+
+
+def forward(
+    architecture: Architecture,
+    skeleton: Skeleton,
+    weights: Weights,
+    x: Tensor,
+    statistics: Statistics,
+    *,
+    op_norm: bool,
+) -> Tensor:
+    """Logits (batch, classes) of images x (batch, channels, *size).
+
+    Args:
+        architecture: what to compute.
+        skeleton: image, stem and classifier around it.
+        weights: every tensor of `layers(architecture, skeleton, op_norm).parameters()`, by name.
+        x: images.
+        statistics: where the norms take their moments from.
+        op_norm: whether ops hold BatchNorm: True for ordinary networks, False under a HyperNet.
+    """
+    table = layers(architecture, skeleton, op_norm)
+    x = x.contiguous(memory_format=nd.memory_format(x))
+    x = nd.convolution(x, weights["stem.weight"], table.stem.dilation, stride=table.stem.stride)
+    if not op_norm:
+        x = torch.relu_(x)
+    for block, row in zip(architecture.blocks, table.blocks, strict=True):
+        x = _block(block, row, weights, x, statistics)
+        if row.transition is not None:
+            # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
+            x = _convolve(row.transition, weights, nd.halve(x))
+    features = x.mean(dim=tuple(range(2, x.ndim)))
+    return F.linear(features, weights["head.weight"], weights["head.bias"])
+
+
+def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: Statistics) -> Tensor:
+    memory = gradients.open_memory(x, block.channels)
+    for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
+        h, memory = gradients.read(memory, access.read, x.shape)
+        y = _op(layer, weights, h, statistics)
+        if isinstance(access.write, Average):
+            memory = gradients.average(memory, y, *access.write)
+        else:
+            memory = gradients.add(memory, y, access.write)
+    return torch.relu_(_norm(row.norm, weights, gradients.close_memory(memory, x.shape), statistics))
+
+
+def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+    if layer.entry is not None:
+        h = torch.relu_(_norm(layer.entry, weights, h, statistics))
+    if layer.pointwise is not None:
+        h = _stage(layer.pointwise, weights, h, statistics)
+    outputs = []
+    for path in layer.paths:
+        y = h
+        for stage in path:
+            y = _stage(stage, weights, y, statistics)
+        outputs.append(y)
+    return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+
+
+def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+    h = _convolve(stage.convolution, weights, h)
+    if stage.norm is not None:
+        h = _norm(stage.norm, weights, h, statistics)
+    return torch.relu_(h) if stage.activate else h
+
+
+def _convolve(layer: Layer, weights: Weights, h: Tensor) -> Tensor:
+    return nd.convolution(h, weights[f"{layer.name}.weight"], layer.dilation, layer.groups)
+
+
+def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+    return statistics.normalise(layer.name, h, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"])

@@ -1,0 +1,66 @@
+"""Free weights: an ordinary network's own parameters, under the names that the forward pass asks for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from smash_lightning.architecture import Architecture, Layer, Skeleton, layers
+from smash_lightning.network.forward import Weights, forward
+from smash_lightning.network.statistics import RunningStatistics, norm_channels
+
+
+def initialise(layer: Layer, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    """Fresh parameters of a layer: orthogonal weights (paper, section 4), norms at one, biases at zero."""
+    tensors = {}
+    for name, shape in layer.parameters.items():
+        if name.endswith(".bias"):
+            tensors[name] = torch.zeros(shape)
+        elif layer.kind == "norm":
+            tensors[name] = torch.ones(shape)
+        else:
+            tensors[name] = nn.init.orthogonal_(torch.empty(shape), generator=generator)
+    return tensors
+
+
+class FreeNetwork(nn.Module):
+    """The ordinary network of one architecture; its state has a tensor for each name of the table of layers.
+
+    Args:
+        architecture: what to build.
+        skeleton: image, stem and classifier around it.
+        generator: stream of the initialisation.
+        op_norm: whether ops hold BatchNorm.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        skeleton: Skeleton,
+        generator: torch.Generator | None = None,
+        *,
+        op_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.skeleton, self.op_norm = architecture, skeleton, op_norm
+        table = layers(architecture, skeleton, op_norm)
+        self.weights = nn.Module()
+        for layer in table:
+            for name, tensor in initialise(layer, generator).items():
+                register(self.weights, name, tensor)
+        self.statistics = RunningStatistics(norm_channels(table))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, classes) of images x (batch, channels, *size)."""
+        weights: Weights = dict(self.weights.named_parameters())
+        return forward(self.architecture, self.skeleton, weights, x, self.statistics, op_norm=self.op_norm)
+
+
+def register(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Makes `tensor` a parameter of `module` under a dotted name, as if the module were nested."""
+    *path, leaf = name.split(".")
+    for part in path:
+        if part not in dict(module.named_children()):
+            module.add_module(part, nn.Module())
+        module = module.get_submodule(part)
+    module.register_parameter(leaf, nn.Parameter(tensor))

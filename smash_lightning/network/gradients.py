@@ -1,0 +1,163 @@
+"""Autograd functions whose backward pass fills one gradient buffer.
+
+Slicing a tensor once per op would make autograd allocate, zero and add a full-sized gradient for each slice. These
+functions know all the slices of a tensor at once, or thread one buffer through a block, and touch only what changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Region = tuple[slice, ...]
+
+
+class _Crop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, regions: tuple[Region, ...]) -> tuple[Tensor, ...]:
+        ctx.shape, ctx.regions = tensor.shape, regions
+        return tuple(tensor[region] for region in regions)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].new_zeros(ctx.shape)
+        for region, gradient in zip(ctx.regions, gradients, strict=True):
+            total[region].add_(gradient)
+        return total, None
+
+
+def crop(tensor: Tensor, regions: tuple[Region, ...]) -> tuple[Tensor, ...]:
+    """Views of `tensor`, one for each region; regions may overlap. None of them may be changed in place."""
+    return _Crop.apply(tensor, regions)
+
+
+class _UnitNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        norms = torch._foreach_add(torch._foreach_norm(tensors), 1e-8)
+        units = torch._foreach_div(tensors, norms)
+        ctx.save_for_backward(*norms, *units)
+        return tuple(units)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        norms, units = ctx.saved_tensors[: len(gradients)], ctx.saved_tensors[len(gradients) :]
+        # d(w / |w|) = (g - u <u, g>) / |w| with u = w / |w|
+        along = [product.sum() for product in torch._foreach_mul(gradients, units)]
+        across = torch._foreach_sub(gradients, torch._foreach_mul(units, along))
+        return tuple(torch._foreach_div(across, norms))
+
+
+def unit_norm(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Each tensor divided by its own Euclidean norm (the paper's simplified weight norm), all in a few operations."""
+    return _UnitNorm.apply(*tensors)
+
+
+class _Open(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, channels: int) -> Tensor:
+        ctx.shape = x.shape
+        memory = x.new_empty((x.numel() // x.shape[1], channels))
+        memory[:, : x.shape[1]].copy_(_to_rows(x))
+        memory[:, x.shape[1] :].zero_()
+        return memory
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None]:
+        batch, inputs, *space = ctx.shape
+        return _to_images(buffer[:, :inputs], (batch, inputs, *space)), None
+
+
+class _Read(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, memory: Tensor, channels: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        ctx.channels = channels
+        ctx.mark_dirty(memory)
+        return _to_images(memory.index_select(1, channels), shape), memory
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, buffer: Tensor) -> tuple[Tensor, None, None]:
+        return buffer.index_add_(1, ctx.channels, _to_rows(gradient)), None, None
+
+
+class _Add(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
+        ctx.cycles, ctx.shape = cycles, y.shape
+        ctx.mark_dirty(memory)
+        rows = _to_rows(y)
+        for channels in cycles:
+            memory.index_add_(1, channels, rows[:, : len(channels)])
+        return memory
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, Tensor, None]:
+        gradient = buffer.index_select(1, ctx.cycles[0])
+        for channels in ctx.cycles[1:]:
+            gradient[:, : len(channels)].add_(buffer.index_select(1, channels))
+        return buffer, _to_images(gradient, ctx.shape), None
+
+
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, share: Tensor) -> Tensor:
+        ctx.save_for_backward(channels, source, share)
+        ctx.shape = y.shape
+        ctx.mark_dirty(memory)
+        held = memory.index_select(1, channels)
+        return memory.index_copy_(1, channels, torch.lerp(held, _to_rows(y).index_select(1, source), share))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        channels, source, share = ctx.saved_tensors
+        held = buffer.index_select(1, channels)
+        gradient = held.new_zeros(held.shape[0], ctx.shape[1]).index_add_(1, source, held * share)
+        return buffer.index_copy_(1, channels, held * (1 - share)), _to_images(gradient, ctx.shape), None, None, None
+
+
+def _to_rows(x: Tensor) -> Tensor:
+    """Images (batch, channels, *space) as a matrix (pixels, channels): a view where channels lie last."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
+
+
+def _to_images(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Inverse of `_to_rows`: a view with channels last."""
+    return rows.view(shape[0], *shape[2:], rows.shape[1]).movedim(-1, 1)
+
+
+def open_memory(x: Tensor, channels: int) -> Tensor:
+    """A block's banks as one matrix (pixels, channels), the first ones filled with x (batch, inputs, *space).
+
+    The memory and its gradient are changed in place by `read`, `add` and `average`, each of which hands the memory on.
+    Use each returned memory once, and end with an operation whose backward pass makes a fresh gradient, such as a norm.
+    """
+    return _Open.apply(x, channels)
+
+
+def read(memory: Tensor, channels: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Copies `channels` out of the memory of images of `shape`: (batch, len(channels), *space), and the memory."""
+    return _Read.apply(memory, channels, shape)
+
+
+def add(memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
+    """Adds y (batch, outputs, *space) to the channels of each cycle, its leading channels to a shorter one."""
+    return _Add.apply(memory, y, cycles)
+
+
+def average(memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, share: Tensor) -> Tensor:
+    """Moves each of `channels` towards channel `source` of y by `share`, so that it holds a mean of its writes."""
+    return _Average.apply(memory, y, channels, source, share)
+
+
+def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:
+    """All banks as images (batch, channels, *space)."""
+    return _to_images(memory, shape)

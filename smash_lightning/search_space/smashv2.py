@@ -1,0 +1,97 @@
+"""SMASHv2: up to four convolutions per op, in two paths, of any kernel, dilation and groups (paper, section 4)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from smash_lightning.architecture import Convolution
+from smash_lightning.search_space.memory_bank import Body, Paths
+
+# Lengths of the paths of an op, with their prior: one; two in parallel; two in series; three; all four.
+SHAPES: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}
+
+
+@dataclass(frozen=True)
+class ParallelConvolutions(Body):
+    """One or two parallel paths of one or two convolutions.
+
+    Args:
+        kernels: kernel sizes, drawn for each axis; the cap rises from the smallest by half of training.
+        max_span: most pixels that a dilated filter may cover on an axis.
+        groups: channel groups to draw from; each divides the space's base.
+    """
+
+    kernels: tuple[int, ...] = (3, 5, 7)
+    max_span: int = 9
+    groups: tuple[int, ...] = (1, 2, 4, 8)
+
+    positions = 4
+
+    def __post_init__(self) -> None:
+        for name in ("kernels", "groups"):
+            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
+        if not self.kernels or any(k < 1 or k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"search_space: kernels must be odd, got {list(self.kernels)}")
+        if self.kernels[-1] > self.max_span:
+            raise ValueError(f"search_space: kernel {self.kernels[-1]} spans more than max_span={self.max_span}")
+        if not self.groups or self.groups[0] < 1:
+            raise ValueError(f"search_space: groups must be at least 1, got {list(self.groups)}")
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """All dilations up to that of the smallest kernel within the span."""
+        return tuple(range(1, self._most_dilation(self.kernels[0]) + 1))
+
+    def _most_dilation(self, kernel: int) -> int:
+        return (self.max_span - 1) // (kernel - 1) if kernel > 1 else 1
+
+    def draw(self, rng: random.Random, axes: int, progress: float) -> Paths:
+        """Draws the shape by its prior, then each convolution."""
+        smallest, largest = self.kernels[0], self.kernels[-1]
+        cap = smallest + (largest - smallest) * min(1.0, 2 * progress)
+        kernels = [k for k in self.kernels if k <= cap]
+        (shape,) = rng.choices(list(SHAPES), list(SHAPES.values()))
+        return tuple(tuple(self._draw_convolution(rng, axes, kernels) for _ in range(length)) for length in shape)
+
+    def _draw_convolution(self, rng: random.Random, axes: int, kernels: list[int]) -> Convolution:
+        kernel = tuple(rng.choice(kernels) for _ in range(axes))
+        return Convolution(kernel, self._draw_dilation(rng, kernel), rng.choice(self.groups))
+
+    def _draw_dilation(self, rng: random.Random, kernel: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(rng.randint(1, self._most_dilation(k)) for k in kernel)
+
+    def redraw(self, paths: Paths, rng: random.Random, probability: float) -> Paths:
+        """Redraws with `probability` the shape (keeping what fits the new one), each kernel, dilation and groups."""
+        axes, kernels = len(paths[0][0].kernel), list(self.kernels)
+        shape = tuple(len(path) for path in paths)
+        if rng.random() < probability:
+            (shape,) = rng.choices(list(SHAPES), list(SHAPES.values()))
+        kept = {(p, s): c for p, path in enumerate(paths) for s, c in enumerate(path)}
+        return tuple(
+            tuple(
+                self._redraw_convolution(kept[p, s], rng, probability)
+                if (p, s) in kept
+                else self._draw_convolution(rng, axes, kernels)
+                for s in range(length)
+            )
+            for p, length in enumerate(shape)
+        )
+
+    def _redraw_convolution(self, convolution: Convolution, rng: random.Random, probability: float) -> Convolution:
+        if rng.random() < probability:
+            convolution = replace(convolution, kernel=tuple(rng.choice(self.kernels) for _ in convolution.kernel))
+        if rng.random() < probability or any(s > self.max_span for s in convolution.span):
+            convolution = replace(convolution, dilation=self._draw_dilation(rng, convolution.kernel))
+        if rng.random() < probability:
+            convolution = replace(convolution, groups=rng.choice(self.groups))
+        return convolution
+
+    def refusal(self, paths: Paths) -> str | None:
+        """Why `paths` has no prior, or a filter that spans too much."""
+        if tuple(len(path) for path in paths) not in SHAPES:
+            return f"paths of {[len(path) for path in paths]} convolutions do not occur"
+        for convolution in (c for path in paths for c in path):
+            if any(s > self.max_span for s in convolution.span):
+                return f"a filter spans {max(convolution.span)} pixels, more than {self.max_span}"
+        return None

@@ -1,0 +1,1 @@
+"""Does the score tell the truth?"""

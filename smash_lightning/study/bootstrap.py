@@ -1,0 +1,72 @@
+"""How sure are we? Percentile bootstrap intervals over architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smash_lightning.study.coefficients import Floats
+
+CONFIDENCE = 0.95
+MINIMUM = 5  # architectures; of fewer nothing is estimated
+CHUNK = 1_000  # resamples at a time, which keeps memory small
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with the ends of its 95 % interval. What is undefined (a constant predictor's, say) is None instead.
+
+    `resamples` counts those in which the figure was defined, which is what the interval stands on.
+    """
+
+    value: float
+    low: float
+    high: float
+    resamples: int
+
+
+class Bootstrap:
+    """A fixed set of resamples of `size` architectures.
+
+    All estimates from one object share the resamples, so a difference of two coefficients is paired when the
+    statistic computes both from the weights that it is given.
+
+    Args:
+        size: architectures in the sample.
+        resamples: how often they are drawn anew, with replacement.
+        seed: the same seed gives the same resamples.
+
+    Raises:
+        ValueError: fewer than 100 resamples, which carry no interval.
+    """
+
+    def __init__(self, size: int, resamples: int, seed: int) -> None:
+        if resamples < 100:
+            raise ValueError(f"{resamples} bootstrap resamples carry no 95 % interval: use at least 100, better 10,000")
+        self.size = size
+        draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / max(size, 1)), size=resamples)
+        self.weights = draws.astype(np.float64)
+
+    def draws(self, statistic: Callable[[Floats], Floats]) -> Floats:
+        """The statistic of every resample; the statistic maps weights (r, n) to (r, ...)."""
+        chunks = range(0, len(self.weights), CHUNK)
+        return np.concatenate([statistic(self.weights[start : start + CHUNK]) for start in chunks])
+
+    def estimate(self, statistic: Callable[[Floats], Floats]) -> Estimate | None:
+        """The statistic of the sample with its interval, None where it is undefined or stands on fewer than five.
+
+        The statistic maps weights (r, n) to (r,), NaN where it is undefined.
+        """
+        if self.size < MINIMUM:
+            return None
+        value = float(statistic(np.ones((1, self.size)))[0])
+        if not np.isfinite(value):
+            return None
+        draws = self.draws(statistic)
+        draws = draws[np.isfinite(draws)]
+        if not len(draws):
+            return None
+        low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return Estimate(value, float(low), float(high), len(draws))

@@ -1,0 +1,96 @@
+"""Coefficients of agreement, written over weights so that a sample and all its resamples are one calculation.
+
+Every function takes columns of shape (n,), one value per architecture, and `weights` of shape (r, n): how often each
+architecture stands in each of r resamples. It returns shape (r,). With weights of ones it gives the ordinary
+coefficient. NaN means undefined (a constant column, say); nothing here raises or warns for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 1e-12  # a column that varies by less than this share of its size is constant
+EXPLAINED = 1e-9  # of a variance: what a regression leaves below this share is rounding
+
+
+def ranks(column: Floats, weights: Floats) -> Floats:
+    """Ranks from 1 within each resample, ties sharing their mean rank; (r, n)."""
+    below = (column < column[:, None]) + 0.5 * (column == column[:, None])
+    return weights @ below.T + 0.5
+
+
+def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Pearson's r; x and y may also have shape (r, n), values of their own in each resample."""
+    x, y = centred(x, weights), centred(y, weights)
+    return ratio(_dot(x, y, weights), np.sqrt(_dot(x, x, weights) * _dot(y, y, weights)))
+
+
+def spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Spearman's rho: Pearson's r of the ranks."""
+    return pearson(ranks(x, weights), ranks(y, weights), weights)
+
+
+def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Kendall's tau-b: concordant minus discordant pairs over the pairs that are not tied."""
+    order_x, order_y = np.sign(x - x[:, None]), np.sign(y - y[:, None])
+
+    def pairs(order: Floats) -> Floats:
+        return ((weights @ order) * weights).sum(-1)
+
+    return ratio(pairs(order_x * order_y), np.sqrt(pairs(np.abs(order_x)) * pairs(np.abs(order_y))))
+
+
+def partial_spearman(x: Floats, y: Floats, given: Sequence[Floats], weights: Floats) -> Floats:
+    """Pearson's r of what is left of the ranks of x and y after linear regression on the ranks of `given`.
+
+    A constant or repeated column in `given` takes nothing away. Undefined where `given` explains x or y altogether.
+    """
+    columns = [centred(ranks(column, weights), weights) for column in (x, y, *given)]
+    size = len(columns)
+    correlation = np.zeros((len(weights), size, size))
+    lengths = [np.sqrt(_dot(column, column, weights)) for column in columns]
+    for i in range(size):
+        for j in range(i, size):
+            entry = ratio(_dot(columns[i], columns[j], weights), lengths[i] * lengths[j])
+            correlation[:, i, j] = correlation[:, j, i] = np.nan_to_num(entry)
+    own, shared, rest = correlation[:, :2, :2], correlation[:, :2, 2:], correlation[:, 2:, 2:]
+    left = own - shared @ np.linalg.pinv(rest, rcond=EXPLAINED, hermitian=True) @ shared.swapaxes(1, 2)
+    variances = np.where(left > EXPLAINED, left, 0.0)
+    return ratio(left[:, 0, 1], np.sqrt(variances[:, 0, 0] * variances[:, 1, 1]))
+
+
+def mean_pairwise_spearman(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """The mean of Spearman's rho over all pairs of columns; undefined for fewer than two columns."""
+    ranked = [ranks(column, weights) for column in columns]
+    pairs = [pearson(x, y, weights) for x, y in combinations(ranked, 2)]
+    return np.mean(pairs, axis=0) if pairs else np.full(len(weights), np.nan)
+
+
+def centred(column: Floats, weights: Floats) -> Floats:
+    """The column less its mean in each resample, (r, n); exactly zero where it is constant but for rounding."""
+    mean = (weights * column).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
+    deviation = column - mean
+    negligible = ROUNDING * np.abs(column).max(-1, keepdims=True)
+    return np.where(np.abs(deviation) > negligible, deviation, 0.0)
+
+
+def variance(column: Floats, weights: Floats) -> Floats:
+    """The variance in each resample, with n - 1 in the denominator."""
+    deviation = centred(column, weights)
+    return _dot(deviation, deviation, weights) / (weights.sum(-1) - 1)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """The quotient where the denominator is positive, NaN elsewhere."""
+    undefined = np.full(numerator.shape, np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+
+
+def _dot(x: Floats, y: Floats, weights: Floats) -> Floats:
+    return (weights * x * y).sum(-1)

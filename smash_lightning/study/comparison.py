@@ -1,0 +1,85 @@
+"""How well do the score and its rivals predict one truth? Coefficients, differences and partial coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from smash_lightning.study.bootstrap import Bootstrap, Estimate
+from smash_lightning.study.coefficients import Floats, kendall, partial_spearman, pearson, spearman
+from smash_lightning.study.reliability import Reliability, reliability
+from smash_lightning.study.sample import KEY, SCORES, SIZES, Sample
+from smash_lightning.study.shortlist import Shortlist, shortlist
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Three coefficients of one predictor with the truth; positive where it predicts it."""
+
+    spearman: Estimate | None
+    kendall: Estimate | None
+    pearson: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A size as predictor, bigger taken to be better, and by how much the score's Spearman exceeds its own (paired)."""
+
+    coefficients: Coefficients
+    score_minus_baseline: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All figures against one truth, on the representative architectures; what is undefined is None.
+
+    Args:
+        reliability: of the truth itself.
+        scores: by column of `ranking.csv`: val_loss, the key that ranks, and smash_score, the error.
+        baselines: by column: params, macs, ops.
+        given_params: partial Spearman of val_loss and truth given parameters (or their logarithm: ranks are the same).
+        given_sizes: the same given parameters, MACs and number of ops together.
+        hypernets: Spearman of each single HyperNet's validation loss with the truth.
+        shortlist: the top against the representative architectures.
+    """
+
+    reliability: Reliability
+    scores: dict[str, Coefficients]
+    baselines: dict[str, Baseline]
+    given_params: Estimate | None
+    given_sizes: Estimate | None
+    hypernets: tuple[Estimate | None, ...]
+    shortlist: Shortlist | None
+
+
+def compare(sample: Sample, truth: str, resamples: int, seed: int) -> Comparison:
+    """Compares everything with one truth: `true_loss` or `true_error`."""
+    chosen = sample.representative
+    bootstrap = Bootstrap(int(chosen.sum()), resamples, seed)
+    target = sample.truth(truth)[chosen]
+    scores = {name: sample.columns[name][chosen] for name in SCORES}
+    sizes = {name: -sample.columns[name][chosen] for name in SIZES}  # bigger predicts a smaller loss
+    key = scores[KEY]
+
+    def lead(size: Floats, weights: Floats) -> Floats:
+        return spearman(key, target, weights) - spearman(size, target, weights)
+
+    def beyond(*given: str) -> Estimate | None:
+        return bootstrap.estimate(lambda weights: partial_spearman(key, target, [sizes[n] for n in given], weights))
+
+    return Comparison(
+        reliability=reliability(sample.truths[truth][chosen], resamples, seed),
+        scores={name: _coefficients(column, target, bootstrap) for name, column in scores.items()},
+        baselines={
+            name: Baseline(_coefficients(column, target, bootstrap), bootstrap.estimate(partial(lead, column)))
+            for name, column in sizes.items()
+        },
+        given_params=beyond("params"),
+        given_sizes=beyond(*SIZES),
+        hypernets=tuple(bootstrap.estimate(partial(spearman, x, target)) for x in sample.by_hypernet[chosen].T),
+        shortlist=shortlist(sample.truth(truth)[sample.top], target),
+    )
+
+
+def _coefficients(predictor: Floats, target: Floats, bootstrap: Bootstrap) -> Coefficients:
+    return Coefficients(*(bootstrap.estimate(partial(f, predictor, target)) for f in (spearman, kendall, pearson)))

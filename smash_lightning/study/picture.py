@@ -1,0 +1,74 @@
+"""The study as a picture: hands its figures to `report.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from smash_lightning.report.plots import Interval, Line, correlation_figure
+from smash_lightning.study.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
+from smash_lightning.study.coefficients import Floats, centred, ratio
+from smash_lightning.study.correlation import Correlation
+from smash_lightning.study.records import Retrained, Scored
+from smash_lightning.study.sample import KEY, join
+from smash_lightning.study.verdict import figure
+
+POINTS = 60  # along the fitted line
+
+
+def picture(scored: Sequence[Scored], retrained: Sequence[Retrained], correlation: Correlation) -> Figure:
+    """Draws what `correlate` found in the same two tables: `correlation.png`."""
+    sample = join(scored, retrained)
+    score, truth, chosen = sample.columns[KEY], sample.truth("true_loss"), sample.representative
+    loss = correlation.loss
+    spearmans = {
+        "SMASH": loss.scores[KEY].spearman,
+        "parameters": loss.baselines["params"].coefficients.spearman,
+        "MACs": loss.baselines["macs"].coefficients.spearman,
+        "ops": loss.baselines["ops"].coefficients.spearman,
+    }
+    return correlation_figure(
+        score,
+        truth,
+        sample.standard_error("true_loss"),
+        chosen,
+        sample.top,
+        seeds=len(sample.seeds),
+        rho={name: _interval(estimate) for name, estimate in spearmans.items()},
+        ceiling=_interval(loss.reliability.ceiling),
+        line=fitted_line(score[chosen], truth[chosen], correlation.resamples, correlation.seed),
+        note=_note(correlation),
+    )
+
+
+def fitted_line(x: Floats, y: Floats, resamples: int, seed: int) -> Line | None:
+    """The least-squares line of y on x, (n,) each, with its bootstrap band; None where n < 5 or x is constant."""
+    if len(x) < MINIMUM or not np.ptp(x):
+        return None
+    points = np.linspace(x.min(), x.max(), POINTS)
+
+    def lines(weights: Floats) -> Floats:
+        total = weights.sum(-1)
+        mean_x, mean_y = weights @ x / total, weights @ y / total
+        offset = centred(x, weights)
+        slope = ratio((weights * offset * y).sum(-1), (weights * offset**2).sum(-1))
+        return mean_y[:, None] + slope[:, None] * (points - mean_x[:, None])
+
+    draws = Bootstrap(len(x), resamples, seed).draws(lines)
+    low, high = np.nanquantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return Line(points, lines(np.ones((1, len(x))))[0], low, high)
+
+
+def _note(correlation: Correlation) -> str:
+    if correlation.verdict.given:
+        return ""
+    if correlation.architectures < MINIMUM:
+        return "no verdict: too few architectures"
+    reliability = figure(correlation.loss.reliability.icc_mean).replace("-", "\N{MINUS SIGN}")
+    return f"no verdict; reliability of the truth {reliability}"
+
+
+def _interval(estimate: Estimate | None) -> Interval | None:
+    return None if estimate is None else (estimate.value, estimate.low, estimate.high)

@@ -1,0 +1,143 @@
+"""Which architectures does the study compare? The two tables joined: scores beside true losses and errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smash_lightning.study.coefficients import Floats
+from smash_lightning.study.records import Retrained, Scored
+
+KEY = "val_loss"  # the score that ranks
+SCORES = (KEY, "smash_score")
+SIZES = ("params", "macs", "ops")
+TRUTHS = ("true_loss", "true_error")
+REPRESENTATIVE = {"spread", "random"}
+TOP = "top"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What went into the study and what fell out.
+
+    Args:
+        architectures: architectures that were retrained.
+        trainings: trainings, failed ones included.
+        failed_trainings: trainings without a finite result.
+        without_truth: architectures left out as every training of theirs failed.
+        without_score: architectures left out as their score is not finite.
+        incomplete: architectures kept although some seeds are missing; their truth is the mean over the others.
+    """
+
+    architectures: int
+    trainings: int
+    failed_trainings: int
+    without_truth: int
+    without_score: int
+    incomplete: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Architectures with score and truth; row i of everything is one architecture.
+
+    Args:
+        fingerprints: their names, (n,).
+        representative: whether it stands for the pool of candidates (arm spread or random), (n,).
+        top: whether the score picked it (arm top), (n,); one that is both counts in both.
+        columns: scores and sizes by their name in `ranking.csv`, (n,) each.
+        by_hypernet: validation loss with each HyperNet, nats, (n, HyperNets).
+        seeds: the retraining seeds, rising.
+        truths: test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing.
+        counts: what went in and what fell out.
+    """
+
+    fingerprints: tuple[str, ...]
+    representative: NDArray[np.bool_]
+    top: NDArray[np.bool_]
+    columns: dict[str, Floats]
+    by_hypernet: Floats
+    seeds: tuple[int, ...]
+    truths: dict[str, Floats]
+    counts: Counts
+
+    def truth(self, name: str) -> Floats:
+        """Mean over the seeds that did not fail, (n,)."""
+        return np.nanmean(self.truths[name], axis=1) if len(self.fingerprints) else np.empty(0)
+
+    def standard_error(self, name: str) -> Floats:
+        """Standard error of `truth`, (n,); NaN where only one seed stands behind it."""
+        table = self.truths[name]
+        seeds = np.isfinite(table).sum(1)
+        squares = np.nansum((table - self.truth(name)[:, None]) ** 2, axis=1)
+        return np.sqrt(np.where(seeds > 1, squares / np.maximum(seeds * (seeds - 1), 1), np.nan))
+
+
+def join(scored: Sequence[Scored], retrained: Sequence[Retrained]) -> Sample:
+    """Joins the tables on the fingerprint. Of two trainings of one architecture and seed the later row counts.
+
+    Raises:
+        ValueError: a trained architecture was never scored, or architectures were scored by different HyperNets.
+    """
+    score_of = {row.fingerprint: row for row in scored}
+    results: dict[str, dict[int, Retrained]] = {}
+    arms: dict[str, set[str]] = {}
+    for row in retrained:
+        if row.fingerprint not in score_of:
+            raise ValueError(
+                f"architecture {row.fingerprint} was retrained but is not in the ranking: use two tables of one run"
+            )
+        results.setdefault(row.fingerprint, {})[row.seed] = row
+        arms.setdefault(row.fingerprint, set()).update(row.arm.split("+"))
+    with_truth = [name for name, rows in results.items() if any(_succeeded(row) for row in rows.values())]
+    kept = [name for name in with_truth if _has_score(score_of[name])]
+    seeds = sorted({seed for name in kept for seed in results[name]})
+    truths = {truth: _table(kept, seeds, results, truth) for truth in TRUTHS}
+    trainings = [row for rows in results.values() for row in rows.values()]
+    counts = Counts(
+        architectures=len(results),
+        trainings=len(trainings),
+        failed_trainings=sum(not _succeeded(row) for row in trainings),
+        without_truth=len(results) - len(with_truth),
+        without_score=len(with_truth) - len(kept),
+        incomplete=int(np.isnan(truths[TRUTHS[0]]).any(axis=1).sum()),
+    )
+    return Sample(
+        fingerprints=tuple(kept),
+        representative=np.array([bool(arms[name] & REPRESENTATIVE) for name in kept], dtype=bool),
+        top=np.array([TOP in arms[name] for name in kept], dtype=bool),
+        columns={c: np.array([getattr(score_of[name], c) for name in kept], dtype=float) for c in SCORES + SIZES},
+        by_hypernet=_by_hypernet([score_of[name] for name in kept]),
+        seeds=tuple(seeds),
+        truths=truths,
+        counts=counts,
+    )
+
+
+def _succeeded(row: Retrained) -> bool:
+    return not row.failure and math.isfinite(row.true_loss) and math.isfinite(row.true_error)
+
+
+def _has_score(row: Scored) -> bool:
+    return math.isfinite(row.val_loss) and math.isfinite(row.smash_score)
+
+
+def _table(names: list[str], seeds: list[int], results: dict[str, dict[int, Retrained]], truth: str) -> Floats:
+    table = np.full((len(names), len(seeds)), np.nan)
+    for i, name in enumerate(names):
+        for seed, row in results[name].items():
+            if _succeeded(row):
+                table[i, seeds.index(seed)] = getattr(row, truth)
+    return table
+
+
+def _by_hypernet(rows: list[Scored]) -> Floats:
+    losses = [[float(loss) for loss in row.val_loss_by_hypernet.split(";") if loss] for row in rows]
+    if len({len(row) for row in losses}) > 1:
+        few, many = min(map(len, losses)), max(map(len, losses))
+        raise ValueError(f"some architectures were scored by {few} HyperNets and some by {many}: rank all by the same")
+    return np.array(losses, dtype=float).reshape(len(rows), -1 if rows else 0)

@@ -1,0 +1,107 @@
+"""How far may the score be trusted here? Plain sentences, with every figure's interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smash_lightning.study.bootstrap import MINIMUM, Estimate
+from smash_lightning.study.comparison import Comparison
+from smash_lightning.study.reliability import Reliability
+from smash_lightning.study.sample import KEY
+from smash_lightning.study.shortlist import Shortlist
+
+LEAST_RELIABILITY = 0.3  # below it the truth says too little about itself for the score to be judged by it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Plain sentences, and whether they judge the score (`given`) or say why the study cannot."""
+
+    given: bool
+    sentences: tuple[str, ...]
+
+
+def verdict(loss: Comparison, architectures: int) -> Verdict:
+    """What the study shows about the score as predictor of the test loss, or why it shows nothing.
+
+    Args:
+        loss: the comparison with the mean test loss.
+        architectures: representative architectures that it stands on.
+    """
+    if reason := _refusal(loss, architectures):
+        return Verdict(False, (f"No verdict: {reason}",))
+    rho = loss.scores[KEY].spearman
+    if rho is None:
+        return Verdict(False, ("No verdict: the score or the true loss is the same for all architectures.",))
+    return Verdict(True, (_agreement(rho, loss.reliability, architectures), _rivals(loss), _gain(loss.shortlist)))
+
+
+def figure(estimate: Estimate | None) -> str:
+    """An estimate with its interval, as in '0.57 [0.35, 0.74]'."""
+    if estimate is None:
+        return "undefined"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _refusal(loss: Comparison, architectures: int) -> str:
+    if architectures < MINIMUM:
+        return (
+            f"{architectures} representative architectures (arm spread or random) have a score and a true loss, "
+            f"and fewer than {MINIMUM} show nothing. Retrain 32 or more."
+        )
+    reliability = loss.reliability.icc_mean
+    if reliability is None:
+        return (
+            "the reliability of the truth is unknown, as too few architectures were trained with two seeds or more. "
+            "Retrain each with three seeds."
+        )
+    if reliability.value < LEAST_RELIABILITY:
+        return (
+            f"the reliability of the truth is {figure(reliability)}, below {LEAST_RELIABILITY}: trainings of one "
+            "architecture differ about as much as architectures do. Retrain with more seeds or for longer."
+        )
+    return ""
+
+
+def _agreement(rho: Estimate, reliability: Reliability, architectures: int) -> str:
+    claim = {
+        "above": "The score predicts the true loss",
+        "around": "The score cannot be told from chance",
+        "below": "The score misleads, ranking against the true loss",
+    }[_side(rho)]
+    return (
+        f"{claim}: Spearman {figure(rho)} over {architectures} representative architectures; the noise of the truth "
+        f"itself allows about {figure(reliability.ceiling)} at most."
+    )
+
+
+def _rivals(loss: Comparison) -> str:
+    words = {"above": "beats", "around": "cannot be told from", "below": "is worse than"}
+    clauses = []
+    for name, label in (("params", "the number of parameters"), ("macs", "MACs")):
+        lead = loss.baselines[name].score_minus_baseline
+        if lead is None:
+            clauses.append(f"cannot be compared with {label}, which do not vary here")
+        else:
+            clauses.append(f"{words[_side(lead)]} {label} (difference {figure(lead)})")
+    return f"As a predictor it {' and '.join(clauses)}."
+
+
+def _gain(top: Shortlist | None) -> str:
+    if top is None:
+        return "What a shortlist gains is not known: it takes two architectures or more in the top and in the sample."
+    side = "lower" if top.difference < 0 else "higher"
+    certain = top.low > 0 or top.high < 0
+    return (
+        f"The top {top.top} by score have a true loss {abs(top.difference):.4f} nats "
+        f"({abs(top.difference) / top.mean_representative:.0%}) {side} than the sample's mean, difference "
+        f"{top.difference:+.4f} [{top.low:+.4f}, {top.high:+.4f}], z = {top.z:+.1f}"
+        f"{'' if certain else ', which may be chance'}; {top.beat_median} of {top.top} beat its median."
+    )
+
+
+def _side(estimate: Estimate) -> str:
+    """Where the interval lies: above zero, below it or around it."""
+    if estimate.low > 0:
+        return "above"
+    return "below" if estimate.high < 0 else "around"

@@ -1,0 +1,91 @@
+"""Textbook blocks, written as their papers have them: no banks, no table of layers, in 2 or 3 dimensions.
+
+Each module registers its layers in the order in which a memory-bank architecture executes them, so that the n-th
+parameter of the one belongs to the n-th parameter of the other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def convolution(inputs: int, outputs: int, kernel: int, dimensions: int) -> nn.Module:
+    kind = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions]
+    return kind(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+
+
+def norm(channels: int, dimensions: int) -> nn.Module:
+    return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dimensions](channels)
+
+
+class PreActivationBlock(nn.Module):
+    """BN-ReLU-3x3-BN-ReLU-3x3, plus the identity (He et al. 2016, "Identity mappings", figure 4e)."""
+
+    def __init__(self, channels: int, dimensions: int = 2) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            norm(channels, dimensions),
+            nn.ReLU(),
+            convolution(channels, channels, 3, dimensions),
+            norm(channels, dimensions),
+            nn.ReLU(),
+            convolution(channels, channels, 3, dimensions),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.residual(x)
+
+
+class ResidualBlocks(nn.Sequential):
+    """`count` residual blocks, one after the other, at one resolution."""
+
+    def __init__(self, count: int, channels: int, dimensions: int = 2) -> None:
+        super().__init__(*(PreActivationBlock(channels, dimensions) for _ in range(count)))
+
+
+class DenseBottleneckLayer(nn.Module):
+    """BN-ReLU-1x1-BN-ReLU-3x3, appended to its input (Huang et al. 2017, section 3, DenseNet-B)."""
+
+    def __init__(self, inputs: int, growth: int, dimensions: int = 2) -> None:
+        super().__init__()
+        self.new_features = nn.Sequential(
+            norm(inputs, dimensions),
+            nn.ReLU(),
+            convolution(inputs, 4 * growth, 1, dimensions),
+            norm(4 * growth, dimensions),
+            nn.ReLU(),
+            convolution(4 * growth, growth, 3, dimensions),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.new_features(x)], dim=1)
+
+
+class DenseBlock(nn.Sequential):
+    """`count` dense layers: (batch, inputs, *space) to (batch, inputs + count * growth, *space)."""
+
+    def __init__(self, count: int, inputs: int, growth: int, dimensions: int = 2) -> None:
+        super().__init__(*(DenseBottleneckLayer(inputs + i * growth, growth, dimensions) for i in range(count)))
+
+
+class FractalBlock(nn.Module):
+    """f_1 = conv, f_{C+1} = join(f_C after f_C, conv) with conv = convolution-BN-ReLU (Larsson et al. 2017, figure 1).
+
+    Joins that directly follow each other are one: the element-wise mean of all columns that end there.
+    """
+
+    def __init__(self, columns: int, channels: int, dimensions: int = 2) -> None:
+        super().__init__()
+        self.upper = FractalBlock(columns - 1, channels, dimensions) if columns > 1 else None
+        self.lower = FractalBlock(columns - 1, channels, dimensions) if columns > 1 else None
+        self.conv = nn.Sequential(convolution(channels, channels, 3, dimensions), norm(channels, dimensions), nn.ReLU())
+
+    def columns(self, x: Tensor) -> list[Tensor]:
+        """What ends at the block's end, before it is joined."""
+        if self.upper is None or self.lower is None:
+            return [self.conv(x)]
+        return [*self.lower.columns(self.upper(x)), self.conv(x)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack(self.columns(x)).mean(dim=0)

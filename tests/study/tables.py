@@ -1,0 +1,58 @@
+"""Made-up tables of a study, with a known truth behind them."""
+
+import numpy as np
+
+from smash_lightning.study.records import Retrained, Scored
+
+
+def study(
+    representative=40, top=10, seeds=3, *, skill=0.6, noise=0.5, size_skill=0.2, hypernets=3, equal_ops=False, key=0
+):
+    """Two tables as a run writes them.
+
+    Quality of an architecture is normal; scores and sizes correlate with it (`skill`, `size_skill`, before noise);
+    each training adds normal noise of `noise` times the quality's spread. The top is picked by score from a pool.
+    """
+    rng = np.random.default_rng(key)
+    pool = representative + 8 * top
+    quality = rng.normal(size=pool)
+    score = skill * quality + np.sqrt(1 - skill**2) * rng.normal(size=pool)
+    size = size_skill * quality + np.sqrt(1 - size_skill**2) * rng.normal(size=pool)
+    by_hypernet = 0.45 + 0.06 * (score[:, None] + 0.5 * rng.normal(size=(pool, hypernets)))
+    losses = by_hypernet.mean(1)
+    names = [f"{i:016x}" for i in range(pool)]
+    params = np.round(9700 - 300 * size).astype(int)
+    scored = [
+        Scored(
+            fingerprint=names[i],
+            origin="random",
+            parent="",
+            smash_score=round(100 * float(losses[i]) / 4, 1),
+            val_loss=float(losses[i]),
+            ensemble_error=9.0,
+            images=500,
+            params=int(params[i]),
+            macs=int(40 * params[i] + rng.integers(200_000)),
+            ops=8 if equal_ops else int(rng.integers(5, 11)),
+            val_loss_by_hypernet=";".join(f"{loss:.6f}" for loss in by_hypernet[i]),
+        )
+        for i in range(pool)
+    ]
+    arms = dict.fromkeys(range(representative), "spread")
+    for i in np.argsort(losses)[:top]:
+        arms[int(i)] = f"top+{arms[int(i)]}" if int(i) in arms else "top"
+    retrained = [
+        Retrained(
+            fingerprint=names[i],
+            seed=seed,
+            arm=arm,
+            true_error=float(3.2 + 0.4 * (quality[i] + 2 * noise * rng.normal())),
+            true_loss=float(0.145 + 0.012 * (quality[i] + noise * rng.normal())),
+            epochs=11,
+            seconds=2.8,
+            failure="",
+        )
+        for i, arm in arms.items()
+        for seed in range(seeds)
+    ]
+    return scored, retrained
