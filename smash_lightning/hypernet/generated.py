@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from smash_lightning.architecture.shapes import STEM_KERNEL
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.densenet import HyperNet
 from smash_lightning.hypernet.unpack import grid_channels, unpack
-from smash_lightning.network import Weights, initialise
+from smash_lightning.network import RunningStatistics, Weights, initialise, norm_channels
 from smash_lightning.network.gradients import Region, crop, unit_norm
 
 
@@ -74,6 +75,10 @@ class GeneratedWeights(nn.Module):
         pointwise = unit_norm(unpack(grid, self.encoding, architecture))
         return self._sliced(architecture) | _named_pointwise(architecture, pointwise)
 
+    def running_statistics(self) -> RunningStatistics:
+        """Fresh averages for the norms of any architecture within the limits."""
+        return RunningStatistics(norm_channels(_largest_layers(self.encoding, self.skeleton)))
+
     def _sliced(self, architecture: Architecture) -> dict[str, Tensor]:
         """The learned tensors, each cut once into all the pieces that are asked of it."""
         wanted: dict[str, list[tuple[str, Region]]] = {}
@@ -89,6 +94,15 @@ class GeneratedWeights(nn.Module):
             cut = crop(self.shared[source], tuple(region for _, region in pieces))
             weights.update(zip((name for name, _ in pieces), cut, strict=True))
         return weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedHyperNet:
+    """Weights to score with, the running statistics of their training, and the fingerprints that it drew."""
+
+    weights: GeneratedWeights
+    statistics: RunningStatistics
+    drawn: frozenset[str]
 
 
 def _source(name: str) -> str:

@@ -12,11 +12,11 @@ from smash_lightning.architecture import Block, Op
 
 
 class Average(NamedTuple):
-    """A write by the mean: memory channel, output channel and weight of the newest write, for each written channel."""
+    """A write by the mean: for each written channel its place, the output channel, and its writes up to this one."""
 
     channels: Tensor
     source: Tensor
-    share: Tensor
+    writes: Tensor
 
 
 class Access(NamedTuple):
@@ -54,5 +54,5 @@ def _cycles(op: Op) -> list[tuple[int, ...]]:
 def _average(op: Op, width: int, cycles: tuple[Tensor, ...], writes: list[int]) -> Average:
     device = cycles[0].device
     source = torch.cat([torch.arange(len(cycle), device=device) for cycle in cycles])
-    share = torch.tensor([1 / writes[bank] for bank in op.write], device=device).repeat_interleave(width)
-    return Average(torch.cat(cycles), source, share)
+    counts = torch.tensor([writes[bank] for bank in op.write], device=device).repeat_interleave(width)
+    return Average(torch.cat(cycles), source, counts)

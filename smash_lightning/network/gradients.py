@@ -108,7 +108,8 @@ class _Add(torch.autograd.Function):
 
 class _Average(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, share: Tensor) -> Tensor:
+    def forward(ctx: Any, memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, writes: Tensor) -> Tensor:
+        share = writes.to(memory.dtype).reciprocal()
         ctx.save_for_backward(channels, source, share)
         ctx.shape = y.shape
         ctx.mark_dirty(memory)
@@ -153,9 +154,9 @@ def add(memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
     return _Add.apply(memory, y, cycles)
 
 
-def average(memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, share: Tensor) -> Tensor:
-    """Moves each of `channels` towards channel `source` of y by `share`, so that it holds a mean of its writes."""
-    return _Average.apply(memory, y, channels, source, share)
+def average(memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, writes: Tensor) -> Tensor:
+    """Makes each of `channels` the mean of its `writes`, the last of which is channel `source` of y."""
+    return _Average.apply(memory, y, channels, source, writes)
 
 
 def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:

@@ -70,7 +70,8 @@ def correlation_figure(
         left.plot(line.x, line.y, color=BLUE, linewidth=2, zorder=2)
         left.fill_between(line.x, line.low, line.high, color=BLUE, alpha=0.13, linewidth=0, zorder=1)
     left.set_xlabel("validation loss with generated weights (nats)")
-    left.set_ylabel(f"test loss after training (nats), mean of {seeds} seed{'s' if seeds > 1 else ''}")
+    shown = f"mean of {seeds} seeds ± s.e." if seeds > 1 else "one seed"
+    left.set_ylabel(f"test loss after training (nats), {shown}")
     left.set_title(_headline(next(iter(rho.values())), int(representative.sum()), note), loc="left", fontsize=TITLE)
     if len(score):
         low, high = left.get_ylim()
@@ -114,14 +115,12 @@ def _scatter(
     for chosen, colour in ((representative, BLUE), (top & ~representative, ORANGE)):
         bars = np.nan_to_num(error[chosen])
         axes.errorbar(score[chosen], truth[chosen], yerr=bars, fmt="none", ecolor=colour, elinewidth=1.2, zorder=3)
-    marks = (
-        (representative, "o", BLUE, 45, f"stands for the pool ({representative.sum()})"),
-        (top, "^", "none", 130, f"top by score ({top.sum()})"),
-    )
-    for chosen, mark, fill, area, label in marks:
-        if chosen.any():
-            edge = {"edgecolors": ORANGE, "linewidths": 1.8} if fill == "none" else {"linewidths": 0.0}
-            axes.scatter(score[chosen], truth[chosen], area, fill, mark, zorder=4, label=label, **edge)
+    if representative.any():
+        label = f"stands for the pool ({representative.sum()})"
+        axes.plot(score[representative], truth[representative], "o", color=BLUE, zorder=4, label=label)
+    if top.any():
+        (rings,) = axes.plot(score[top], truth[top], "^", color=ORANGE, zorder=4, label=f"top by score ({top.sum()})")
+        rings.set(markersize=11, markerfacecolor="none", markeredgewidth=1.8)
 
 
 def _headline(rho: Interval | None, count: int, note: str) -> str:
@@ -146,6 +145,7 @@ def _forest(axes: Axes, rho: Mapping[str, Interval | None], ceiling: Interval | 
     axes.set_ylim(len(labels) - 0.5, -0.5)
     lows = [interval[1] for interval in rho.values() if interval is not None]
     axes.set_xlim(max(-1.0, min([-0.3, *(low - 0.1 for low in lows)])), 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(r"Spearman $\rho$ with test loss")
     text = "noise ceiling unknown" if ceiling is None else f"noise ceiling {_words(ceiling)}"
     axes.set_title(text, loc="right", fontsize=TEXT, color=GREEN if ceiling is not None else GREY)
@@ -157,7 +157,7 @@ def _losses(axes: Axes, epochs: Sequence[int], val_loss: Floats) -> None:
     for architecture in np.argsort(-last):
         axes.plot(epochs, val_loss[:, architecture], color=shades[architecture], linewidth=1.3, marker=".", alpha=0.85)
     axes.set_yscale("log")  # losses fall by much more than they differ
-    axes.yaxis.set_major_locator(MaxNLocator(8))
+    axes.yaxis.set_major_locator(MaxNLocator(12))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("validation loss with generated weights (nats)")

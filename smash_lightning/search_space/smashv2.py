@@ -40,8 +40,8 @@ class ParallelConvolutions(Body):
 
     @property
     def dilations(self) -> tuple[int, ...]:
-        """All dilations up to that of the smallest kernel within the span."""
-        return tuple(range(1, self._most_dilation(self.kernels[0]) + 1))
+        """All dilations that some kernel may have."""
+        return tuple(range(1, max(self._most_dilation(kernel) for kernel in self.kernels) + 1))
 
     def _most_dilation(self, kernel: int) -> int:
         return (self.max_span - 1) // (kernel - 1) if kernel > 1 else 1
@@ -81,17 +81,21 @@ class ParallelConvolutions(Body):
     def _redraw_convolution(self, convolution: Convolution, rng: random.Random, probability: float) -> Convolution:
         if rng.random() < probability:
             convolution = replace(convolution, kernel=tuple(rng.choice(self.kernels) for _ in convolution.kernel))
-        if rng.random() < probability or any(s > self.max_span for s in convolution.span):
+        if rng.random() < probability or self._convolution_refusal(convolution):
             convolution = replace(convolution, dilation=self._draw_dilation(rng, convolution.kernel))
         if rng.random() < probability:
             convolution = replace(convolution, groups=rng.choice(self.groups))
         return convolution
 
     def refusal(self, paths: Paths) -> str | None:
-        """Why `paths` has no prior, or a filter that spans too much."""
+        """Why `paths` has no prior, or a filter a dilation that cannot be drawn."""
         if tuple(len(path) for path in paths) not in SHAPES:
             return f"paths of {[len(path) for path in paths]} convolutions do not occur"
-        for convolution in (c for path in paths for c in path):
-            if any(s > self.max_span for s in convolution.span):
-                return f"a filter spans {max(convolution.span)} pixels, more than {self.max_span}"
+        return next(filter(None, (self._convolution_refusal(c) for path in paths for c in path)), None)
+
+    def _convolution_refusal(self, convolution: Convolution) -> str | None:
+        if any(s > self.max_span for s in convolution.span):
+            return f"a filter spans {max(convolution.span)} pixels, more than {self.max_span}"
+        if any(k == 1 < d for k, d in zip(convolution.kernel, convolution.dilation, strict=True)):
+            return f"dilation {convolution.dilation} means nothing where kernel {convolution.kernel} is 1"
         return None

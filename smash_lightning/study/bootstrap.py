@@ -46,8 +46,9 @@ class Bootstrap:
         if resamples < 100:
             raise ValueError(f"{resamples} bootstrap resamples carry no 95 % interval: use at least 100, better 10,000")
         self.size = size
-        draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / max(size, 1)), size=resamples)
-        self.weights = draws.astype(np.float64)
+        self.weights = np.zeros((resamples, size))
+        if size:
+            self.weights += np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)
 
     def draws(self, statistic: Callable[[Floats], Floats]) -> Floats:
         """The statistic of every resample; the statistic maps weights (r, n) to (r, ...)."""

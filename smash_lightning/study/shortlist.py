@@ -48,12 +48,12 @@ class Shortlist:
 def shortlist(top: Floats, representative: Floats) -> Shortlist | None:
     """Compares the truths of two groups of architectures, (n,) each.
 
-    None where a group has fewer than two architectures, or where no truth differs from another.
+    None where a group has fewer than two architectures, or where neither varies.
     """
     groups = (top, representative)
-    squares = [float(np.var(group, ddof=1)) / len(group) for group in groups if len(group) > 1]
-    if len(squares) < 2 or not any(squares):
+    if min(map(len, groups)) < 2 or not any(map(np.ptp, groups)):
         return None
+    squares = [float(np.var(group, ddof=1)) / len(group) for group in groups]
     difference = float(np.mean(top) - np.mean(representative))
     error = math.sqrt(sum(squares))
     freedom = error**4 / sum(square**2 / (len(group) - 1) for square, group in zip(squares, groups, strict=True))

@@ -16,7 +16,7 @@ LABELS = {"params": "parameters", "macs": "MACs", "ops": "number of ops"}
 
 def summary(correlation: Correlation) -> str:
     """About fifteen lines for a reader who does not know the code; no coefficient stands without its interval."""
-    lines = [_heading(correlation)]
+    lines = textwrap.wrap(_heading(correlation), WIDTH)
     if correlation.architectures >= MINIMUM:
         lines += _table(correlation)
     for sentence in correlation.verdict.sentences:

@@ -1,8 +1,9 @@
-"""A little SVG: shapes as XML elements, with numbers rounded and text escaped. No ids, scripts, fonts or style sheets."""
+"""A little SVG: shapes as XML elements, with numbers rounded and text escaped; no ids, scripts or style sheets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from unicodedata import category
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -11,6 +12,9 @@ FONT = 11.0
 SMALL = 0.8 * FONT
 LINE = 1.35 * FONT
 """Distance between two lines of text."""
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+NARROW, BROAD = frozenset(" .,:;'()fijlrtI"), frozenset(f"mwMW{TIMES}→")
 
 Point = tuple[float, float]
 
@@ -23,7 +27,7 @@ def drawing() -> Element:
 def document(content: Element, width: float, height: float, title: str) -> str:
     """The finished drawing on white ground; it fills the width of its page and keeps its proportions."""
     root = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {_plain(width)} {_plain(height)}", "width": "100%"}
-    spoken = {"role": "img", "aria-label": title}
+    spoken = {"role": "img", "aria-label": _printable(title)}
     svg = Element("svg", root | spoken | {"font-family": "system-ui, 'Helvetica Neue', Arial, sans-serif"})
     shape(svg, "rect", width=width, height=height, fill="white")
     svg.append(content)
@@ -68,13 +72,13 @@ def tooltip(parent: Element, content: str) -> None:
 
 
 def text_width(content: str, size: float = FONT) -> float:
-    """Room for a text in user units, whatever the font: that of DejaVu Sans, the widest of the usual ones."""
-    return 0.61 * size * len(content)
+    """Room for a text in user units, whatever the font: about that of DejaVu Sans, the widest of the usual ones."""
+    return size * sum(0.4 if c in NARROW else 0.9 if c in BROAD else 0.64 for c in content)
 
 
 def _printable(content: str) -> str:
-    """XML cannot hold control characters, not even escaped."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in content)
+    """XML cannot hold control characters and lone surrogates, not even escaped."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in ("Cc", "Cs", "Cn") else c for c in content)
 
 
 def _plain(value: float | str) -> str:

@@ -1,0 +1,149 @@
+"""The door: reads the configuration, builds the objects, calls a task. The only file that knows Hydra."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, and are told in one line below
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task", "checkpoint")
+
+
+def instantiate(config: Any) -> Any:
+    """The object that a section describes, with plain lists and dictionaries inside."""
+    return hydra_instantiate(config, _convert_="all")
+
+
+def _run_folder(resume: str | None) -> str:
+    return resume or datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
+
+
+OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> float | None:
+    """Runs one task in its output folder, and returns its figure for sweepers."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    config = _with_earlier(config)
+    _claim(folder, config)
+    result = _execute(config, folder)
+    print(folder)
+    return result
+
+
+def _execute(config: DictConfig, folder: Path) -> float | None:
+    from smash_lightning.report.tracker import Tracker
+
+    experiment = _experiment(config, folder)
+    task = instantiate(config.task)
+    loggers = [instantiate(logger) for logger in config.logger.values()]
+    with Tracker(loggers) as tracker:
+        tracker.config(OmegaConf.to_container(config, resolve=True))
+        outcome = task(experiment, tracker)
+    return outcome if isinstance(outcome, float) else None
+
+
+def _experiment(config: DictConfig, folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    import torch
+
+    from smash_lightning.search_space import EqualSize
+    from smash_lightning.tasks import Experiment, RunFolder
+
+    data = instantiate(config.dataset)
+    options = {key: value for key, value in config.search_space.items() if not str(key).startswith("size_")}
+    space = instantiate(options)(skeleton=data.skeleton)
+    tolerance, target = config.search_space.size_tolerance, config.search_space.size_target
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    several = config.trainer.get("devices", 1) != 1
+    return Experiment(
+        folder=RunFolder(folder),
+        source=Path(config.checkpoint) if config.checkpoint else None,
+        seed=config.seed,
+        data=data,
+        space=space,
+        candidates=space if tolerance is None else EqualSize(space, tolerance, target),
+        hypernet=instantiate(config.hypernet),
+        search=instantiate(config.search),
+        ranking=instantiate(config.ranking),
+        retrain=instantiate(config.retrain),
+        study=instantiate(config.study),
+        trainer=instantiate(config.trainer),
+        device="cuda" if on_gpu else "cpu",
+        workers=config.workers or (1 if on_gpu or several else cores),
+    )
+
+
+def _with_earlier(config: DictConfig) -> DictConfig:
+    """Builds on the options of the run that `checkpoint` or `resume` names, where it is there."""
+    named = config.resume or config.checkpoint
+    if named is None:
+        return config
+    path = Path(named)
+    folder = path if path.is_dir() else path.parent.parent
+    if not path.exists():
+        raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
+    if not (folder / "config.yaml").exists():
+        if config.resume:
+            raise ValueError(f"resume={named}: this folder holds no run, it has no config.yaml")
+        return config
+    earlier = OmegaConf.load(folder / "config.yaml")
+    given = list(HydraConfig.get().overrides.task)
+    mine = {override.split("=")[0].lstrip("+~") for override in given}
+    dropped = mine | ({"checkpoint", "resume"} if config.resume else {"checkpoint", "resume", "task", "logger", "trainer"})
+    kept = [override for override in earlier.overrides if override.split("=")[0].lstrip("+~") not in dropped]
+    combined = hydra.compose("config", overrides=[*kept, *given], return_hydra_config=True)
+    OmegaConf.set_struct(combined, False)
+    del combined["hydra"]
+    combined.overrides = [*kept, *given]
+    if config.resume:
+        _require_same(earlier, combined, folder)
+    return combined
+
+
+def _require_same(earlier: DictConfig, combined: DictConfig, folder: Path) -> None:
+    now = OmegaConf.to_container(combined, resolve=True)
+    before = OmegaConf.to_container(earlier, resolve=True)
+    assert isinstance(now, dict)
+    assert isinstance(before, dict)
+    differing = [key for key in now if key not in NOT_COMPARED and now[key] != before.get(key)]
+    if differing:
+        raise ValueError(f"{folder} was run with other values of {', '.join(differing)}: resume it with the same, or start anew")
+
+
+def _claim(folder: Path, config: DictConfig) -> None:
+    """Writes the resolved configuration, and refuses to write over another run."""
+    path = folder / "config.yaml"
+    if path.exists():
+        if config.resume is None:
+            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or choose another folder")
+        return
+    path.write_text(OmegaConf.to_yaml(config, resolve=True))
+
+
+def _explain(error: BaseException) -> str:
+    text = str(error).strip()
+    if error.__cause__ is not None and isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text}: {error.__cause__}".replace("\n", " ")
+    return text
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; continue with the same command and resume=FOLDER")
+    except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {_explain(error)}")

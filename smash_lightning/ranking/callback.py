@@ -1,0 +1,104 @@
+"""Ranking as a Lightning callback: watches scores settle during training, and ranks in full when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning as L
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.ranking.procedure import Candidate, Ranking, State, state_from_plain, state_to_plain
+from smash_lightning.ranking.score import Score, Scorer
+
+MakeScorer = Callable[[Sequence[TrainedHyperNet]], Scorer]
+MakeRanking = Callable[[frozenset[str]], Ranking]
+
+
+def rank(
+    ranking: Ranking,
+    state: State,
+    score: Callable[[Sequence[Architecture]], Sequence[Score]],
+    after: Callable[[State, Sequence[Candidate]], None],
+    most: int,
+) -> State:
+    """Steps `ranking` from `state` until it is complete.
+
+    Args:
+        ranking: the procedure.
+        state: where to begin.
+        score: scores architectures, which are given side by side where the strategy allows.
+        after: called with the new state and the candidates that it added.
+        most: most architectures to score side by side.
+    """
+    while candidates := ranking.propose(state, most):
+        state = ranking.update(state, candidates, score([candidate.architecture for candidate in candidates]))
+        after(state, candidates)
+    return state
+
+
+class RankingCallback(L.Callback):
+    """Scores held-out architectures on validation, with weights that the module in training generates.
+
+    Args:
+        fixed: architectures that are scored every `every` epochs; training never draws them.
+        every: epochs between those scores, after the last epoch in any case.
+        make_scorer: builds a scorer around HyperNets.
+        make_ranking: builds the full ranking, given the fingerprints that training drew; it runs when the fit ends.
+            None leaves it out, for instance where several HyperNets are to be averaged first.
+
+    Attributes:
+        history: epoch and validation losses of the fixed architectures, for each time they were scored.
+        state: the full ranking.
+    """
+
+    def __init__(
+        self,
+        fixed: Sequence[Architecture],
+        every: int,
+        make_scorer: MakeScorer,
+        make_ranking: MakeRanking | None = None,
+    ) -> None:
+        self.fixed, self.every = fixed, every
+        self.make_scorer, self.make_ranking = make_scorer, make_ranking
+        self.history: list[tuple[int, list[float]]] = []
+        self.state = State()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Scores the fixed architectures, and logs their mean and spread."""
+        epoch = trainer.current_epoch + 1
+        if not self.fixed or (epoch % self.every and epoch != trainer.max_epochs):
+            return
+        scorer = self.make_scorer([self._trained(pl_module)])
+        losses = [scorer(architecture).loss for architecture in self.fixed]
+        self.history.append((epoch, losses))
+        mean = sum(losses) / len(losses)
+        pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ranks in full."""
+        if self.make_ranking is None:
+            return
+        trained = self._trained(pl_module)
+        scorer = self.make_scorer([trained])
+        self.state = rank(
+            self.make_ranking(trained.drawn),
+            self.state,
+            score=lambda architectures: [scorer(architecture) for architecture in architectures],
+            after=lambda state, candidates: None,
+            most=1,
+        )
+
+    @staticmethod
+    def _trained(module: Any) -> TrainedHyperNet:
+        return TrainedHyperNet(module.weights, module.statistics, frozenset(module.drawn))
+
+    def state_dict(self) -> dict[str, Any]:
+        """History and ranking, as plain values."""
+        return {"history": self.history, "state": state_to_plain(self.state)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.history = [(epoch, list(losses)) for epoch, losses in state_dict["history"]]
+        self.state = state_from_plain(state_dict["state"])

@@ -1,0 +1,18 @@
+"""All stages, one after the other."""
+
+from __future__ import annotations
+
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.tasks.correlate import correlate
+from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.rank import rank
+from smash_lightning.tasks.retrain import retrain
+from smash_lightning.tasks.search import search
+
+
+def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
+    """From data to an honest correlation: search, rank, retrain, correlate. Returns the correlation."""
+    search(experiment, tracker)
+    rank(experiment, tracker)
+    retrain(experiment, tracker)
+    return correlate(experiment, tracker)

@@ -1,0 +1,141 @@
+"""The second stage: held-out architectures are scored with generated weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.parallel import Failure, Pool
+from smash_lightning.ranking import Candidate, Ranking, Row, Score, Scorer, State, state_from_plain, state_to_plain
+from smash_lightning.ranking import rank as run_ranking
+from smash_lightning.report.progress import Bars
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.study.records import Scored, append_record, read_records, write_records
+from smash_lightning.tasks.experiment import Experiment, RunFolder, architecture_line
+from smash_lightning.tasks.search import make_scorer
+from smash_lightning.training import load_checkpoint, load_hypernet
+from smash_lightning.training.relay import Send
+
+SIDE_BY_SIDE = 16
+
+
+def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
+    """Scores architectures with the mean of all HyperNets; what is scored already is not scored again.
+
+    Returns:
+        The table, best first.
+
+    Raises:
+        ValueError: there is no HyperNet, or one of another search space.
+    """
+    folder = experiment.folder
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    scorer, drawn = _load(experiment)
+    data = experiment.data
+    ranking = Ranking(
+        experiment.candidates, experiment.ranking.proposals, experiment.seed, drawn, data.validation.labels
+    )
+    state = _restore(folder, ranking)
+    images, skeleton = len(data.validation), data.skeleton
+    write_records(folder.ranking, [_record(row, images, skeleton) for row in state.rows], Scored)
+    folder.write_architectures([row.candidate.architecture for row in state.rows])
+
+    with Bars(["scoring architectures"], [ranking.total]) as bars, Pool(score_one, scorer, experiment.workers) as pool:
+        bars.show(0, len(state.rows))
+
+        def score(architectures: Sequence[Architecture]) -> list[Score]:
+            return _score_all(pool, architectures)
+
+        def after(state: State, candidates: Sequence[Candidate]) -> None:
+            _save(folder, state)
+            for row in state.rows[-len(candidates) :]:
+                record = _record(row, images, skeleton)
+                append_record(folder.ranking, record)
+                with folder.architectures.open("a") as file:
+                    file.write(architecture_line(row.candidate.architecture))
+                tracker.log("ranking", _progress(record), len(state.rows))
+            bars.show(0, len(state.rows))
+
+        state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE)
+    records = sorted((_record(row, images, skeleton) for row in state.rows), key=lambda record: record.val_loss)
+    write_records(folder.ranking, records, Scored)
+    return records
+
+
+def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
+    """Scores one architecture in a process of its own."""
+    del send
+    return scorer(architecture)
+
+
+def ranked(folder: RunFolder) -> list[Scored]:
+    """The table of a complete ranking, best first."""
+    return read_records(folder.ranking, Scored)
+
+
+def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
+    source = experiment.source
+    paths = [source] if source is not None and source.is_file() else experiment.source_folder().hypernets()
+    if not paths:
+        where = experiment.source_folder().checkpoints
+        raise ValueError(
+            f"there is no HyperNet in {where}: train one with task=search, or name one with checkpoint=PATH"
+        )
+    hypernets = [load_hypernet(path, experiment.space) for path in paths]
+    for hypernet in hypernets:
+        hypernet.weights.to(experiment.device)
+        hypernet.statistics.to(experiment.device)
+    scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
+    return scorer, frozenset().union(*(hypernet.drawn for hypernet in hypernets))
+
+
+def _score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
+    scores: list[Score | None] = [None] * len(architectures)
+    for position, outcome in pool.run(architectures):
+        if isinstance(outcome, Failure):
+            name = architectures[position].fingerprint
+            raise RuntimeError(f"scoring architecture {name}: {outcome.reason}\n{outcome.details}")
+        scores[position] = outcome
+    return [score for score in scores if score is not None]
+
+
+def _restore(folder: RunFolder, ranking: Ranking) -> State:
+    if not folder.ranking_state.exists():
+        return ranking.init()
+    return state_from_plain(load_checkpoint(folder.ranking_state, "rows"))
+
+
+def _save(folder: RunFolder, state: State) -> None:
+    partial = folder.ranking_state.with_name(folder.ranking_state.name + ".partial")
+    torch.save(state_to_plain(state), partial)
+    os.replace(partial, folder.ranking_state)
+
+
+def _record(row: Row, images: int, skeleton: Skeleton) -> Scored:
+    architecture = row.candidate.architecture
+    size = cost(architecture, skeleton)
+    return Scored(
+        fingerprint=architecture.fingerprint,
+        origin=row.candidate.origin,
+        parent=row.candidate.parent,
+        smash_score=row.error,
+        val_loss=row.loss,
+        ensemble_error=row.ensemble_error,
+        images=images,
+        params=size.params,
+        macs=size.macs,
+        ops=size.ops,
+        val_loss_by_hypernet=";".join(repr(loss) for loss in row.loss_by_hypernet),
+    )
+
+
+def _progress(record: Scored) -> dict[str, float]:
+    return {
+        "smash_score": record.smash_score,
+        "val_loss": record.val_loss,
+        "ensemble_error": record.ensemble_error,
+        "params": float(record.params),
+    }

@@ -1,0 +1,153 @@
+"""The third stage: the best architectures, and others to compare them with, are trained normally."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.network import Weights
+from smash_lightning.parallel import Failure, Pool
+from smash_lightning.randomness import generator, rng
+from smash_lightning.report.progress import Bars
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.study.records import Retrained, Scored, append_record, read_records, write_records
+from smash_lightning.tasks.experiment import Experiment, RunFolder
+from smash_lightning.tasks.rank import ranked
+from smash_lightning.training import FixedModule, RelayLogger, RelayProgress, RetrainOptions, load_hypernet, quiet
+from smash_lightning.training.relay import Send
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One training: an architecture, why it is trained, and a seed."""
+
+    architecture: Architecture
+    arm: str
+    seed: int
+
+
+def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
+    """Trains the chosen architectures under one schedule, over several seeds; finished trainings are not repeated.
+
+    A training that fails is recorded with the reason, and the others go on.
+
+    Returns:
+        The table, in the order of the plan.
+
+    Raises:
+        ValueError: there is no ranking to choose from.
+    """
+    folder = experiment.folder
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    _take_over(experiment.source_folder(), folder)
+    arms = choose(ranked(folder), experiment.retrain, experiment.seed)
+    architectures = folder.read_architectures()
+    seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
+    plan = [Job(architectures[name], arm, seed) for seed in seeds for name, arm in arms.items()]
+    done = read_records(folder.retrained, Retrained) if folder.retrained.exists() else []
+    write_records(folder.retrained, done, Retrained)
+    finished = {(record.fingerprint, record.seed) for record in done}
+    jobs = [job for job in plan if (job.architecture.fingerprint, job.seed) not in finished]
+
+    with Bars(["training architectures"], [len(plan)]) as bars:
+        bars.show(0, len(plan) - len(jobs))
+        with Pool(train_network, experiment, min(experiment.workers, max(len(jobs), 1))) as pool:
+            for position, outcome in pool.run(jobs):
+                record = _failed(jobs[position], outcome) if isinstance(outcome, Failure) else outcome
+                append_record(folder.retrained, record)
+                done.append(record)
+                bars.show(0, len(done))
+                tracker.log("retrained", {"true_error": record.true_error, "true_loss": record.true_loss}, len(done))
+    order = {(job.architecture.fingerprint, job.seed): place for place, job in enumerate(plan)}
+    done.sort(key=lambda record: order.get((record.fingerprint, record.seed), len(order)))
+    write_records(folder.retrained, done, Retrained)
+    return done
+
+
+def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dict[str, str]:
+    """Fingerprints to train, with the arms that each belongs to, joined by "+".
+
+    "top" is the shortlist, from all that was scored. "spread" and "random" stand for the pool of random candidates:
+    the middle one of each of `spread` equal parts of their ranking, and `random` others drawn without regard to it.
+    """
+    by_score = sorted(ranking, key=lambda record: record.val_loss)
+    pool = [record.fingerprint for record in by_score if record.origin == "random"]
+    if options.spread > len(pool):
+        raise ValueError(
+            f"retrain.spread={options.spread} is more than the {len(pool)} random architectures that were scored: "
+            "lower it, or raise the count of the random strategy in `ranking`"
+        )
+    spread = [pool[int((part + 0.5) * len(pool) / options.spread)] for part in range(options.spread)]
+    others = [name for name in pool if name not in spread]
+    if options.random > len(others):
+        raise ValueError(f"retrain.random={options.random} is more than the {len(others)} other random architectures")
+    chosen = {
+        "top": [record.fingerprint for record in by_score[: options.top]],
+        "spread": spread,
+        "random": rng("random arm", seed).sample(sorted(others), options.random),
+    }
+    arms: dict[str, str] = {}
+    for arm, names in chosen.items():
+        for name in names:
+            arms[name] = f"{arms[name]}+{arm}" if name in arms else arm
+    return arms
+
+
+def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
+    """Trains one architecture and measures it on the test images."""
+    quiet()
+    started = time.perf_counter()
+    options, folder, name = experiment.retrain, experiment.folder, job.architecture.fingerprint
+    start = _generated(experiment, job.architecture) if options.start == "generated" else None
+    module = FixedModule(job.architecture, experiment.data.skeleton, options, job.seed, start)
+    unfinished = folder.network(name, job.seed).with_suffix(".unfinished.ckpt")
+    checkpoint = ModelCheckpoint(
+        dirpath=unfinished.parent,
+        filename=unfinished.stem,
+        train_time_interval=timedelta(minutes=options.checkpoint_minutes),
+        enable_version_counter=False,
+    )
+    trainer = experiment.trainer(
+        max_epochs=options.epochs,
+        logger=RelayLogger(send),
+        callbacks=[RelayProgress(send), checkpoint],
+        limit_val_batches=0,
+        default_root_dir=folder.path,
+    )
+    data = experiment.data.ordered(job.seed)
+    trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
+    trainer.test(module, datamodule=data, verbose=False)
+    trainer.save_checkpoint(folder.network(name, job.seed), weights_only=True)
+    unfinished.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    return Retrained(name, job.seed, job.arm, module.true_error, module.true_loss, options.epochs, seconds, "")
+
+
+def _failed(job: Job, failure: Failure) -> Retrained:
+    nothing = float("nan")
+    reason = " ".join(failure.reason.split())
+    return Retrained(job.architecture.fingerprint, job.seed, job.arm, nothing, nothing, 0, 0.0, reason)
+
+
+@torch.no_grad()
+def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
+    """Weights of the first HyperNet, from which a training may start."""
+    path: Path = experiment.source_folder().hypernets()[0]
+    weights = load_hypernet(path, experiment.space).weights
+    return weights(architecture, weights.noise(architecture, generator("score noise", experiment.seed)))
+
+
+def _take_over(source: RunFolder, folder: RunFolder) -> None:
+    """Copies an earlier run's ranking, so that the new run folder is complete in itself."""
+    if source.path.resolve() == folder.path.resolve() or folder.ranking.exists():
+        return
+    records, architectures = ranked(source), source.read_architectures()
+    folder.write_architectures(list(architectures.values()))
+    write_records(folder.ranking, records, Scored)

@@ -1,0 +1,40 @@
+"""Checkpoints that can be trusted: read without executing anything, refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """Reads a checkpoint that holds `key`.
+
+    Raises:
+        ValueError: the file is missing, truncated, or holds something else; the message names it.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint at {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes of the unpickler
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a readable checkpoint, perhaps it was cut off: {reason}") from None
+    if not isinstance(checkpoint, dict) or key not in checkpoint:
+        raise ValueError(f"{path} is a checkpoint of something else: it holds no {key!r}")
+    return checkpoint
+
+
+def require_same(saved: Mapping[str, str], wanted: Mapping[str, str], path: str) -> None:
+    """Compares the search space of a checkpoint with the one asked for.
+
+    Raises:
+        ValueError: they differ; the message names the first differences.
+    """
+    keys = [key for key in {**saved, **wanted} if saved.get(key) != wanted.get(key)]
+    if keys:
+        shown = "; ".join(f"{key} was {saved.get(key, 'absent')}, now {wanted.get(key, 'absent')}" for key in keys[:3])
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        raise ValueError(f"{path} belongs to another search space: {shown}{more}. Use the options it was trained with")

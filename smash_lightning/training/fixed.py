@@ -1,0 +1,140 @@
+"""Ordinary training of one architecture with free weights: what its true error is taken from (paper, step 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.network import FreeNetwork, Weights
+from smash_lightning.randomness import generator
+from smash_lightning.training.schedules import cosine
+
+
+class DivergedError(RuntimeError):
+    """A training whose loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class RetrainOptions:
+    """How architectures are trained normally, and which ones.
+
+    Args:
+        epochs: passes over the training images.
+        learning_rate: of SGD; it falls to zero along a cosine.
+        momentum: of SGD, in Nesterov's form.
+        weight_decay: on everything.
+        seeds: trainings of each architecture.
+        top: architectures from the top of the ranking: the shortlist.
+        spread: random candidates evenly spread over the ranking.
+        random: further candidates at random, without regard to their score.
+        start: "random" weights, or the "generated" ones where the network has the same tensors.
+        checkpoint_minutes: minutes between checkpoints within one training.
+    """
+
+    epochs: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    seeds: int
+    top: int
+    spread: int
+    random: int
+    start: Literal["random", "generated"]
+    checkpoint_minutes: float
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"retrain.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("top", "spread", "random"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"retrain.{name} must not be negative, got {getattr(self, name)}")
+        if self.start not in ("random", "generated"):
+            raise ValueError(f"retrain.start must be random or generated, got {self.start!r}")
+
+
+class FixedModule(L.LightningModule):
+    """One architecture as an ordinary network.
+
+    Args:
+        architecture: what to train.
+        skeleton: image, stem and classifier.
+        options: how.
+        seed: of the initialisation.
+        start: tensors to begin from, by name; the others are drawn.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        skeleton: Skeleton,
+        options: RetrainOptions,
+        seed: int,
+        start: Weights | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.options, self.seed = architecture, options, seed
+        self.network = FreeNetwork(architecture, skeleton, generator("retrain", seed))
+        if start is not None:
+            with torch.no_grad():
+                for name, tensor in self.network.weights.named_parameters():
+                    if name in start:
+                        tensor.copy_(start[name])
+        self._evaluation: list[tuple[Tensor, Tensor]] = []
+        self.true_error = self.true_loss = float("nan")
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy of a batch."""
+        images, labels = batch
+        loss = F.cross_entropy(self.network(images), labels)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log("loss", loss.detach())
+        self._last_loss = loss.detach()
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Ends a training that diverged: one look per epoch, as each makes a GPU wait.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        if not torch.isfinite(self._last_loss):
+            raise DivergedError(f"the loss became {float(self._last_loss)} in epoch {self.current_epoch}")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Collects logits and labels."""
+        images, labels = batch
+        self._evaluation.append((self.network(images), labels))
+
+    def on_test_epoch_end(self) -> None:
+        """Test error in % and cross-entropy in nats, over all test images."""
+        logits, labels = (torch.cat(parts) for parts in zip(*self._evaluation, strict=True))
+        self._evaluation.clear()
+        self.true_error = 100 * (logits.argmax(1) != labels).double().mean().item()
+        self.true_loss = F.cross_entropy(logits.double(), labels).item()
+        self.log_dict({"true_error": self.true_error, "true_loss": self.true_loss})
+
+    def configure_optimizers(self) -> Any:
+        """SGD with Nesterov momentum and cosine."""
+        options = self.options
+        optimizer = torch.optim.SGD(
+            self.parameters(),
+            lr=options.learning_rate,
+            momentum=options.momentum,
+            nesterov=options.momentum > 0,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, steps)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the architecture, so that the checkpoint alone rebuilds the network."""
+        checkpoint["architecture"] = self.architecture.to_json()
+        checkpoint["seed"] = self.seed

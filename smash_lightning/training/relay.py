@@ -1,0 +1,72 @@
+"""What a training tells the process that started it: metrics and progress, as plain messages."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Values logged at a step."""
+
+    values: dict[str, float]
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Steps done, of how many."""
+
+    done: int
+    total: int
+
+
+Send = Callable[[Metrics | Progress], None]
+
+
+class RelayLogger(Logger):
+    """A Lightning logger that sends metrics on."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    @property
+    def name(self) -> str:
+        """Lightning asks for one."""
+        return "relay"
+
+    @property
+    def version(self) -> str:
+        """Lightning asks for one."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Sends metrics with their step."""
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        self._send(Metrics(values, step or 0))
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run's configuration is kept as a whole elsewhere."""
+
+
+class RelayProgress(L.Callback):
+    """Sends how far a training has come, about a hundred times."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Sends the steps done."""
+        total = int(trainer.estimated_stepping_batches)
+        if trainer.global_step % max(1, total // 100) == 0 or trainer.global_step == total:
+            self._send(Progress(trainer.global_step, total))

@@ -1,0 +1,196 @@
+"""Training a HyperNet: a new random architecture at every step (paper, algorithm 1)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, cost
+from smash_lightning.encoding import Encoding
+from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.network import forward
+from smash_lightning.randomness import generator, rng
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.training.checkpoint import load_checkpoint, require_same
+from smash_lightning.training.schedules import cosine
+
+
+@dataclass(frozen=True)
+class HyperNetOptions:
+    """The shape of a HyperNet, see `smash_lightning.hypernet.HyperNet`; `depth_compression` is the paper's D."""
+
+    width: int | None
+    depths: tuple[int, ...]
+    growth: int
+    noise: bool
+    depth_compression: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depths", tuple(self.depths))
+
+    def build(self, space: SearchSpace, seed: int) -> GeneratedWeights:
+        """Weights for the architectures of `space`, initialised from `seed`."""
+        options = asdict(self)
+        encoding = Encoding(space.limits, options.pop("depth_compression"))
+        return GeneratedWeights(encoding, space.skeleton, **options, generator=generator("hypernet", seed))
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How HyperNets are trained.
+
+    Args:
+        hypernets: HyperNets of different seeds; their scores are averaged (paper, figure 5b).
+        epochs: passes over the training images.
+        learning_rate: of Adam; it falls to zero along a cosine.
+        betas: of Adam.
+        epsilon: of Adam.
+        weight_decay: on everything but the HyperNet.
+        architectures_per_step: architectures whose gradients are averaged in each step.
+        checkpoint_every: epochs between checkpoints.
+    """
+
+    hypernets: int
+    epochs: int
+    learning_rate: float
+    betas: tuple[float, float]
+    epsilon: float
+    weight_decay: float
+    architectures_per_step: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("hypernets", "epochs", "architectures_per_step", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
+
+
+class SmashModule(L.LightningModule):
+    """Generated weights and the training that fits them.
+
+    The architecture of a step is a pure function of (seed, step, rank), so an interrupted run draws them again.
+
+    Args:
+        space: where architectures are drawn from.
+        hypernet: shape of the HyperNet.
+        options: how it is trained.
+        seed: of initialisation, architectures and noise.
+        held_out: fingerprints that are never drawn, because they are to be scored.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        hypernet: HyperNetOptions,
+        options: SearchOptions,
+        seed: int,
+        held_out: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.space, self.hypernet_options, self.options, self.seed = space, hypernet, options, seed
+        self.held_out = held_out
+        self.weights = hypernet.build(space, seed)
+        self.statistics = self.weights.running_statistics()
+        self.drawn: set[str] = set()
+        self._clock = (0, time.perf_counter())
+
+    def draw(self, step: int, index: int) -> Architecture:
+        """The `index`-th architecture of a step on this process, never one that is held out."""
+        progress = step / max(self.trainer.estimated_stepping_batches, 1)
+        attempt = 0
+        while True:
+            key = ("architecture", self.seed, step, self.global_rank, index, attempt)
+            architecture = self.space.sample(rng(*key), progress)
+            if architecture.fingerprint not in self.held_out:
+                return architecture
+            attempt += 1
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy over the step's architectures, each with weights generated for it."""
+        images, labels = batch
+        step, count = self.global_step, self.options.architectures_per_step
+        losses, errors, sizes = [], [], []
+        for index in range(count):
+            architecture = self.draw(step, index)
+            self.drawn.add(architecture.fingerprint)
+            noise = generator("noise", self.seed, step, self.global_rank, index, device=self.device)
+            weights = self.weights(architecture, self.weights.noise(architecture, noise))
+            logits = forward(architecture, self.space.skeleton, weights, images, self.statistics, op_norm=False)
+            losses.append(F.cross_entropy(logits, labels))
+            if self._logs(step):
+                errors.append((logits.argmax(1) != labels).float().mean())
+                sizes.append(float(cost(architecture, self.space.skeleton).params))
+        loss = losses[0] if count == 1 else torch.stack(losses).mean()
+        if self._logs(step):
+            self.log("loss", loss.detach())
+            self.log("error", 100 * torch.stack(errors).mean())
+            self.log("architecture_params", sum(sizes) / count)
+        return loss
+
+    def _logs(self, step: int) -> bool:
+        return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Logs the gradient's norm and the speed, where a step is logged."""
+        if not self._logs(self.global_step):
+            return
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.log("gradient_norm", torch.nn.utils.get_total_norm(gradients))
+        last_step, last_time = self._clock
+        self._clock = (self.global_step, time.perf_counter())
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        images = (self.global_step - last_step) * datamodule.batch_size * self.options.architectures_per_step
+        self.log("images_per_second", images / (self._clock[1] - last_time))
+
+    def configure_optimizers(self) -> Any:
+        """Adam with cosine; no weight decay on the HyperNet, whose filters are divided by their norms anyway."""
+        decay = self.options.weight_decay
+        groups = [
+            {"params": list(self.weights.hypernet.parameters()), "weight_decay": 0.0},
+            {"params": list(self.weights.shared.parameters()), "weight_decay": decay},
+        ]
+        rate, betas, epsilon = self.options.learning_rate, self.options.betas, self.options.epsilon
+        optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=epsilon, fused=True)
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, steps)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what is needed to use the weights elsewhere, in plain types that load with `weights_only=True`."""
+        checkpoint["smash"] = {
+            "search_space": self.space.specification(),
+            "hypernet": asdict(self.hypernet_options),
+            "seed": self.seed,
+            "drawn": sorted(self.drawn),
+            "finished": self.global_step >= self.trainer.estimated_stepping_batches,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the drawn architectures back up."""
+        require_same(checkpoint["smash"]["search_space"], self.space.specification(), "the checkpoint to resume from")
+        self.drawn = set(checkpoint["smash"]["drawn"])
+
+
+def load_hypernet(path: Path, space: SearchSpace) -> TrainedHyperNet:
+    """Reads a HyperNet that was trained on `space`.
+
+    Raises:
+        ValueError: the file is missing, truncated, no HyperNet's, or of another search space.
+    """
+    checkpoint = load_checkpoint(path, "smash")
+    saved = checkpoint["smash"]
+    require_same(saved["search_space"], space.specification(), str(path))
+    weights = HyperNetOptions(**saved["hypernet"]).build(space, saved["seed"])
+    statistics = weights.running_statistics()
+    for name, module in (("weights", weights), ("statistics", statistics)):
+        prefix = f"{name}."
+        state = checkpoint["state_dict"].items()
+        module.load_state_dict({key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)})
+    return TrainedHyperNet(weights.eval(), statistics.eval(), frozenset(saved["drawn"]))

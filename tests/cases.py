@@ -1,0 +1,169 @@
+"""One table of cases that the laws are tested over: small spaces of both kinds, in two and three dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smash_lightning.architecture import Architecture, Convolution, Limits, Op, Skeleton
+from smash_lightning.encoding import Encoding
+from smash_lightning.randomness import rng
+from smash_lightning.search_space import EqualSize, MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
+
+IMAGES = Skeleton(channels=3, size=(8, 8), classes=5)
+VOLUMES = Skeleton(channels=1, size=(4, 4, 4), classes=5)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A space, and the depth compression of its encoding."""
+
+    space: SearchSpace
+    depth_compression: int
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(self.space.limits, self.depth_compression)
+
+    def draw(self, seed: int, progress: float = 1.0) -> Architecture:
+        return self.space.sample(rng("case", seed), progress)
+
+
+def small(skeleton: Skeleton, body: Any, **changes: Any) -> MemoryBankSpace:
+    """A space of two small blocks."""
+    values: dict[str, Any] = {
+        "base": 4,
+        "max_units": 3,
+        "inputs": (8, 8),
+        "memory": (20, 24),
+        "widths": (4,),
+        "min_ops": 1,
+        "max_ops": 3,
+        "bottleneck": 2,
+        "bottleneck_capped": False,
+        "read_step": 1,
+        "units": "uniform",
+        "sample_banks": False,
+        "budget_depth": 0,
+        "budget_share": (0.3, 0.5),
+    }
+    return MemoryBankSpace(skeleton, body, **values | changes)
+
+
+V1 = small(IMAGES, SingleConvolution(), sample_banks=True, units="near_read")
+V1_BUDGET = small(VOLUMES, SingleConvolution(), bottleneck=3, read_step=2, budget_depth=8, max_ops=6)
+V2 = small(
+    IMAGES,
+    ParallelConvolutions(groups=(1, 2)),
+    base=2,
+    max_units=4,
+    widths=(2, 4, 8),
+    bottleneck_capped=True,
+    read_step=2,
+    units="near_read",
+    sample_banks=True,
+    budget_depth=20,
+    max_ops=8,
+)
+V2_VOLUMES = small(VOLUMES, ParallelConvolutions(kernels=(1, 3), max_span=5, groups=(1, 4)), widths=(4, 8))
+CASES = {
+    "v1-2d": Case(V1, 3),
+    "v1-3d": Case(V1_BUDGET, 2),
+    "v2-2d": Case(V2, 2),
+    "v2-3d": Case(V2_VOLUMES, 3),
+    "equal-v1-2d": Case(EqualSize(V1, 0.2), 1),
+    "equal-v2-3d": Case(EqualSize(V2_VOLUMES, 0.4), 1),
+}
+BARE_CASES = {name: case for name, case in CASES.items() if not name.startswith("equal")}
+
+# The paper's default sizes (appendix), those of a WRN-40-4 on CIFAR-100.
+CIFAR100 = Skeleton(channels=3, size=(32, 32), classes=100)
+SMASHV1 = MemoryBankSpace(
+    skeleton=CIFAR100,
+    body=SingleConvolution(),
+    base=6,
+    max_units=7,
+    inputs=(48, 96, 192),
+    memory=(96, 192, 384),
+    widths=(6,),
+    min_ops=1,
+    max_ops=40,
+    bottleneck=4,
+    bottleneck_capped=False,
+    read_step=3,
+    units="near_read",
+    sample_banks=True,
+    budget_depth=12,
+    budget_share=(0.3, 0.5),
+)
+SMASHV2 = replace(
+    SMASHV1,
+    body=ParallelConvolutions(),
+    base=8,
+    max_units=8,
+    inputs=(64, 128, 256),
+    memory=(128, 256, 512),
+    widths=(8, 16, 32, 64),
+    bottleneck=2,
+    bottleneck_capped=True,
+    read_step=2,
+)
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+every_bare_case = pytest.mark.parametrize("case", BARE_CASES.values(), ids=BARE_CASES.keys())
+every_seed = given(seed=st.integers(0, 2**32))
+
+
+def neighbours(architecture: Architecture, limits: Limits, b: int, o: int) -> Iterator[Architecture]:
+    """All architectures within `limits` that differ in one element of op `o` of block `b`."""
+    block = architecture.blocks[b]
+    op = block.ops[o]
+    for changed in (*_other_banks(op, block.banks), *_other_convolutions(op, limits)):
+        bottleneck = limits.bottleneck_channels(len(changed.read) * block.width, changed.units * block.width)
+        ops = (*block.ops[:o], replace(changed, bottleneck=bottleneck), *block.ops[o + 1 :])
+        blocks = (*architecture.blocks[:b], replace(block, ops=ops), *architecture.blocks[b + 1 :])
+        try:
+            neighbour = Architecture(blocks)
+        except ValueError:  # the change is impossible, such as to read what is not filled
+            continue
+        if limits.refusal(neighbour) is None:
+            yield neighbour
+
+
+def _other_banks(op: Op, banks: int) -> Iterator[Op]:
+    for bank in range(banks):
+        yield replace(op, read=tuple(sorted({*op.read} ^ {bank})))
+        yield replace(op, write=tuple(sorted({*op.write} ^ {bank})))
+    for units in range(1, len(op.write) + 1):
+        if units != op.units:
+            yield replace(op, units=units)
+
+
+def _other_convolutions(op: Op, limits: Limits) -> Iterator[Op]:
+    for p, path in enumerate(op.paths):
+        for s, convolution in enumerate(path):
+            for other in _other_values(convolution, limits):
+                changed = (*path[:s], other, *path[s + 1 :])
+                yield replace(op, paths=(*op.paths[:p], changed, *op.paths[p + 1 :]))
+    if len(op.paths) > 1:
+        yield replace(op, paths=op.paths[:1])
+    for p, path in enumerate(op.paths):
+        if len(path) > 1:
+            yield replace(op, paths=(*op.paths[:p], path[:1], *op.paths[p + 1 :]))
+
+
+def _other_values(convolution: Convolution, limits: Limits) -> Iterator[Convolution]:
+    for axis in range(limits.dimensions):
+        for name, options in (("kernel", limits.kernels), ("dilation", limits.dilations)):
+            values = getattr(convolution, name)
+            for option in options:
+                if option != values[axis]:
+                    yield replace(convolution, **{name: (*values[:axis], option, *values[axis + 1 :])})
+    for groups in limits.groups:
+        if groups != convolution.groups:
+            yield replace(convolution, groups=groups)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.encoding import Encoding
+from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.randomness import rng
+from tests.cases import SMASHV1, SMASHV2, Case, every_case, every_seed, neighbours
+
+
+def key(c: Tensor) -> tuple[tuple[int, ...], bytes]:
+    return tuple(c.shape), c.numpy().tobytes()
+
+
+@every_case
+@every_seed
+def test_decoding_inverts_encoding(case: Case, seed: int) -> None:
+    architecture = case.draw(seed)
+    assert case.encoding.decode(case.encoding.encode(architecture)) == architecture
+
+
+@pytest.mark.parametrize(("space", "depth"), [(SMASHV1, 3), (SMASHV2, 2)], ids=["v1", "v2"])
+def test_decoding_inverts_encoding_at_the_papers_size(space, depth: int) -> None:
+    encoding = Encoding(space.limits, depth)
+    for seed in range(3):
+        architecture = space.sample(rng("c", seed))
+        c = encoding.encode(architecture)
+        assert encoding.decode(c) == architecture
+        # With reads that fill whole slices, c is as long as the paper says: D N channels to a slice.
+        inputs = sum(len(op.read) * block.width for block in architecture.blocks for op in block.ops)
+        assert c.shape == (1, encoding.layout.channels, space.max_units, inputs // (depth * space.base))
+
+
+@every_case
+@every_seed
+def test_different_architectures_have_different_c(case: Case, seed: int) -> None:
+    architecture, encode = case.draw(seed), case.encoding.encode
+    others = {architecture, case.draw(seed + 1)}
+    others |= {case.space.perturb(architecture, rng(seed, i), 0.05) for i in range(5)}
+    last = len(architecture.blocks) - 1
+    others |= set(neighbours(architecture, case.space.limits, 0, 0))
+    others |= set(neighbours(architecture, case.space.limits, last, len(architecture.blocks[last].ops) - 1))
+    assert len({key(encode(other)) for other in others}) == len(others) > 2
+
+
+@every_case
+@every_seed
+def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> None:
+    architecture, limits = case.draw(seed), case.space.limits
+    c = case.encoding.encode(architecture)[0]
+    assert c.shape[1] == limits.max_units
+    assert set(c.unique().tolist()) <= {EMPTY, 1.0}
+    widths = [block.width for block in architecture.blocks for _ in block.ops]
+    before = 0
+    for op, width, span in zip(architecture.ops(), widths, case.encoding.spans(architecture), strict=True):
+        assert span.first == before
+        before = span.last
+        assert span.rows == op.units * width // limits.base
+        # So many slices that each of the D N channels is the place of one input.
+        assert 0 <= (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width
+        assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
+        here = c[:, :, span.first : span.last]
+        assert (here[:, span.rows :] == EMPTY).all()
+        assert (here[:, : span.rows] == here[:, :1]).all()
+    assert before == c.shape[2]
+
+
+@every_case
+@every_seed
+def test_fields_say_what_an_op_does(case: Case, seed: int) -> None:
+    architecture, layout = case.draw(seed), case.encoding.layout
+    c, spans = case.encoding.encode(architecture)[0, :, 0], iter(case.encoding.spans(architecture))
+    for b, block in enumerate(architecture.blocks):
+        for op in block.ops:
+            span = next(spans)
+            here = c[:, span.first : span.last]
+
+            def on(name: str, here: Tensor = here) -> Tensor:
+                return here[layout[name].channels] > 0
+
+            assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
+            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * here.shape[1]
+            assert on("read").any(1).nonzero().flatten().tolist() == list(op.read)
+            assert on("write").all(1).nonzero().flatten().tolist() == list(op.write)
+            assert (on("write").any(1) == on("write").all(1)).all()
+            assert on("width").sum(0).tolist() == [1] * here.shape[1]
+            assert on("units").sum(0).tolist() == [1] * here.shape[1]
+            active = sum(int(on(f"conv{p}.active").all()) for p in range(case.space.limits.positions))
+            assert active == sum(len(path) for path in op.paths)
+
+
+@every_case
+def test_fields_share_no_channel(case: Case) -> None:
+    layout = case.encoding.layout
+    taken = [channel for field in layout.fields.values() for channel in range(layout.channels)[field.channels]]
+    assert taken == list(range(layout.channels))
+
+
+@every_case
+def test_every_channel_can_be_on(case: Case) -> None:
+    seen = torch.zeros(case.encoding.layout.channels, dtype=torch.bool)
+    for seed in range(250):
+        seen |= (case.encoding.encode(case.draw(seed))[0] > 0).any(2).any(1)
+    silent = [
+        name for name, field in case.encoding.layout.fields.items() if not seen[field.channels].any()
+    ]
+    assert not silent, "no field may be background only"
+
+
+@every_case
+def test_what_is_outside_the_limits_is_not_encoded(case: Case) -> None:
+    architecture = case.draw(0)
+    outside = Architecture((*architecture.blocks, architecture.blocks[-1]))
+    with pytest.raises(ValueError, match=f"{outside.fingerprint} cannot be encoded: it has 3 blocks, the space has 2"):
+        case.encoding.encode(outside)
+
+
+def test_impossible_depth_compression_is_named() -> None:
+    with pytest.raises(ValueError, match="depth_compression must be at least 1, got 0"):
+        Encoding(SMASHV1.limits, 0)
+
+
+def test_an_empty_c_is_refused() -> None:
+    encoding = Encoding(SMASHV1.limits, 3)
+    with pytest.raises(ValueError, match="c marks no op"):
+        encoding.decode(torch.full((1, encoding.layout.channels, 7, 4), EMPTY))
+
+
+def test_the_layout_depends_on_the_limits_alone() -> None:
+    other = replace(SMASHV1, budget_share=(0.1, 0.2), min_ops=2, units="uniform")
+    assert Encoding(other.limits, 3) == Encoding(SMASHV1.limits, 3)

@@ -1,0 +1,80 @@
+"""How many tensor operations a step takes, at the paper's sizes: what a GPU would have to launch.
+
+They are counted, not timed, so they are the same on every machine. A rise means that something is done once per slice,
+layer or op that was done once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.encoding import Encoding
+from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.randomness import generator, rng
+from smash_lightning.search_space import MemoryBankSpace
+from tests.cases import SMASHV1, SMASHV2
+from tests.reference.counting import OperationCounter
+
+# Space, depth compression, and the most operations of the main network: for each op, and besides.
+SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}
+
+
+@pytest.mark.parametrize("progress", [0.0, 1.0], ids=["start", "annealed"])
+@pytest.mark.parametrize("name", SIZES)
+def test_operations_of_a_step(name: str, progress: float) -> None:
+    space, depth, per_op, besides = SIZES[name]
+    source = generated(space, depth)
+    architecture = space.sample(rng("count"), progress)
+    with OperationCounter() as encode:
+        source.encoding.encode(architecture)
+    z = source.noise(architecture, generator("z"))
+    with OperationCounter() as everything:
+        with OperationCounter() as generate:
+            weights = source(architecture, z)
+        images, labels = torch.randn(2, 3, 32, 32, generator=generator("x")), torch.tensor([3, 7])
+        with OperationCounter() as ahead:
+            loss = cross_entropy(space, architecture, weights, images, labels)
+        with OperationCounter() as back:
+            loss.backward()
+    assert everything.total >= generate.total + ahead.total + back.total
+    hyper = hypernet_operations(source, architecture, z)
+    main = generate.total + ahead.total + back.total - encode.total - hyper
+    ops = sum(1 for _ in architecture.ops())
+    assert encode.total <= 10, encode.counts
+    assert hyper <= 220
+    assert main <= per_op * ops + besides, f"{main} operations for {ops} ops"
+
+
+def generated(space: MemoryBankSpace, depth: int) -> GeneratedWeights:
+    """The paper's HyperNet: dense blocks of 8, 10 and 4 layers, growth 10."""
+    return GeneratedWeights(
+        Encoding(space.limits, depth),
+        space.skeleton,
+        width=None,
+        depths=(8, 10, 4),
+        growth=10,
+        noise=True,
+        generator=generator("count"),
+    )
+
+
+def cross_entropy(space, architecture, weights: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    logits = forward(architecture, space.skeleton, weights, images, BatchStatistics(), op_norm=False)
+    return F.cross_entropy(logits, labels)
+
+
+def hypernet_operations(source: GeneratedWeights, architecture, z: Tensor | None) -> int:
+    """Forward and backward, from c to the grid."""
+    c = source.encoding.encode(architecture)
+    with OperationCounter() as ahead:
+        grid = source.hypernet(c, z)
+    direction = torch.ones_like(grid)
+    with OperationCounter() as back:
+        torch.autograd.grad(grid, list(source.hypernet.parameters()), direction)
+    return ahead.total + back.total

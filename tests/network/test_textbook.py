@@ -1,0 +1,92 @@
+"""Presets against textbook modules with the same weights: outputs and all gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smash_lightning.architecture import Architecture, Skeleton, layers
+from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network.free import initialise
+from smash_lightning.randomness import generator
+from smash_lightning.search_space.presets import densenet, fractalnet, resnet
+from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks
+
+Textbook = tuple[Callable[[int], Architecture], Callable[[int], nn.Module]]
+TEXTBOOK: dict[str, Textbook] = {
+    "resnet": (
+        lambda d: resnet(depth=8, channels=4, blocks=1, dimensions=d),
+        lambda d: ResidualBlocks(3, 4, d),
+    ),
+    "resnet, two banks": (
+        lambda d: resnet(depth=6, channels=4, blocks=1, banks=2, dimensions=d),
+        lambda d: ResidualBlocks(2, 4, d),
+    ),
+    "densenet": (
+        lambda d: densenet(depth=10, growth=3, blocks=1, dimensions=d),
+        lambda d: DenseBlock(4, 6, 3, d),
+    ),
+    "fractalnet of one column": (
+        lambda d: fractalnet(columns=1, channels=4, blocks=1, dimensions=d),
+        lambda d: FractalBlock(1, 4, d),
+    ),
+    "fractalnet": (
+        lambda d: fractalnet(columns=3, channels=4, blocks=1, dimensions=d),
+        lambda d: FractalBlock(3, 4, d),
+    ),
+    "fractalnet of four columns, two banks": (
+        lambda d: fractalnet(columns=4, channels=4, blocks=1, banks=2, dimensions=d),
+        lambda d: FractalBlock(4, 4, d),
+    ),
+}
+
+
+def convolve(x: Tensor, weight: Tensor) -> Tensor:
+    return {4: F.conv2d, 5: F.conv3d}[x.ndim](x, weight, padding="same")
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("name", TEXTBOOK)
+def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
+    make, make_block = TEXTBOOK[name]
+    architecture, block = make(dimensions), make_block(dimensions).double()
+    skeleton = Skeleton(2, (5,) * dimensions, 3)
+    chance, weights = generator("textbook", name), {}
+    for layer in layers(architecture, skeleton, op_norm=True):
+        for key, tensor in initialise(layer, chance).items():
+            weights[key] = tensor.double() + 0.2 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64)
+    inner = [key for key in weights if ".op" in key]
+    parameters = dict(zip(inner, block.parameters(), strict=True))
+    for key, parameter in parameters.items():
+        assert parameter.shape == weights[key].shape
+        parameter.data.copy_(weights[key])
+
+    # A block hands all its banks on; what the textbook's block puts out stands in the last of them.
+    x = torch.randn(4, 2, *skeleton.size, generator=chance, dtype=torch.float64)
+    stem = weights["stem.weight"].clone().requires_grad_()
+    y = block(convolve(x, stem))
+    handed_on = slice(weights["head.weight"].shape[1] - y.shape[1], None)
+    weights["head.weight"][:, : handed_on.start] = 0
+    outer = [weights[key] for key in ("block0.norm.weight", "block0.norm.bias", "head.weight")]
+    outer = [tensor[..., handed_on].clone().requires_grad_() for tensor in outer]
+    y = F.relu(F.batch_norm(y, None, None, outer[0], outer[1], training=True))
+    theirs = F.linear(y.flatten(2).mean(2), outer[2], weights["head.bias"])
+
+    for tensor in weights.values():
+        tensor.requires_grad_()
+    ours = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+    torch.testing.assert_close(ours, theirs)
+    direction = torch.randn(ours.shape, generator=chance, dtype=torch.float64)
+    ours.backward(direction)
+    theirs.backward(direction)
+    pairs = [(weights["stem.weight"], stem.grad)]
+    pairs += [(weights[key], parameter.grad) for key, parameter in parameters.items()]
+    for tensor, gradient in pairs:
+        torch.testing.assert_close(tensor.grad, gradient, rtol=1e-7, atol=1e-10)
+    keys = ("block0.norm.weight", "block0.norm.bias", "head.weight")
+    for key, tensor in zip(keys, outer, strict=True):
+        torch.testing.assert_close(weights[key].grad[..., handed_on], tensor.grad, rtol=1e-7, atol=1e-10)

@@ -1,0 +1,36 @@
+"""Counts tensor operations: what a GPU would have to launch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+NO_WORK = {
+    "aten::detach",
+    "aten::empty",
+    "aten::empty_like",
+    "aten::empty_strided",
+    "aten::new_empty",
+    "aten::new_empty_strided",
+}
+
+
+class OperationCounter(TorchDispatchMode):
+    """Counts the dispatched operations within a `with` block that are neither views nor mere allocations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        schema = function._schema
+        view = any(a.alias_info is not None and not a.alias_info.is_write for a in schema.arguments)
+        if not view and schema.name not in NO_WORK:
+            self.counts[schema.name] += 1
+        return function(*args, **(kwargs or {}))
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())

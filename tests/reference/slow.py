@@ -1,0 +1,143 @@
+"""The network and its generated weights, written in the plainest way: no table of layers, no functions of our own
+for gradients, nothing in place. What the package computes must equal this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, layers
+from smash_lightning.hypernet import GeneratedWeights
+
+
+@dataclass(frozen=True)
+class SlowNetwork:
+    """Logits of images x (batch, channels, *size), with the moments of the batch in every norm."""
+
+    architecture: Architecture
+    skeleton: Skeleton
+    weights: Mapping[str, Tensor]
+    op_norm: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[self.architecture.dimensions]
+        x = self.convolve("stem", x)
+        if self.skeleton.stem_stride == 2:
+            x = x[:, :, ::2, ::2] if self.architecture.dimensions == 2 else x[:, :, ::2, ::2, ::2]
+        if not self.op_norm:
+            x = torch.relu(x)
+        for b, block in enumerate(self.architecture.blocks):
+            banks = self.banks(block, b, x)
+            x = torch.relu(self.norm(f"block{b}.norm", torch.cat([banks[i] for i in sorted(banks)], 1)))
+            if b + 1 < len(self.architecture.blocks):
+                x = pool(self.convolve(f"block{b}.transition", x), 2)
+        return x.flatten(2).mean(2) @ self.weights["head.weight"].T + self.weights["head.bias"]
+
+    def banks(self, block: Block, b: int, x: Tensor) -> dict[int, Tensor]:
+        banks = dict(enumerate(x.split(block.width, 1)))
+        writes = dict.fromkeys(banks, 1)
+        for o, op in enumerate(block.ops):
+            h = torch.cat([banks[bank] for bank in op.read], 1)
+            slices = self.op(op, f"block{b}.op{o}", h).split(block.width, 1)
+            for j, bank in enumerate(op.write):
+                new, before = slices[j % op.units], writes.get(bank, 0)
+                if before == 0:
+                    banks[bank] = new
+                elif op.join == "sum":
+                    banks[bank] = banks[bank] + new
+                else:
+                    banks[bank] = (banks[bank] * before + new) / (before + 1)
+                writes[bank] = before + 1
+        return banks
+
+    def op(self, op: Op, name: str, h: Tensor) -> Tensor:
+        if op.activation == "pre" and self.op_norm:
+            h = torch.relu(self.norm(f"{name}.entry", h))
+        if op.bottleneck is not None:
+            h = self.convolve(f"{name}.pointwise", h)
+            h = torch.relu(self.norm(f"{name}.pointwise_norm", h) if self.op_norm else h)
+        return sum(self.path(op, p, name, h) for p in range(len(op.paths)))  # type: ignore[return-value]
+
+    def path(self, op: Op, p: int, name: str, h: Tensor) -> Tensor:
+        for s, convolution in enumerate(op.paths[p]):
+            h = self.convolve(f"{name}.conv{2 * p + s}", h, convolution)
+            last = s + 1 == len(op.paths[p])
+            if self.op_norm and (op.activation == "post" or (op.bottleneck is None and not last)):
+                h = self.norm(f"{name}.conv{2 * p + s}_norm", h)
+            if op.activation == "post" or not last:
+                h = torch.relu(h)
+        return h
+
+    def convolve(self, name: str, x: Tensor, convolution: Convolution | None = None) -> Tensor:
+        plain = {2: F.conv2d, 3: F.conv3d}[self.architecture.dimensions]
+        dilation, groups = (convolution.dilation, convolution.groups) if convolution else (1, 1)
+        return plain(x, self.weights[f"{name}.weight"], padding="same", dilation=dilation, groups=groups)
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        axes = (0, *range(2, x.ndim))
+        centred = x - x.mean(axes, keepdim=True)
+        unit = centred / (centred.square().mean(axes, keepdim=True) + 1e-5).sqrt()
+        scale, shift = (self.weights[f"{name}.{part}"].view(1, -1, *[1] * (x.ndim - 2)) for part in ("weight", "bias"))
+        return unit * scale + shift
+
+
+def slow_weights(
+    source: GeneratedWeights, architecture: Architecture, z: Tensor | None, width: int | None, depths: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Every tensor that `source` should make for `architecture`, sliced by plain indexing."""
+    grid = slow_grid(source, architecture, z, width, depths)
+    weights, slices = {}, 0
+    for name, shape in layers(architecture, source.skeleton, False).parameters().items():
+        if name.endswith("pointwise.weight"):
+            matrix, used = slow_matrix(grid, source, shape[0], shape[1], slices)
+            slices += used
+            weights[name] = (matrix / matrix.square().sum().sqrt()).reshape(shape)
+        else:
+            shared = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
+            for axis, size in enumerate(shape):
+                # Leading channels; the centre of the kernel.
+                start = (shared.shape[axis] - size) // 2 if axis > 1 else 0
+                shared = shared.narrow(axis, start, size)
+            weights[name] = shared
+    return weights
+
+
+def slow_matrix(
+    grid: Tensor, source: GeneratedWeights, outputs: int, inputs: int, first: int
+) -> tuple[Tensor, int]:
+    """The 1x1 weight (outputs, inputs) that begins at slice `first`, cell by cell; and the slices that it takes."""
+    limits, deep = source.encoding.limits, source.encoding.depth_compression * source.encoding.limits.base
+    high = limits.bottleneck * limits.base
+    rows, columns = -(-outputs // high), -(-inputs // deep)
+
+    def cell(row: int, column: int) -> Tensor:
+        return grid[0, :, row, first + column].reshape(deep, high).T
+
+    wall = torch.cat([torch.cat([cell(r, s) for s in range(columns)], 1) for r in range(rows)], 0)
+    return wall[:outputs, :inputs], columns
+
+
+def slow_grid(
+    source: GeneratedWeights, architecture: Architecture, z: Tensor | None, width: int | None, depths: tuple[int, ...]
+) -> Tensor:
+    """The grid: a DenseNet, each of whose layers activates all features before it."""
+    filters = iter([f / f.square().sum().sqrt() for f in source.hypernet.filters])
+    c = source.encoding.encode(architecture).double()
+    features = c if z is None else torch.cat([z.double(), c], 1)
+    activated = features  # c itself is not activated
+    if width is not None:
+        features = F.conv2d(features, next(filters), padding=1)
+        activated = F.leaky_relu(features, 0.02)
+    for b, depth in enumerate(depths):
+        for _ in range(depth):
+            features = torch.cat([features, F.conv2d(activated, next(filters), padding=1)], 1)
+            activated = F.leaky_relu(features, 0.02)
+        if b + 1 < len(depths):
+            features = F.conv2d(activated, next(filters), padding=1)
+            activated = F.leaky_relu(features, 0.02)
+    return F.conv2d(activated, next(filters))

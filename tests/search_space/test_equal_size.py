@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from smash_lightning.architecture import cost
+from smash_lightning.randomness import rng
+from smash_lightning.search_space import EqualSize, MemoryBankSpace
+from tests.cases import V1, V2_VOLUMES, every_seed
+
+spaces = pytest.mark.parametrize("space", [V1, V2_VOLUMES], ids=["v1", "v2-3d"])
+SIZED = {space: EqualSize(space, 0.15) for space in (V1, V2_VOLUMES)}
+
+
+@spaces
+@every_seed
+def test_every_architecture_has_the_promised_size(space: MemoryBankSpace, seed: int) -> None:
+    sized = SIZED[space]
+    architecture = sized.sample(rng(seed))
+    for candidate in (architecture, sized.perturb(architecture, rng(seed), 0.1)):
+        params = cost(candidate, space.skeleton).params
+        assert 0.85 * sized.target <= params <= 1.15 * sized.target
+        assert sized.refusal(candidate) is None
+
+
+@spaces
+def test_the_target_is_the_median_of_the_space(space: MemoryBankSpace) -> None:
+    assert SIZED[space] == EqualSize(space, 0.15)
+    smaller = [cost(space.sample(rng("median", s)), space.skeleton).params < SIZED[space].target for s in range(200)]
+    assert 70 < sum(smaller) < 130
+    assert EqualSize(space, 0.1, target=5000).target == 5000
+
+
+def test_refusal_names_the_size() -> None:
+    sized = SIZED[V1]
+    other = next(a for a in (V1.sample(rng(seed)) for seed in range(100)) if not sized.contains(a))
+    params = cost(other, V1.skeleton).params
+    assert sized.refusal(other) == f"it has {params} parameters, not {sized.target} within 15%"
+
+
+def test_refusal_of_the_whole_space_comes_first() -> None:
+    assert SIZED[V1].refusal(V2_VOLUMES.sample(rng(0))) == "it is 3D, the space is 2D"
+
+
+def test_impossible_sizes_are_named() -> None:
+    with pytest.raises(ValueError, match="size_tolerance must lie between 0 and 1, got 1.5"):
+        EqualSize(V1, 1.5)
+    with pytest.raises(ValueError, match="none of 10000 architectures has 10 parameters within 10%"):
+        EqualSize(V1, 0.1, target=10).sample(rng(0))
+
+
+def test_size_belongs_to_the_specification() -> None:
+    specification = EqualSize(V1, 0.1, target=5000).specification()
+    assert specification["EqualSize.target"] == "5000"
+    assert specification["EqualSize.space.base"] == "4"

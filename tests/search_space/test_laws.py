@@ -1,0 +1,300 @@
+"""What holds for every space."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, cost
+from smash_lightning.randomness import rng
+from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
+from tests.cases import IMAGES, SMASHV1, SMASHV2, V1, V1_BUDGET, V2, V2_VOLUMES, Case, every_case, every_seed, small
+
+
+@every_case
+@given(seed=st.integers(0, 2**32), progress=st.floats(0, 1))
+def test_samples_stay_in_the_space(case: Case, seed: int, progress: float) -> None:
+    architecture = case.draw(seed, progress)
+    assert case.space.refusal(architecture) is None
+    assert case.space.require(architecture) is architecture
+
+
+@every_case
+@given(seed=st.integers(0, 2**32), probability=st.sampled_from([0.02, 0.1, 0.5, 1.0]))
+def test_perturbations_stay_in_the_space(case: Case, seed: int, probability: float) -> None:
+    architecture = case.draw(seed, progress=0.2)
+    for step in range(3):
+        architecture = case.space.perturb(architecture, rng("perturb", seed, step), probability)
+        assert case.space.refusal(architecture) is None
+
+
+@every_case
+def test_perturbations_change_something(case: Case) -> None:
+    architectures = [case.draw(seed) for seed in range(40)]
+    moved = [case.space.perturb(a, rng("perturb", i), 0.05) != a for i, a in enumerate(architectures)]
+    assert sum(moved) >= 36, "the architecture itself is for the rare case that nothing else was found"
+
+
+@every_case
+@every_seed
+def test_draws_are_a_function_of_the_stream(case: Case, seed: int) -> None:
+    assert case.draw(seed) == case.draw(seed)
+    first, second = (case.space.perturb(case.draw(seed), rng("again", seed), 0.3) for _ in range(2))
+    assert first == second
+
+
+@every_case
+@every_seed
+def test_only_filled_banks_are_read(case: Case, seed: int) -> None:
+    for block in case.draw(seed).blocks:
+        filled = set(range(block.inputs))
+        for op in block.ops:
+            assert set(op.read) <= filled
+            filled |= set(op.write)
+        assert filled == set(range(block.banks))
+        assert block.channels == block.banks * block.width
+
+
+@pytest.mark.parametrize("space", [SMASHV1, SMASHV2], ids=["v1", "v2"])
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_spaces_of_the_papers_size(space: MemoryBankSpace, progress: float) -> None:
+    for seed in range(4):
+        architecture = space.sample(rng("paper", seed), progress)
+        assert space.refusal(architecture) is None
+        assert space.refusal(space.perturb(architecture, rng("paper", seed), 0.05)) is None
+        assert cost(architecture, space.skeleton).params < 20_000_000
+
+
+def test_annealing_opens_kernels() -> None:
+    def kernels(progress: float) -> set[int]:
+        draws = [V2.sample(rng("anneal", seed), progress) for seed in range(60)]
+        return {k for a in draws for op in a.ops() for path in op.paths for c in path for k in c.kernel}
+
+    assert kernels(0.0) == kernels(0.2) == {3}
+    assert kernels(0.25) == kernels(0.4) == {3, 5}
+    assert kernels(0.5) == kernels(1.0) == {3, 5, 7}
+
+
+def spending(space: MemoryBankSpace, progress: float) -> list[float]:
+    """Weights of each block's ops, as a share of its budget."""
+    shares = []
+    for seed in range(60):
+        for b, block in enumerate(space.sample(rng("budget", seed), progress).blocks):
+            assert space.min_ops <= len(block.ops) <= space.max_ops
+            alone = Architecture((block,))
+            image = Skeleton(1, (8,) * space.skeleton.dimensions, 2)
+            around = 3**space.skeleton.dimensions * space.inputs[b] + 4 * block.channels + 2
+            norms = sum(2 * len(op.read) * block.width + 2 * (op.bottleneck or 0) for op in block.ops)
+            # SMASHv1: an op has norms in front of its 1x1 and after it, and no others.
+            weights = cost(alone, image).params - around - norms
+            shares.append(weights / (space.budget_depth * 3**space.skeleton.dimensions * space.inputs[b] ** 2))
+    return shares
+
+
+def test_annealing_opens_the_budget() -> None:
+    space = replace(V1_BUDGET, min_ops=1, max_ops=50, budget_depth=30)
+    start, end = spending(space, 0.0), spending(space, 0.5)
+    assert max(start) <= 0.5
+    assert 0.8 < max(end) <= 1
+    assert sum(end) > sum(start)
+
+
+@every_case
+def test_annealing_never_moves_a_channel_of_c(case: Case) -> None:
+    layout = case.encoding.layout
+    for progress in (0.0, 0.3, 1.0):
+        architecture = case.draw(7, progress)
+        assert case.encoding.layout == layout
+        assert case.encoding.decode(case.encoding.encode(architecture)) == architecture
+
+
+# A member of both spaces below, and ways out of them.
+CONVOLUTION = Convolution((3, 3), (2, 2))
+MEMBER_V1 = Architecture(
+    (
+        Block(4, 2, (Op((0, 1), (1,), 1, 8, ((CONVOLUTION,),)), Op((1,), (0, 2), 2, 16, ((CONVOLUTION,),)))),
+        Block(4, 2, (Op((0,), (0,), 1, 8, ((CONVOLUTION,),)),)),
+    )
+)
+MEMBER_V2 = Architecture(
+    (
+        Block(2, 4, (Op((0, 1), (4,), 1, 4, ((CONVOLUTION, CONVOLUTION), (CONVOLUTION,))),)),
+        Block(4, 2, (Op((0,), (0,), 1, 4, ((CONVOLUTION,),)),)),
+    )
+)
+OPEN_V1 = small(IMAGES, SingleConvolution())
+OPEN_V2 = small(
+    IMAGES, ParallelConvolutions(groups=(1, 2)), base=2, max_units=4, widths=(2, 4, 8), bottleneck_capped=True, max_ops=8
+)
+
+
+def with_block(architecture: Architecture, b: int, block: Block) -> Architecture:
+    return Architecture((*architecture.blocks[:b], block, *architecture.blocks[b + 1 :]))
+
+
+def with_op(architecture: Architecture, **changes: object) -> Architecture:
+    """Its first op changed, in the first block."""
+    block = architecture.blocks[0]
+    return with_block(architecture, 0, replace(block, ops=(replace(block.ops[0], **changes), *block.ops[1:])))  # type: ignore[arg-type]
+
+
+def one_convolution(**changes: object) -> dict[str, object]:
+    return {"paths": ((replace(CONVOLUTION, **changes),),)}  # type: ignore[arg-type]
+
+
+def volume(architecture: Architecture) -> Architecture:
+    def deep(op: Op) -> Op:
+        paths = tuple(tuple(replace(c, kernel=(3, 3, 3), dilation=(1, 1, 1)) for c in path) for path in op.paths)
+        return replace(op, paths=paths)
+
+    return Architecture(tuple(replace(b, ops=tuple(deep(op) for op in b.ops)) for b in architecture.blocks))
+
+
+@pytest.mark.parametrize(
+    ("space", "change", "reason"),
+    [
+        (OPEN_V1, volume, "it is 3D, the space is 2D"),
+        (OPEN_V1, lambda a: Architecture(a.blocks[:1]), "it has 1 blocks, the space has 2"),
+        (
+            OPEN_V1,
+            lambda a: with_block(a, 1, Block(8, 1, (Op((0,), (0,), 1, 16, ((CONVOLUTION,),)),))),
+            "block 1: bank width 8 is not one of [4]",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_block(a, 1, replace(a.blocks[1], inputs=1)),
+            "block 1: its input has 4 channels, not 8",
+        ),
+        (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: only pre-activation ops"),
+        (OPEN_V1, lambda a: with_op(a, join="mean"), "block 0, op 0: only pre-activation ops that are joined by the sum"),
+        (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
+        (OPEN_V1, lambda a: with_op(a, bottleneck=None), "block 0, op 0: its 1x1 has None channels, not 8"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel (3, 5) is not made of"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(4, 4))), "block 0, op 0: dilation (4, 4) is not made"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(1, 2))), "block 0, op 0: dilation (1, 2) differs"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(groups=2)), "block 0, op 0: 2 groups are not one of [1]"),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, paths=((CONVOLUTION, CONVOLUTION),)),
+            "block 0, op 0: it has 2 convolutions, more than 1",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_block(a, 1, replace(a.blocks[1], ops=a.blocks[1].ops * 4)),
+            "block 1: it has 4 ops, not 1 to 3",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, write=(1, 2), bottleneck=8),
+            "block 0, op 0: it writes 2 banks, not 1 to 1",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, write=(0, 1, 2, 3), units=4, bottleneck=32),
+            "block 0, op 0: it puts out 16 channels, more than 12",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_block(a, 0, Block(4, 2, tuple(Op((0,), (b,), 1, 8, ((CONVOLUTION,),)) for b in range(2, 6)))),
+            "block 0: its banks hold 24 channels, more than 20",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_block(
+                a,
+                0,
+                Block(4, 2, (Op((0,), (3,), 1, 8, ((CONVOLUTION,),)), Op((0,), (2,), 1, 8, ((CONVOLUTION,),)))),
+            ),
+            "block 0, op 0: it fills bank 3 before bank 2",
+        ),
+        (replace(OPEN_V1, read_step=2), lambda a: with_op(a, read=(0,)), "block 0, op 0: it reads 1 banks, not 2"),
+        (
+            replace(OPEN_V1, budget_depth=1, inputs=(8, 8), max_ops=9),
+            lambda a: with_block(a, 0, replace(a.blocks[0], ops=(a.blocks[0].ops[0],) * 9)),
+            "block 0: its ops have 3168 parameters, more than the budget of 576",
+        ),
+        (
+            OPEN_V2,
+            lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(7, 3), dilation=(2, 1)),),)),
+            "block 0, op 0: a filter spans 13 pixels, more than 9",
+        ),
+        (
+            replace(OPEN_V2, body=ParallelConvolutions(kernels=(1, 3), groups=(1, 2))),
+            lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(3, 1)),),)),
+            "block 0, op 0: dilation (2, 2) means nothing where kernel (3, 1) is 1",
+        ),
+    ],
+)
+def test_refusal_names_what_is_wrong(
+    space: SearchSpace, change: Callable[[Architecture], Architecture], reason: str
+) -> None:
+    member = MEMBER_V1 if space.limits.positions == 1 else MEMBER_V2
+    assert replace(space, budget_depth=0, read_step=1).refusal(member) is None  # type: ignore[type-var]
+    outside = change(member)
+    assert reason in (space.refusal(outside) or "")
+    assert not space.contains(outside)
+    with pytest.raises(ValueError, match=re.escape(f"{outside.fingerprint} is outside the search space: ")):
+        space.require(outside)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base": 0}, "base (0) and max_units (3) must be at least 1"),
+        ({"min_ops": 0}, "min_ops (0) must lie between 1 and max_ops (3)"),
+        ({"min_ops": 5}, "min_ops (5) must lie between 1 and max_ops (3)"),
+        ({"units": "any"}, "units must be near_read or uniform, got 'any'"),
+        ({"budget_share": (0.5, 0.3)}, "budget_share must rise within 0 to 1, got [0.5, 0.3]"),
+        ({"widths": (6,)}, "bank width 6 must be a multiple of 4, at most 12"),
+        ({"widths": (16,)}, "bank width 16 must be a multiple of 4, at most 12"),
+        ({"inputs": (8, 10)}, "block 1: banks of 4 channels do not fit inputs 10, memory 24"),
+        ({"memory": (4, 24)}, "block 0: banks of 4 channels do not fit inputs 8, memory 4"),
+        ({"inputs": (8,)}, "inputs (8,) and memory (20, 24) need one value for each block"),
+        ({"body": ParallelConvolutions(groups=(1, 3))}, "3 groups do not divide the base of 4 channels"),
+    ],
+)
+def test_impossible_options_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        replace(OPEN_V1, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SingleConvolution(kernel=4), "kernel must be odd, got 4"),
+        (lambda: SingleConvolution(max_dilation=0), "max_dilation must be at least 1, got 0"),
+        (lambda: ParallelConvolutions(kernels=(3, 4)), "kernels must be odd, got [3, 4]"),
+        (lambda: ParallelConvolutions(kernels=()), "kernels must be odd, got []"),
+        (lambda: ParallelConvolutions(max_span=5), "kernel 7 spans more than max_span=5"),
+        (lambda: ParallelConvolutions(groups=(0, 1)), "groups must be at least 1, got [0, 1]"),
+    ],
+)
+def test_impossible_bodies_are_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_a_budget_too_small_for_an_op_is_named() -> None:
+    space = small(IMAGES, SingleConvolution(), bottleneck=8, inputs=(4, 4), memory=(4, 4), budget_depth=1)
+    with pytest.raises(ValueError, match="budget_depth=1 is too small for an op in block 0"):
+        space.sample(random.Random(0))
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+    same = replace(V2_VOLUMES, widths=[4, 8], inputs=[8, 8])  # type: ignore[arg-type]
+    assert same == V2_VOLUMES
+    assert hash(same) == hash(V2_VOLUMES)
+
+
+def test_specifications_tell_spaces_apart() -> None:
+    ours = V1.specification()
+    assert ours == replace(V1).specification()
+    assert ours["MemoryBankSpace.body.max_dilation"] == "3"
+    theirs = replace(V1, body=SingleConvolution(max_dilation=2)).specification()
+    assert {key for key in ours if ours[key] != theirs[key]} == {"MemoryBankSpace.body.max_dilation"}
