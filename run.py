@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, and are told in one line below
 
@@ -16,6 +16,9 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from smash_lightning.tasks import Experiment
 
 NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task", "checkpoint")
 
@@ -50,12 +53,13 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     task = instantiate(config.task)
     loggers = [instantiate(logger) for logger in config.logger.values()]
     with Tracker(loggers) as tracker:
-        tracker.config(OmegaConf.to_container(config, resolve=True))
+        tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
     return outcome if isinstance(outcome, float) else None
 
 
-def _experiment(config: DictConfig, folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _experiment(config: DictConfig, folder: Path) -> Experiment:
+    # Heavy imports stay out of the way of --help and of errors in the options.
     import torch
 
     from smash_lightning.search_space import EqualSize
@@ -101,9 +105,10 @@ def _with_earlier(config: DictConfig) -> DictConfig:
         return config
     earlier = OmegaConf.load(folder / "config.yaml")
     given = list(HydraConfig.get().overrides.task)
-    mine = {override.split("=")[0].lstrip("+~") for override in given}
-    dropped = mine | ({"checkpoint", "resume"} if config.resume else {"checkpoint", "resume", "task", "logger", "trainer"})
-    kept = [override for override in earlier.overrides if override.split("=")[0].lstrip("+~") not in dropped]
+    dropped = {_key(override) for override in given} | {"checkpoint", "resume"}
+    if not config.resume:
+        dropped |= {"task", "logger", "trainer"}
+    kept = [override for override in earlier.overrides if _key(override) not in dropped]
     combined = hydra.compose("config", overrides=[*kept, *given], return_hydra_config=True)
     OmegaConf.set_struct(combined, False)
     del combined["hydra"]
@@ -113,14 +118,19 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     return combined
 
 
-def _require_same(earlier: DictConfig, combined: DictConfig, folder: Path) -> None:
+def _key(override: str) -> str:
+    return override.split("=")[0].lstrip("+~")
+
+
+def _require_same(earlier: Any, combined: DictConfig, folder: Path) -> None:
     now = OmegaConf.to_container(combined, resolve=True)
     before = OmegaConf.to_container(earlier, resolve=True)
     assert isinstance(now, dict)
     assert isinstance(before, dict)
     differing = [key for key in now if key not in NOT_COMPARED and now[key] != before.get(key)]
     if differing:
-        raise ValueError(f"{folder} was run with other values of {', '.join(differing)}: resume it with the same, or start anew")
+        names = ", ".join(map(str, differing))
+        raise ValueError(f"{folder} was run with other values of {names}: resume it with the same, or start anew")
 
 
 def _claim(folder: Path, config: DictConfig) -> None:
@@ -128,7 +138,7 @@ def _claim(folder: Path, config: DictConfig) -> None:
     path = folder / "config.yaml"
     if path.exists():
         if config.resume is None:
-            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or choose another folder")
+            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
         return
     path.write_text(OmegaConf.to_yaml(config, resolve=True))
 

@@ -109,7 +109,7 @@ class _Worker:
 
     def receive(self) -> tuple[str, Any]:
         try:
-            return self.connection.recv()  # type: ignore[no-any-return]
+            return self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
             return "died", f"its process died with exit code {self.process.exitcode}, perhaps for lack of memory"

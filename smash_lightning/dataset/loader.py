@@ -42,7 +42,7 @@ class TensorLoader:
         self.mean, self.deviation = mean, deviation
         self.rank, self.world = rank, world
         self.sampler, self.batch_sampler = self, None  # what Lightning looks for in a loader
-        self._epoch = self._position = 0
+        self._epoch = self._first = self._position = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of the next pass."""
@@ -54,7 +54,7 @@ class TensorLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Lets the next pass begin after the batches that were already given out."""
-        self._position = state["position"]
+        self._first = self._position = state["position"]
 
     def __len__(self) -> int:
         count = len(self.split) // self.world
@@ -65,8 +65,9 @@ class TensorLoader:
         if self.shuffle_seed is not None:
             order = torch.randperm(len(self.split), generator=generator("order", self.shuffle_seed, self._epoch))
         batches = order[self.rank :: self.world].to(self.split.labels.device).split(self.batch_size)
-        # A complete pass may end without a last look at this generator, so completeness is told from the position.
-        first = self._position if self._position < len(self) else 0
+        # Only the pass after a restoration begins further on, as a pass may be given up early; and a position at the
+        # end is that of a complete pass, which may end without a last look at this generator.
+        first, self._first = self._first % len(self), 0
         for position, batch in enumerate(batches[first : len(self)], start=first + 1):
             self._position = position
             yield self.normalise(self.split.images[batch]), self.split.labels[batch]

@@ -111,7 +111,7 @@ class Encoding:
             raise ValueError("c marks no op")
         blocks: dict[int, tuple[int, list[Op]]] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
-            here = marks[:, first:last].any(1)
+            here = np.any(marks[:, first:last], axis=1)
             (b,), (width,) = self._values(here, "block"), self._values(here, "width")
             blocks.setdefault(b, (width, []))[1].append(self._op(here, width))
         return Architecture(

@@ -71,7 +71,10 @@ class GeneratedWeights(nn.Module):
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         """Every tensor that the network of `architecture` needs under a HyperNet, by name."""
         device = self.shared["stem/weight"].device
-        grid = self.hypernet(self.encoding.encode(architecture, device), z)
+        return self.from_grid(architecture, self.hypernet(self.encoding.encode(architecture, device), z))
+
+    def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:
+        """The same, given the HyperNet's grid (1, outputs, rows, slices) for this architecture."""
         pointwise = unit_norm(unpack(grid, self.encoding, architecture))
         return self._sliced(architecture) | _named_pointwise(architecture, pointwise)
 

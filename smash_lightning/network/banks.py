@@ -27,6 +27,7 @@ class Access(NamedTuple):
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # what an evaluation caches must serve a training too
 def accesses(block: Block, device: torch.device) -> tuple[Access, ...]:
     """The accesses of each op of `block`, as index tensors on `device`. Bank b is channels [b width, (b + 1) width)."""
     parts: list[list[int]] = []

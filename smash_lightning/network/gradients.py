@@ -38,7 +38,7 @@ def crop(tensor: Tensor, regions: tuple[Region, ...]) -> tuple[Tensor, ...]:
 class _UnitNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-        norms = torch._foreach_add(torch._foreach_norm(tensors), 1e-8)
+        norms = torch._foreach_add(torch._foreach_norm(tensors), 1e-12)
         units = torch._foreach_div(tensors, norms)
         ctx.save_for_backward(*norms, *units)
         return tuple(units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -92,7 +93,8 @@ class RankingCallback(L.Callback):
 
     @staticmethod
     def _trained(module: Any) -> TrainedHyperNet:
-        return TrainedHyperNet(module.weights, module.statistics, frozenset(module.drawn))
+        # A copy that is out of training, for scores must not move the running averages.
+        return TrainedHyperNet(module.weights, copy.deepcopy(module.statistics).eval(), frozenset(module.drawn))
 
     def state_dict(self) -> dict[str, Any]:
         """History and ranking, as plain values."""

@@ -45,7 +45,7 @@ class Scorer:
         recalibration: normalised training images from which BatchNorm statistics are taken.
         batch_size: validation images in a forward pass.
         policy: source of BatchNorm statistics: "recalibrated" on `recalibration` for each architecture;
-            "running" averages over all architectures of the training, as the authors' code has it; each "batch" at hand.
+            "running" averages over all architectures of the training, as the authors have it; the "batch" at hand.
         seed: of the noise z, which is the same for every architecture of one shape.
     """
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import median
 from typing import Protocol
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from smash_lightning.report.page_style import STYLE
 Value = float | int | str | None
 PNG = b"\x89PNG\r\n\x1a\n"
 SHORT = 28  # characters of a cell that stay on one line
-DIGITS = 4  # significant ones of a column's largest number
+DIGITS = 4  # significant ones of a column's middle value
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser itself forbids requests
 
 
@@ -127,7 +128,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; a column of numbers stands to the right, its largest with four digits unless all have fewer.
+    """A table; a column of numbers stands to the right, its middle value with four digits unless all have fewer.
 
     Args:
         columns: headings.
@@ -252,10 +253,11 @@ def _decimals(numbers: Sequence[float]) -> int:
     if all(isinstance(number, int) for number in numbers):
         return 0
     finite = [number for number in numbers if math.isfinite(number)]
-    largest = max(map(abs, finite), default=0.0)
-    if largest == 0:
+    sizes = [abs(number) for number in finite if number]
+    if not sizes:
         return 0
-    most = min(max(DIGITS - 1 - math.floor(math.log10(largest)), 0), 8)
+    # The middle one, as a single loss that exploded must not leave the others without digits.
+    most = min(max(DIGITS - 1 - math.floor(math.log10(median(sizes))), 0), 8)
     # 6.7 beside 7.25 is 6.70, but 6.7 beside 7.9 gains no zeros.
     return next(d for d in range(most + 1) if all(round(n, d) == round(n, most) for n in finite))
 

@@ -105,7 +105,7 @@ class MemoryBankSpace(SearchSpace):
     @property
     def limits(self) -> Limits:
         """Bounds that size the encoding and the shared tensors."""
-        return self._limits  # type: ignore[attr-defined, no-any-return]
+        return self._limits  # type: ignore[attr-defined]
 
     def _make_limits(self) -> Limits:
         return Limits(

@@ -136,7 +136,7 @@ class SmashModule(L.LightningModule):
         return loss
 
     def _logs(self, step: int) -> bool:
-        return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
+        return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Logs the gradient's norm and the speed, where a step is logged."""

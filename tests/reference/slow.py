@@ -96,7 +96,7 @@ def slow_weights(
         if name.endswith("pointwise.weight"):
             matrix, used = slow_matrix(grid, source, shape[0], shape[1], slices)
             slices += used
-            weights[name] = (matrix / matrix.square().sum().sqrt()).reshape(shape)
+            weights[name] = unit(matrix).reshape(shape)
         else:
             shared = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
             for axis, size in enumerate(shape):
@@ -105,6 +105,11 @@ def slow_weights(
                 shared = shared.narrow(axis, start, size)
             weights[name] = shared
     return weights
+
+
+def unit(tensor: Tensor) -> Tensor:
+    """Divided by its norm."""
+    return tensor / tensor.square().sum().sqrt()
 
 
 def slow_matrix(
@@ -126,7 +131,7 @@ def slow_grid(
     source: GeneratedWeights, architecture: Architecture, z: Tensor | None, width: int | None, depths: tuple[int, ...]
 ) -> Tensor:
     """The grid: a DenseNet, each of whose layers activates all features before it."""
-    filters = iter([f / f.square().sum().sqrt() for f in source.hypernet.filters])
+    filters = iter([unit(f) for f in source.hypernet.filters])
     c = source.encoding.encode(architecture).double()
     features = c if z is None else torch.cat([z.double(), c], 1)
     activated = features  # c itself is not activated

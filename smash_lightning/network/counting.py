@@ -33,4 +33,5 @@ class OperationCounter(TorchDispatchMode):
 
     @property
     def total(self) -> int:
+        """All of them."""
         return sum(self.counts.values())

@@ -1,0 +1,46 @@
+"""Draws one architecture, without any training."""
+
+from __future__ import annotations
+
+from smash_lightning.architecture import Architecture, Skeleton, cost, load_architecture
+from smash_lightning.report.diagram import architecture_svg
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.search_space.presets import PRESETS
+from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.rank import ranked
+
+
+def draw(experiment: Experiment, tracker: Tracker, preset: str | None = None, architecture: str | None = None) -> None:
+    """Writes `architecture.svg` and `architecture.json` of a preset, of a JSON file, or of an earlier run's best.
+
+    Raises:
+        ValueError: an unknown preset, a file without an architecture, or nothing to draw.
+    """
+    chosen, title = _choose(experiment, preset, architecture)
+    skeleton = experiment.data.skeleton
+    folder = experiment.folder.path
+    (folder / "architecture.svg").write_text(architecture_svg(chosen, skeleton, title))
+    (folder / "architecture.json").write_text(chosen.to_json() + "\n")
+    tracker.image("architecture", folder / "architecture.svg")
+    _describe(title, chosen, skeleton)
+
+
+def _choose(experiment: Experiment, preset: str | None, path: str | None) -> tuple[Architecture, str]:
+    if preset is not None and path is not None:
+        raise ValueError("give task.preset or task.architecture, not both")
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ValueError(f"task.preset={preset} is unknown: choose one of {', '.join(PRESETS)}")
+        return PRESETS[preset](), preset
+    if path is not None:
+        return load_architecture(path), path
+    if experiment.source is None:
+        raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
+    folder = experiment.source_folder()
+    best = ranked(folder)[0].fingerprint
+    return folder.read_architectures()[best], f"The best by score: {best}"
+
+
+def _describe(title: str, architecture: Architecture, skeleton: Skeleton) -> None:
+    size = cost(architecture, skeleton)
+    print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from smash_lightning.dataset import DataModule, Digits, Sets, Source, Split
+from smash_lightning.randomness import generator
+
+
+class Tiny(Source):
+    """Ten, twenty and thirty images of three classes in two channels; image i is all i."""
+
+    def load(self) -> Sets:
+        labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 30)[torch.randperm(60, generator=generator("tiny"))]
+        images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 2, 4, 4)
+        images[:, 1] *= 3
+        test = Split(images[:8] + 100, labels[:8])
+        return Sets(Split(images, labels), test, ("a", "b", "c"))
+
+
+def data(source: Source | None = None, **changes: Any) -> DataModule:
+    options: dict[str, Any] = {
+        "name": "tiny",
+        "source": source or Tiny(),
+        "validation": 12,
+        "train": None,
+        "batch_size": 8,
+        "eval_batch_size": 5,
+        "recalibration": 16,
+        "stem_stride": 1,
+        "split_seed": 0,
+    }
+    return DataModule(**options | changes)
+
+
+def numbers(split: Split) -> list[int]:
+    """Which images a split of `Tiny` holds."""
+    return split.images[:, 0, 0, 0].tolist()
+
+
+def test_splits_are_disjoint_and_whole() -> None:
+    module = data()
+    train, validation, test = (numbers(split) for split in (module.train, module.validation, module.test))
+    assert sorted(train + validation) == list(range(60))
+    assert len(validation) == 12
+    assert not set(test) & set(train + validation)
+
+
+@pytest.mark.parametrize("validation", [6, 12, 30])
+def test_validation_is_class_balanced(validation: int) -> None:
+    counts = torch.bincount(data(validation=validation).validation.labels, minlength=3)
+    share = validation / 60
+    assert all(abs(int(count) - share * size) <= 1 for count, size in zip(counts, (10, 20, 30), strict=True))
+
+
+def test_a_part_of_the_training_images_is_nearly_class_balanced() -> None:
+    counts = torch.bincount(data(Digits(), validation=300, train=500).train.labels, minlength=10)
+    assert counts.min() > 30, "what is left is in random order"
+
+
+def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
+    one, other = data(), data().ordered(5)
+    assert numbers(one.validation) == numbers(other.validation)
+    assert numbers(one.train) == numbers(other.train)
+    assert numbers(data(split_seed=1).validation) != numbers(one.validation)
+    assert numbers(data(train=20).validation) == numbers(one.validation)
+    assert set(numbers(data(train=20).train)) < set(numbers(one.train))
+
+
+def test_chance_elsewhere_does_not_move_the_split() -> None:
+    one = data()
+    torch.manual_seed(3)
+    assert numbers(data().validation) == numbers(one.validation)
+    assert torch.equal(data().recalibration_images(), one.recalibration_images())
+
+
+def test_an_order_belongs_to_its_copy() -> None:
+    one = data()
+    other = one.ordered(5)
+    assert (one.order_seed, other.order_seed) == (0, 5)
+    first, second = ([batch.tolist() for _, batch in m.train_dataloader()] for m in (one, other))
+    assert first != second
+    assert second == [batch.tolist() for _, batch in data().ordered(5).train_dataloader()]
+
+
+def test_pixels_are_normalised_by_the_training_images() -> None:
+    module = data()
+    images = module.normalised(module.train).images
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.std((0, 2, 3)), torch.ones(2), atol=1e-5, rtol=0)
+    batches = torch.cat([images for images, _ in module.val_dataloader()])
+    torch.testing.assert_close(batches, module.normalised(module.validation).images)
+    tests = torch.cat([images for images, _ in module.test_dataloader()])
+    torch.testing.assert_close(tests, module.normalised(module.test).images)
+
+
+def test_a_channel_without_contrast_stays_finite() -> None:
+    class Flat(Tiny):
+        def load(self) -> Sets:
+            sets = super().load()
+            sets.train.images[:, 1] = 7
+            return sets
+
+    module = data(Flat())
+    assert module.normalised(module.train).images.isfinite().all()
+
+
+def test_recalibration_uses_training_images_only() -> None:
+    module = data()
+    images = module.recalibration_images()
+    assert len(images) == 16
+    raw = (images * module.deviation + module.mean)[:, 0, 0, 0].round().int().tolist()
+    assert len(set(raw)) == 16
+    assert set(raw) <= set(numbers(module.train))
+
+
+def test_the_skeleton_is_that_of_the_images() -> None:
+    skeleton = data(stem_stride=2).skeleton
+    assert (skeleton.channels, skeleton.size, skeleton.classes, skeleton.stem_stride) == (2, (4, 4), 3, 2)
+
+
+def test_digits() -> None:
+    sets = Digits(test=697).load()
+    assert (len(sets.train), len(sets.test)) == (1100, 697)
+    assert sets.train.images.shape == (1100, 1, 8, 8)
+    assert sets.train.images.dtype == torch.uint8
+    assert int(sets.train.images.max()) == 16
+    assert sets.classes == tuple("0123456789")
+    assert torch.equal(Digits(test=697).load().train.images, sets.train.images)
+    train = {image.numpy().tobytes() for image in sets.train.images}
+    assert not any(image.numpy().tobytes() in train for image in sets.test.images)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation": 0}, r"dataset\.validation must be at least 1, got 0"),
+        ({"batch_size": 0}, r"dataset\.batch_size must be at least 1, got 0"),
+        ({"eval_batch_size": -1}, r"dataset\.eval_batch_size must be at least 1, got -1"),
+        ({"recalibration": 0}, r"dataset\.recalibration must be at least 1, got 0"),
+        ({"validation": 60}, r"dataset\.validation=60 leaves nothing of 60 training images to learn from"),
+        ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
+        ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
+        ({"train": 10}, r"dataset\.recalibration=16 is more than the 10 training images"),
+    ],
+)
+def test_impossible_options_are_named(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        data(**changes)
+
+
+@pytest.mark.parametrize("test", [0, 1797])
+def test_impossible_test_sets_are_named(test: int) -> None:
+    with pytest.raises(ValueError, match=f"source.test must lie between 1 and 1796, got {test}"):
+        Digits(test).load()
