@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from datetime import datetime
@@ -12,10 +13,10 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, a
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
@@ -39,9 +40,10 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
 def main(config: DictConfig) -> float | None:
     """Runs one task in its output folder, and returns its figure for sweepers."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    config = _with_earlier(config)
-    _claim(folder, config)
-    result = _execute(config, folder)
+    try:
+        result = _execute(_with_earlier(config), folder)
+    except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {_explain(error)}")
     print(folder)
     return result
 
@@ -50,6 +52,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.report.tracker import Tracker
 
     experiment = _experiment(config, folder)
+    _claim(folder, config)
     task = instantiate(config.task)
     loggers = [instantiate(logger) for logger in config.logger.values()]
     with Tracker(loggers) as tracker:
@@ -143,11 +146,25 @@ def _claim(folder: Path, config: DictConfig) -> None:
     path.write_text(OmegaConf.to_yaml(config, resolve=True))
 
 
-def _explain(error: BaseException) -> str:
-    text = str(error).strip()
-    if error.__cause__ is not None and isinstance(error.__cause__, OmegaConfBaseException):
-        text = f"{text}: {error.__cause__}".replace("\n", " ")
-    return text
+def _explain(error: Exception) -> str:
+    """The message that helps, without Hydra's search path and wrappings, and with what was perhaps meant."""
+    cause = error.__cause__
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}. Another folder is chosen with hydra.run.dir=FOLDER"
+    if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
+        return str(cause)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return f"there is no option {cause.full_key}{_suggestion(cause.full_key)}"
+    return str(error).split("\nConfig search path")[0].strip()
+
+
+def _suggestion(name: str) -> str:
+    *path, unknown = name.split(".")
+    with hydra.initialize(version_base="1.3", config_path="conf"):
+        config = hydra.compose("config")
+    section = OmegaConf.select(config, ".".join(path)) if path else config
+    close = difflib.get_close_matches(unknown, [str(key) for key in section], n=1)
+    return f": did you mean {'.'.join([*path, *close])}?" if close else ", see python run.py --help"
 
 
 if __name__ == "__main__":
@@ -155,5 +172,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted; continue with the same command and resume=FOLDER")
-    except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
+    except (OSError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_explain(error)}")

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from smash_lightning.architecture import Architecture, Convolution, Limits, Op, Skeleton
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
-from smash_lightning.search_space import EqualSize, MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
+from smash_lightning.search_space import (
+    EqualSize,
+    MemoryBankSpace,
+    ParallelConvolutions,
+    SearchSpace,
+    SingleConvolution,
+)
 
 IMAGES = Skeleton(channels=3, size=(8, 8), classes=5)
 VOLUMES = Skeleton(channels=1, size=(4, 4, 4), classes=5)
@@ -71,13 +77,14 @@ V2 = small(
     max_ops=8,
 )
 V2_VOLUMES = small(VOLUMES, ParallelConvolutions(kernels=(1, 3), max_span=5, groups=(1, 4)), widths=(4, 8))
+EVEN_VOLUMES = replace(V2_VOLUMES, body=ParallelConvolutions(kernels=(3,), max_span=5, groups=(1, 2)))
 CASES = {
     "v1-2d": Case(V1, 3),
     "v1-3d": Case(V1_BUDGET, 2),
     "v2-2d": Case(V2, 2),
     "v2-3d": Case(V2_VOLUMES, 3),
     "equal-v1-2d": Case(EqualSize(V1, 0.2), 1),
-    "equal-v2-3d": Case(EqualSize(V2_VOLUMES, 0.4), 1),
+    "equal-v2-3d": Case(EqualSize(EVEN_VOLUMES, 0.3), 1),
 }
 BARE_CASES = {name: case for name, case in CASES.items() if not name.startswith("equal")}
 

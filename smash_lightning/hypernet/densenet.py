@@ -27,9 +27,6 @@ class HyperNet(nn.Module):
         growth: channels that a layer adds.
         noise: whether a channel of Gaussian noise z joins c.
         generator: stream of the initialisation.
-
-    Raises:
-        ValueError: a size is below 1.
     """
 
     def __init__(
@@ -44,11 +41,6 @@ class HyperNet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("width", width), ("growth", growth), *(("depths", depth) for depth in depths)):
-            if value is not None and value < 1:
-                raise ValueError(f"hypernet.{name} must be at least 1, got {value}")
-        if not depths:
-            raise ValueError("hypernet.depths must name at least one dense block")
         self.noise = noise
         # The first convolution is one that makes `width` channels of c, or the first block's first layer.
         self._keeps_c = width is None

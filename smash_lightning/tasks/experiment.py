@@ -137,6 +137,12 @@ class Experiment:
     device: str
     workers: int
 
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("workers", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
     def seed_of(self, index: int) -> int:
         """Seed of the `index`-th of several trainings."""
         return 1000 * self.seed + index

@@ -131,8 +131,7 @@ class FixedModule(L.LightningModule):
             weight_decay=options.weight_decay,
             fused=True,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, steps)}
+        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the architecture, so that the checkpoint alone rebuilds the network."""

@@ -34,6 +34,12 @@ class HyperNetOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depths", tuple(self.depths))
+        sizes = {"width": self.width, "growth": self.growth, "depth_compression": self.depth_compression}
+        for name, value in [*sizes.items(), *(("depths", depth) for depth in self.depths)]:
+            if value is not None and value < 1:
+                raise ValueError(f"hypernet.{name} must be at least 1, got {value}")
+        if not self.depths:
+            raise ValueError("hypernet.depths must name at least one dense block")
 
     def build(self, space: SearchSpace, seed: int) -> GeneratedWeights:
         """Weights for the architectures of `space`, initialised from `seed`."""
@@ -159,8 +165,7 @@ class SmashModule(L.LightningModule):
         ]
         rate, betas, epsilon = self.options.learning_rate, self.options.betas, self.options.epsilon
         optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=epsilon, fused=True)
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, steps)}
+        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to use the weights elsewhere, in plain types that load with `weights_only=True`."""

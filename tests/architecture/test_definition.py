@@ -40,11 +40,7 @@ VALUE = Architecture(
         Block(
             4,
             2,
-            (
-                Op(
-                    (0, 1), (1, 2), 1, 8, ((Convolution((3, 3), (2, 1), 2),), (Convolution((3, 5), (1, 1)),))
-                ),
-            ),
+            (Op((0, 1), (1, 2), 1, 8, ((Convolution((3, 3), (2, 1), 2),), (Convolution((3, 5), (1, 1)),))),),
         ),
     )
 )

@@ -62,7 +62,7 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
         before = span.last
         assert span.rows == op.units * width // limits.base
         # So many slices that each of the D N channels is the place of one input.
-        assert 0 <= (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width
+        assert (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width >= 0
         assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
         here = c[:, :, span.first : span.last]
         assert (here[:, span.rows :] == EMPTY).all()
@@ -106,9 +106,7 @@ def test_every_channel_can_be_on(case: Case) -> None:
     seen = torch.zeros(case.encoding.layout.channels, dtype=torch.bool)
     for seed in range(250):
         seen |= (case.encoding.encode(case.draw(seed))[0] > 0).any(2).any(1)
-    silent = [
-        name for name, field in case.encoding.layout.fields.items() if not seen[field.channels].any()
-    ]
+    silent = [name for name, field in case.encoding.layout.fields.items() if not seen[field.channels].any()]
     assert not silent, "no field may be background only"
 
 

@@ -37,9 +37,7 @@ def test_cells_stack_like_bricks() -> None:
     assert wall(grid, inputs=3).tolist() == expected
 
 
-@given(
-    outputs=st.integers(1, 4), inputs=st.integers(1, 4), rows=st.integers(1, 3), slices=st.integers(1, 4)
-)
+@given(outputs=st.integers(1, 4), inputs=st.integers(1, 4), rows=st.integers(1, 3), slices=st.integers(1, 4))
 def test_the_wall_holds_every_number_once(outputs: int, inputs: int, rows: int, slices: int) -> None:
     grid = torch.arange(outputs * inputs * rows * slices).view(1, outputs * inputs, rows, slices).double()
     bricks = wall(grid, inputs)
@@ -57,9 +55,7 @@ def test_each_weight_stands_where_the_paper_has_it(case: Case, seed: int) -> Non
     weights = unpack(grid, encoding, architecture)
     chance = rng("place", seed)
     widths = [block.width for block in architecture.blocks for _ in block.ops]
-    for op, width, span, weight in zip(
-        architecture.ops(), widths, encoding.spans(architecture), weights, strict=True
-    ):
+    for op, width, span, weight in zip(architecture.ops(), widths, encoding.spans(architecture), weights, strict=True):
         assert weight.shape == (op.bottleneck, len(op.read) * width)
         # A row of cells stands for N outputs of the op, and so for bottleneck x N of its 1x1; a slice for D N inputs.
         for _ in range(10):

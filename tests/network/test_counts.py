@@ -16,10 +16,10 @@ from torch import Tensor
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network.counting import OperationCounter
 from smash_lightning.randomness import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import SMASHV1, SMASHV2
-from smash_lightning.network.counting import OperationCounter
 
 # Space, depth compression, and the most operations of the main network: for each op, and besides.
 SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}

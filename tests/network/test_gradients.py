@@ -36,7 +36,7 @@ def test_a_piece_that_is_not_used_has_no_gradient() -> None:
 
 def test_pieces_of_a_crop_cannot_be_changed_in_place() -> None:
     pieces = crop(tensor(4, 5), REGIONS)
-    with pytest.raises(RuntimeError, match="in-?place"):
+    with pytest.raises(RuntimeError, match=r"in-?place"):
         pieces[0].add_(1)
 
 

@@ -112,9 +112,7 @@ def unit(tensor: Tensor) -> Tensor:
     return tensor / tensor.square().sum().sqrt()
 
 
-def slow_matrix(
-    grid: Tensor, source: GeneratedWeights, outputs: int, inputs: int, first: int
-) -> tuple[Tensor, int]:
+def slow_matrix(grid: Tensor, source: GeneratedWeights, outputs: int, inputs: int, first: int) -> tuple[Tensor, int]:
     """The 1x1 weight (outputs, inputs) that begins at slice `first`, cell by cell; and the slices that it takes."""
     limits, deep = source.encoding.limits, source.encoding.depth_compression * source.encoding.limits.base
     high = limits.bottleneck * limits.base

@@ -42,7 +42,7 @@ def test_refusal_of_the_whole_space_comes_first() -> None:
 
 
 def test_impossible_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match="size_tolerance must lie between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"size_tolerance must lie between 0 and 1, got 1\.5"):
         EqualSize(V1, 1.5)
     with pytest.raises(ValueError, match="none of 10000 architectures has 10 parameters within 10%"):
         EqualSize(V1, 0.1, target=10).sample(rng(0))

@@ -116,21 +116,28 @@ def test_annealing_never_moves_a_channel_of_c(case: Case) -> None:
 
 # A member of both spaces below, and ways out of them.
 CONVOLUTION = Convolution((3, 3), (2, 2))
+PATHS_V1 = ((CONVOLUTION,),)
 MEMBER_V1 = Architecture(
     (
-        Block(4, 2, (Op((0, 1), (1,), 1, 8, ((CONVOLUTION,),)), Op((1,), (0, 2), 2, 16, ((CONVOLUTION,),)))),
-        Block(4, 2, (Op((0,), (0,), 1, 8, ((CONVOLUTION,),)),)),
+        Block(4, 2, (Op((0, 1), (1,), 1, 8, PATHS_V1), Op((1,), (0, 2), 2, 16, PATHS_V1))),
+        Block(4, 2, (Op((0,), (0,), 1, 8, PATHS_V1),)),
     )
 )
 MEMBER_V2 = Architecture(
     (
         Block(2, 4, (Op((0, 1), (4,), 1, 4, ((CONVOLUTION, CONVOLUTION), (CONVOLUTION,))),)),
-        Block(4, 2, (Op((0,), (0,), 1, 4, ((CONVOLUTION,),)),)),
+        Block(4, 2, (Op((0,), (0,), 1, 4, PATHS_V1),)),
     )
 )
 OPEN_V1 = small(IMAGES, SingleConvolution())
 OPEN_V2 = small(
-    IMAGES, ParallelConvolutions(groups=(1, 2)), base=2, max_units=4, widths=(2, 4, 8), bottleneck_capped=True, max_ops=8
+    IMAGES,
+    ParallelConvolutions(groups=(1, 2)),
+    base=2,
+    max_units=4,
+    widths=(2, 4, 8),
+    bottleneck_capped=True,
+    max_ops=8,
 )
 
 
@@ -163,7 +170,7 @@ def volume(architecture: Architecture) -> Architecture:
         (OPEN_V1, lambda a: Architecture(a.blocks[:1]), "it has 1 blocks, the space has 2"),
         (
             OPEN_V1,
-            lambda a: with_block(a, 1, Block(8, 1, (Op((0,), (0,), 1, 16, ((CONVOLUTION,),)),))),
+            lambda a: with_block(a, 1, Block(8, 1, (Op((0,), (0,), 1, 16, PATHS_V1),))),
             "block 1: bank width 8 is not one of [4]",
         ),
         (
@@ -172,11 +179,23 @@ def volume(architecture: Architecture) -> Architecture:
             "block 1: its input has 4 channels, not 8",
         ),
         (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: only pre-activation ops"),
-        (OPEN_V1, lambda a: with_op(a, join="mean"), "block 0, op 0: only pre-activation ops that are joined by the sum"),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, join="mean"),
+            "block 0, op 0: only pre-activation ops",
+        ),
         (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
         (OPEN_V1, lambda a: with_op(a, bottleneck=None), "block 0, op 0: its 1x1 has None channels, not 8"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel (3, 5) is not made of"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(4, 4))), "block 0, op 0: dilation (4, 4) is not made"),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, **one_convolution(kernel=(3, 5))),
+            "block 0, op 0: kernel (3, 5) is not made",
+        ),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, **one_convolution(dilation=(4, 4))),
+            "block 0, op 0: dilation (4, 4) is not",
+        ),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(1, 2))), "block 0, op 0: dilation (1, 2) differs"),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(groups=2)), "block 0, op 0: 2 groups are not one of [1]"),
         (
@@ -201,7 +220,7 @@ def volume(architecture: Architecture) -> Architecture:
         ),
         (
             OPEN_V1,
-            lambda a: with_block(a, 0, Block(4, 2, tuple(Op((0,), (b,), 1, 8, ((CONVOLUTION,),)) for b in range(2, 6)))),
+            lambda a: with_block(a, 0, Block(4, 2, tuple(Op((0,), (b,), 1, 8, PATHS_V1) for b in range(2, 6)))),
             "block 0: its banks hold 24 channels, more than 20",
         ),
         (
@@ -209,7 +228,7 @@ def volume(architecture: Architecture) -> Architecture:
             lambda a: with_block(
                 a,
                 0,
-                Block(4, 2, (Op((0,), (3,), 1, 8, ((CONVOLUTION,),)), Op((0,), (2,), 1, 8, ((CONVOLUTION,),)))),
+                Block(4, 2, (Op((0,), (3,), 1, 8, PATHS_V1), Op((0,), (2,), 1, 8, PATHS_V1))),
             ),
             "block 0, op 0: it fills bank 3 before bank 2",
         ),
