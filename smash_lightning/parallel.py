@@ -48,6 +48,7 @@ class Pool(Generic[Job, Result]):
         workers: int,
         on_message: Callable[[int, Any], None] = lambda index, message: None,
     ) -> None:
+        assert workers >= 1
         self.function, self.context, self.workers, self.on_message = function, context, workers, on_message
         self._idle: list[_Worker] = []
         self._busy: dict[Connection, tuple[_Worker, int]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smash_lightning.ranking.proposals import Proposal
@@ -13,20 +14,24 @@ class RankingOptions:
     """How architectures are proposed and scored.
 
     Args:
-        proposals: strategies in order.
+        proposals: strategies by name, in order; one with a count of 0 is left out.
         statistics: where BatchNorm takes its statistics from, see `Scorer`.
         fixed: architectures that are scored during training, to see the scores settle; 0 for none.
         fixed_every: epochs between those scores.
     """
 
-    proposals: tuple[Proposal, ...]
+    proposals: Mapping[str, Proposal]
     statistics: Policy
     fixed: int
     fixed_every: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "proposals", tuple(p for p in self.proposals if p.count > 0))
-        if not self.proposals or self.proposals[0].origin != "random":
+        if not self.strategies or self.strategies[0].origin != "random":
             raise ValueError("ranking: the first strategy must be random, with a count of at least 1")
         if self.fixed < 0 or self.fixed_every < 1:
             raise ValueError(f"ranking: fixed ({self.fixed}) or fixed_every ({self.fixed_every}) is too small")
+
+    @property
+    def strategies(self) -> tuple[Proposal, ...]:
+        """Those that propose anything."""
+        return tuple(proposal for proposal in self.proposals.values() if proposal.count > 0)

@@ -36,7 +36,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
     scorer, drawn = _load(experiment)
     data = experiment.data
     ranking = Ranking(
-        experiment.candidates, experiment.ranking.proposals, experiment.seed, drawn, data.validation.labels
+        experiment.candidates, experiment.ranking.strategies, experiment.seed, drawn, data.validation.labels
     )
     state = _restore(folder, ranking)
     images, skeleton = len(data.validation), data.skeleton

@@ -74,7 +74,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
 def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dict[str, str]:
     """Fingerprints to train, with the arms that each belongs to, joined by "+".
 
-    "top" is the shortlist, from all that was scored. "spread" and "random" stand for the pool of random candidates:
+    "top" is the shortlist: the best of each family, a random candidate with all that was made of it by perturbation.
+    Siblings differ little; ten of them would be one find, trained and counted ten times. "spread" and "random" stand for the pool of random candidates:
     the middle one of each of `spread` equal parts of their ranking, and `random` others drawn without regard to it.
     """
     by_score = sorted(ranking, key=lambda record: record.val_loss)
@@ -89,7 +90,7 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     if options.random > len(others):
         raise ValueError(f"retrain.random={options.random} is more than the {len(others)} other random architectures")
     chosen = {
-        "top": [record.fingerprint for record in by_score[: options.top]],
+        "top": _best_of_families(by_score)[: options.top],
         "spread": spread,
         "random": rng("random arm", seed).sample(sorted(others), options.random),
     }
@@ -98,6 +99,17 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
         for name in names:
             arms[name] = f"{arms[name]}+{arm}" if name in arms else arm
     return arms
+
+
+def _best_of_families(by_score: Sequence[Scored]) -> list[str]:
+    parents = {record.fingerprint: record.parent for record in by_score}
+    best: dict[str, str] = {}
+    for record in by_score:
+        root = record.fingerprint
+        while parents.get(root):
+            root = parents[root]
+        best.setdefault(root, record.fingerprint)
+    return list(best.values())
 
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:

@@ -30,7 +30,7 @@ class RetrainOptions:
         momentum: of SGD, in Nesterov's form.
         weight_decay: on everything.
         seeds: trainings of each architecture.
-        top: architectures from the top of the ranking: the shortlist.
+        top: architectures from the top of the ranking, one of each family of siblings: the shortlist.
         spread: random candidates evenly spread over the ranking.
         random: further candidates at random, without regard to their score.
         start: "random" weights, or the "generated" ones where the network has the same tensors.

@@ -215,3 +215,18 @@ def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
 def test_impossible_options_are_named(name: str) -> None:
     with pytest.raises(ValueError, match=rf"search\.{name} must be at least 1, got 0"):
         replace(SEARCH, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, r"hypernet\.width must be at least 1, got 0"),
+        ({"growth": 0}, r"hypernet\.growth must be at least 1, got 0"),
+        ({"depth_compression": 0}, r"hypernet\.depth_compression must be at least 1, got 0"),
+        ({"depths": (2, 0)}, r"hypernet\.depths must be at least 1, got 0"),
+        ({"depths": ()}, r"hypernet\.depths must name at least one dense block"),
+    ],
+)
+def test_impossible_hypernets_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(HYPERNET, **changes)

@@ -1,0 +1,97 @@
+"""A run that is killed three times and continued ends in the files of a run that was left alone."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+SMALL = [
+    "workers=2",
+    "search.epochs=60",
+    "search.hypernets=2",
+    "search.checkpoint_every=4",
+    "ranking.fixed=3",
+    "ranking.fixed_every=10",
+    "ranking.proposals.random.count=60",
+    "ranking.proposals.perturb.count=10",
+    "ranking.proposals.markov.count=10",
+    "retrain.epochs=6",
+    "retrain.seeds=2",
+    "retrain.spread=6",
+    "retrain.random=2",
+    "retrain.top=2",
+    "study.bootstrap=200",
+]
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    log = (folder.parent / f"{folder.name}.log").open("ab")
+    command = [sys.executable, str(ROOT / "run.py"), *SMALL, *more]
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill_when(process: subprocess.Popen[bytes], moment: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not moment():
+        assert process.poll() is None, "the run ended before the moment at which it was to be killed"
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def rows(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.read_text().splitlines()))[1:] if path.exists() else []
+
+
+def without_seconds(path: Path) -> list[list[str]]:
+    return [[value for column, value in enumerate(row) if column != 6] for row in rows(path)]
+
+
+def first_logged_step(folder: Path, version: int, hypernet: int) -> int:
+    with (folder / "logs" / f"version_{version}" / "metrics.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row.get(f"hypernet{hypernet}/loss")]
+    return min(steps)
+
+
+@pytest.mark.slow
+def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole, f"hydra.run.dir={whole}").wait() == 0, (tmp_path / "whole.log").read_text()[-2000:]
+
+    first = broken / "checkpoints" / "hypernet0.ckpt"
+    kill_when(start(broken, f"hydra.run.dir={broken}"), first.exists)
+    reached = torch.load(first, weights_only=True)
+    assert not reached["smash"]["finished"]
+
+    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "ranking.csv")) >= 20)
+    assert first_logged_step(broken, 1, 0) >= reached["global_step"], "steps before the checkpoint were done again"
+    scored = rows(broken / "ranking.csv")
+    assert len(scored) < 80
+
+    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "retrained.csv")) >= 4)
+    trained = rows(broken / "retrained.csv")
+    complete = broken / "ranking.csv"
+    assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
+
+    assert start(broken, f"resume={broken}").wait() == 0, (tmp_path / "broken.log").read_text()[-2000:]
+    for row in trained:
+        assert row in rows(broken / "retrained.csv"), "a finished training was repeated"
+    for name in ("ranking.csv", "architectures.jsonl", "correlation.json"):
+        assert (broken / name).read_text() == (whole / name).read_text(), name
+    assert without_seconds(broken / "retrained.csv") == without_seconds(whole / "retrained.csv")
+    for index in range(2):
+        name = f"checkpoints/hypernet{index}.ckpt"
+        one, other = (torch.load(folder / name, weights_only=True)["state_dict"] for folder in (whole, broken))
+        assert all(torch.equal(one[key], other[key]) for key in one), name
