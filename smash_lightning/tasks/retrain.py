@@ -75,8 +75,9 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     """Fingerprints to train, with the arms that each belongs to, joined by "+".
 
     "top" is the shortlist: the best of each family, a random candidate with all that was made of it by perturbation.
-    Siblings differ little; ten of them would be one find, trained and counted ten times. "spread" and "random" stand for the pool of random candidates:
-    the middle one of each of `spread` equal parts of their ranking, and `random` others drawn without regard to it.
+    Siblings differ little; ten of them would be one find, trained and counted ten times. "spread" and "random" stand
+    for the pool of random candidates: the middle one of each of `spread` equal parts of their ranking, and `random`
+    others drawn without regard to it.
     """
     by_score = sorted(ranking, key=lambda record: record.val_loss)
     pool = [record.fingerprint for record in by_score if record.origin == "random"]

@@ -1,0 +1,62 @@
+"""Imports point down: each room knows only those below it, and rooms on one floor are strangers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "smash_lightning"
+FLOORS = [
+    {"tasks"},
+    {"study"},
+    {"training", "ranking"},
+    {"hypernet"},
+    {"search_space", "encoding", "network", "dataset", "report"},
+    {"architecture"},
+]
+EVERYWHERE = {"randomness", "parallel"}  # single modules without a room, which know no room
+STDLIB_ONLY = {"architecture"}
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+    return names
+
+
+def rooms_of(path: Path) -> set[str]:
+    found = set()
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "smash_lightning" and len(parts) > 1:
+            found.add(parts[1])
+    return found
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(FLOOR_OF)
+    assert {path.stem for path in PACKAGE.glob("*.py")} == EVERYWHERE | {"__init__"}
+
+
+def test_imports_point_down() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0]
+        for other in rooms_of(path) - EVERYWHERE:
+            assert room not in {f"{module}.py" for module in EVERYWHERE}, f"{path.name} imports {other}"
+            if other != room:
+                assert FLOOR_OF[room] < FLOOR_OF[other], f"{path.relative_to(PACKAGE)} imports {other}"
+
+
+def test_architectures_need_no_torch_and_only_the_door_knows_hydra() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        tops = {name.split(".")[0] for name in imports(path)}
+        assert not tops & {"hydra", "omegaconf"}, path
+        if path.relative_to(PACKAGE).parts[0] in STDLIB_ONLY:
+            assert not tops & {"torch", "numpy", "lightning"}, path
