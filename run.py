@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import itertools
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, and are told in one line below
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -21,16 +26,64 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
 
-NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task", "checkpoint")
+TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task")
+HELP = " All are shown by python run.py --help"
 
 
-def instantiate(config: Any) -> Any:
-    """The object that a section describes, with plain lists and dictionaries inside."""
-    return hydra_instantiate(config, _convert_="all")
+def instantiate(section: Any, name: str) -> Any:
+    """The object that a section of the configuration describes, with plain lists and dictionaries inside.
+
+    Raises:
+        ValueError: a value is not of the type that the signature asks for, or refused by the object.
+    """
+    plain = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
+    _require_types(plain, name)
+    return hydra_instantiate(plain, _convert_="all")
+
+
+def _require_types(section: Any, name: str) -> None:
+    hints = _hints(get_object(section["_target_"])) if "_target_" in section else {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            _require_types(value, f"{name}.{key}")
+        else:
+            _require_type(f"{name}.{key}", value, hints.get(key, Any))
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+
+
+def _require_type(name: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        wanted = " or ".join(TYPES.get(kind, str(kind)) for kind in get_args(hint) or (hint,) if kind is not Ellipsis)
+        raise ValueError(f"{name} must be {'a list of ' if isinstance(value, list) else ''}{wanted}, got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of a type; of types that no plain value has, any is taken."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, kind) for kind in inner)
+    if origin is Literal:
+        return value in inner
+    if origin in (tuple, Sequence):
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in (str, bool, NoneType) else True
 
 
 def _run_folder(resume: str | None) -> str:
-    return resume or datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
+    """The folder to continue, or a new one named after the moment. Hydra makes it: not one that is misspelt."""
+    if resume and Path(resume).is_dir():
+        return resume
+    moment = datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
+    names = (moment if number == 1 else f"{moment}-{number}" for number in itertools.count(1))
+    return next(name for name in names if not Path(name).exists())
 
 
 OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
@@ -44,17 +97,29 @@ def main(config: DictConfig) -> float | None:
         result = _execute(_with_earlier(config), folder)
     except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_explain(error)}")
-    print(folder)
+    if not _is_helper():
+        print(folder)
     return result
+
+
+def _is_helper() -> bool:
+    """Whether this is a further process of a distributed training, which Lightning or SLURM began with this command."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return rank_zero_only.rank > 0  # type: ignore[attr-defined]
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.report.tracker import Tracker
+    from smash_lightning.tasks import search
 
     experiment = _experiment(config, folder)
+    if _is_helper():
+        search(experiment, Tracker([]))  # the only stage that is distributed; the first process does the others
+        return None
     _claim(folder, config)
-    task = instantiate(config.task)
-    loggers = [instantiate(logger) for logger in config.logger.values()]
+    task = instantiate(config.task, "task")
+    loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
     with Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
@@ -63,18 +128,16 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
 
 def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
-    import torch
-
     from smash_lightning.search_space import EqualSize
     from smash_lightning.tasks import Experiment, RunFolder
 
-    data = instantiate(config.dataset)
-    options = {key: value for key, value in config.search_space.items() if not str(key).startswith("size_")}
-    space = instantiate(options)(skeleton=data.skeleton)
+    data = instantiate(config.dataset, "dataset")
+    options = OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if not k.startswith("size_")])
+    space = instantiate(options, "search_space")(skeleton=data.skeleton)
     tolerance, target = config.search_space.size_tolerance, config.search_space.size_target
-    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    several = config.trainer.get("devices", 1) != 1
+    _require_type("search_space.size_tolerance", tolerance, float | None)
+    _require_type("search_space.size_target", target, int | None)
+    device = _device(config.trainer.accelerator)
     return Experiment(
         folder=RunFolder(folder),
         source=Path(config.checkpoint) if config.checkpoint else None,
@@ -82,15 +145,39 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         data=data,
         space=space,
         candidates=space if tolerance is None else EqualSize(space, tolerance, target),
-        hypernet=instantiate(config.hypernet),
-        search=instantiate(config.search),
-        ranking=instantiate(config.ranking),
-        retrain=instantiate(config.retrain),
-        study=instantiate(config.study),
-        trainer=instantiate(config.trainer),
-        device="cuda" if on_gpu else "cpu",
-        workers=config.workers or (1 if on_gpu or several else cores),
+        hypernet=instantiate(config.hypernet, "hypernet"),
+        search=instantiate(config.search, "search"),
+        ranking=instantiate(config.ranking, "ranking"),
+        retrain=instantiate(config.retrain, "retrain"),
+        study=instantiate(config.study, "study"),
+        trainer=instantiate(config.trainer, "trainer"),
+        device=device,
+        workers=_workers(config, device),
     )
+
+
+def _device(accelerator: str) -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cpu" if accelerator == "cpu" else "cuda"
+    if accelerator not in ("cpu", "auto"):
+        raise ValueError(f"trainer.accelerator={accelerator}: torch finds no GPU here, choose trainer=cpu")
+    return "cpu"
+
+
+def _workers(config: DictConfig, device: str) -> int:
+    several = config.trainer.get("devices", 1) != 1
+    if several and config.workers not in (None, 1):
+        raise ValueError(
+            f"workers={config.workers} does not go with trainer.devices={config.trainer.devices}, where all devices "
+            "train one HyperNet: leave workers out"
+        )
+    if config.workers is not None:
+        return config.workers
+    if several or device == "cuda":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_earlier(config: DictConfig) -> DictConfig:
@@ -99,19 +186,19 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     if named is None:
         return config
     path = Path(named)
-    folder = path if path.is_dir() else path.parent.parent
+    folder = path if path.is_dir() or config.resume else path.parent.parent
     if not path.exists():
         raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
     if not (folder / "config.yaml").exists():
         if config.resume:
-            raise ValueError(f"resume={named}: this folder holds no run, it has no config.yaml")
+            raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
         return config
     earlier = OmegaConf.load(folder / "config.yaml")
     given = list(HydraConfig.get().overrides.task)
-    dropped = {_key(override) for override in given} | {"checkpoint", "resume"}
+    replaced = {_key(override) for override in given} | {"resume"}
     if not config.resume:
-        dropped |= {"task", "logger", "trainer"}
-    kept = [override for override in earlier.overrides if _key(override) not in dropped]
+        replaced |= {"task", "logger", "trainer"}
+    kept = [override for override in earlier.overrides if not _is_within(_key(override), replaced)]
     combined = hydra.compose("config", overrides=[*kept, *given], return_hydra_config=True)
     OmegaConf.set_struct(combined, False)
     del combined["hydra"]
@@ -125,25 +212,45 @@ def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
 
 
+def _is_within(key: str, replaced: set[str]) -> bool:
+    """Whether an option is among the replaced ones, or a value of a group among them, which may not have it."""
+    return any(key == other or key.startswith(f"{other}.") for other in replaced)
+
+
 def _require_same(earlier: Any, combined: DictConfig, folder: Path) -> None:
-    now = OmegaConf.to_container(combined, resolve=True)
-    before = OmegaConf.to_container(earlier, resolve=True)
-    assert isinstance(now, dict)
-    assert isinstance(before, dict)
-    differing = [key for key in now if key not in NOT_COMPARED and now[key] != before.get(key)]
+    before = _leaves(OmegaConf.to_container(earlier, resolve=True))
+    now = _leaves(OmegaConf.to_container(combined, resolve=True))
+    differing = [
+        f"{key} was {before.get(key, 'absent')}, now {now.get(key, 'absent')}"
+        for key in {**before, **now}
+        if key.split(".")[0] not in NOT_COMPARED and before.get(key) != now.get(key)
+    ]
     if differing:
-        names = ", ".join(map(str, differing))
-        raise ValueError(f"{folder} was run with other values of {names}: resume it with the same, or start anew")
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise ValueError(
+            f"{folder} was run with other values: {'; '.join(differing[:3])}{more}. "
+            "Resume it with the same, or start anew"
+        )
+
+
+def _leaves(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    parts = [_leaves(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()]
+    return {key: leaf for part in parts for key, leaf in part.items()}
 
 
 def _claim(folder: Path, config: DictConfig) -> None:
     """Writes the resolved configuration, and refuses to write over another run."""
-    path = folder / "config.yaml"
-    if path.exists():
-        if config.resume is None:
-            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
+    if config.resume is not None:
         return
-    path.write_text(OmegaConf.to_yaml(config, resolve=True))
+    try:
+        with (folder / "config.yaml").open("x") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+    except FileExistsError:
+        raise ValueError(
+            f"{folder} already holds a run: continue it with resume={folder}, or use another folder"
+        ) from None
 
 
 def _explain(error: Exception) -> str:
@@ -151,20 +258,24 @@ def _explain(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Another folder is chosen with hydra.run.dir=FOLDER"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}"
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        return f"there is no option {cause.full_key}{_suggestion(cause.full_key)}"
-    return str(error).split("\nConfig search path")[0].strip()
+        *path, _ = cause.full_key.split(".")
+        known = [".".join([*path, str(key)]) for key in cause.parent_node or ()]
+        return f"there is no option {cause.full_key}" + _suggestion(cause.full_key, known) + HELP
+    if isinstance(error, HydraException):
+        lines = str(error).split("\nConfig search path")[0].splitlines()
+        return ": ".join(line.strip() for line in lines if line.strip() and not line.startswith("See https"))
+    return str(error)
 
 
-def _suggestion(name: str) -> str:
-    *path, unknown = name.split(".")
-    with hydra.initialize(version_base="1.3", config_path="conf"):
-        config = hydra.compose("config")
-    section = OmegaConf.select(config, ".".join(path)) if path else config
-    close = difflib.get_close_matches(unknown, [str(key) for key in section], n=1)
-    return f": did you mean {'.'.join([*path, *close])}?" if close else ", see python run.py --help"
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]}?" if close else "."
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ class DataModule(L.LightningDataModule):
             if not 1 <= train <= len(kept):
                 raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
             kept = kept[:train]
+        if batch_size > len(kept):
+            raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(kept)} training images")
         if recalibration > len(kept):
             raise ValueError(f"dataset.recalibration={recalibration} is more than the {len(kept)} training images")
         self.train, self.validation, self.test = sets.train.take(kept), sets.train.take(held), sets.test

@@ -40,7 +40,7 @@ def forward(
     x = x.contiguous(memory_format=nd.memory_format(x))
     x = nd.convolution(x, weights["stem.weight"], table.stem.dilation, stride=table.stem.stride)
     if not op_norm:
-        x = torch.relu_(x)
+        x = torch.relu_(x)  # with norms each op begins with norm and ReLU; without, the stem's output would stay linear
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
         x = _block(block, row, weights, x, statistics)
         if row.transition is not None:

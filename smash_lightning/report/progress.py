@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,7 +27,14 @@ class Bars:
 
     def __init__(self, labels: list[str], totals: list[int]) -> None:
         columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=4)
+        self._progress = Progress(
+            *columns,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+            # One process of a distributed training shows the bars of all.
+            disable=rank_zero_only.rank > 0,  # type: ignore[attr-defined]
+        )
         self._bars: list[TaskID] = [
             self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)
         ]

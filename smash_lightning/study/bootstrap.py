@@ -11,6 +11,7 @@ from smash_lightning.study.coefficients import Floats
 
 CONFIDENCE = 0.95
 MINIMUM = 5  # architectures; of fewer nothing is estimated
+LEAST_RESAMPLES = 100  # fewer carry no 95 % interval
 CHUNK = 1_000  # resamples at a time, which keeps memory small
 
 
@@ -43,8 +44,10 @@ class Bootstrap:
     """
 
     def __init__(self, size: int, resamples: int, seed: int) -> None:
-        if resamples < 100:
-            raise ValueError(f"{resamples} bootstrap resamples carry no 95 % interval: use at least 100, better 10,000")
+        if resamples < LEAST_RESAMPLES:
+            raise ValueError(
+                f"{resamples} bootstrap resamples carry no 95 % interval: use at least {LEAST_RESAMPLES}, better 10,000"
+            )
         self.size = size
         self.weights = np.zeros((resamples, size))
         if size:

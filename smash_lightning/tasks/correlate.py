@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.correlation import correlate as compare
-from smash_lightning.study.records import Retrained, read_records
 from smash_lightning.study.summary import summary
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import ranked
+from smash_lightning.tasks.retrain import trained
 from smash_lightning.tasks.show import show
 
 
@@ -21,7 +21,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         ValueError: nothing was ranked or retrained.
     """
     source, folder = experiment.source_folder(), experiment.folder
-    scored, retrained = ranked(source), read_records(source.retrained, Retrained)
+    scored, retrained = ranked(source), trained(source)
     correlation = compare(scored, retrained, bootstrap=experiment.study.bootstrap, seed=experiment.seed)
     (folder.path / "correlation.json").write_text(correlation.to_json() + "\n")
     show(experiment, tracker, scored, retrained, correlation)

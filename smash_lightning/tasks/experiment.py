@@ -14,6 +14,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.ranking import RankingOptions
 from smash_lightning.search_space import SearchSpace
+from smash_lightning.study.bootstrap import LEAST_RESAMPLES
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
 
 
@@ -99,6 +100,10 @@ class StudyOptions:
     """How scores are compared with truths: bootstrap resamples over architectures."""
 
     bootstrap: int
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < LEAST_RESAMPLES:  # said here, not at the end of the run that it is for
+            raise ValueError(f"study.bootstrap must be at least {LEAST_RESAMPLES}, got {self.bootstrap}")
 
 
 @dataclass(frozen=True)

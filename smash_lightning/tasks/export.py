@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from smash_lightning.architecture import Architecture
 from smash_lightning.network import FreeNetwork
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.study.records import Retrained, read_records
+from smash_lightning.study.records import Retrained
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.retrain import trained
 from smash_lightning.training import load_checkpoint
 
 
@@ -48,7 +49,7 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
         ValueError: nothing was retrained, or not this architecture, or its checkpoint is missing.
     """
     source = experiment.source_folder()
-    records = [record for record in read_records(source.retrained, Retrained) if not record.failure]
+    records = [record for record in trained(source) if not record.failure]
     record = _choose(records, fingerprint, source.path)
     path = source.network(record.fingerprint, record.seed)
     checkpoint = load_checkpoint(path, "architecture")

@@ -72,7 +72,13 @@ def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
 
 
 def ranked(folder: RunFolder) -> list[Scored]:
-    """The table of a complete ranking, best first."""
+    """The table of a complete ranking, best first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not folder.ranking.exists():
+        raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
     return read_records(folder.ranking, Scored)
 
 

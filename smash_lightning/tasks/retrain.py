@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.network import Weights
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.randomness import generator, rng
@@ -22,6 +22,9 @@ from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.training import FixedModule, RelayLogger, RelayProgress, RetrainOptions, load_hypernet, quiet
 from smash_lightning.training.relay import Send
+
+# However many devices train a HyperNet, an ordinary training takes one: there are many of them to share out.
+ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,11 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
         The table, in the order of the plan.
 
     Raises:
-        ValueError: there is no ranking to choose from.
+        ValueError: there is no ranking to choose from, or no HyperNet to start from where one is asked for.
     """
     folder = experiment.folder
+    if experiment.retrain.start == "generated":
+        _first_hypernet(experiment)  # a wrong one is said at once, not by every training
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     _take_over(experiment.source_folder(), folder)
     arms = choose(ranked(folder), experiment.retrain, experiment.seed)
@@ -81,15 +86,9 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     """
     by_score = sorted(ranking, key=lambda record: record.val_loss)
     pool = [record.fingerprint for record in by_score if record.origin == "random"]
-    if options.spread > len(pool):
-        raise ValueError(
-            f"retrain.spread={options.spread} is more than the {len(pool)} random architectures that were scored: "
-            "lower it, or raise the count of the random strategy in `ranking`"
-        )
+    require_pool(options, len(pool))
     spread = [pool[int((part + 0.5) * len(pool) / options.spread)] for part in range(options.spread)]
     others = [name for name in pool if name not in spread]
-    if options.random > len(others):
-        raise ValueError(f"retrain.random={options.random} is more than the {len(others)} other random architectures")
     chosen = {
         "top": _best_of_families(by_score)[: options.top],
         "spread": spread,
@@ -100,6 +99,30 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
         for name in names:
             arms[name] = f"{arms[name]}+{arm}" if name in arms else arm
     return arms
+
+
+def require_pool(options: RetrainOptions, random: int) -> None:
+    """Checks that so many random candidates suffice for the arms "spread" and "random".
+
+    Raises:
+        ValueError: they do not.
+    """
+    if options.spread + options.random > random:
+        raise ValueError(
+            f"retrain.spread={options.spread} and retrain.random={options.random} are more than the {random} random "
+            "architectures that are ranked: lower them, or raise ranking.proposals.random.count"
+        )
+
+
+def trained(folder: RunFolder) -> list[Retrained]:
+    """The table of ordinary trainings.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not folder.retrained.exists():
+        raise ValueError(f"nothing was retrained in {folder.path}: name a run with trainings with checkpoint=FOLDER")
+    return read_records(folder.retrained, Retrained)
 
 
 def _best_of_families(by_score: Sequence[Scored]) -> list[str]:
@@ -128,6 +151,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         enable_version_counter=False,
     )
     trainer = experiment.trainer(
+        **ONE_DEVICE,
         max_epochs=options.epochs,
         logger=RelayLogger(send),
         callbacks=[RelayProgress(send), checkpoint],
@@ -152,9 +176,15 @@ def _failed(job: Job, failure: Failure) -> Retrained:
 @torch.no_grad()
 def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
     """Weights of the first HyperNet, from which a training may start."""
-    path: Path = experiment.source_folder().hypernets()[0]
-    weights = load_hypernet(path, experiment.space).weights
+    weights = _first_hypernet(experiment)
     return weights(architecture, weights.noise(architecture, generator("score noise", experiment.seed)))
+
+
+def _first_hypernet(experiment: Experiment) -> GeneratedWeights:
+    source = experiment.source_folder()
+    if not source.hypernets():
+        raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
+    return load_hypernet(source.hypernets()[0], experiment.space).weights
 
 
 def _take_over(source: RunFolder, folder: RunFolder) -> None:

@@ -168,12 +168,19 @@ class SmashModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to use the weights elsewhere, in plain types that load with `weights_only=True`."""
+        """Adds what is needed to use the weights elsewhere, in plain types that load with `weights_only=True`.
+
+        All processes of a distributed training come here, each with the architectures that it drew itself.
+        """
+        drawn = [self.drawn]
+        if self.trainer.world_size > 1:
+            drawn *= self.trainer.world_size
+            torch.distributed.all_gather_object(drawn, self.drawn)
         checkpoint["smash"] = {
             "search_space": self.space.specification(),
             "hypernet": asdict(self.hypernet_options),
             "seed": self.seed,
-            "drawn": sorted(self.drawn),
+            "drawn": sorted(set().union(*drawn)),
             "finished": self.global_step >= self.trainer.estimated_stepping_batches,
         }
 

@@ -1,0 +1,510 @@
+"""The door: a whole run and what it leaves, each task on its result, bad input, sweeps, several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.core.global_hydra import GlobalHydra
+from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from smash_lightning.architecture import Architecture, cost
+from smash_lightning.dataset import DataModule, Digits
+from smash_lightning.network import FreeNetwork
+from smash_lightning.search_space.presets import densenet
+from smash_lightning.study.records import Retrained, Scored, read_records
+from smash_lightning.tasks import RunFolder
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "workers=1",
+    "logger=none",
+    "search_space.max_ops=4",
+    "search.epochs=3",
+    "search.hypernets=2",
+    "search.checkpoint_every=2",
+    "ranking.fixed=2",
+    "ranking.fixed_every=2",
+    "ranking.proposals.random.count=14",
+    "ranking.proposals.perturb.count=3",
+    "ranking.proposals.markov.count=3",
+    "retrain.epochs=2",
+    "retrain.seeds=2",
+    "retrain.spread=5",
+    "retrain.random=1",
+    "retrain.top=2",
+    "study.bootstrap=200",
+]
+DIGITS = DataModule(
+    name="digits",
+    source=Digits(697),
+    validation=500,
+    train=None,
+    batch_size=64,
+    eval_batch_size=500,
+    recalibration=512,
+    stem_stride=1,
+    split_seed=0,
+)
+
+
+class Results(Callback):
+    """What each job returned, as a Hydra sweeper sees it."""
+
+    values: list[Any] = []  # noqa: RUF012 (Hydra makes the object, and hands it to nobody)
+
+    def on_job_end(self, config: Any, job_return: Any, **kwargs: Any) -> None:
+        self.values.append(job_return.return_value)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its error (None where it ended well), what it printed, what its jobs returned."""
+
+    error: Any
+    out: str
+    values: tuple[Any, ...]
+
+    @property
+    def well(self) -> bool:
+        assert self.error is None, self.error
+        return True
+
+
+def door(folder: Path, *arguments: str) -> Ended:
+    """`python run.py arguments`, in this process and in `folder`."""
+    out = io.StringIO()
+    error: Any = None
+    GlobalHydra.instance().clear()
+    OmegaConf.clear_resolver("run_folder")
+    Results.values.clear()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(io.StringIO()):
+        patch.setattr(logging.root, "handlers", [])  # Hydra's would go on writing into `out`
+        patch.setattr(logging.root, "level", logging.root.level)
+        results = f"+hydra.callbacks.results._target_={Results.__module__}.Results"
+        patch.setattr(sys, "argv", [str(ROOT / "run.py"), *arguments, results])
+        patch.chdir(folder)
+        try:
+            runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+        except SystemExit as end:
+            error = end.code
+    return Ended(error, out.getvalue(), tuple(Results.values))
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same as a process of its own."""
+    call = [sys.executable, str(ROOT / "run.py"), *arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    environment |= {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    ended = door(folder.parent, *TINY, f"hydra.run.dir={folder}")
+    assert ended.well
+    return folder, ended
+
+
+@pytest.fixture
+def whole(run: tuple[Path, Ended]) -> Iterator[Path]:
+    """The folder of a whole run, which no later run may change."""
+    folder = run[0]
+    before = digest(folder)
+    yield folder
+    assert digest(folder) == before
+
+
+def scored(folder: Path) -> list[Scored]:
+    return read_records(folder / "ranking.csv", Scored)
+
+
+def retrained(folder: Path) -> list[Retrained]:
+    return read_records(folder / "retrained.csv", Retrained)
+
+
+def configuration(folder: Path) -> Any:
+    return OmegaConf.load(folder / "config.yaml")
+
+
+# --- the whole run ---
+
+
+def test_a_run_leaves_the_files_that_the_readme_names(whole: Path) -> None:
+    table = (ROOT / "README.md").read_text().split("| file | what |")[1].split("\n\n")[0]
+    names = [
+        name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1:2][0] if row else "")
+    ]
+    assert len(names) == 10
+    for name in names:
+        path = whole / name
+        assert path.is_dir() if name.endswith("/") else path.stat().st_size > 0, name
+
+
+def test_it_prints_its_folder_last_and_returns_the_coefficient(run: tuple[Path, Ended]) -> None:
+    folder, ended = run
+    assert ended.out.splitlines()[-1] == str(folder)
+    rho = json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["val_loss"]["spearman"]
+    assert ended.values == (rho and rho["value"],)
+
+
+def test_checkpoints_load_without_executing_anything(whole: Path) -> None:
+    loaded = {path.name: torch.load(path, weights_only=True) for path in (whole / "checkpoints").glob("*.ckpt")}
+    hypernets = {name: checkpoint for name, checkpoint in loaded.items() if name.startswith("hypernet")}
+    assert sorted(hypernets) == ["hypernet0.ckpt", "hypernet1.ckpt"]
+    assert all(checkpoint["smash"]["finished"] for checkpoint in hypernets.values())
+    networks = {name: checkpoint for name, checkpoint in loaded.items() if name not in hypernets}
+    assert sorted(networks) == sorted(f"{row.fingerprint}-{row.seed}.ckpt" for row in retrained(whole))
+    for name, checkpoint in networks.items():
+        assert name.startswith(Architecture.from_json(checkpoint["architecture"]).fingerprint)
+
+
+def test_the_ranking_is_complete_and_best_first(whole: Path) -> None:
+    rows = scored(whole)
+    assert sorted(row.origin for row in rows) == ["markov"] * 3 + ["perturb"] * 3 + ["random"] * 14
+    assert [row.val_loss for row in rows] == sorted(row.val_loss for row in rows)
+    architectures = RunFolder(whole).read_architectures()
+    assert len({row.fingerprint for row in rows}) == len(rows) == len(architectures)
+    for row in rows:
+        size = cost(architectures[row.fingerprint], DIGITS.skeleton)
+        assert (row.params, row.macs, row.ops) == (size.params, size.macs, size.ops)
+        losses = [float(loss) for loss in row.val_loss_by_hypernet.split(";")]
+        assert len(losses) == 2
+        assert sum(losses) / 2 == pytest.approx(row.val_loss, rel=1e-9)
+        assert row.images == 500
+        assert (row.parent in architectures) == (row.origin != "random")
+
+
+def test_what_is_ranked_was_never_trained(whole: Path) -> None:
+    names = {row.fingerprint for row in scored(whole)}
+    for path in RunFolder(whole).hypernets():
+        drawn = torch.load(path, weights_only=True)["smash"]["drawn"]
+        assert len(drawn) > 20
+        assert not names & set(drawn)
+
+
+def test_trainings_are_as_planned(whole: Path) -> None:
+    rows, ranking = retrained(whole), scored(whole)
+    assert {row.fingerprint for row in rows} <= {row.fingerprint for row in ranking}
+    arms = {row.fingerprint: row.arm for row in rows}
+    members = {
+        arm: {name for name, mine in arms.items() if arm in mine.split("+")} for arm in ("top", "spread", "random")
+    }
+    assert {arm: len(names) for arm, names in members.items()} == {"top": 2, "spread": 5, "random": 1}
+    assert ranking[0].fingerprint in members["top"]
+    assert sorted((row.fingerprint, row.seed) for row in rows) == sorted(
+        (name, seed) for name in arms for seed in (0, 1)
+    )
+    assert {(row.epochs, row.failure) for row in rows} == {(2, "")}
+
+
+def test_the_correlation_never_stands_alone(whole: Path) -> None:
+    correlation = json.loads((whole / "correlation.json").read_text())
+    representative = {row.fingerprint for row in retrained(whole) if row.arm != "top"}
+    assert correlation["architectures"] == len(representative) == 6
+    for truth in ("loss", "error"):
+        comparison = correlation[truth]
+        coefficients = [*comparison["scores"].values(), *(b["coefficients"] for b in comparison["baselines"].values())]
+        assert set(comparison["baselines"]) == {"params", "macs", "ops"}
+        estimates = [e for three in coefficients for e in three.values() if e] + [comparison["reliability"]["ceiling"]]
+        assert len(estimates) > 9
+        assert all(-1 <= e["low"] <= e["value"] <= e["high"] <= 1 for e in estimates)
+        assert comparison["shortlist"]["top"] == 2
+        assert comparison["shortlist"]["representative"] == 6
+    sentences = correlation["verdict"]["sentences"]
+    assert sentences
+    page = (whole / "report.html").read_text()
+    assert scored(whole)[0].fingerprint in page
+    assert sentences[0].split(":")[0] in page
+
+
+# --- each task alone ---
+
+
+def alone(task: str, source: Path, folder: Path, *more: str) -> Ended:
+    ended = door(folder.parent, f"task={task}", f"checkpoint={source}", f"hydra.run.dir={folder}", "logger=none", *more)
+    assert ended.well
+    assert ended.out.splitlines()[-1] == str(folder)
+    return ended
+
+
+def test_ranking_again_gives_the_same_table(whole: Path, tmp_path: Path) -> None:
+    alone("rank", whole, tmp_path / "again")
+    for name in ("ranking.csv", "architectures.jsonl"):
+        assert (tmp_path / "again" / name).read_text() == (whole / name).read_text()
+    taken, earlier = configuration(tmp_path / "again"), configuration(whole)
+    assert taken.search_space == earlier.search_space
+    assert taken.search_space.max_ops == 4
+    assert taken.workers == 1
+
+
+def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path) -> None:
+    more = ["ranking.proposals.random.count=9", "ranking.proposals.markov.count=0"]
+    alone("rank", whole / "checkpoints" / "hypernet1.ckpt", tmp_path / "one", *more)
+    rows = {row.fingerprint: row for row in scored(tmp_path / "one")}
+    assert sorted(row.origin for row in rows.values()) == ["perturb"] * 3 + ["random"] * 9
+    both = {row.fingerprint: row for row in scored(whole)}
+    common = rows.keys() & both.keys()
+    assert len(common) >= 5
+    for name in common:
+        assert rows[name].val_loss_by_hypernet == both[name].val_loss_by_hypernet.split(";")[1]
+
+
+def test_retraining_takes_the_ranking_over(whole: Path, tmp_path: Path) -> None:
+    alone("retrain", whole, tmp_path / "more", "retrain.seeds=1", "retrain.spread=2", "retrain.epochs=1")
+    rows = retrained(tmp_path / "more")
+    assert {(row.seed, row.epochs, row.failure) for row in rows} == {(0, 1, "")}
+    arms = {arm: sum(arm in row.arm for row in rows) for arm in ("top", "spread", "random")}
+    assert arms == {"top": 2, "spread": 2, "random": 1}
+    for name in ("ranking.csv", "architectures.jsonl"):
+        assert sorted((tmp_path / "more" / name).read_text().splitlines()) == sorted(
+            (whole / name).read_text().splitlines()
+        )
+
+
+def test_correlating_again_gives_the_same_figures(whole: Path, tmp_path: Path) -> None:
+    ended = alone("correlate", whole, tmp_path / "again")
+    for name in ("correlation.json", "architecture.svg"):
+        assert (tmp_path / "again" / name).read_text() == (whole / name).read_text()
+    assert (tmp_path / "again" / "report.html").exists()
+    assert "Spearman" in ended.out
+
+
+def test_drawing_a_preset_a_file_and_the_best(whole: Path, tmp_path: Path) -> None:
+    drawn = {}
+    for name, more in {
+        "preset": ["task.preset=densenet"],
+        "file": [f"task.architecture={tmp_path}/preset/architecture.json"],
+        "best": [f"checkpoint={whole}"],
+    }.items():
+        assert door(tmp_path, "task=draw", "logger=none", f"hydra.run.dir={tmp_path / name}", *more).well
+        assert "<svg" in (tmp_path / name / "architecture.svg").read_text()
+        drawn[name] = Architecture.from_json((tmp_path / name / "architecture.json").read_text())
+    assert drawn["preset"] == drawn["file"] == densenet()
+    assert drawn["best"].fingerprint == scored(whole)[0].fingerprint
+
+
+def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path: Path) -> None:
+    alone("export", whole, tmp_path / "out")
+    architecture = Architecture.from_json((tmp_path / "out" / "architecture.json").read_text())
+    row = min((r for r in retrained(whole) if r.fingerprint == architecture.fingerprint), key=lambda r: r.seed)
+    checkpoint = torch.load(RunFolder(whole).network(row.fingerprint, row.seed), weights_only=True)
+    network = FreeNetwork(architecture, DIGITS.skeleton).eval()
+    network.load_state_dict({name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()})
+    test = DIGITS.normalised(DIGITS.test)
+    program = torch.export.load(tmp_path / "out" / "network.pt2").module()
+    with torch.no_grad():
+        expected, found = network(test.images), program(DIGITS.test.images.float())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert F.cross_entropy(expected.double(), test.labels).item() == pytest.approx(row.true_loss, rel=1e-5)
+    means = {r.fingerprint: 0.0 for r in retrained(whole)}
+    for r in retrained(whole):
+        means[r.fingerprint] += r.true_loss / 2
+    assert architecture.fingerprint == min(means, key=lambda name: means[name])
+
+
+def test_benchmark_and_a_task_on_its_result(whole: Path, tmp_path: Path) -> None:
+    ended = alone("benchmark", whole, tmp_path / "cost", "task.repeats=1", "task.architectures=2")
+    rows = json.loads((tmp_path / "cost" / "benchmark.json").read_text())
+    assert [(row["phase"], row["n"]) for row in rows] == [("start", 2), ("end", 2)]
+    assert all(row["operations_encode"] <= 10 and row["step_over_free"] > 0 for row in rows)
+    assert min(row["step_over_free"] for row in rows) <= ended.values[0] <= max(row["step_over_free"] for row in rows)
+    # Another task has other options: those of the earlier one do not follow.
+    alone("draw", tmp_path / "cost", tmp_path / "picture", "task.preset=resnet")
+    assert configuration(tmp_path / "picture").search_space.max_ops == 4
+
+
+def test_a_group_that_is_given_comes_without_the_earlier_values(whole: Path, tmp_path: Path) -> None:
+    alone("draw", whole, tmp_path / "other", "task.preset=resnet", "search=paper", "retrain.top=1")
+    config = configuration(tmp_path / "other")
+    assert (config.search.epochs, config.search.hypernets) == (100, 1)
+    assert (config.retrain.top, config.retrain.spread) == (1, 5)
+
+
+def test_a_stage_is_continued_by_its_folder_alone(whole: Path, tmp_path: Path) -> None:
+    alone("rank", whole, tmp_path / "stage", "ranking.proposals.random.count=5")
+    before = digest(tmp_path / "stage")
+    ended = door(tmp_path, f"resume={tmp_path / 'stage'}")
+    assert ended.well
+    assert digest(tmp_path / "stage") == before
+
+
+def test_two_runs_of_one_moment_have_two_folders(tmp_path: Path) -> None:
+    ended = [door(tmp_path, "task=draw", "task.preset=resnet", "logger=none") for _ in range(3)]
+    folders = {run.out.splitlines()[-1] for run in ended if run.well}
+    assert len(folders) == 3
+    assert all((Path(folder) / "architecture.svg").exists() for folder in folders)
+
+
+# --- bad input ---
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "unknown data set": (["dataset=imagenet"], ["dataset=imagenet", "digits"]),
+    "unknown task": (["task=serch"], ["task=serch", "did you mean search?", "correlate"]),
+    "unknown option": (["hypernet.widht=3"], ["hypernet.widht", "did you mean hypernet.width?"]),
+    "unknown section": (["retrian.top=3"], ["retrian", "did you mean retrain?"]),
+    "unknown option of a task": (["task=draw", "task.presett=wrn"], ["task.presett", "did you mean task.preset?"]),
+    "no value": (["seed"], ["'seed'", "EQUAL"]),
+    "unknown preset": (["task=draw", "task.preset=vgg"], ["task.preset=vgg", "fractalnet"]),
+    "nothing to draw": (["task=draw"], ["task.preset", "checkpoint=FOLDER"]),
+    "malformed architecture": (["task=draw", "task.architecture=bad.json"], ["bad.json", "not valid JSON"]),
+    "missing architecture": (["task=draw", "task.architecture=no.json"], ["no.json", "No such file"]),
+    "another search space": (
+        ["task=rank", "checkpoint={whole}", "search_space=smashv2_tiny"],
+        ["{whole}/checkpoints/hypernet0.ckpt", "another search space", "body was SingleConvolution"],
+    ),
+    "truncated checkpoint": (["task=rank", "checkpoint=cut.ckpt"], ["cut.ckpt", "cut off"]),
+    "checkpoint of a network": (["task=rank", "checkpoint={network}"], ["{network}", "something else"]),
+    "missing checkpoint": (["task=rank", "checkpoint=no.ckpt"], ["checkpoint=no.ckpt", "nothing at this path"]),
+    "no HyperNet": (["task=rank"], ["no HyperNet", "task=search", "checkpoint=PATH"]),
+    "no ranking": (["task=retrain"], ["no ranking", "checkpoint=FOLDER"]),
+    "no trainings": (["task=export"], ["nothing was retrained", "checkpoint=FOLDER"]),
+    "no such network": (
+        ["task=export", "checkpoint={whole}", "task.fingerprint=abc"],
+        ["abc was not retrained", "{whole}"],
+    ),
+    "width of zero": (["hypernet.width=0"], ["hypernet.width must be at least 1, got 0"]),
+    "seed of letters": (["seed=abc"], ["seed must be a whole number", "'abc'"]),
+    "negative seed": (["seed=-1"], ["seed must be a whole number", "-1"]),
+    "no workers": (["workers=0"], ["workers must be a whole number of at least 1", "0"]),
+    "half an epoch": (["search.epochs=2.5"], ["search.epochs must be a whole number, got 2.5"]),
+    "rate of letters": (["search.learning_rate=fast"], ["search.learning_rate must be a number, got 'fast'"]),
+    "list for a number": (["retrain.top=[1,2]"], ["retrain.top must be a list of", "got [1, 2]"]),
+    "tolerance of letters": (
+        ["search_space.size_tolerance=x"],
+        ["search_space.size_tolerance must be a number or null"],
+    ),
+    "unknown statistics": (["ranking.statistics=none"], ["ranking.statistics", "recalibrated or running or batch"]),
+    "too few resamples": (["study.bootstrap=3"], ["study.bootstrap must be at least 100, got 3"]),
+    "spread over the pool": (
+        ["retrain.spread=14"],
+        ["retrain.spread=14", "14 random", "ranking.proposals.random.count"],
+    ),
+    "large batch": (["dataset.batch_size=601"], ["dataset.batch_size=601", "600 training images"]),
+    "large validation": (["dataset.validation=1100"], ["dataset.validation=1100", "1100 training images"]),
+    "folder below a file": (["hydra.run.dir=bad.json/run"], ["bad.json/run", "hydra.run.dir=FOLDER"]),
+    "resumed folder is empty": (["resume=empty"], ["resume=empty", "config.yaml"]),
+    "resumed folder is missing": (["resume=missing"], ["resume=missing", "nothing at this path"]),
+    "resumed checkpoint": (["resume=cut.ckpt"], ["resume=cut.ckpt", "config.yaml"]),
+    "resumed with another value": (
+        ["resume={whole}", "retrain.top=3"],
+        ["{whole}", "retrain.top was 2, now 3", "start anew"],
+    ),
+    "resumed with another source": (["resume={whole}", "checkpoint=cut.ckpt"], ["checkpoint was None, now cut.ckpt"]),
+    "folder with a run": (["hydra.run.dir={whole}"], ["{whole} already holds a run", "resume={whole}"]),
+    "processes that train together": (
+        ["trainer=ddp_cpu", "workers=2"],
+        ["workers=2", "trainer.devices=2", "leave workers out"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_one_clear_line(whole: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "bad.json").write_text('{"format": 1, "blocks": [')
+    (tmp_path / "cut.ckpt").write_bytes((whole / "checkpoints" / "hypernet0.ckpt").read_bytes()[:5000])
+    (tmp_path / "empty").mkdir()
+    network = next(path for path in (whole / "checkpoints").glob("*-0.ckpt"))
+    places = {"whole": whole, "network": network}
+    arguments, expected = ([text.format(**places) for text in texts] for texts in BAD[name])
+    options = [] if any(argument.startswith(("checkpoint=", "resume=")) for argument in arguments) else TINY
+    ended = door(tmp_path, *options, "logger=none", *arguments)
+    assert isinstance(ended.error, str), "it ended well"
+    assert ended.error.startswith("error: ")
+    assert "\n" not in ended.error
+    for part in expected:
+        assert part in ended.error
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    ended = door(tmp_path, "task=draw", "task.preset=resnet", "logger=none", "hydra.run.dir=closed/run")
+    assert str(ended.error).startswith("error: ")
+    assert "closed" in str(ended.error)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path: Path) -> None:
+    ended = door(tmp_path, *TINY, "trainer=gpu")
+    assert ended.error == "error: trainer.accelerator=gpu: torch finds no GPU here, choose trainer=cpu"
+
+
+# --- sweeps and processes ---
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_seeds(whole: Path, tmp_path: Path) -> None:
+    ended = door(tmp_path, "-m", *TINY, "seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert ended.well
+    first, second = (tmp_path / "sweep" / name for name in "01")
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
+    assert len(ended.values) == 2
+    # The same seed gives the same results, in whatever folder and after whatever other runs of the process.
+    for name in ("ranking.csv", "architectures.jsonl", "correlation.json"):
+        assert (first / name).read_text() == (whole / name).read_text(), name
+        assert (second / name).read_text() != (whole / name).read_text(), name
+    # Another seed shares the data and its splits.
+    assert configuration(second).seed == 1
+    data = [instantiate(configuration(folder).dataset) for folder in (first, second)]
+    for split in ("train", "validation", "test"):
+        one, other = (getattr(each, split).images for each in data)
+        assert torch.equal(one, other), split
+    names = [{row.fingerprint for row in scored(folder)} for folder in (first, second)]
+    assert not names[0] & names[1]
+
+
+@pytest.mark.slow
+def test_the_command_itself(tmp_path: Path) -> None:
+    good = command(tmp_path, "task=draw", "task.preset=densenet", "logger=none")
+    assert good.returncode == 0, good.stderr
+    folder = Path(good.stdout.splitlines()[-1])
+    assert folder.is_relative_to(tmp_path / "outputs")
+    assert {path.name for path in folder.iterdir()} == {"architecture.svg", "architecture.json", "config.yaml"}
+    bad = command(tmp_path, "dataset=imagenet")
+    assert bad.returncode == 1
+    assert bad.stdout == ""
+    assert bad.stderr.splitlines() == ["error: dataset=imagenet is unknown. Known: digits"]
+    assert "python run.py task=rank checkpoint=FOLDER" in command(tmp_path, "--help").stdout
+
+
+@pytest.mark.slow
+def test_two_processes_search_together_and_one_does_the_rest(tmp_path: Path) -> None:
+    smaller = ["search.hypernets=1", "search.epochs=2", "retrain.seeds=1", "retrain.epochs=1", "ranking.fixed=1"]
+    options = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in smaller}]
+    ended = command(tmp_path, *options, *smaller, "trainer=ddp_cpu")
+    assert ended.returncode == 0, ended.stderr
+    folders = [path.parent for path in tmp_path.rglob("config.yaml")]
+    assert ended.stdout.splitlines()[-1] == str(folders[0])
+    assert ended.stdout.count(str(folders[0])) == 1
+    assert len(folders) == 1
+    drawn = torch.load(RunFolder(folders[0]).hypernet(0), weights_only=True)["smash"]["drawn"]
+    assert len(drawn) == 2 * 2 * (600 // 64), "two processes, two epochs: an architecture each in every step"
+    assert not set(drawn) & {row.fingerprint for row in scored(folders[0])}
+    assert len(scored(folders[0])) == 20
+    assert {row.failure for row in retrained(folders[0])} == {""}
+    assert (folders[0] / "report.html").exists()
