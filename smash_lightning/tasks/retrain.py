@@ -63,7 +63,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
 
     with Bars(["training architectures"], [len(plan)]) as bars:
         bars.show(0, len(plan) - len(jobs))
-        with Pool(train_network, experiment, min(experiment.workers, max(len(jobs), 1))) as pool:
+        with Pool(train_network, experiment, experiment.workers) as pool:
             for position, outcome in pool.run(jobs):
                 record = _failed(jobs[position], outcome) if isinstance(outcome, Failure) else outcome
                 append_record(folder.retrained, record)

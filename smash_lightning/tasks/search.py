@@ -42,8 +42,8 @@ def search(experiment: Experiment, tracker: Tracker) -> list[Path]:
             else:
                 tracker.log(f"hypernet{missing[position]}", message.values, message.step)
 
-        workers = min(experiment.workers, max(len(missing), 1))
-        with Pool(train_hypernet, experiment, workers, receive) as pool:
+        # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
+        with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
             for position, outcome in pool.run(missing):
                 if isinstance(outcome, Failure):
                     raise RuntimeError(f"HyperNet {missing[position]}: {outcome.reason}\n{outcome.details}")
