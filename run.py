@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import itertools
 import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, and are told in one line below
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -26,7 +23,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
 
-TYPES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task")
 HELP = " All are shown by python run.py --help"
 
@@ -37,44 +33,11 @@ def instantiate(section: Any, name: str) -> Any:
     Raises:
         ValueError: a value is not of the type that the signature asks for, or refused by the object.
     """
-    plain = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
-    _require_types(plain, name)
+    from smash_lightning.tasks.signatures import require_types
+
+    plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
+    require_types(plain, name)
     return hydra_instantiate(plain, _convert_="all")
-
-
-def _require_types(section: Any, name: str) -> None:
-    hints = _hints(get_object(section["_target_"])) if "_target_" in section else {}
-    for key, value in section.items():
-        if isinstance(value, dict):
-            _require_types(value, f"{name}.{key}")
-        else:
-            _require_type(f"{name}.{key}", value, hints.get(key, Any))
-
-
-def _hints(target: Any) -> dict[str, Any]:
-    return get_type_hints(target.__init__ if inspect.isclass(target) else target)
-
-
-def _require_type(name: str, value: Any, hint: Any) -> None:
-    if not _fits(value, hint):
-        wanted = " or ".join(TYPES.get(kind, str(kind)) for kind in get_args(hint) or (hint,) if kind is not Ellipsis)
-        raise ValueError(f"{name} must be {'a list of ' if isinstance(value, list) else ''}{wanted}, got {value!r}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of a type; of types that no plain value has, any is taken."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, kind) for kind in inner)
-    if origin is Literal:
-        return value in inner
-    if origin in (tuple, Sequence):
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if hint in (str, bool, NoneType) else True
 
 
 def _run_folder(resume: str | None) -> str:
@@ -130,13 +93,14 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
     from smash_lightning.search_space import EqualSize
     from smash_lightning.tasks import Experiment, RunFolder
+    from smash_lightning.tasks.signatures import require_type
 
     data = instantiate(config.dataset, "dataset")
     options = OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if not k.startswith("size_")])
     space = instantiate(options, "search_space")(skeleton=data.skeleton)
     tolerance, target = config.search_space.size_tolerance, config.search_space.size_target
-    _require_type("search_space.size_tolerance", tolerance, float | None)
-    _require_type("search_space.size_target", target, int | None)
+    require_type("search_space.size_tolerance", tolerance, float | None)
+    require_type("search_space.size_target", target, int | None)
     device = _device(config.trainer.accelerator)
     return Experiment(
         folder=RunFolder(folder),
