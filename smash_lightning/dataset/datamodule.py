@@ -84,12 +84,12 @@ class DataModule(L.LightningDataModule):
         pixels = self.train.images.float()
         self.mean = pixels.mean(axes).view(1, channels, *[1] * len(size))
         self.deviation = pixels.std(axes).clamp_min(1e-6).view(1, channels, *[1] * len(size))
-        self.order_seed = 0
+        self.order = ""
 
-    def ordered(self, seed: int) -> DataModule:
-        """The same data, with training batches in the order of `seed`."""
+    def ordered(self, purpose: str, seed: int) -> DataModule:
+        """The same data, with training batches in the order of `seed`; two purposes share no order."""
         other = copy.copy(self)
-        other.order_seed = seed
+        other.order = f"{purpose} {seed}"
         return other
 
     def normalised(self, split: Split) -> Normalised:
@@ -104,7 +104,7 @@ class DataModule(L.LightningDataModule):
     def train_dataloader(self) -> TensorLoader:
         """Shuffled batches of the training images; each process of a distributed run takes its share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(self.train, self.batch_size // world, self.order_seed, rank, world)
+        return self._loader(self.train, self.batch_size // world, self.order, rank, world)
 
     def val_dataloader(self) -> TensorLoader:
         """The validation images, in order."""

@@ -21,7 +21,7 @@ class TensorLoader:
         mean: per-channel mean to subtract.
         deviation: per-channel standard deviation to divide by.
         batch_size: images in a batch; an incomplete last batch is left out where the order is shuffled.
-        shuffle_seed: seed of the order; None keeps the order of the split.
+        order: names the stream that shuffles; None keeps the order of the split.
         rank: this process among `world` ones that divide each batch's work: it takes every `world`-th image.
         world: number of processes.
     """
@@ -32,13 +32,13 @@ class TensorLoader:
         mean: Tensor,
         deviation: Tensor,
         batch_size: int,
-        shuffle_seed: int | None = None,
+        order: str | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if shuffle_seed is not None and len(split) // world < batch_size:
+        if order is not None and len(split) // world < batch_size:
             raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(split) // world} training images")
-        self.split, self.batch_size, self.shuffle_seed = split, batch_size, shuffle_seed
+        self.split, self.batch_size, self.order = split, batch_size, order
         self.mean, self.deviation = mean, deviation
         self.rank, self.world = rank, world
         self.sampler, self.batch_sampler = self, None  # what Lightning looks for in a loader
@@ -58,12 +58,12 @@ class TensorLoader:
 
     def __len__(self) -> int:
         count = len(self.split) // self.world
-        return count // self.batch_size if self.shuffle_seed is not None else -(-count // self.batch_size)
+        return count // self.batch_size if self.order is not None else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.arange(len(self.split))
-        if self.shuffle_seed is not None:
-            order = torch.randperm(len(self.split), generator=generator("order", self.shuffle_seed, self._epoch))
+        if self.order is not None:
+            order = torch.randperm(len(self.split), generator=generator("order", self.order, self._epoch))
         batches = order[self.rank :: self.world].to(self.split.labels.device).split(self.batch_size)
         # Only the pass after a restoration begins further on, as a pass may be given up early; and a position at the
         # end is that of a complete pass, which may end without a last look at this generator.

@@ -87,8 +87,9 @@ class MemoryBankSpace(SearchSpace):
     budget_share: tuple[float, float]
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "memory", "widths", "budget_share"):
+        for name in ("inputs", "memory", "budget_share"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "widths", tuple(sorted(self.widths)))
         if self.base < 1 or self.max_units < 1:
             raise ValueError(f"search_space: base ({self.base}) and max_units ({self.max_units}) must be at least 1")
         if not 1 <= self.min_ops <= self.max_ops:
@@ -175,16 +176,18 @@ class MemoryBankSpace(SearchSpace):
         choices = range(1, self._max_units(width, banks) + 1)
         if self.units == "uniform":
             return rng.choice(choices)
-        weights = [1 / (0.01 + 10 * abs(units - read) / len(choices)) for units in choices]
+        step = width // self.base  # the difference counts in units of N, however wide the banks
+        weights = [1 / (0.01 + 10 * abs(units - read) * step) for units in choices]
         return rng.choices(choices, weights)[0]
 
     def _budget(self, b: int) -> int:
         return int(self.budget_depth * 3**self.skeleton.dimensions * self.inputs[b] ** 2)
 
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        """Redraws with `probability` each block's banks, its number of ops, and every op's reads, units, writes, shape
-        and convolutions. What a change upstream made impossible is redrawn too. Returns `architecture` itself when no
-        perturbation within the budget was found.
+        """Redraws each element with `probability`: of every op its reads, units, writes, shape and convolutions; of a
+        block its number of ops, by one more or one less; and where banks may have several widths, the whole block.
+        What a change upstream made impossible is redrawn too. Returns `architecture` itself when no perturbation within
+        the budget was found.
         """
         for _ in range(ATTEMPTS):
             blocks = tuple(

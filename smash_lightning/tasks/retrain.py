@@ -158,7 +158,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         limit_val_batches=0,
         default_root_dir=folder.path,
     )
-    data = experiment.data.ordered(job.seed)
+    data = experiment.data.ordered("retrain", job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)
     trainer.save_checkpoint(folder.network(name, job.seed), weights_only=True)

@@ -79,7 +79,7 @@ def train_hypernet(experiment: Experiment, index: int, send: Send) -> None:
         default_root_dir=experiment.folder.path,
     )
     resume = path if path.exists() else None
-    trainer.fit(module, datamodule=experiment.data.ordered(seed), ckpt_path=resume)
+    trainer.fit(module, datamodule=experiment.data.ordered("search", seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
 
 

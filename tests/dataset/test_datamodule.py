@@ -61,7 +61,7 @@ def test_a_part_of_the_training_images_is_nearly_class_balanced() -> None:
 
 
 def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
-    one, other = data(), data().ordered(5)
+    one, other = data(), data().ordered("search", 5)
     assert numbers(one.validation) == numbers(other.validation)
     assert numbers(one.train) == numbers(other.train)
     assert numbers(data(split_seed=1).validation) != numbers(one.validation)
@@ -78,11 +78,11 @@ def test_chance_elsewhere_does_not_move_the_split() -> None:
 
 def test_an_order_belongs_to_its_copy() -> None:
     one = data()
-    other = one.ordered(5)
-    assert (one.order_seed, other.order_seed) == (0, 5)
+    other = one.ordered("search", 5)
+    assert (one.order, other.order) == ("", "search 5")
     first, second = ([batch.tolist() for _, batch in m.train_dataloader()] for m in (one, other))
     assert first != second
-    assert second == [batch.tolist() for _, batch in data().ordered(5).train_dataloader()]
+    assert second == [batch.tolist() for _, batch in data().ordered("search", 5).train_dataloader()]
 
 
 def test_pixels_are_normalised_by_the_training_images() -> None:
