@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import lightning as L
@@ -92,6 +94,18 @@ class DataModule(L.LightningDataModule):
         other.order = f"{purpose} {seed}"
         return other
 
+    def specification(self) -> dict[str, str]:
+        """What scores depend on: the name, and digests of the images and labels that are learned from and scored on."""
+        return {"name": str(self.name), "train": self._train_digest, "validation": self._validation_digest}
+
+    @cached_property
+    def _train_digest(self) -> str:
+        return _digest(self.train)
+
+    @cached_property
+    def _validation_digest(self) -> str:
+        return _digest(self.validation)
+
     def normalised(self, split: Split) -> Normalised:
         """A split as floats, all at once."""
         return Normalised((split.images - self.mean) / self.deviation, split.labels)
@@ -116,6 +130,13 @@ class DataModule(L.LightningDataModule):
 
     def _loader(self, split: Split, batch_size: int, *order: Any) -> TensorLoader:
         return TensorLoader(split, self.mean, self.deviation, batch_size, *order)
+
+
+def _digest(split: Split) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for tensor in (split.images, split.labels):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _hold_out(sets: Sets, count: int, seed: int) -> tuple[Tensor, Tensor]:

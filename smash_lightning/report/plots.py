@@ -119,7 +119,8 @@ def _scatter(
         label = f"stands for the pool ({representative.sum()})"
         axes.plot(score[representative], truth[representative], "o", color=BLUE, zorder=4, label=label)
     if top.any():
-        (rings,) = axes.plot(score[top], truth[top], "^", color=ORANGE, zorder=4, label=f"top by score ({top.sum()})")
+        label = f"shortlist by score ({top.sum()})"
+        (rings,) = axes.plot(score[top], truth[top], "^", color=ORANGE, zorder=4, label=label)
         rings.set(markersize=11, markerfacecolor="none", markeredgewidth=1.8)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from smash_lightning.study.bootstrap import Bootstrap, Estimate
-from smash_lightning.study.coefficients import Floats, kendall, partial_spearman, pearson, spearman
+from smash_lightning.study.coefficients import Floats, best_fifth, kendall, partial_spearman, pearson, spearman
 from smash_lightning.study.reliability import Reliability, reliability
 from smash_lightning.study.sample import KEY, SCORES, SIZES, Sample
 from smash_lightning.study.shortlist import Shortlist, shortlist
@@ -41,6 +41,8 @@ class Comparison:
         given_sizes: the same given parameters, MACs and number of ops together.
         hypernets: Spearman of each single HyperNet's validation loss with the truth.
         shortlist: the top against the representative architectures.
+        best_fifth: mean truth of the fifth of the representative architectures a predictor picks, minus the mean of
+            all: by the scores, by the sizes, and by "truth" itself, the most that picking could gain.
     """
 
     reliability: Reliability
@@ -50,6 +52,7 @@ class Comparison:
     given_sizes: Estimate | None
     hypernets: tuple[Estimate | None, ...]
     shortlist: Shortlist | None
+    best_fifth: dict[str, Estimate | None]
 
 
 def compare(sample: Sample, truth: str, resamples: int, seed: int) -> Comparison:
@@ -78,6 +81,10 @@ def compare(sample: Sample, truth: str, resamples: int, seed: int) -> Comparison
         given_sizes=beyond(*SIZES),
         hypernets=tuple(bootstrap.estimate(partial(spearman, x, target)) for x in sample.by_hypernet[chosen].T),
         shortlist=shortlist(sample.truth(truth)[sample.top], target),
+        best_fifth={
+            name: bootstrap.estimate(partial(best_fifth, column, target))
+            for name, column in {**scores, **sizes, "truth": target}.items()
+        },
     )
 
 

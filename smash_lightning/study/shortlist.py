@@ -1,4 +1,4 @@
-"""What does picking by score gain? The top by score against architectures that represent the pool."""
+"""What does picking by score gain? The shortlist against architectures that represent the pool."""
 
 from __future__ import annotations
 

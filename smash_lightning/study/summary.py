@@ -52,6 +52,7 @@ def _column(truth: Comparison) -> dict[str, str]:
         "SMASH, validation loss": truth.scores[KEY].spearman,
         "SMASH, validation error": truth.scores["smash_score"].spearman,
         **{label: truth.baselines[name].coefficients.spearman for name, label in LABELS.items()},
+        "SMASH, given parameters": truth.given_params,
         "SMASH, given these three": truth.given_sizes,
         "(reliability of the truth, ICC)": truth.reliability.icc_mean,
     }

@@ -33,7 +33,8 @@ def verdict(loss: Comparison, architectures: int) -> Verdict:
     rho = loss.scores[KEY].spearman
     if rho is None:
         return Verdict(False, ("No verdict: the score or the true loss is the same for all architectures.",))
-    return Verdict(True, (_agreement(rho, loss.reliability, architectures), _rivals(loss), _gain(loss.shortlist)))
+    sentences = (_agreement(rho, loss.reliability, architectures), _rivals(loss), _gain(loss.shortlist), _picks(loss))
+    return Verdict(True, sentences)
 
 
 def figure(estimate: Estimate | None) -> str:
@@ -93,11 +94,22 @@ def _gain(top: Shortlist | None) -> str:
     side = "lower" if top.difference < 0 else "higher"
     certain = top.low > 0 or top.high < 0
     return (
-        f"The top {top.top} by score have a true loss {abs(top.difference):.4f} nats "
+        f"The shortlist of {top.top} (the best of each family by score) has a true loss {abs(top.difference):.4f} nats "
         f"({abs(top.difference) / top.mean_representative:.0%}) {side} than the sample's mean, difference "
         f"{top.difference:+.4f} [{top.low:+.4f}, {top.high:+.4f}], z = {top.z:+.1f}"
         f"{'' if certain else ', which may be chance'}; {top.beat_median} of {top.top} beat its median."
     )
+
+
+def _picks(loss: Comparison) -> str:
+    """What picking gains at the same pressure for everyone: within the representative sample, which no score chose."""
+    labels = {KEY: "score", "params": "parameters", "macs": "MACs", "truth": "the truth itself"}
+    clauses = [f"{_gap(loss.best_fifth[name])} by {label}" for name, label in labels.items()]
+    return f"Within the sample the best fifth differs from its mean by {', '.join(clauses[:-1])}, and {clauses[-1]}."
+
+
+def _gap(estimate: Estimate | None) -> str:
+    return "nothing" if estimate is None else f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
 def _side(estimate: Estimate) -> str:

@@ -105,6 +105,8 @@ def benchmark(
     if repeats < 1 or architectures < 2:
         raise ValueError(f"task: repeats ({repeats}) must be at least 1, architectures ({architectures}) at least 2")
     skeleton = experiment.data.skeleton
+    if image is not None and len(image) - 1 != skeleton.dimensions:
+        raise ValueError(f"task.image needs channels and {skeleton.dimensions} sizes, got {list(image)}")
     if image is not None:
         skeleton = replace(skeleton, channels=image[0], size=tuple(image[1:]))
     skeleton = replace(skeleton, classes=classes or skeleton.classes)

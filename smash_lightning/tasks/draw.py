@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from smash_lightning.architecture import Architecture, Skeleton, cost, load_architecture
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
@@ -10,13 +15,26 @@ from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import ranked
 
 
-def draw(experiment: Experiment, tracker: Tracker, preset: str | None = None, architecture: str | None = None) -> None:
+def draw(
+    experiment: Experiment,
+    tracker: Tracker,
+    preset: str | None = None,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    architecture: str | None = None,
+) -> None:
     """Writes `architecture.svg` and `architecture.json` of a preset, of a JSON file, or of an earlier run's best.
 
+    Args:
+        experiment: says where to write, and how large the images are.
+        tracker: receives the drawing.
+        preset: a name in `PRESETS`.
+        arguments: of the preset, such as its depth.
+        architecture: a JSON file.
+
     Raises:
-        ValueError: an unknown preset, a file without an architecture, or nothing to draw.
+        ValueError: an unknown preset or argument, a file without an architecture, or nothing to draw.
     """
-    chosen, title = _choose(experiment, preset, architecture)
+    chosen, title = _choose(experiment, preset, arguments, architecture)
     skeleton = experiment.data.skeleton
     folder = experiment.folder.path
     (folder / "architecture.svg").write_text(architecture_svg(chosen, skeleton, title))
@@ -25,13 +43,18 @@ def draw(experiment: Experiment, tracker: Tracker, preset: str | None = None, ar
     _describe(title, chosen, skeleton)
 
 
-def _choose(experiment: Experiment, preset: str | None, path: str | None) -> tuple[Architecture, str]:
+def _choose(
+    experiment: Experiment, preset: str | None, arguments: Mapping[str, Any], path: str | None
+) -> tuple[Architecture, str]:
     if preset is not None and path is not None:
         raise ValueError("give task.preset or task.architecture, not both")
     if preset is not None:
         if preset not in PRESETS:
             raise ValueError(f"task.preset={preset} is unknown: choose one of {', '.join(PRESETS)}")
-        return PRESETS[preset](), preset
+        known = inspect.signature(PRESETS[preset]).parameters
+        if unknown := arguments.keys() - known.keys():
+            raise ValueError(f"task.arguments: {preset} has no {min(unknown)}, only {', '.join(known)}")
+        return PRESETS[preset](**arguments), preset
     if path is not None:
         return load_architecture(path), path
     if experiment.source is None:

@@ -113,7 +113,7 @@ class Experiment:
     Args:
         folder: where results go.
         source: an earlier run's folder, or one of its checkpoints, that a single stage starts from; None for this run.
-        seed: of everything; the runs of two seeds share nothing but the data and its splits.
+        seed: of everything; runs of two seeds share the data, its splits and the size of candidates, no more.
         data: the data set.
         space: what HyperNets are trained on.
         candidates: what is ranked: the same space, or its architectures of one size.

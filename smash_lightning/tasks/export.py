@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from smash_lightning.network import FreeNetwork
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import trained
 from smash_lightning.training import load_checkpoint
 
@@ -42,15 +45,16 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     Args:
         experiment: its `source` is a run with retrained networks.
         tracker: receives the files.
-        fingerprint: the architecture; None takes the one of lowest mean test loss. Of its trainings the one with the
-            lowest seed is taken: choosing by test loss would spoil the test.
+        fingerprint: the architecture; None takes the best by score of those that were retrained. Of its trainings the
+            one with the lowest seed is taken. Choosing either by the test images would spoil the test.
 
     Raises:
         ValueError: nothing was retrained, or not this architecture, or its checkpoint is missing.
     """
     source = experiment.source_folder()
-    records = [record for record in trained(source) if not record.failure]
-    record = _choose(records, fingerprint, source.path)
+    records = [record for record in trained(source) if not record.failure and math.isfinite(record.true_loss)]
+    mine = _choose(records, [row.fingerprint for row in ranked(source)], fingerprint, source.path)
+    record = min(mine, key=lambda record: record.seed)
     path = source.network(record.fingerprint, record.seed)
     checkpoint = load_checkpoint(path, "architecture")
     architecture = Architecture.from_json(checkpoint["architecture"])
@@ -64,23 +68,23 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
     print(
-        f"{record.fingerprint}, seed {record.seed}: test error {record.true_error:.2f} %. "
+        f"{record.fingerprint}, seed {record.seed}: test error {record.true_error:.2f} %, "
+        f"{statistics.mean(r.true_error for r in mine):.2f} % as the mean of {len(mine)} trainings. "
         'torch.export.load("network.pt2").module() maps raw images to logits.'
     )
 
 
-def _choose(records: Sequence[Retrained], fingerprint: str | None, source: Path) -> Retrained:
-    if fingerprint is None:
-        losses: dict[str, list[float]] = {}
-        for record in records:
-            losses.setdefault(record.fingerprint, []).append(record.true_loss)
-        if not losses:
-            raise ValueError(f"{source} holds no finished training: retrain first, with task=retrain")
-        fingerprint = min(losses, key=lambda name: sum(losses[name]) / len(losses[name]))
-    mine = [record for record in records if record.fingerprint == fingerprint]
-    if not mine:
-        raise ValueError(f"architecture {fingerprint} was not retrained in {source}")
-    return min(mine, key=lambda record: record.seed)
+def _choose(
+    records: Sequence[Retrained], ranking: Sequence[str], fingerprint: str | None, source: Path
+) -> list[Retrained]:
+    """The trainings of one architecture."""
+    names = {record.fingerprint for record in records}
+    if not names:
+        raise ValueError(f"{source} holds no finished training: retrain first, with task=retrain")
+    chosen = fingerprint or next(name for name in ranking if name in names)
+    if chosen not in names:
+        raise ValueError(f"architecture {chosen} was not retrained in {source}")
+    return [record for record in records if record.fingerprint == chosen]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -15,7 +16,7 @@ from smash_lightning.report.progress import Bars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder, architecture_line
-from smash_lightning.tasks.search import make_scorer
+from smash_lightning.tasks.search import finished, make_scorer
 from smash_lightning.training import load_checkpoint, load_hypernet
 from smash_lightning.training.relay import Send
 
@@ -72,30 +73,44 @@ def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
 
 
 def ranked(folder: RunFolder) -> list[Scored]:
-    """The table of a complete ranking, best first.
+    """The table of a ranking, best first.
 
     Raises:
         ValueError: there is none.
     """
     if not folder.ranking.exists():
         raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
-    return read_records(folder.ranking, Scored)
+    return sorted(read_records(folder.ranking, Scored), key=lambda record: record.val_loss)
 
 
 def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
-    source = experiment.source
-    paths = [source] if source is not None and source.is_file() else experiment.source_folder().hypernets()
-    if not paths:
-        where = experiment.source_folder().checkpoints
-        raise ValueError(
-            f"there is no HyperNet in {where}: train one with task=search, or name one with checkpoint=PATH"
-        )
-    hypernets = [load_hypernet(path, experiment.space) for path in paths]
+    specification = experiment.data.specification()
+    hypernets = [load_hypernet(path, experiment.space, specification) for path in _checkpoints(experiment)]
     for hypernet in hypernets:
         hypernet.weights.to(experiment.device)
         hypernet.statistics.to(experiment.device)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
     return scorer, frozenset().union(*(hypernet.drawn for hypernet in hypernets))
+
+
+def _checkpoints(experiment: Experiment) -> list[Path]:
+    """The HyperNets to score with: the file that was named, or all of a run, which must then be complete."""
+    if experiment.source is not None and experiment.source.is_file():
+        return [experiment.source]
+    folder, wanted = experiment.source_folder(), experiment.search.hypernets
+    paths = folder.hypernets()
+    if not paths:
+        raise ValueError(
+            f"there is no HyperNet in {folder.checkpoints}: "
+            "train one with task=search, or name one with checkpoint=PATH"
+        )
+    done = sum(finished(path) for path in paths)
+    if done < max(wanted, len(paths)):
+        raise ValueError(
+            f"{folder.path} holds {done} of {max(wanted, len(paths))} finished HyperNets: complete it with "
+            f"resume={folder.path}, or name one with checkpoint=PATH"
+        )
+    return paths
 
 
 def _score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:

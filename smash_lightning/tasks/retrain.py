@@ -52,7 +52,12 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
         _first_hypernet(experiment)  # a wrong one is said at once, not by every training
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     _take_over(experiment.source_folder(), folder)
-    arms = choose(ranked(folder), experiment.retrain, experiment.seed)
+    ranking, wanted = ranked(folder), sum(strategy.count for strategy in experiment.ranking.strategies)
+    if len(ranking) < wanted:
+        raise ValueError(
+            f"the ranking in {folder.path} has {len(ranking)} of {wanted} architectures: complete it first"
+        )
+    arms = choose(ranking, experiment.retrain, experiment.seed)
     architectures = folder.read_architectures()
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
     plan = [Job(architectures[name], arm, seed) for seed in seeds for name, arm in arms.items()]
@@ -73,6 +78,11 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
     order = {(job.architecture.fingerprint, job.seed): place for place, job in enumerate(plan)}
     done.sort(key=lambda record: order.get((record.fingerprint, record.seed), len(order)))
     write_records(folder.retrained, done, Retrained)
+    if failures := [record.failure for record in done if record.failure]:
+        print(
+            f"{len(failures)} of {len(done)} trainings failed, the first one: {failures[0]}. "
+            f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
+        )
     return done
 
 
@@ -90,7 +100,7 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     spread = [pool[int((part + 0.5) * len(pool) / options.spread)] for part in range(options.spread)]
     others = [name for name in pool if name not in spread]
     chosen = {
-        "top": _best_of_families(by_score)[: options.top],
+        "top": _shortlist(by_score, options.top),
         "spread": spread,
         "random": rng("random arm", seed).sample(sorted(others), options.random),
     }
@@ -125,7 +135,8 @@ def trained(folder: RunFolder) -> list[Retrained]:
     return read_records(folder.retrained, Retrained)
 
 
-def _best_of_families(by_score: Sequence[Scored]) -> list[str]:
+def _shortlist(by_score: Sequence[Scored], count: int) -> list[str]:
+    """The best of each of the `count` best families."""
     parents = {record.fingerprint: record.parent for record in by_score}
     best: dict[str, str] = {}
     for record in by_score:
@@ -133,7 +144,9 @@ def _best_of_families(by_score: Sequence[Scored]) -> list[str]:
         while parents.get(root):
             root = parents[root]
         best.setdefault(root, record.fingerprint)
-    return list(best.values())
+    if count > len(best):
+        raise ValueError(f"retrain.top={count} is more than the {len(best)} families of architectures that were scored")
+    return list(best.values())[:count]
 
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
@@ -184,7 +197,7 @@ def _first_hypernet(experiment: Experiment) -> GeneratedWeights:
     source = experiment.source_folder()
     if not source.hypernets():
         raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
-    return load_hypernet(source.hypernets()[0], experiment.space).weights
+    return load_hypernet(source.hypernets()[0], experiment.space, experiment.data.specification()).weights
 
 
 def _take_over(source: RunFolder, folder: RunFolder) -> None:

@@ -32,7 +32,7 @@ def search(experiment: Experiment, tracker: Tracker) -> list[Path]:
     """
     experiment.folder.checkpoints.mkdir(parents=True, exist_ok=True)
     count = experiment.search.hypernets
-    missing = [index for index in range(count) if not _finished(experiment.folder.hypernet(index))]
+    missing = [index for index in range(count) if not finished(experiment.folder.hypernet(index))]
 
     with Bars([f"HyperNet {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 
@@ -112,5 +112,6 @@ def settling(path: Path) -> list[tuple[int, list[float]]]:
     return [(epoch, list(losses)) for epoch, losses in states.get("RankingCallback", {}).get("history", [])]
 
 
-def _finished(path: Path) -> bool:
+def finished(path: Path) -> bool:
+    """Whether the checkpoint at `path`, if any, is of a HyperNet that was trained to the end."""
     return path.exists() and bool(load_checkpoint(path, "smash")["smash"]["finished"])

@@ -105,6 +105,7 @@ def _coefficients(correlation: Correlation) -> Table:
             named[label] = comparison.baselines[name].coefficients
         for label, three in named.items():
             rows.append((truth, label, figure(three.spearman), figure(three.kendall), figure(three.pearson)))
+        rows.append((truth, "SMASH given parameters", figure(comparison.given_params), "", ""))
         rows.append((truth, "SMASH given these sizes", figure(comparison.given_sizes), "", ""))
         rows.append((truth, "noise ceiling", figure(comparison.reliability.ceiling), "", ""))
     caption = f"Agreement with the truth over {correlation.architectures} architectures, with 95 % bootstrap intervals"
@@ -179,7 +180,10 @@ def _figures(correlation: Correlation) -> dict[str, float]:
         "kendall": loss.scores["val_loss"].kendall,
         "pearson": loss.scores["val_loss"].pearson,
         "noise_ceiling": loss.reliability.ceiling,
+        "spearman_given_params": loss.given_params,
         "spearman_given_sizes": loss.given_sizes,
+        "best_fifth_by_score": loss.best_fifth["val_loss"],
+        "best_fifth_by_params": loss.best_fifth["params"],
     }
     for name, baseline in loss.baselines.items():
         estimates[f"spearman_{name}"] = baseline.coefficients.spearman

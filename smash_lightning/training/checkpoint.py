@@ -27,8 +27,8 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     return checkpoint
 
 
-def require_same(saved: Mapping[str, str], wanted: Mapping[str, str], path: str) -> None:
-    """Compares the search space of a checkpoint with the one asked for.
+def require_same(saved: Mapping[str, str], wanted: Mapping[str, str], path: str, what: str) -> None:
+    """Compares what a checkpoint belongs to with what is asked for: `what`, such as "search space".
 
     Raises:
         ValueError: they differ; the message names the first differences.
@@ -37,4 +37,4 @@ def require_same(saved: Mapping[str, str], wanted: Mapping[str, str], path: str)
     if keys:
         shown = "; ".join(f"{key} was {saved.get(key, 'absent')}, now {wanted.get(key, 'absent')}" for key in keys[:3])
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        raise ValueError(f"{path} belongs to another search space: {shown}{more}. Use the options it was trained with")
+        raise ValueError(f"{path} belongs to another {what}: {shown}{more}. Use the options it was trained with")

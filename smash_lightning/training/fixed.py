@@ -49,6 +49,11 @@ class RetrainOptions:
     checkpoint_minutes: float
 
     def __post_init__(self) -> None:
+        if self.learning_rate < 0 or not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"retrain.learning_rate ({self.learning_rate}) must not be negative, and momentum ({self.momentum}) "
+                "lie from 0 to below 1"
+            )
         for name in ("epochs", "seeds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"retrain.{name} must be at least 1, got {getattr(self, name)}")

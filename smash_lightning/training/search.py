@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
+        if self.learning_rate < 0:
+            raise ValueError(f"search.learning_rate must not be negative, got {self.learning_rate}")
         for name in ("hypernets", "epochs", "architectures_per_step", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
@@ -180,25 +183,29 @@ class SmashModule(L.LightningModule):
             "search_space": self.space.specification(),
             "hypernet": asdict(self.hypernet_options),
             "seed": self.seed,
+            "data": self.trainer.datamodule.specification(),  # type: ignore[attr-defined]
             "drawn": sorted(set().union(*drawn)),
             "finished": self.global_step >= self.trainer.estimated_stepping_batches,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the drawn architectures back up."""
-        require_same(checkpoint["smash"]["search_space"], self.space.specification(), "the checkpoint to resume from")
+        wanted = self.space.specification()
+        require_same(checkpoint["smash"]["search_space"], wanted, "the checkpoint to resume from", "search space")
         self.drawn = set(checkpoint["smash"]["drawn"])
 
 
-def load_hypernet(path: Path, space: SearchSpace) -> TrainedHyperNet:
-    """Reads a HyperNet that was trained on `space`.
+def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> TrainedHyperNet:
+    """Reads a HyperNet that was trained on architectures of `space` and images of the `DataModule` specified as `data`.
 
     Raises:
-        ValueError: the file is missing, truncated, no HyperNet's, or of another search space.
+        ValueError: the file is missing, truncated, no HyperNet's, of another search space, or of another split, whose
+            validation images the HyperNet may have learned from.
     """
     checkpoint = load_checkpoint(path, "smash")
     saved = checkpoint["smash"]
-    require_same(saved["search_space"], space.specification(), str(path))
+    require_same(saved["search_space"], space.specification(), str(path), "search space")
+    require_same(saved["data"], data, str(path), "data set or split")
     weights = HyperNetOptions(**saved["hypernet"]).build(space, saved["seed"])
     statistics = weights.running_statistics()
     for name, module in (("weights", weights), ("statistics", statistics)):

@@ -38,7 +38,7 @@ def test_scatter_holds_both_samples_with_error_bars(tmp_path):
     draw(figure, tmp_path)
     scatter = figure.axes[0]
     by_label = {line.get_label(): line for line in scatter.get_lines()}
-    for label, chosen in (("stands for the pool (25)", "representative"), ("top by score (6)", "top")):
+    for label, chosen in (("stands for the pool (25)", "representative"), ("shortlist by score (6)", "top")):
         assert by_label[label].get_xdata().tolist() == data["score"][data[chosen]].tolist()
         assert by_label[label].get_ydata().tolist() == data["truth"][data[chosen]].tolist()
     bars = [segment for bar in scatter.collections for segment in bar.get_segments()]

@@ -113,5 +113,18 @@ def test_mean_pairwise_is_the_mean_over_pairs():
     assert np.isnan(c.mean_pairwise_spearman([table[:, 0]], np.ones((1, 20))))
 
 
+def test_best_fifth_equals_picking_by_hand():
+    rng = np.random.default_rng(5)
+    predictor, target = rng.normal(size=30), rng.normal(size=30)
+    by_hand = target[np.argsort(predictor)[:6]].mean() - target.mean()
+    assert c.best_fifth(predictor, target, ones(target))[0] == pytest.approx(by_hand)
+    drawn = rng.integers(0, 30, size=30)
+    weights = np.bincount(drawn, minlength=30).astype(float)[None]
+    again = target[drawn][np.argsort(predictor[drawn], kind="stable")]
+    assert c.best_fifth(predictor, target, weights)[0] == pytest.approx(again[:6].mean() - again.mean())
+    assert c.best_fifth(target, target, ones(target))[0] <= by_hand
+    assert np.isnan(c.best_fifth(np.ones(30), target, ones(target))[0])
+
+
 def ones(column):
     return np.ones((1, len(column)))

@@ -136,4 +136,4 @@ def test_every_coefficient_in_the_file_has_its_interval():
 
     found = []
     walk(json.loads(correlate(*study(), **FAST).to_json()))
-    assert len(found) == 2 * (6 + 2 * 3 + 3 * 4 + 2 + 3) + 3 + 1
+    assert len(found) == 2 * (6 + 2 * 3 + 3 * 4 + 2 + 3 + 6) + 3 + 1

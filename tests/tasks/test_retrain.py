@@ -145,7 +145,7 @@ def test_a_training_may_begin_with_generated_weights(tmp_path: Path) -> None:
     records = retrain(experiment, NOBODY)
     assert [record.failure for record in records] == ["", ""]
 
-    weights = load_hypernet(experiment.folder.hypernet(0), SPACE).weights
+    weights = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).weights
     with torch.no_grad():
         generated = weights(architecture, weights.noise(architecture, generator("score noise", 0)))
     states = [

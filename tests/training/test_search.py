@@ -178,7 +178,7 @@ def test_scoring_by_running_statistics_does_not_move_them(whole: Any, tmp_path: 
 
 def test_a_checkpoint_alone_gives_the_hypernet_back(whole: Any) -> None:
     folder, module, _ = whole
-    loaded = load_hypernet(folder / "21.ckpt", DIGITS)
+    loaded = load_hypernet(folder / "21.ckpt", DIGITS, data().specification())
     assert loaded.drawn == module.drawn
     for name, tensor in module.weights.state_dict().items():
         assert torch.equal(tensor, loaded.weights.state_dict()[name])
@@ -191,9 +191,17 @@ def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
     folder, _, _ = whole
     message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"
     with pytest.raises(ValueError, match=message):
-        load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4))
+        load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
     with pytest.raises(ValueError, match=r"; .* and \d+ more\. Use the options"):
-        load_hypernet(folder / "21.ckpt", EqualSize(DIGITS, 0.5))
+        load_hypernet(folder / "21.ckpt", EqualSize(DIGITS, 0.5), data().specification())
+
+
+def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
+    folder, _, _ = whole
+    other = data(split_seed=5).specification()
+    with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
+        load_hypernet(folder / "21.ckpt", DIGITS, other)
+    assert data().ordered("search", 3).specification() == data().specification()
 
 
 def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
