@@ -17,7 +17,7 @@ import torch
 from smash_lightning.randomness import generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored
-from smash_lightning.tasks import Experiment, retrain, search
+from smash_lightning.tasks import Experiment, rank, retrain, search
 from smash_lightning.tasks.retrain import Job, choose, train_network
 from smash_lightning.training import RetrainOptions, load_hypernet
 from tests.tasks.small_study import RETRAIN, SPACE, rank_at_random, small_experiment
@@ -121,7 +121,7 @@ def test_a_training_whose_process_dies_is_recorded_and_the_others_go_on(
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, spread=2))
-    rank_at_random(experiment.folder, 2)
+    rank_at_random(experiment.folder, 3)
     first = retrain(experiment, NOBODY)
     trained = []
 
@@ -141,8 +141,9 @@ def test_a_training_may_begin_with_generated_weights(tmp_path: Path) -> None:
     chosen = replace(RETRAIN, spread=1, seeds=2, start="generated", learning_rate=0.0)
     experiment = small_experiment(tmp_path, retrain=chosen)
     search(experiment, NOBODY)
-    (architecture,) = rank_at_random(experiment.folder, 1)
+    scored = {architecture.fingerprint: architecture for architecture in rank_at_random(experiment.folder, 3)}
     records = retrain(experiment, NOBODY)
+    architecture = scored[records[0].fingerprint]
     assert [record.failure for record in records] == ["", ""]
 
     weights = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).weights
@@ -164,3 +165,18 @@ def test_generated_weights_need_a_hypernet(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"retrain.start=generated needs a HyperNet, and .*checkpoints holds none"):
         retrain(experiment, NOBODY)
     assert not experiment.folder.retrained.exists()
+
+
+def test_an_unfinished_ranking_is_refused(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, spread=1))
+    rank_at_random(experiment.folder, 2)
+    with pytest.raises(ValueError, match=r"has 2 of 3 architectures: complete it first"):
+        retrain(experiment, NOBODY)
+
+
+def test_unfinished_hypernets_are_refused(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path)
+    search(experiment, NOBODY)
+    more = replace(experiment, search=replace(experiment.search, hypernets=2))
+    with pytest.raises(ValueError, match=r"holds 1 of 2 finished HyperNets: complete it with resume="):
+        rank(more, NOBODY)
