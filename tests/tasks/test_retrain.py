@@ -109,7 +109,7 @@ def test_a_training_whose_process_dies_is_recorded_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = small_experiment(tmp_path, workers=2, retrain=replace(RETRAIN, seeds=3, spread=1))
-    rank_at_random(experiment.folder, 1)
+    rank_at_random(experiment.folder, 3)
     monkeypatch.setattr(ROOM, "train_network", one_dies)
     records = retrain(experiment, NOBODY)
     assert [record.seed for record in records] == [0, 1, 2]
