@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +19,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
@@ -36,8 +43,18 @@ def instantiate(section: Any, name: str) -> Any:
     from smash_lightning.tasks.signatures import require_types
 
     plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
+    plain = without_handed_on(plain)
     require_types(plain, name)
     return hydra_instantiate(plain, _convert_="all")
+
+
+def without_handed_on(plain: Any) -> Any:
+    """A section without values that it only hands on to its `source`, as dataset.root to dataset.source.root."""
+    if not isinstance(plain, dict):
+        return plain
+    source = plain.get("source")
+    inner = source if isinstance(source, dict) else {}
+    return {key: without_handed_on(value) for key, value in plain.items() if key == "_target_" or key not in inner}
 
 
 def _run_folder(resume: str | None) -> str:
@@ -96,6 +113,9 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     from smash_lightning.tasks.signatures import require_type
 
     data = instantiate(config.dataset, "dataset")
+    data.setup()
+    for note in () if _is_helper() else data.sets.notes:
+        print(f"{data.name}: {note}")
     options = OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if not k.startswith("size_")])
     space = instantiate(options, "search_space")(skeleton=data.skeleton)
     tolerance, target = config.search_space.size_tolerance, config.search_space.size_target
@@ -227,6 +247,10 @@ def _explain(error: Exception) -> str:
         return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}"
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
+    if isinstance(error, InterpolationToMissingValueError | MissingMandatoryValue):
+        key = re.findall(r"Missing mandatory value: (\S+)", str(error))[-1]
+        key = key if "." in key else str(error.full_key)
+        return f"{key} has no value: give it one with {key}=..."
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         *path, _ = cause.full_key.split(".")
         known = [".".join([*path, str(key)]) for key in cause.parent_node or ()]

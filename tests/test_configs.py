@@ -26,7 +26,7 @@ from smash_lightning.search_space import EqualSize
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml"))
-SECTIONS = [option for option in OPTIONS if option[0] not in ("experiment", "dataset", "task", "logger", "trainer")]
+SECTIONS = [option for option in OPTIONS if option[0] not in ("experiment", "task", "logger", "trainer")]
 SIZES = {"size_tolerance", "size_target"}  # of the selection by size around a search space
 
 
@@ -50,11 +50,12 @@ def composed(overrides: list[str], folder: str = "nowhere") -> Any:
         HydraConfig.instance().set_config(config)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        return OmegaConf.to_container(config, resolve=True)
+        return run.without_handed_on(OmegaConf.to_container(config, resolve=True))
 
 
 def choose(group: str, option: str) -> list[str]:
-    return [f"{group}={option}"]
+    """Overrides that choose an option, and give it what it asks for."""
+    return [f"{group}={option}", *(["dataset.root=mine"] if option in ("folder", "parquet") else [])]
 
 
 def described(section: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -97,6 +98,17 @@ def test_every_section_builds_its_object(group: str, option: str) -> None:
     space = run.instantiate(section, group)(skeleton=data.skeleton)
     candidates = space if tolerance is None else EqualSize(space, tolerance, target)
     assert candidates.contains(candidates.sample(rng("configs")))
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "dataset"])
+def test_a_data_set_that_is_not_there_says_what_to_do(option: str, tmp_path: Path) -> None:
+    chosen = [] if option == "digits" else [f"dataset.root={tmp_path}/none", "dataset.download=false"]
+    data = run.instantiate(composed([f"dataset={option}", *chosen])["dataset"], "dataset")
+    if option == "digits":
+        return data.setup()
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/none.*(dataset.root|dataset.download|put)"):
+        data.setup()
+    return None
 
 
 def test_the_default_dataset_builds() -> None:

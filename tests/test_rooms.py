@@ -14,7 +14,7 @@ FLOORS = [
     {"search_space", "encoding", "network", "dataset", "report"},
     {"architecture"},
 ]
-EVERYWHERE = {"randomness", "parallel"}  # single modules without a room, which know no room
+EVERYWHERE = {"randomness", "parallel", "progress", "files"}  # single modules without a room, which know no room
 STDLIB_ONLY = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -13,9 +15,15 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Skeleton
+from smash_lightning.dataset.augmentation import Augmentation
+from smash_lightning.dataset.cache import find_entry, open_entry
 from smash_lightning.dataset.loader import TensorLoader
+from smash_lightning.dataset.part import Part, hold_out
 from smash_lightning.dataset.source import Sets, Source, Split
+from smash_lightning.files import replacing
 from smash_lightning.randomness import generator
+
+RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class Normalised:
 
 
 class DataModule(L.LightningDataModule):
-    """Train, validation and test of one source.
+    """Train, validation and test of one source, which is read, and downloaded if need be, at first use.
 
     Validation is a class-balanced part of the training images, drawn with a seed of its own, so that it is the same
     whatever a run's seed. The search never trains on it; the test images serve true errors alone.
@@ -35,13 +43,19 @@ class DataModule(L.LightningDataModule):
     Args:
         name: how the data set is called in reports.
         source: what reads it.
-        validation: images held out for scores.
+        validation: images held out for scores; below 1, their share of the training images.
         train: images to learn from; None takes all that are left.
         batch_size: training images in a batch, over all devices.
         eval_batch_size: images in a batch of an evaluation.
         recalibration: training images from which BatchNorm statistics are taken when an architecture is scored.
         stem_stride: 2 halves the resolution in the stem, 1 keeps it.
         split_seed: seed of the validation split.
+        cache: folder of decoded sets; None decodes in every run.
+        download: whether a set that is not there is downloaded from its official source.
+        augmentation: what is done to training images at random; None leaves them as they are.
+        average_views: whether a trained network's predictions are averaged over the poses that the augmentation knows.
+        mean: to subtract from the bytes of each channel; None takes the mean of the training images.
+        deviation: to divide them by; None takes their standard deviation.
     """
 
     def __init__(
@@ -49,109 +63,218 @@ class DataModule(L.LightningDataModule):
         *,
         name: str,
         source: Source,
-        validation: int,
+        validation: float,
         train: int | None,
         batch_size: int,
         eval_batch_size: int,
         recalibration: int,
         stem_stride: int,
         split_seed: int,
+        cache: str | None = None,
+        download: bool = False,
+        augmentation: Augmentation | None = None,
+        average_views: bool = False,
+        mean: Sequence[float] | None = None,
+        deviation: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         for key, value in (
-            ("validation", validation),
             ("batch_size", batch_size),
             ("eval_batch_size", eval_batch_size),
             ("recalibration", recalibration),
         ):
             if value < 1:
                 raise ValueError(f"dataset.{key} must be at least 1, got {value}")
-        self.name, self.batch_size, self.eval_batch_size = name, batch_size, eval_batch_size
-        sets = source.load()
-        held, kept = _hold_out(sets, validation, split_seed)
+        if validation <= 0 or (validation > 1 and validation != int(validation)):
+            raise ValueError(f"dataset.validation must be a number of images or a share below 1, got {validation}")
+        self.name, self.source, self.cache, self.download = name, source, cache, download
+        self.batch_size, self.eval_batch_size, self.recalibration = batch_size, eval_batch_size, recalibration
+        self.augmentation, self.stem_stride, self.order = augmentation, stem_stride, ""
+        self.views = augmentation.views if augmentation is not None and average_views else 1
+        self._options = (validation, train, split_seed)
+        self._given = {"mean": mean, "deviation": deviation}
+        self._on_device: dict[tuple[int, torch.device], Split] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs; it maps a cached set into memory again instead of receiving a copy."""
+        state = self.__dict__ | {"_on_device": {}}
+        if state.get("entry") is not None:
+            state |= {"sets": None, "_parts": tuple(part.index for part in self._parts)}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        if state.get("entry") is not None:
+            self.__dict__["sets"] = sets = open_entry(state["entry"])
+            train, validation, test = state["_parts"]
+            self.__dict__["_parts"] = (Part(sets.train, train), Part(sets.train, validation), Part(sets.test, test))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads, and downloads if need be, so that whatever is wrong is said before anything else begins."""
+        del stage
+        assert self.mean.shape == self.deviation.shape
+        self._parts  # noqa: B018
+
+    @cached_property
+    def entry(self) -> Path | None:
+        """Folder of the decoded set, which is written if need be; None for a set that is not cached."""
+        self.require()
+        return None if self.cache is None else find_entry(self.source, Path(self.cache))
+
+    def require(self) -> None:
+        """Downloads the set if it is not there.
+
+        Raises:
+            FileNotFoundError: it is not there, and cannot or must not be downloaded.
+        """
+        try:
+            self.source.files()
+        except FileNotFoundError as error:
+            if not self.source.downloads():
+                raise
+            if not self.download:
+                raise FileNotFoundError(f"{error} Or let it be downloaded with dataset.download=true") from None
+            self.source.fetch()
+
+    @cached_property
+    def sets(self) -> Sets:
+        """The whole data set as it is distributed."""
+        return self.source.read() if self.entry is None else open_entry(self.entry)
+
+    @cached_property
+    def _parts(self) -> tuple[Part, Part, Part]:
+        validation, train, seed = self._options
+        sets = self.sets
+        held, kept = hold_out(sets.train, len(sets.classes), validation, seed)
         if train is not None:
             if not 1 <= train <= len(kept):
                 raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
-            kept = kept[:train]
-        if batch_size > len(kept):
-            raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(kept)} training images")
-        if recalibration > len(kept):
-            raise ValueError(f"dataset.recalibration={recalibration} is more than the {len(kept)} training images")
-        self.train, self.validation, self.test = sets.train.take(kept), sets.train.take(held), sets.test
-        self.classes = sets.classes
-        _, channels, *size = self.train.images.shape
-        self.skeleton = Skeleton(channels, tuple(size), len(sets.classes), stem_stride)
-        self._recalibration = recalibration
-        axes = (0, *range(2, self.train.images.ndim))
-        pixels = self.train.images.float()
-        self.mean = pixels.mean(axes).view(1, channels, *[1] * len(size))
-        self.deviation = pixels.std(axes).clamp_min(1e-6).view(1, channels, *[1] * len(size))
-        self.order = ""
+            kept = kept.take(torch.arange(train))
+        for name in ("batch_size", "recalibration"):
+            if getattr(self, name) > len(kept):
+                raise ValueError(f"dataset.{name}={getattr(self, name)} is more than the {len(kept)} training images")
+        return kept, held, Part(sets.test, torch.arange(len(sets.test)))
+
+    @property
+    def train(self) -> Part:
+        """What is learned from."""
+        return self._parts[0]
+
+    @property
+    def validation(self) -> Part:
+        """What architectures are scored on."""
+        return self._parts[1]
+
+    @property
+    def test(self) -> Part:
+        """What true errors are taken from."""
+        return self._parts[2]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of each label."""
+        return self.sets.classes
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """What every network for these images has in common."""
+        channels, *size = self.sets.train.images.shape[1:]
+        return Skeleton(channels, tuple(size), len(self.classes), self.stem_stride)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """What is subtracted from each channel's bytes (1, channels, 1, ...)."""
+        return self._per_channel("mean")
+
+    @cached_property
+    def deviation(self) -> Tensor:
+        """What they are divided by (1, channels, 1, ...)."""
+        return self._per_channel("deviation").clamp_min(1e-6)
+
+    def _per_channel(self, name: str) -> Tensor:
+        channels, *size = self.sets.train.images.shape[1:]
+        given = self._given[name]
+        if given is not None and len(given) != channels:
+            raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(given)}")
+        values = given if given is not None else self._moments[name]
+        return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
+
+    @cached_property
+    def _moments(self) -> dict[str, list[float]]:
+        """Mean and deviation of the training images, kept beside the decoded set."""
+        file = None if self.entry is None else self.entry / f"moments-{self.specification()['train']}.json"
+        if file is not None and file.exists():
+            return json.loads(file.read_text())
+        mean, deviation = self.train.moments()
+        moments = {"mean": mean, "deviation": deviation}
+        if file is not None:
+            with replacing(file) as partial:
+                partial.write_text(json.dumps(moments) + "\n")
+        return moments
 
     def ordered(self, purpose: str, seed: int) -> DataModule:
         """The same data, with training batches in the order of `seed`; two purposes share no order."""
-        other = copy.copy(self)
-        other.order = f"{purpose} {seed}"
+        return self._but(order=f"{purpose} {seed}")
+
+    def with_validation(self) -> DataModule:
+        """The same data, normalised alike, with the validation images among the training images as well."""
+        more = Part(self.train.whole, torch.cat([self.train.index, self.validation.index]))
+        return self._but(mean=self.mean, deviation=self.deviation, _parts=(more, self.validation, self.test))
+
+    def _but(self, **changes: Any) -> DataModule:
+        """The same object with other attributes, sharing all the rest."""
+        other = object.__new__(DataModule)
+        other.__dict__ |= self.__dict__ | changes
         return other
 
     def specification(self) -> dict[str, str]:
         """What scores depend on: the name, and digests of the images and labels that are learned from and scored on."""
-        return {"name": str(self.name), "train": self._train_digest, "validation": self._validation_digest}
+        return {"name": str(self.name), "train": self._digests[0], "validation": self._digests[1]}
 
     @cached_property
-    def _train_digest(self) -> str:
-        return _digest(self.train)
+    def _digests(self) -> tuple[str, ...]:
+        parts = (self.train, self.validation)
+        if self.entry is None:
+            return tuple(part.digest() for part in parts)
+        # The entry's name stands for the content of all its images.
+        content = self.entry.name.encode()
+        return tuple(
+            hashlib.blake2b(content + part.index.numpy().tobytes(), digest_size=8).hexdigest() for part in parts
+        )
 
-    @cached_property
-    def _validation_digest(self) -> str:
-        return _digest(self.validation)
-
-    def normalised(self, split: Split) -> Normalised:
-        """A split as floats, all at once."""
-        return Normalised((split.images - self.mean) / self.deviation, split.labels)
+    def normalised(self, part: Part) -> Normalised:
+        """A part as floats, all at once."""
+        return Normalised((part.images - self.mean) / self.deviation, part.labels)
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
-        order = torch.randperm(len(self.train), generator=generator("recalibration"))[: self._recalibration]
+        order = torch.randperm(len(self.train), generator=generator("recalibration"))[: self.recalibration]
         return self.normalised(self.train.take(order)).images
 
     def train_dataloader(self) -> TensorLoader:
-        """Shuffled batches of the training images; each process of a distributed run takes its share."""
+        """Shuffled and augmented batches of the training images; each process of a distributed run takes its share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(self.train, self.batch_size // world, self.order, rank, world)
+        options = {"order": self.order, "augmentation": self.augmentation, "rank": rank, "world": world}
+        return self._loader(self.train, self.batch_size // world, **options)
 
     def val_dataloader(self) -> TensorLoader:
         """The validation images, in order."""
         return self._loader(self.validation, self.eval_batch_size)
 
     def test_dataloader(self) -> TensorLoader:
-        """The test images, in order."""
-        return self._loader(self.test, self.eval_batch_size)
+        """The test images, in order, once in each of the `views`."""
+        augmentation = self.augmentation if self.views > 1 else None
+        return self._loader(self.test, self.eval_batch_size, augmentation=augmentation, views=self.views)
 
-    def _loader(self, split: Split, batch_size: int, *order: Any) -> TensorLoader:
-        return TensorLoader(split, self.mean, self.deviation, batch_size, *order)
+    def _loader(self, part: Part, batch_size: int, **options: Any) -> TensorLoader:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        part = Part(self._resident(part.whole, device), part.index)
+        return TensorLoader(part, self.mean.to(device), self.deviation.to(device), batch_size, **options)
 
-
-def _digest(split: Split) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for tensor in (split.images, split.labels):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _hold_out(sets: Sets, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of a class-balanced part of train with `count` images, and of the rest, both in random order."""
-    total = len(sets.train)
-    if not 0 < count < total:
-        raise ValueError(f"dataset.validation={count} leaves nothing of {total} training images to learn from")
-    order = torch.randperm(total, generator=generator("validation", seed))
-    labels = sets.train.labels[order]
-    # Each image's place among those of its class: taking the lowest places first takes all classes evenly.
-    place = torch.empty(total)
-    for label in range(len(sets.classes)):
-        mine = labels == label
-        share = max(int(mine.sum()), 1)
-        place[mine] = torch.arange(int(mine.sum())) / share
-    by_place = torch.argsort(place, stable=True)
-    held, kept = order[by_place[:count]], order[torch.sort(by_place[count:]).values]
-    return held, kept
+    def _resident(self, split: Split, device: torch.device) -> Split:
+        """The split on `device`, where it leaves room for the training; otherwise where it is."""
+        key = (split.images.data_ptr(), device)
+        if device.type == "cuda" and key not in self._on_device:
+            fits = split.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+            self._on_device[key] = Split(split.images.to(device), split.labels.to(device)) if fits else split
+        return self._on_device.get(key, split)

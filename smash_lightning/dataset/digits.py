@@ -5,6 +5,10 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from sklearn.datasets import load_digits
 
@@ -12,6 +16,7 @@ from smash_lightning.dataset.source import Sets, Source, Split
 from smash_lightning.randomness import generator
 
 
+@dataclass(frozen=True)
 class Digits(Source):
     """The digits in one fixed order, the last ones of which are the test set.
 
@@ -19,10 +24,13 @@ class Digits(Source):
         test: test images.
     """
 
-    def __init__(self, test: int = 697) -> None:
-        self.test = test
+    test: int = 697
 
-    def load(self) -> Sets:
+    def files(self) -> Sequence[Path]:
+        """None of our own: the images come with scikit-learn."""
+        return ()
+
+    def read(self) -> Sets:
         """Images (count, 1, 8, 8) with values from 0 to 16."""
         digits = load_digits()
         if not 1 <= self.test < len(digits.target):

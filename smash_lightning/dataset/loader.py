@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from smash_lightning.dataset.source import Split
+from smash_lightning.dataset.augmentation import Augmentation
+from smash_lightning.dataset.part import Part
 from smash_lightning.randomness import generator
+
+Change = Callable[[Tensor], Tensor]
 
 
 class TensorLoader:
-    """Iterates over normalised batches (images, labels) of a split.
+    """Iterates over batches (images, labels) of a part, images as floats (batch, channels, *size).
 
-    Lightning tells it the epoch through `sampler.set_epoch`, and stores its position within an epoch in checkpoints.
+    All that is done to images happens for a whole batch at once, on the device that asks for it. The set itself lies
+    there where the part's tensors are; an epoch's order and chance are drawn at its beginning, so that a step does not
+    make a GPU wait. Lightning tells the epoch through `sampler.set_epoch`, and stores the position in checkpoints.
 
     Args:
-        split: what to iterate over.
-        mean: per-channel mean to subtract.
-        deviation: per-channel standard deviation to divide by.
+        part: what to iterate over.
+        mean: per-channel mean to subtract (1, channels, 1, ...), on the device where batches are wanted.
+        deviation: per-channel standard deviation to divide by, likewise.
         batch_size: images in a batch; an incomplete last batch is left out where the order is shuffled.
-        order: names the stream that shuffles; None keeps the order of the split.
+        order: names the stream that shuffles and augments; None keeps order and images as they are.
+        augmentation: what is done to images at random, before they are normalised.
+        views: poses in which the whole part is given out, one after the other.
         rank: this process among `world` ones that divide each batch's work: it takes every `world`-th image.
         world: number of processes.
     """
 
     def __init__(
         self,
-        split: Split,
+        part: Part,
         mean: Tensor,
         deviation: Tensor,
         batch_size: int,
+        *,
         order: str | None = None,
+        augmentation: Augmentation | None = None,
+        views: int = 1,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if order is not None and len(split) // world < batch_size:
-            raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(split) // world} training images")
-        self.split, self.batch_size, self.order = split, batch_size, order
+        if order is not None and len(part) // world < batch_size:
+            raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(part) // world} training images")
+        assert views == 1 or augmentation is not None
+        self.part, self.batch_size, self.order = part, batch_size, order
         self.mean, self.deviation = mean, deviation
+        self.augmentation, self.views = augmentation, views
         self.rank, self.world = rank, world
         self.sampler, self.batch_sampler = self, None  # what Lightning looks for in a loader
         self._epoch = self._first = self._position = 0
@@ -57,21 +71,49 @@ class TensorLoader:
         self._first = self._position = state["position"]
 
     def __len__(self) -> int:
-        count = len(self.split) // self.world
-        return count // self.batch_size if self.order is not None else -(-count // self.batch_size)
+        count = len(self.part) // self.world
+        return count // self.batch_size if self.order is not None else self.views * -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.arange(len(self.split))
-        if self.order is not None:
-            order = torch.randperm(len(self.split), generator=generator("order", self.order, self._epoch))
-        batches = order[self.rank :: self.world].to(self.split.labels.device).split(self.batch_size)
         # Only the pass after a restoration begins further on, as a pass may be given up early; and a position at the
         # end is that of a complete pass, which may end without a last look at this generator.
         first, self._first = self._first % len(self), 0
-        for position, batch in enumerate(batches[first : len(self)], start=first + 1):
+        batches = self._in_order() if self.order is None else self._shuffled(self.order)
+        for position, (index, change) in enumerate(itertools.islice(batches, first, len(self)), start=first + 1):
             self._position = position
-            yield self.normalise(self.split.images[batch]), self.split.labels[batch]
+            images, labels = (
+                tensor.index_select(0, index) for tensor in (self.part.whole.images, self.part.whole.labels)
+            )
+            yield self.normalise(change(images.to(self.mean.device))), labels.to(self.mean.device)
+
+    def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
+        """Index and augmentation of each batch of this epoch."""
+        order = torch.randperm(len(self.part), generator=generator("order", stream, self._epoch))
+        batches = self._mine(self.part.index[order])
+        if self.augmentation is None:
+            for batch in batches:
+                yield batch, _unchanged
+            return
+        chance = generator("augmentation", stream, self._epoch)
+        drawn = self.augmentation.draw(len(self.part), tuple(self.part.whole.images.shape[2:]), chance)
+        for batch, mine in zip(batches, self._mine(drawn, self.mean.device), strict=True):
+            yield batch, partial(self.augmentation.apply, drawn=mine)
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Change]]:
+        """Index of each batch, once for each pose."""
+        for view in range(self.views):
+            change = _unchanged if self.augmentation is None else partial(self.augmentation.view, index=view)
+            for batch in self._mine(self.part.index):
+                yield batch, change
+
+    def _mine(self, whole: Tensor, device: torch.device | None = None) -> tuple[Tensor, ...]:
+        """What this process takes of an epoch, in batches, on `device` or where the images lie."""
+        return whole[self.rank :: self.world].to(device or self.part.whole.images.device).split(self.batch_size)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Bytes (batch, channels, *size) as floats of zero mean and unit deviation per channel."""
-        return (images - self.mean) / self.deviation
+        return (images - self.mean).div_(self.deviation)
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images

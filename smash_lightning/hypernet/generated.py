@@ -101,11 +101,19 @@ class GeneratedWeights(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class TrainedHyperNet:
-    """Weights to score with, the running statistics of their training, and the fingerprints that it drew."""
+    """Weights to score with, the running statistics of their training, and what is known of it.
+
+    Args:
+        weights: generate the weights of any architecture.
+        statistics: the running averages of the training.
+        drawn: fingerprints of the architectures that it drew.
+        finished: whether it came to its end; not so for weights in the midst of it, or without one.
+    """
 
     weights: GeneratedWeights
     statistics: RunningStatistics
     drawn: frozenset[str]
+    finished: bool = False
 
 
 def _source(name: str) -> str:

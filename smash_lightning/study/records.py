@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
+
+from smash_lightning.files import replacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,10 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 
 def write_records(path: Path, records: Iterable[Record], kind: type[Record]) -> None:
     """Writes a whole table at once: either the old file stands or the new one, never half of it."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(kind)])
         writer.writerows(asdict(record).values() for record in records)
-    os.replace(partial, path)
 
 
 def append_record(path: Path, record: Scored | Retrained) -> None:

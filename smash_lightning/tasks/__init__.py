@@ -2,6 +2,7 @@
 
 from smash_lightning.tasks.benchmark import benchmark as benchmark
 from smash_lightning.tasks.correlate import correlate as correlate
+from smash_lightning.tasks.datasets import datasets as datasets
 from smash_lightning.tasks.draw import draw as draw
 from smash_lightning.tasks.experiment import Experiment as Experiment
 from smash_lightning.tasks.experiment import RunFolder as RunFolder

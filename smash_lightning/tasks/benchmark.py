@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -16,11 +17,12 @@ from smash_lightning.architecture import Architecture, Skeleton, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.network import BatchStatistics, FreeNetwork, forward
 from smash_lightning.network.counting import OperationCounter
+from smash_lightning.progress import Bars
 from smash_lightning.randomness import generator, rng
 from smash_lightning.ranking import Scorer
-from smash_lightning.report.progress import Bars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.loading import seconds_per_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Row:
         step_over_free_high: its upper quartile.
         share_draw: median share of a search step that drawing the architecture takes.
         share_generate: the same for encoding it and generating its weights, forward.
+        share_data: the share that loading a batch of such images takes, augmented on the device.
+        dataloader_over_data: seconds of a batch from a torch DataLoader of decoded images, which treats them one by one
+            in this process, to those of ours.
+        dataloader_workers_over_data: the same for a DataLoader with as many processes as there are cores, at most 8.
         operations_encode: tensor operations of one step that are no views; the median, as are the next three.
         operations_hypernet: forward and backward.
         operations_main: forward, loss and backward, slicing and normalising of generated weights included.
@@ -61,6 +67,9 @@ class Row:
     step_over_free_high: float
     share_draw: float
     share_generate: float
+    share_data: float
+    dataloader_over_data: float
+    dataloader_workers_over_data: float
     operations_encode: float
     operations_hypernet: float
     operations_main: float
@@ -74,6 +83,7 @@ class _Measured:
     cost_ops: int
     cost_params: int
     ratio: float
+    seconds: float
     draw: float
     generate: float
     operations: tuple[int, int, int, int]
@@ -111,6 +121,7 @@ def benchmark(
         skeleton = replace(skeleton, channels=image[0], size=tuple(image[1:]))
     skeleton = replace(skeleton, classes=classes or skeleton.classes)
     bench = _Bench(experiment, skeleton, repeats)
+    loading = _loading(experiment, skeleton, bench.device)
     rows: list[Row] = []
     ratios: list[float] = []
     with Bars(["measuring"], [2 * architectures]) as bars:
@@ -119,7 +130,7 @@ def benchmark(
             for index in range(architectures):
                 measured.append(bench.measure(index, progress))
                 bars.show(0, len(ratios) + len(measured))
-            rows.append(_row(bench, phase, measured))
+            rows.append(_row(bench, phase, measured, loading))
             ratios += [m.ratio for m in measured]
     plain = [asdict(row) for row in rows]
     (experiment.folder.path / "benchmark.json").write_text(json.dumps(plain, indent=2) + "\n")
@@ -128,10 +139,21 @@ def benchmark(
         print(
             f"{row.space}, {row.phase} of training, {row.n} architectures of {row.ops:g} ops on {row.device}: "
             f"step {row.step_over_free:.2f} [{row.step_over_free_low:.2f}, {row.step_over_free_high:.2f}] x free "
-            f"weights; operations: encode {row.operations_encode:g}, HyperNet {row.operations_hypernet:g}, network "
-            f"{row.operations_main:g}, optimizer {row.operations_optimizer:g}"
+            f"weights; its data {100 * row.share_data:.1f} % of it, {row.dataloader_over_data:.0f} times as long with "
+            f"a DataLoader, {row.dataloader_workers_over_data:.0f} times with one of several processes; operations: "
+            f"encode {row.operations_encode:g}, HyperNet {row.operations_hypernet:g}, network {row.operations_main:g}, "
+            f"optimizer {row.operations_optimizer:g}"
         )
     return statistics.median(ratios)
+
+
+def _loading(experiment: Experiment, skeleton: Skeleton, device: torch.device) -> dict[int | None, float]:
+    """Seconds of a batch of ours, and of DataLoaders by number of processes."""
+    processes = min(8, max(1, os.cpu_count() or 1))
+    batch, augmentation = experiment.data.batch_size, experiment.data.augmentation
+    return {
+        workers: seconds_per_batch(skeleton, batch, augmentation, device, workers) for workers in (None, 0, processes)
+    }
 
 
 class _Bench:
@@ -167,6 +189,7 @@ class _Bench:
             size.ops,
             size.params,
             best / min(ordinary),
+            best,
             min(drawing) / best,
             min(generating) / best,
             self._operations(architecture),
@@ -242,7 +265,7 @@ def _adam(module: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(module.parameters(), lr=1e-6, fused=True)
 
 
-def _row(bench: _Bench, phase: str, measured: Sequence[_Measured]) -> Row:
+def _row(bench: _Bench, phase: str, measured: Sequence[_Measured], loading: Mapping[int | None, float]) -> Row:
     def median(values: Sequence[float]) -> float:
         return statistics.median(values)
 
@@ -265,6 +288,9 @@ def _row(bench: _Bench, phase: str, measured: Sequence[_Measured]) -> Row:
         step_over_free_high=high,
         share_draw=median([m.draw for m in measured]),
         share_generate=median([m.generate for m in measured]),
+        share_data=median([loading[None] / m.seconds for m in measured]),
+        dataloader_over_data=loading[0] / loading[None],
+        dataloader_workers_over_data=loading[max(loading, key=lambda workers: workers or 0)] / loading[None],
         operations_encode=operations[0],
         operations_hypernet=operations[1],
         operations_main=operations[2],

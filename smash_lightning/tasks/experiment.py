@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import lightning as L
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
+from smash_lightning.files import replacing
 from smash_lightning.ranking import RankingOptions
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.study.bootstrap import LEAST_RESAMPLES
@@ -85,9 +85,8 @@ class RunFolder:
 
     def write_architectures(self, architectures: Sequence[Architecture]) -> None:
         """Writes the whole file at once."""
-        partial = self.architectures.with_name(self.architectures.name + ".partial")
-        partial.write_text("".join(architecture_line(architecture) for architecture in architectures))
-        os.replace(partial, self.architectures)
+        with replacing(self.architectures) as partial:
+            partial.write_text("".join(architecture_line(architecture) for architecture in architectures))
 
 
 def architecture_line(architecture: Architecture) -> str:

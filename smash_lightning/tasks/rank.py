@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.files import replacing
+from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Failure, Pool
+from smash_lightning.progress import Bars
 from smash_lightning.ranking import Candidate, Ranking, Row, Score, Scorer, State, state_from_plain, state_to_plain
 from smash_lightning.ranking import rank as run_ranking
-from smash_lightning.report.progress import Bars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder, architecture_line
-from smash_lightning.tasks.search import finished, make_scorer
+from smash_lightning.tasks.search import make_scorer
 from smash_lightning.training import load_checkpoint, load_hypernet
 from smash_lightning.training.relay import Send
 
@@ -52,12 +52,13 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
             _save(folder, state)
-            for row in state.rows[-len(candidates) :]:
+            before = len(state.rows) - len(candidates)
+            for step, row in enumerate(state.rows[before:], start=before + 1):
                 record = _record(row, images, skeleton)
                 append_record(folder.ranking, record)
                 with folder.architectures.open("a") as file:
                     file.write(architecture_line(row.candidate.architecture))
-                tracker.log("ranking", _progress(record), len(state.rows))
+                tracker.log("ranking", _progress(record), step)
             bars.show(0, len(state.rows))
 
         state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE)
@@ -84,8 +85,7 @@ def ranked(folder: RunFolder) -> list[Scored]:
 
 
 def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
-    specification = experiment.data.specification()
-    hypernets = [load_hypernet(path, experiment.space, specification) for path in _checkpoints(experiment)]
+    hypernets = _hypernets(experiment)
     for hypernet in hypernets:
         hypernet.weights.to(experiment.device)
         hypernet.statistics.to(experiment.device)
@@ -93,10 +93,11 @@ def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
     return scorer, frozenset().union(*(hypernet.drawn for hypernet in hypernets))
 
 
-def _checkpoints(experiment: Experiment) -> list[Path]:
+def _hypernets(experiment: Experiment) -> list[TrainedHyperNet]:
     """The HyperNets to score with: the file that was named, or all of a run, which must then be complete."""
+    space, specification = experiment.space, experiment.data.specification()
     if experiment.source is not None and experiment.source.is_file():
-        return [experiment.source]
+        return [load_hypernet(experiment.source, space, specification)]
     folder, wanted = experiment.source_folder(), experiment.search.hypernets
     paths = folder.hypernets()
     if not paths:
@@ -104,13 +105,14 @@ def _checkpoints(experiment: Experiment) -> list[Path]:
             f"there is no HyperNet in {folder.checkpoints}: "
             "train one with task=search, or name one with checkpoint=PATH"
         )
-    done = sum(finished(path) for path in paths)
+    hypernets = [load_hypernet(path, space, specification) for path in paths]
+    done = sum(hypernet.finished for hypernet in hypernets)
     if done < max(wanted, len(paths)):
         raise ValueError(
             f"{folder.path} holds {done} of {max(wanted, len(paths))} finished HyperNets: complete it with "
             f"resume={folder.path}, or name one with checkpoint=PATH"
         )
-    return paths
+    return hypernets
 
 
 def _score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
@@ -130,9 +132,8 @@ def _restore(folder: RunFolder, ranking: Ranking) -> State:
 
 
 def _save(folder: RunFolder, state: State) -> None:
-    partial = folder.ranking_state.with_name(folder.ranking_state.name + ".partial")
-    torch.save(state_to_plain(state), partial)
-    os.replace(partial, folder.ranking_state)
+    with replacing(folder.ranking_state) as partial:
+        torch.save(state_to_plain(state), partial)
 
 
 def _record(row: Row, images: int, skeleton: Skeleton) -> Scored:

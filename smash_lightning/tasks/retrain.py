@@ -14,8 +14,8 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.network import Weights
 from smash_lightning.parallel import Failure, Pool
+from smash_lightning.progress import Bars
 from smash_lightning.randomness import generator, rng
-from smash_lightning.report.progress import Bars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder
@@ -155,7 +155,8 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
     started = time.perf_counter()
     options, folder, name = experiment.retrain, experiment.folder, job.architecture.fingerprint
     start = _generated(experiment, job.architecture) if options.start == "generated" else None
-    module = FixedModule(job.architecture, experiment.data.skeleton, options, job.seed, start)
+    data = experiment.data.with_validation() if options.use_validation else experiment.data
+    module = FixedModule(job.architecture, data.skeleton, options, job.seed, start, data.views)
     unfinished = folder.network(name, job.seed).with_suffix(".unfinished.ckpt")
     checkpoint = ModelCheckpoint(
         dirpath=unfinished.parent,
@@ -171,7 +172,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         limit_val_batches=0,
         default_root_dir=folder.path,
     )
-    data = experiment.data.ordered("retrain", job.seed)
+    data = data.ordered("retrain", job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)
     trainer.save_checkpoint(folder.network(name, job.seed), weights_only=True)

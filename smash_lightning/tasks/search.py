@@ -12,9 +12,9 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Failure, Pool
+from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import RankingCallback, RankingOptions, Scorer
-from smash_lightning.report.progress import Bars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.training import Metrics, Progress, RelayLogger, RelayProgress, SmashModule, load_checkpoint, quiet

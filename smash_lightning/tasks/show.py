@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 
 import numpy as np
 
+from smash_lightning.architecture import Skeleton
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
@@ -21,6 +22,7 @@ from smash_lightning.study.summary import summary
 from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.search import settling
+from smash_lightning.training import RetrainOptions
 
 SHOWN = 20  # rows of the ranking that a page shows unfolded
 SETTLING = "How the scores settled"
@@ -129,12 +131,30 @@ def _setting(experiment: Experiment) -> Paragraphs:
     return Paragraphs(
         (
             f"{data.name}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
-            f"images of {' x '.join(map(str, data.skeleton.size))} pixels, {len(data.classes)} classes. Scores come "
-            "from the validation images, true losses and errors from the test images.",
+            f"images of {' x '.join(map(str, data.skeleton.size))} {_unit(data.skeleton)}, {len(data.classes)} "
+            f"classes ({_listed(data.classes)}). Scores come from the validation images, true losses and errors from "
+            f"the test images{_poses(data.views)}. {' '.join(data.sets.notes)}".rstrip(),
             f"{search.hypernets} HyperNets of {search.epochs} epochs; the chosen architectures were trained "
-            f"{retrain.epochs} epochs with {retrain.seeds} seeds each. Seed {experiment.seed}.",
+            f"{retrain.epochs} epochs with {retrain.seeds} seeds each{_learned_from(retrain)}. Seed {experiment.seed}.",
         )
     )
+
+
+def _unit(skeleton: Skeleton) -> str:
+    return "pixels" if skeleton.dimensions == 2 else "voxels"
+
+
+def _listed(names: Sequence[str], limit: int = 12) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _poses(views: int) -> str:
+    return f", where predictions are averaged over {views} poses" if views > 1 else ""
+
+
+def _learned_from(retrain: RetrainOptions) -> str:
+    return ", validation images included" if retrain.use_validation else ""
 
 
 def _configuration(experiment: Experiment) -> Preformatted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ class RetrainOptions:
         spread: random candidates evenly spread over the ranking.
         random: further candidates at random, without regard to their score.
         start: "random" weights, or the "generated" ones where the network has the same tensors.
+        use_validation: whether to train on the validation images as well, on which scores were measured.
         checkpoint_minutes: minutes between checkpoints within one training.
     """
 
@@ -46,6 +48,7 @@ class RetrainOptions:
     spread: int
     random: int
     start: Literal["random", "generated"]
+    use_validation: bool
     checkpoint_minutes: float
 
     def __post_init__(self) -> None:
@@ -73,6 +76,8 @@ class FixedModule(L.LightningModule):
         options: how.
         seed: of the initialisation.
         start: tensors to begin from, by name; the others are drawn.
+        views: how many times over test batches give out the test images, each time in another pose; predicted
+            probabilities are averaged over them.
     """
 
     def __init__(
@@ -82,9 +87,10 @@ class FixedModule(L.LightningModule):
         options: RetrainOptions,
         seed: int,
         start: Weights | None = None,
+        views: int = 1,
     ) -> None:
         super().__init__()
-        self.architecture, self.options, self.seed = architecture, options, seed
+        self.architecture, self.options, self.seed, self.views = architecture, options, seed, views
         self.network = FreeNetwork(architecture, skeleton, generator("retrain", seed))
         if start is not None:
             with torch.no_grad():
@@ -121,8 +127,10 @@ class FixedModule(L.LightningModule):
         """Test error in % and cross-entropy in nats, over all test images."""
         logits, labels = (torch.cat(parts) for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
-        self.true_error = 100 * (logits.argmax(1) != labels).double().mean().item()
-        self.true_loss = F.cross_entropy(logits.double(), labels).item()
+        poses = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
+        predicted, labels = poses.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
+        self.true_error = 100 * (predicted.argmax(1) != labels).double().mean().item()
+        self.true_loss = F.nll_loss(predicted, labels).item()
         self.log_dict({"true_error": self.true_error, "true_loss": self.true_loss})
 
     def configure_optimizers(self) -> Any:

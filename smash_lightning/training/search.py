@@ -212,4 +212,4 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
         prefix = f"{name}."
         state = checkpoint["state_dict"].items()
         module.load_state_dict({key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)})
-    return TrainedHyperNet(weights.eval(), statistics.eval(), frozenset(saved["drawn"]))
+    return TrainedHyperNet(weights.eval(), statistics.eval(), frozenset(saved["drawn"]), bool(saved["finished"]))

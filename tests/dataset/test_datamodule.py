@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from smash_lightning.dataset import DataModule, Digits, Sets, Source, Split
+from smash_lightning.dataset import DataModule, Digits, Download, Part, Sets, Source, Split
 from smash_lightning.randomness import generator
 
 
 class Tiny(Source):
     """Ten, twenty and thirty images of three classes in two channels; image i is all i."""
 
-    def load(self) -> Sets:
+    def files(self) -> Sequence[Path]:
+        return ()
+
+    def read(self) -> Sets:
         labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 30)[torch.randperm(60, generator=generator("tiny"))]
         images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 2, 4, 4)
         images[:, 1] *= 3
@@ -32,11 +37,13 @@ def data(source: Source | None = None, **changes: Any) -> DataModule:
         "stem_stride": 1,
         "split_seed": 0,
     }
-    return DataModule(**options | changes)
+    module = DataModule(**options | changes)
+    module.setup()
+    return module
 
 
-def numbers(split: Split) -> list[int]:
-    """Which images a split of `Tiny` holds."""
+def numbers(split: Part) -> list[int]:
+    """Which images a part of `Tiny` holds."""
     return split.images[:, 0, 0, 0].tolist()
 
 
@@ -98,8 +105,8 @@ def test_pixels_are_normalised_by_the_training_images() -> None:
 
 def test_a_channel_without_contrast_stays_finite() -> None:
     class Flat(Tiny):
-        def load(self) -> Sets:
-            sets = super().load()
+        def read(self) -> Sets:
+            sets = super().read()
             sets.train.images[:, 1] = 7
             return sets
 
@@ -122,13 +129,13 @@ def test_the_skeleton_is_that_of_the_images() -> None:
 
 
 def test_digits() -> None:
-    sets = Digits(test=697).load()
+    sets = Digits(test=697).read()
     assert (len(sets.train), len(sets.test)) == (1100, 697)
     assert sets.train.images.shape == (1100, 1, 8, 8)
     assert sets.train.images.dtype == torch.uint8
     assert int(sets.train.images.max()) == 16
     assert sets.classes == tuple("0123456789")
-    assert torch.equal(Digits(test=697).load().train.images, sets.train.images)
+    assert torch.equal(Digits(test=697).read().train.images, sets.train.images)
     train = {image.numpy().tobytes() for image in sets.train.images}
     assert not any(image.numpy().tobytes() in train for image in sets.test.images)
 
@@ -136,11 +143,12 @@ def test_digits() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"validation": 0}, r"dataset\.validation must be at least 1, got 0"),
+        ({"validation": 0}, r"dataset\.validation must be a number of images or a share below 1, got 0"),
+        ({"validation": 1.5}, r"dataset\.validation must be a number of images or a share below 1, got 1\.5"),
         ({"batch_size": 0}, r"dataset\.batch_size must be at least 1, got 0"),
         ({"eval_batch_size": -1}, r"dataset\.eval_batch_size must be at least 1, got -1"),
         ({"recalibration": 0}, r"dataset\.recalibration must be at least 1, got 0"),
-        ({"validation": 60}, r"dataset\.validation=60 leaves nothing of 60 training images to learn from"),
+        ({"validation": 60}, r"dataset\.validation=60 does not divide 60 training images in two"),
         ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
         ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
         ({"train": 10}, r"dataset\.recalibration=16 is more than the 10 training images"),
@@ -154,4 +162,71 @@ def test_impossible_options_are_named(changes: dict[str, int], message: str) -> 
 @pytest.mark.parametrize("test", [0, 1797])
 def test_impossible_test_sets_are_named(test: int) -> None:
     with pytest.raises(ValueError, match=f"source.test must lie between 1 and 1796, got {test}"):
-        Digits(test).load()
+        Digits(test).read()
+
+
+def test_validation_images_may_join_the_training_images() -> None:
+    one = data()
+    both = one.ordered("retrain", 3).with_validation()
+    assert sorted(numbers(both.train)) == list(range(60))
+    assert numbers(both.validation) == numbers(one.validation)
+    assert torch.equal(both.mean, one.mean), "a network meets images as it would without them"
+    assert both.order == "retrain 3"
+    assert len(one.train) == 48
+
+
+def test_a_share_of_the_training_images_may_be_asked_for() -> None:
+    assert numbers(data(validation=0.2).validation) == numbers(data(validation=12).validation)
+
+
+def test_given_constants_replace_measured_ones() -> None:
+    module = data(mean=[1.0, 2.0], deviation=[4.0, 8.0])
+    first = module.train.images[0, :, 0, 0]
+    expected = [(float(first[0]) - 1) / 4, (float(first[1]) - 2) / 8]
+    assert module.normalised(module.train).images[0, :, 0, 0].tolist() == expected
+    with pytest.raises(ValueError, match=r"dataset\.mean must have a value for each of 2 channels, got \[1\.0\]"):
+        data(mean=[1.0])
+
+
+def test_moments_are_those_of_the_bytes() -> None:
+    images = torch.randint(256, (50, 3, 5, 4), dtype=torch.uint8, generator=generator("moments"))
+    index = torch.arange(10, 40)
+    mean, deviation = Part(Split(images, torch.zeros(50).long()), index).moments()
+    pixels = images[index].double()
+    torch.testing.assert_close(torch.tensor(mean).double(), pixels.mean((0, 2, 3)))
+    torch.testing.assert_close(torch.tensor(deviation).double(), pixels.std((0, 2, 3)))
+
+
+def test_a_set_that_is_not_there_is_downloaded_only_if_wanted() -> None:
+    class Elsewhere(Tiny):
+        def files(self) -> Sequence[Path]:
+            if not fetched:
+                raise FileNotFoundError("nothing.bin is not there.")
+            return ()
+
+        def downloads(self) -> Sequence[Download]:
+            return (Download("https://example.org/nothing.tar.gz", 1, None),)
+
+        def fetch(self) -> None:
+            fetched.append(True)
+
+    fetched: list[bool] = []
+    with pytest.raises(FileNotFoundError, match=r"nothing\.bin is not there\. .* with dataset\.download=true"):
+        data(Elsewhere(), download=False)
+    assert len(data(Elsewhere(), download=True).train) == 48
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 3], "the training labels run from 0 to 3, but 3 classes are numbered from 0 to 2"),
+        ([-1, 1, 2], "the training labels run from -1 to 2"),
+        ([], "the data set has no training images"),
+        ([0, 1], "the data set has 3 training images but 2 labels"),
+    ],
+)
+def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], message: str) -> None:
+    images = torch.zeros(3 if labels else 0, 1, 2, 2, dtype=torch.uint8)
+    test = Split(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).long())
+    with pytest.raises(ValueError, match=message):
+        Sets(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))

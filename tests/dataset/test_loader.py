@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smash_lightning.dataset import Split, TensorLoader
+from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
 
 COUNT = 23
 # Image i is all i, and so is its label: a batch says which examples it holds.
 SPLIT = Split(torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 2, 3, 3), torch.arange(COUNT))
+PART = Part(SPLIT, torch.arange(COUNT))
 MEAN, DEVIATION = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), torch.tensor([0.5, 4.0]).view(1, 2, 1, 1)
 
 
-def loader(batch_size: int, *order: int) -> TensorLoader:
-    return TensorLoader(SPLIT, MEAN, DEVIATION, batch_size, *order)
+def loader(batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1, **options: Any) -> TensorLoader:
+    order = None if seed is None else f"a test's {seed}"
+    return TensorLoader(PART, MEAN, DEVIATION, batch_size, order=order, rank=rank, world=world, **options)
 
 
 def labels(loader: TensorLoader) -> list[list[int]]:
@@ -145,3 +149,63 @@ def test_a_batch_larger_than_the_images_is_named() -> None:
     with pytest.raises(ValueError, match=r"dataset\.batch_size=12 is more than the 11 training images"):
         loader(12, 0, 1, 2)
     assert len(labels(loader(24))) == 1, "an evaluation takes what there is"
+
+
+class Marks(Augmentation):
+    """Adds a random number of its own to each image, and ten to each pose, so that one sees what was drawn for it."""
+
+    views = 3
+
+    def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        assert size == (3, 3)
+        return torch.randint(100, (count, 1), generator=generator)
+
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
+        return images + drawn.view(-1, 1, 1, 1).byte()
+
+    def view(self, images: Tensor, index: int) -> Tensor:
+        return images + 10 * index
+
+
+def marks(loader: TensorLoader) -> list[list[int]]:
+    """What was added to each image of each batch."""
+    raw = [(images * DEVIATION + MEAN)[:, 0, 0, 0].round().long() - labels for images, labels in loader]
+    return [batch.tolist() for batch in raw]
+
+
+@given(batch_size=st.integers(1, 8), epoch=st.integers(0, 5), data=st.data())
+def test_an_interrupted_epoch_is_augmented_as_the_whole_one(batch_size: int, epoch: int, data: st.DataObject) -> None:
+    whole, resumed = (loader(batch_size, 7, augmentation=Marks()) for _ in range(2))
+    position = data.draw(st.integers(1, len(whole) - 1))
+    for each in (whole, resumed):
+        each.set_epoch(epoch)
+    resumed.load_state_dict({"position": position})
+    assert marks(resumed) == marks(whole)[position:]
+
+
+def test_chance_differs_between_images_epochs_and_seeds_but_not_between_runs() -> None:
+    one, again, later, other = (loader(5, seed, augmentation=Marks()) for seed in (0, 0, 0, 1))
+    later.set_epoch(1)
+    drawn = [marks(each) for each in (one, again, later, other)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+    assert drawn[0] != drawn[3]
+    assert len({mark for batch in drawn[0] for mark in batch}) > 10
+
+
+@given(batch_size=st.integers(1, 6), world=st.integers(2, 4))
+def test_ranks_augment_as_one_process_does(batch_size: int, world: int) -> None:
+    if COUNT // world < batch_size:
+        return
+    alone = loader(batch_size * world, 3, augmentation=Marks())
+    ranks = [loader(batch_size, 3, rank, world, augmentation=Marks()) for rank in range(world)]
+    for step, batch in enumerate(marks(alone)):
+        assert sorted(mark for rank in ranks for mark in marks(rank)[step]) == sorted(batch)
+
+
+@given(batch_size=st.integers(1, COUNT))
+def test_poses_follow_one_another_each_in_order(batch_size: int) -> None:
+    posed = loader(batch_size, augmentation=Marks(), views=3)
+    assert len(posed) == len(list(posed)) == 3 * -(-COUNT // batch_size)
+    assert [label for batch in labels(posed) for label in batch] == 3 * list(range(COUNT))
+    assert [mark for batch in marks(posed) for mark in batch] == [0] * COUNT + [10] * COUNT + [20] * COUNT

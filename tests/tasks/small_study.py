@@ -29,6 +29,7 @@ RETRAIN = RetrainOptions(
     spread=3,
     random=0,
     start="random",
+    use_validation=False,
     checkpoint_minutes=10,
 )
 SEARCH = SearchOptions(

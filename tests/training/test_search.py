@@ -187,6 +187,12 @@ def test_a_checkpoint_alone_gives_the_hypernet_back(whole: Any) -> None:
     assert not loaded.statistics.training
 
 
+def test_a_checkpoint_knows_whether_its_training_came_to_the_end(whole: Any) -> None:
+    folder, _, _ = whole
+    loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
+    assert [hypernet.finished for hypernet in loaded] == [False, False, True]
+
+
 def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
     folder, _, _ = whole
     message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"

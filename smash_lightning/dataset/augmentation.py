@@ -1,0 +1,197 @@
+"""Random changes to training images that keep their class: drawn for an epoch at once, applied to a batch at once.
+
+Both augmentations move whole runs of values that lie side by side (a row of pixels, a column of voxels), so that a
+batch costs one gather of runs, whatever is drawn for each of its images, and nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Augmentation(ABC):
+    """Chance is drawn apart from the images, so that what happens to an image does not depend on its batch."""
+
+    @property
+    @abstractmethod
+    def views(self) -> int:
+        """Poses of an image over which predictions are averaged at test; 1 for none."""
+
+    @abstractmethod
+    def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """What is to happen to `count` images of `size`: 64-bit integers (count, parameters) on the CPU.
+
+        Raises:
+            ValueError: images of that many dimensions cannot be augmented so.
+        """
+
+    @abstractmethod
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Images (batch, channels, *size), each changed as its row of `drawn` says; same shape, type and device.
+
+        `drawn` (batch, parameters) lies on the device of the images.
+        """
+
+    def view(self, images: Tensor, index: int) -> Tensor:
+        """Pose `index` of images (batch, channels, *size); pose 0 is how they are."""
+        assert index == 0
+        return images
+
+
+@final
+@dataclass(frozen=True)
+class CropFlip(Augmentation):
+    """Images of two dimensions are mirrored left to right or not, framed in black and cropped back somewhere.
+
+    Args:
+        padding: width of the frame in pixels.
+        flip: whether to mirror half of the images.
+
+    Raises:
+        ValueError: the frame has a negative width.
+    """
+
+    padding: int = 4
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ValueError(f"dataset.augmentation.padding must not be negative, got {self.padding}")
+
+    @property
+    def views(self) -> int:
+        """One: images are tested as they are."""
+        return 1
+
+    def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Columns: the crop's first row and first column in the frame, and 1 where the image is mirrored."""
+        _require(self, 2, size)
+        crops = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
+        return torch.cat((crops, _coins(count, 1, self.flip, generator)), 1)
+
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Each image of the batch, mirrored and cropped as drawn."""
+        batch, _, height, width = images.shape
+        top, left, mirrored = drawn.unbind(1)
+        framed = F.pad(torch.cat((images, images.flip(-1))), (self.padding,) * 4)
+        starts = torch.arange(framed[0].numel(), device=images.device).view(framed.shape[1:])[:, :height, 0]
+        image = torch.arange(batch, device=images.device) + mirrored * batch
+        first = image * framed[0].numel() + top * framed.shape[-1] + left
+        return _runs(framed, first[:, None, None] + starts, width).view_as(images)
+
+
+@final
+@dataclass(frozen=True)
+class VoxelMoves(Augmentation):
+    """Grids (x, y, z), z being up, are turned about the vertical, mirrored along x and y, and shifted, in this order.
+
+    Turning takes the nearest voxel; on grids as long as wide, turns by multiples of 90 degrees are exact. What comes in
+    from outside is empty; parts that leave the grid are lost.
+
+    Args:
+        shift: how far a grid is shifted along each axis at most, in voxels.
+        flips: whether to mirror half of the grids along x, and half along y.
+        rotations: in how many equal steps a full turn is made; predictions are averaged over them at test.
+
+    Raises:
+        ValueError: the shift is negative, or there are no rotations.
+    """
+
+    shift: int = 2
+    flips: bool = True
+    rotations: int = 12
+
+    def __post_init__(self) -> None:
+        if self.shift < 0:
+            raise ValueError(f"dataset.augmentation.shift must not be negative, got {self.shift}")
+        if self.rotations < 1:
+            raise ValueError(f"dataset.augmentation.rotations must be at least 1, got {self.rotations}")
+
+    @property
+    def views(self) -> int:
+        """One for each step of a full turn."""
+        return self.rotations
+
+    def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Columns: steps to turn; 1 where mirrored along x, and along y; voxels to shift along x, y and z."""
+        _require(self, 3, size)
+        turns = torch.randint(self.rotations, (count, 1), generator=generator)
+        coins = _coins(count, 2, self.flips, generator)
+        shifts = torch.randint(-self.shift, self.shift + 1, (count, 3), generator=generator)
+        return torch.cat((turns, coins, shifts), 1)
+
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Each grid of the batch, turned, mirrored and shifted as drawn."""
+        batch, channels, length, width, height = images.shape
+        turn, mirrored_x, mirrored_y, *_ = drawn.unbind(1)
+        shift = self.shift - drawn[:, 3:]
+        table = _turns(self.rotations, length, width, self.shift, images.device)
+        _, rows, columns = table.shape
+        x = _line(length, rows, shift[:, 0], mirrored_x)
+        y = _line(width, columns, shift[:, 1], mirrored_y)
+        places = (turn[:, None] * rows + x)[:, :, None] * columns + y[:, None]
+        sources = table.view(-1).index_select(0, places.view(-1)).view(batch, 1, -1)
+        # One more column after those of each grid, an empty one, stands for all that lies outside.
+        padded = F.pad(images.reshape(batch, channels, -1, height), (self.shift, self.shift, 0, 1))
+        grid = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * padded.shape[2]
+        starts = (grid + sources) * padded.shape[3] + shift[:, 2, None, None]
+        return _runs(padded, starts, height).view_as(images)
+
+    def view(self, images: Tensor, index: int) -> Tensor:
+        """Every grid turned by `index` steps: anticlockwise, from x to y, as seen from above."""
+        drawn = torch.zeros(len(images), 6, dtype=torch.int64, device=images.device)
+        drawn[:, 0] = index
+        return self.apply(images, drawn)
+
+
+def _require(augmentation: Augmentation, dimensions: int, size: tuple[int, ...]) -> None:
+    if len(size) != dimensions:
+        raise ValueError(
+            f"dataset.augmentation: {type(augmentation).__name__} is for images of {dimensions} dimensions, and these "
+            f"have {len(size)}: choose another or null"
+        )
+
+
+def _coins(count: int, coins: int, thrown: bool, generator: torch.Generator) -> Tensor:
+    return torch.randint(2 if thrown else 1, (count, coins), generator=generator)
+
+
+def _runs(values: Tensor, starts: Tensor, length: int) -> Tensor:
+    """The runs of `length` values that begin at `starts` in contiguous values, one after another."""
+    values = values.reshape(-1)
+    runs = values.as_strided((values.numel() - length + 1, length), (1, 1))
+    return runs.index_select(0, starts.view(-1))
+
+
+def _line(length: int, padded: int, shift: Tensor, mirrored: Tensor) -> Tensor:
+    """Where the voxels of a line of `length` come from in one of `padded`: (batch, length)."""
+    straight = torch.arange(length, device=shift.device) + shift[:, None]
+    return straight + mirrored[:, None] * (padded - 1 - 2 * straight)
+
+
+@lru_cache(maxsize=16)
+def _turns(rotations: int, length: int, width: int, margin: int, device: torch.device) -> Tensor:
+    """Which column comes to each place when a grid is turned: (rotations, length + 2 margin, width + 2 margin).
+
+    Columns are counted along y first; length * width stands for what is outside.
+    """
+    x = torch.arange(length, dtype=torch.float64)[:, None] - (length - 1) / 2
+    y = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
+    tables = []
+    for step in range(rotations):
+        angle = 2 * math.pi * step / rotations
+        back_x = math.cos(angle) * x + math.sin(angle) * y + (length - 1) / 2
+        back_y = math.cos(angle) * y - math.sin(angle) * x + (width - 1) / 2
+        # Half way between two voxels, the last digit of a sine must not decide.
+        i, j = ((back.round(decimals=6) + 0.5).floor().long() for back in (back_x, back_y))
+        inside = (i >= 0) & (i < length) & (j >= 0) & (j < width)
+        tables.append(torch.where(inside, i * width + j, length * width))
+    return F.pad(torch.stack(tables), (margin,) * 4, value=length * width).to(device)

@@ -1,0 +1,132 @@
+"""Where does a decoded data set live? In files of bytes that are mapped into memory, named after what was decoded."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from smash_lightning.dataset.source import Sets, Source, Split
+from smash_lightning.files import replacing
+
+FORMAT = 1  # of entries; a new one leaves older entries alone
+SPLITS = ("train", "test")
+OTHER_FOLDER = "choose another folder with dataset.cache=FOLDER, or none with dataset.cache=null"
+
+
+def find_entry(source: Source, folder: Path) -> Path | None:
+    """The folder of the decoded set, which is written at first use; None where the source reads no files.
+
+    An entry is named after the content of the source's files and its options, not after their place, so that a moved
+    data set is not decoded again and a changed one is. It appears under its name only when it is complete, and
+    processes that want the same entry at once wait for the one that writes it.
+
+    Args:
+        source: what reads the set, if need be after downloading it.
+        folder: holds the entries.
+
+    Raises:
+        FileNotFoundError: the source's files are not there.
+        ValueError: they are corrupt.
+        OSError: the entry cannot be written.
+    """
+    files = list(source.files())
+    if not files:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        entry = folder / _content_name(source, files, folder)
+        if not _is_whole(entry):
+            with FileLock(folder / f"{entry.name}.lock"):
+                if not _is_whole(entry):  # another process may have written it meanwhile
+                    _write(source.read(), entry)
+    except PermissionError as error:
+        raise PermissionError(
+            f"cannot write the decoded data set to {folder} ({error.strerror}): {OTHER_FOLDER}"
+        ) from None
+    return entry
+
+
+def open_entry(entry: Path) -> Sets:
+    """The decoded set, mapped into memory: nothing is read before it is used."""
+    about = json.loads((entry / "about.json").read_text())
+    train, test = (
+        Split(*(torch.from_numpy(np.load(_array(entry, split, kind), mmap_mode="c")) for kind in ("images", "labels")))
+        for split in SPLITS
+    )
+    return Sets(train, test, tuple(about["classes"]), tuple(about["notes"]))
+
+
+def _write(sets: Sets, entry: Path) -> None:
+    partial = entry.with_name(f"{entry.name}.partial")
+    needed = sum(split.images.nbytes + split.labels.nbytes for split in (sets.train, sets.test))
+    for leftover in (partial, entry):  # of a process that was killed; of a disk that lost a file
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        partial.mkdir()
+        for name, split in zip(SPLITS, (sets.train, sets.test), strict=True):
+            for kind, tensor in (("images", split.images), ("labels", split.labels)):
+                with _array(partial, name, kind).open("wb") as file:
+                    np.save(file, tensor.numpy())
+                    file.flush()
+                    os.fsync(file.fileno())
+        sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        about = {"classes": sets.classes, "notes": sets.notes, "sizes": sizes}
+        (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+        os.replace(partial, entry)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, None):  # numpy names no reason for what it could not write
+            raise
+        raise OSError(
+            f"{entry.parent} has no room for the decoded data set, {needed / 2**20:.1f} MiB: {OTHER_FOLDER}"
+        ) from None
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether all of an entry's files are there with the sizes that were written."""
+    try:
+        about = json.loads((entry / "about.json").read_text())
+        return all((entry / name).stat().st_size == size for name, size in about["sizes"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _array(entry: Path, split: str, kind: str) -> Path:
+    return entry / f"{split}-{kind}.npy"
+
+
+def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
+    """A name that the content of `files` and the options of `source` decide.
+
+    Contents are read once: they are looked up by path, size and time of change after that.
+    """
+    options = {key: value for key, value in asdict(source).items() if key != "root"}
+    kind = [FORMAT, type(source).__name__, options]
+    parent = Path(os.path.commonpath([path.parent.absolute() for path in files]))
+    looks = [[str(path.absolute()), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in files]
+    memory = folder / f"{_digest([kind, looks])}.known"
+    if memory.exists():
+        return memory.read_text()
+    contents = []
+    for path in files:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        contents.append([path.absolute().relative_to(parent).as_posix(), digest])
+    name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
+    with replacing(memory) as partial:
+        partial.write_text(name)
+    return name
+
+
+def _digest(plain: object) -> str:
+    return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,76 @@
+"""What do batches cost? Ours, and those of a torch DataLoader that treats one image at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from smash_lightning.architecture import Skeleton
+from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
+from smash_lightning.randomness import generator
+
+BATCHES = 64  # of one epoch; the first one of it draws its order
+MEAN, DEVIATION = 128.0, 64.0
+
+
+class OneByOne(Dataset[tuple[Tensor, Tensor]]):
+    """Decoded images that are augmented and normalised singly, as a DataLoader does.
+
+    Args:
+        part: images of bytes.
+        augmentation: what is done to each at random.
+    """
+
+    def __init__(self, part: Part, augmentation: Augmentation | None) -> None:
+        self.part, self.augmentation = part, augmentation
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        images = self.part.whole.images[position : position + 1]
+        if self.augmentation is not None:
+            drawn = self.augmentation.draw(1, tuple(images.shape[2:]), generator("one by one", position))
+            images = self.augmentation.apply(images, drawn)
+        return (images[0] - MEAN) / DEVIATION, self.part.whole.labels[position]
+
+
+def seconds_per_batch(
+    skeleton: Skeleton, batch: int, augmentation: Augmentation | None, device: torch.device, workers: int | None
+) -> float:
+    """Seconds from one batch of made-up images to the next, over an epoch that has begun.
+
+    Args:
+        skeleton: their shape and classes.
+        batch: images in a batch.
+        augmentation: what is done to them at random.
+        device: where they are wanted.
+        workers: processes of a DataLoader; None takes our loader.
+    """
+    count = BATCHES * batch
+    chance = generator("loading")
+    images = torch.randint(256, (count, skeleton.channels, *skeleton.size), dtype=torch.uint8, generator=chance)
+    labels = torch.randint(skeleton.classes, (count,), generator=chance)
+    batches: Iterable[tuple[Tensor, Tensor]]
+    if workers is None:
+        part = Part(Split(images.to(device), labels.to(device)), torch.arange(count))
+        moments = (torch.full((1, skeleton.channels, *[1] * skeleton.dimensions), v) for v in (MEAN, DEVIATION))
+        mean, deviation = (each.to(device) for each in moments)
+        batches = TensorLoader(part, mean, deviation, batch, order="loading", augmentation=augmentation)
+    else:
+        part = Part(Split(images, labels), torch.arange(count))
+        pin = device.type == "cuda"
+        batches = DataLoader(OneByOne(part, augmentation), batch, shuffle=True, num_workers=workers, pin_memory=pin)
+    wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    iterator = iter(batches)
+    next(iterator)[0].to(device)  # begins the epoch, and the processes
+    wait()
+    started = time.perf_counter()
+    for images, _ in iterator:
+        images.to(device, non_blocking=True)
+    wait()
+    return (time.perf_counter() - started) / (BATCHES - 1)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smash_lightning.files import replacing
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_file_changes_only_when_all_is_written(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "table.csv"
+    if before is not None:
+        path.write_text(before)
+    with replacing(path) as partial:
+        assert partial.parent == path.parent, "to replace is atomic within one file system alone"
+        partial.write_text("new")
+        assert (path.read_text() if path.exists() else None) == before
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("written", [False, True])
+def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, error: type[BaseException], written: bool
+) -> None:
+    def fail() -> None:
+        with replacing(path) as partial:
+            if written:
+                partial.write_text("half")
+            raise error("in the midst")
+
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(error, match="in the midst"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with replacing(path) as partial:
+        left = partial
+        partial.write_text("new")
+    left.write_text("left by a process that was killed")
+    with replacing(path) as partial:
+        partial.write_text("newer")
+    assert path.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [path]
