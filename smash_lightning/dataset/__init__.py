@@ -11,6 +11,7 @@ from smash_lightning.dataset.digits import Digits as Digits
 from smash_lightning.dataset.folder import Folder as Folder
 from smash_lightning.dataset.imagenet32 import ImageNet32 as ImageNet32
 from smash_lightning.dataset.loader import TensorLoader as TensorLoader
+from smash_lightning.dataset.modelnet10 import ModelNet10 as ModelNet10
 from smash_lightning.dataset.parquet import Parquet as Parquet
 from smash_lightning.dataset.part import Part as Part
 from smash_lightning.dataset.source import Download as Download

@@ -110,13 +110,13 @@ def _obtain(download: Download, archive: Path, show_arrived: Show, show_checked:
     part = archive.with_name(f"{archive.name}.part")
     with _room_for(archive, lambda: download.size):
         _continue(download, part, show_arrived)
+    _version_file(part).unlink(missing_ok=True)
     if mismatch := _mismatch(download, part, show_checked):
         part.unlink()
         raise ValueError(
             f"{download.url} gave something else than was published ({mismatch}): it was deleted, "
             f"the next call downloads it anew; or get {archive.name} elsewhere and put it into {archive.parent}"
         )
-    _version_file(part).unlink(missing_ok=True)
     os.replace(part, archive)
 
 
@@ -177,7 +177,7 @@ def _version_file(part: Path) -> Path:
 
 def _received(download: Download, part: Path, response: HTTPResponse) -> Iterator[bytes]:
     with _network(download, part):
-        while chunk := response.read(CHUNK):
+        while chunk := response.read1(CHUNK):
             yield chunk
 
 
@@ -247,10 +247,12 @@ def _files_in(
 
 
 def _members_of_tar(file: BinaryIO) -> Iterator[tuple[str, int, Callable[..., object]]]:
-    with tarfile.open(fileobj=file, mode="r:gz") as tar:
+    with gzip.open(file) as content, tarfile.open(fileobj=content, mode="r:") as tar:
         for member in tar:
             if member.isfile():
                 yield member.name, member.size, partial(tar.extract, member, filter="data")
+        while content.read(CHUNK):  # to its checksum
+            pass
 
 
 def _members_of_zip(file: BinaryIO) -> Iterator[tuple[str, int, Callable[..., object]]]:

@@ -15,7 +15,6 @@ from itertools import chain, takewhile
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -233,7 +232,7 @@ def _images(path: Path, column: str) -> Iterator[Encoded]:
             for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[column]):
                 values = batch.column(0)
                 if pa.types.is_struct(values.type):
-                    values = pc.struct_field(values, "bytes")
+                    values = values.field("bytes")
                 for content in values.to_pylist():
                     yield Encoded(f"row {row} of {path.name}", content)
                     row += 1

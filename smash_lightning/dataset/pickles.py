@@ -79,21 +79,27 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a global: never the global itself."""
         if module in _ARRAY and name == "_reconstruct":
-            return self._reconstruct
+            return _Calls.reconstruct
         if (module, name) == ("_codecs", "encode"):
-            return self._encode
+            return _Calls.encode
         if (module, name) == ("numpy", "dtype"):
             return _Type
         if (module, name) == ("numpy", "ndarray"):
             return "numpy.ndarray"
         raise _Refused(f"{module}.{name}")
 
-    # Methods, because a pickle could change the attributes of a function that it is given.
-    def _reconstruct(self, kind: object, shape: object, code: object) -> _Array:
+
+class _Calls:
+    """What a pickle may call; methods, because it could change the attributes of a function that it is given."""
+
+    @classmethod
+    def reconstruct(cls, kind: object, shape: object, code: object) -> _Array:
+        """An array to be filled."""
         return np.empty(0, np.uint8).view(_Array)
 
-    def _encode(self, string: str, encoding: str) -> bytes:
-        # This is how protocols 0 to 2 write bytes; any other encoding would make Python import a module.
+    @classmethod
+    def encode(cls, string: str, encoding: str) -> bytes:
+        """Bytes as protocols 0 to 2 write them; any other encoding would make Python import a module."""
         if text(encoding) not in ("latin1", "latin-1"):
             raise _Refused(f"_codecs.encode with {encoding!r}")
         return string.encode("latin1")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 CELL = 0.75  # inches of an example's side
-NAME = 2.0  # inches for the names
+LETTER = 0.1  # inches of a name's letter, about
 DPI = 150
 
 
@@ -26,13 +26,15 @@ def contact_sheet(examples: Sequence[Bytes], classes: Sequence[str], title: str)
     """
     columns = max(len(images) for images in examples)
     brightest = max(int(images.max()) for images in examples if len(images))
-    figure = Figure(figsize=(NAME + columns * CELL, 0.6 + len(classes) * CELL), layout="constrained")
+    names = [_short(name) for name in classes]
+    width = 0.3 + LETTER * max(map(len, names))
+    figure = Figure(figsize=(width + columns * CELL, 0.6 + len(names) * CELL), layout="constrained")
     figure.suptitle(title, fontsize=12)
-    grid = figure.add_gridspec(len(classes), columns + 1, width_ratios=[NAME / CELL, *[1] * columns])
-    for row, (images, name) in enumerate(zip(examples, classes, strict=True)):
+    grid = figure.add_gridspec(len(names), columns + 1, width_ratios=[width / CELL, *[1] * columns])
+    for row, (images, name) in enumerate(zip(examples, names, strict=True)):
         label = figure.add_subplot(grid[row, 0])
         label.axis("off")
-        label.text(1, 0.5, _short(name), ha="right", va="center", fontsize=10, transform=label.transAxes)
+        label.text(1, 0.5, name, ha="right", va="center", fontsize=10, transform=label.transAxes)
         for column, image in enumerate(images):
             axes = figure.add_subplot(grid[row, column + 1])
             axes.axis("off")

@@ -265,11 +265,11 @@ def test_an_unreadable_image_among_a_hundred_is_skipped_and_named(kind: str) -> 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_more_than_a_hundredth_unreadable_is_an_error(kind: str) -> None:
     content, reason = BROKEN[kind]
-    images = named(*[encoded(noise(4, 4))] * 97, *[content] * 2)
+    images = named(*[encoded(noise(4, 4))] * 197, *[content] * 2)
     with pytest.raises(
-        ValueError, match=rf"^2 of 99 images cannot be read, the first is image 97 \(.*{reason}.*\):.*1 %"
+        ValueError, match=rf"^2 of 199 images cannot be read, the first is image 197 \(.*{reason}.*\):.*1 %"
     ):
-        decode(images, 99, 4)
+        decode(images, 199, 4)
     with pytest.raises(ValueError, match=rf"^1 of 1 images cannot be read, the first is image 0 \(.*{reason}"):
         decode(named(content), 1, None)
 

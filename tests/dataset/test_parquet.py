@@ -105,13 +105,13 @@ def test_without_names_numbers_are_the_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
 def test_text_is_sorted_into_classes(tmp_path: Path, kind: pa.DataType) -> None:
-    names = ["pear", "apple", "fig"]
-    for split, order in (("train", range(9)), ("test", range(9, 12))):
-        labels = pa.array([names[value % 3] for value in order], type=kind)
+    names = ["pear", "apple", "fig", "Quince", "plum", "lime", "10", "9"]
+    for split, order in (("train", range(24)), ("test", range(8))):
+        labels = pa.array([names[value % 8] for value in order], type=kind)
         plain(tmp_path / f"{split}.parquet", order, names=None, label=labels)
     sets = read(tmp_path)
-    assert sets.classes == ("apple", "fig", "pear")
-    assert [sets.classes[label] for label in sets.train.labels] == [names[value % 3] for value in range(9)]
+    assert sets.classes == ("10", "9", "Quince", "apple", "fig", "lime", "pear", "plum")
+    assert [sets.classes[label] for label in sets.train.labels] == names * 3
     assert [sets.classes[label] for label in sets.test.labels] == names
 
 
