@@ -43,6 +43,8 @@ class CIFAR10(Source):
         root: holds cifar-10-batches-py, or is that folder itself.
     """
 
+    published = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+
     root: str
 
     def files(self) -> Sequence[Path]:
@@ -71,6 +73,8 @@ class CIFAR100(Source):
         root: holds cifar-100-python, or is that folder itself.
         labels: "fine" for the hundred classes, "coarse" for the twenty.
     """
+
+    published = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 
     root: str
     labels: str = "fine"

@@ -53,9 +53,9 @@ class ImageNet32(Source):
 
     def read(self) -> Sets:
         """Images (count, 3, 32, 32) in the official order, of which there is never a second copy."""
-        *batches, test = self.files()[: len(TRAIN) + 1]
-        names = self.files()[len(TRAIN) + 1 :]
-        train = _read_batches(batches)
+        files = self.files()
+        test, names = files[len(TRAIN)], files[len(TRAIN) + 1 :]
+        train = _read_batches(files[: len(TRAIN)])
         held = _read_batches([test])
         present = train.labels.unique()
         labels = torch.full((len(IDS),), -1)
@@ -111,8 +111,8 @@ def _class_names(paths: Sequence[Path], ids: Tensor) -> tuple[str, ...]:
 
 
 def _read_table(path: Path) -> dict[int, str]:
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         if path.suffix != ".tsv":
             return {int(number): name for _, number, name in (line.split(maxsplit=2) for line in lines)}
         header, *rows = [line.split("\t") for line in lines]

@@ -31,7 +31,7 @@ SPLITS = ("train", "test")
 ENDINGS = (".off", ".binvox")  # in order of preference
 NAMES = "class_names.json"
 MOST_UNREADABLE = 0.01  # of all objects: what is worse is no accident
-OBJECTS_PER_PROCESS = 100  # fewer are read sooner than a process has started
+OBJECTS_PER_PROCESS = 200  # fewer are read sooner than a process has started
 MAKE_AGAIN = "make or fetch it again"
 
 

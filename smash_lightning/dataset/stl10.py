@@ -37,6 +37,8 @@ class STL10(Source):
         fold: 0 to 9 takes the 1,000 training images of one of the ten official folds, None takes all 5,000.
     """
 
+    published = ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713))
+
     root: str
     fold: int | None = None
 
@@ -49,7 +51,7 @@ class STL10(Source):
     def read(self) -> Sets:
         """Images (count, 3, 96, 96) in the official order, that of the fold where one is asked for."""
         train_images, train_labels, test_images, test_labels, names, *folds = self.files()
-        classes = tuple(names.read_text().split())
+        classes = _read_names(names)
         train = _read_split(train_images, train_labels, len(classes))
         test = _read_split(test_images, test_labels, len(classes))
         notes = shortfall("STL-10", (len(train), len(test)), OFFICIAL)
@@ -65,6 +67,16 @@ class STL10(Source):
         """Puts the labelled part of stl10_binary into `root`."""
         fetch_archive(DOWNLOAD, Path(self.root).expanduser(), FOLDER, lambda name: not name.endswith("unlabeled_X.bin"))
         self.files()
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    try:
+        names = tuple(path.read_text(encoding="utf-8").split())
+    except UnicodeDecodeError:
+        names = ()
+    if not names:
+        raise ValueError(f"{path} holds no names of classes: {FETCH_AGAIN}")
+    return names
 
 
 def _read_split(images: Path, labels: Path, classes: int) -> Split:
@@ -87,7 +99,7 @@ def _read_split(images: Path, labels: Path, classes: int) -> Split:
 
 def _read_fold(path: Path, fold: int, count: int) -> Tensor:
     """Positions of the training images of a fold."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     if fold >= len(lines):
         raise ValueError(f"{path} holds {len(lines)} folds, so that there is no dataset.fold={fold}: {FETCH_AGAIN}")
     try:

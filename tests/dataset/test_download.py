@@ -96,9 +96,9 @@ class Site:
         self.before_body()
         if self.stops_after is not None:
             body, self.stops_after = body[: self.stops_after], None
+        self.sent.append(len(body))  # before a client can have it all
         request.wfile.write(body)
         request.wfile.flush()
-        self.sent.append(len(body))
         if self.stalls.is_set():
             self.stalls.clear()
             self.stalls.wait(10)

@@ -151,6 +151,16 @@ def test_real_images_play_one_role(tmp_path: Path, source: Source, repeated: int
     assert any(f"{repeated} test objects" in note for note in data.sets.notes) == (repeated > 0)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="real images are not here")
+def test_published_constants_are_those_of_the_images() -> None:
+    # All of CIFAR-10, after a JPEG compression that takes a little of the contrast.
+    train = Parquet(str(SHARED / "cifar10"), None, None, None).read().train
+    measured = torch.tensor(Part(train, torch.arange(len(train))).moments()) / 255
+    assert CIFAR10.published is not None
+    torch.testing.assert_close(measured, torch.tensor(CIFAR10.published), atol=0.0025, rtol=0)
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="real images are not here")
 def test_a_pass_over_real_images_of_two_and_three_dimensions(tmp_path: Path) -> None:
     for source, augmentation in (

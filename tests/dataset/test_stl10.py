@@ -120,16 +120,25 @@ def test_a_wrong_file_is_named(
         ("0 1\n2 20\n", "has image 20 in line 2, but 20 images are numbered from 0"),
         ("0 1\n-1 2\n", "has image -1 in line 2, but 20 images are numbered from 0"),
         ("0 1\n2 x\n", "has something else than numbers in line 2"),
+        ("0 1\n2 \xff\n", "has something else than numbers in line 2"),
         ("0 1\n\n3\n", "has no image, or one twice, in line 2"),
         ("0 1\n2 3 2\n", "has no image, or one twice, in line 2"),
     ],
 )
 def test_wrong_folds_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path) / "fold_indices.txt"
-    path.write_text(text)
+    path.write_text(text, encoding="latin1")
     with pytest.raises(ValueError, match=f"^{path} {message}: delete it and fetch the data set again$"):
         STL10(str(tmp_path), 1).read()
     assert STL10(str(tmp_path), 0).read().train.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"air\xff"])
+def test_missing_names_are_told(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path) / "class_names.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{path} holds no names of classes: delete it and fetch the data set again$"):
+        STL10(str(tmp_path)).read()
 
 
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
