@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smash_lightning.dataset.download import FETCH_AGAIN, fetch_archive, find_files, shortfall
+from smash_lightning.dataset.download import fetch_archive
+from smash_lightning.dataset.official import FETCH_AGAIN, find_files, shortfall
 from smash_lightning.dataset.pickles import read_dictionary, text
 from smash_lightning.dataset.source import Download, Sets, Source, Split
 

@@ -1,4 +1,4 @@
-"""How does an official distribution come into its folder, and is it all there?"""
+"""How does an official distribution come into its folder?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -22,10 +22,10 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
+from smash_lightning.dataset.official import FETCH_AGAIN
 from smash_lightning.dataset.source import Download
 from smash_lightning.progress import Bars
 
-FETCH_AGAIN = "delete it and fetch the data set again"
 OTHER_FOLDER = "choose another folder with dataset.root=FOLDER"
 CHUNK = 1 << 20  # bytes between two movements of a progress bar
 SILENCE = 60.0  # seconds after which a server that says nothing is given up
@@ -70,34 +70,6 @@ def fetch_archive(
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
             raise
         raise OSError(f"cannot write to {root} ({error.strerror}): {OTHER_FOLDER}") from None
-
-
-def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
-    """The files `names` of a distribution's `folder`, which lies in `root` or is `root` itself.
-
-    Raises:
-        FileNotFoundError: some are missing.
-    """
-    base = Path(root).expanduser()
-    place = base / folder if (base / folder).is_dir() else base
-    missing = [name for name in names if not (place / name).is_file()]
-    if place == base and len(missing) == len(names):
-        raise FileNotFoundError(f"no {folder} in {base}: say where it lies with dataset.root=FOLDER.")
-    if missing:
-        others = f" and {len(missing) - 1} other files" if len(missing) > 1 else ""
-        raise FileNotFoundError(
-            f"{place} lacks {missing[0]}{others}: complete it, or remove it and fetch the data set again."
-        )
-    return [place / name for name in names]
-
-
-def shortfall(name: str, counts: tuple[int, int], official: tuple[int, int]) -> tuple[str, ...]:
-    """What to say of training and test images that are not as many as the official ones."""
-    return tuple(
-        f"{count:,} {split} images instead of the official {published:,}: this is not the whole {name}."
-        for split, count, published in zip(("training", "test"), counts, official, strict=True)
-        if count != published
-    )
 
 
 def _obtain(download: Download, archive: Path, show_arrived: Show, show_checked: Show) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.dataset.cifar import read_batch
-from smash_lightning.dataset.download import shortfall
+from smash_lightning.dataset.official import shortfall
 from smash_lightning.dataset.source import Sets, Source, Split
 
 OFFICIAL = (1_281_167, 50_000)  # training and test images

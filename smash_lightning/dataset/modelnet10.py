@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smash_lightning.dataset.download import fetch_archive, shortfall
+from smash_lightning.dataset.download import fetch_archive
+from smash_lightning.dataset.official import shortfall
 from smash_lightning.dataset.source import Download, Sets, Source, Split
 from smash_lightning.dataset.voxelise import Grid, in_the_middle, read_binvox, read_off, voxelise
 from smash_lightning.parallel import Failure, Pool, Send

@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 
-from smash_lightning.dataset.download import FETCH_AGAIN
+from smash_lightning.dataset.official import FETCH_AGAIN
 
 _ARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")  # before numpy 2, and since
 _SIZES = ("PUT", "BINPUT", "LONG_BINPUT", "FRAME")  # instructions for which memory is set aside

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smash_lightning.dataset.download import FETCH_AGAIN, fetch_archive, find_files, shortfall
+from smash_lightning.dataset.download import fetch_archive
+from smash_lightning.dataset.official import FETCH_AGAIN, find_files, shortfall
 from smash_lightning.dataset.source import Download, Sets, Source, Split
 
 OFFICIAL = (5_000, 8_000)  # training and test images

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.dataset.download import fetch_archive, find_files, shortfall
+from smash_lightning.dataset.download import fetch_archive
 from smash_lightning.dataset.source import Download
 from smash_lightning.randomness import rng
 
@@ -450,39 +450,3 @@ def test_a_file_in_place_of_the_folder_is_named(site: Site, tmp_path: Path) -> N
     for root in (tmp_path / "file", tmp_path / "file" / "deep"):
         with pytest.raises(OSError, match=rf"cannot write to {root} \(.*\): choose another folder"):
             fetch_archive(site.download(), root, "set")
-
-
-def test_files_are_found_in_the_folder_or_above_it(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    for name in ("b", "a"):
-        (folder / name).write_bytes(b"")
-    assert find_files(str(tmp_path), "set", ("b", "a")) == [folder / "b", folder / "a"]
-    assert find_files(str(folder), "set", ("b", "a")) == [folder / "b", folder / "a"]
-
-
-def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "a").write_bytes(b"")
-    assert find_files("~", "set", ("a",)) == [tmp_path / "a"]
-
-
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"^no set in {tmp_path}: say where it lies with dataset\.root=FOLDER"):
-        find_files(str(tmp_path), "set", ("a", "b"))
-    (tmp_path / "set").mkdir()
-    with pytest.raises(
-        FileNotFoundError, match=rf"{tmp_path}/set lacks a and 1 other files: complete it, or remove it"
-    ):
-        find_files(str(tmp_path), "set", ("a", "b"))
-    (tmp_path / "set" / "b").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/set lacks a: complete it, or remove it"):
-        find_files(str(tmp_path), "set", ("a", "b"))
-
-
-def test_a_set_that_is_not_the_whole_one_is_told() -> None:
-    assert shortfall("Set", (5000, 10), (5000, 10)) == ()
-    assert shortfall("Set", (820, 10), (5000, 10)) == (
-        "820 training images instead of the official 5,000: this is not the whole Set.",
-    )
-    assert len(shortfall("Set", (820, 11), (5000, 10))) == 2
