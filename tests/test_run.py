@@ -405,6 +405,22 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "large batch": (["dataset.batch_size=601"], ["dataset.batch_size=601", "600 training images"]),
     "large validation": (["dataset.validation=1100"], ["dataset.validation=1100", "1100 training images"]),
+    "images of no place": (["dataset=folder"], ["dataset.root has no value", "dataset.root=..."]),
+    "images that are not there": (["dataset=folder", "dataset.root=missing"], ["missing", "dataset.root="]),
+    "class without images": (["dataset=folder", "dataset.root=pictures"], ["pictures/train/b"]),
+    "set that is not there": (
+        ["dataset=cifar10", "dataset.root=empty", "dataset.download=false"],
+        ["no cifar-10-batches-py in empty", "dataset.root=FOLDER", "dataset.download=true"],
+    ),
+    "set that nobody may download": (["dataset=imagenet32", "dataset.root=empty"], ["empty", "image-net.org"]),
+    "fold of ten": (["dataset=stl10", "dataset.fold=10"], ["dataset.fold must lie between 0 and 9"]),
+    "fold of letters": (["dataset=stl10", "dataset.fold=x"], ["fold must be a whole number or null, got 'x'"]),
+    "moves of voxels for images": (
+        ["dataset.augmentation={{_target_: smash_lightning.dataset.VoxelMoves}}"],
+        ["dataset.augmentation", "VoxelMoves is for images of 3 dimensions"],
+    ),
+    "constants of three channels for one": (["dataset.mean=[1,2,3]"], ["dataset.mean", "each of 1 channels"]),
+    "unknown set to download": (["task=datasets", "task.download=[mnist]"], ["task.download", "mnist", "cifar10"]),
     "folder below a file": (["hydra.run.dir=bad.json/run"], ["bad.json/run", "hydra.run.dir=FOLDER"]),
     "resumed folder is empty": (["resume=empty"], ["resume=empty", "config.yaml"]),
     "resumed folder is missing": (["resume=missing"], ["resume=missing", "nothing at this path"]),
@@ -426,7 +442,9 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 def test_bad_input_gets_one_clear_line(whole: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "bad.json").write_text('{"format": 1, "blocks": [')
     (tmp_path / "cut.ckpt").write_bytes((whole / "checkpoints" / "hypernet0.ckpt").read_bytes()[:5000])
-    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "pictures/train/a", "pictures/train/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "pictures" / "train" / "a" / "1.png").touch()
     network = next(path for path in (whole / "checkpoints").glob("*-0.ckpt"))
     places = {"whole": whole, "network": network}
     arguments, expected = ([text.format(**places) for text in texts] for texts in BAD[name])

@@ -112,8 +112,9 @@ class DataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Reads, and downloads if need be, so that whatever is wrong is said before anything else begins."""
         del stage
-        assert self.mean.shape == self.deviation.shape
-        self._parts  # noqa: B018
+        assert len(self.train) and self.mean.shape == self.deviation.shape
+        if self.augmentation is not None:  # it may not be one for images of so many dimensions
+            self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator("a first look"))
 
     @cached_property
     def entry(self) -> Path | None:
@@ -202,7 +203,7 @@ class DataModule(L.LightningDataModule):
     @cached_property
     def _moments(self) -> dict[str, list[float]]:
         """Mean and deviation of the training images, kept beside the decoded set."""
-        file = None if self.entry is None else self.entry / f"moments-{self.specification()['train']}.json"
+        file = None if self.entry is None else self.entry / f"moments-{self._digests[0]}.json"
         if file is not None and file.exists():
             return json.loads(file.read_text())
         mean, deviation = self.train.moments()
@@ -228,8 +229,10 @@ class DataModule(L.LightningDataModule):
         return other
 
     def specification(self) -> dict[str, str]:
-        """What scores depend on: the name, and digests of the images and labels that are learned from and scored on."""
-        return {"name": str(self.name), "train": self._digests[0], "validation": self._digests[1]}
+        """What scores depend on: the name, digests of images and labels to learn from and to score on, normalisation."""
+        train, validation = self._digests
+        constants = {name: str(getattr(self, name).flatten().tolist()) for name in ("mean", "deviation")}
+        return {"name": str(self.name), "train": train, "validation": validation} | constants
 
     @cached_property
     def _digests(self) -> tuple[str, ...]:
