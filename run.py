@@ -30,7 +30,8 @@ from omegaconf.errors import (
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
 
-NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task")
+NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task", "data_folder", "cache_folder")
+PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
 HELP = " All are shown by python run.py --help"
 
 
@@ -207,7 +208,7 @@ def _require_same(earlier: Any, combined: DictConfig, folder: Path) -> None:
     differing = [
         f"{key} was {before.get(key, 'absent')}, now {now.get(key, 'absent')}"
         for key in {**before, **now}
-        if key.split(".")[0] not in NOT_COMPARED and before.get(key) != now.get(key)
+        if before.get(key) != now.get(key) and not _may_differ(key)
     ]
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
@@ -215,6 +216,11 @@ def _require_same(earlier: Any, combined: DictConfig, folder: Path) -> None:
             f"{folder} was run with other values: {'; '.join(differing[:3])}{more}. "
             "Resume it with the same, or start anew"
         )
+
+
+def _may_differ(key: str) -> bool:
+    group, _, rest = key.partition(".")
+    return group in NOT_COMPARED or (group == "dataset" and rest.split(".")[-1] in PLACES)
 
 
 def _leaves(value: Any, name: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a place beside `path` to write to, which replaces it at the end; after a failure `path` is as it was."""
-    partial = path.with_name(f"{path.name}.partial")
+    """Gives a place beside `path` to write to, which replaces it at the end; after a failure `path` is as it was.
+
+    Each call has a place of its own, so that several processes may replace one file: the last one stands.
+    """
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         yield partial
         os.replace(partial, path)

@@ -39,13 +39,10 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_no_hindrance(tmp_path: Path) -> None:
+def test_two_that_replace_one_file_at_once_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    with replacing(path) as partial:
-        left = partial
-        partial.write_text("new")
-    left.write_text("left by a process that was killed")
-    with replacing(path) as partial:
-        partial.write_text("newer")
-    assert path.read_text() == "newer"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first", "the outer one ends last"
     assert list(tmp_path.iterdir()) == [path]

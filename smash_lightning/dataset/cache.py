@@ -6,8 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from filelock import FileLock
 
 from smash_lightning.dataset.source import Sets, Source, Split
 from smash_lightning.files import replacing
+from smash_lightning.progress import Bars
 
 FORMAT = 1  # of entries; a new one leaves older entries alone
 SPLITS = ("train", "test")
@@ -37,22 +40,20 @@ def find_entry(source: Source, folder: Path) -> Path | None:
     Raises:
         FileNotFoundError: the source's files are not there.
         ValueError: they are corrupt.
-        OSError: the entry cannot be written.
+        OSError: they cannot be read, or the entry cannot be written.
     """
     files = list(source.files())
     if not files:
         return None
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        entry = folder / _content_name(source, files, folder)
-        if not _is_whole(entry):
-            with FileLock(folder / f"{entry.name}.lock"):
-                if not _is_whole(entry):  # another process may have written it meanwhile
-                    _write(source.read(), entry)
-    except PermissionError as error:
-        raise PermissionError(
-            f"cannot write the decoded data set to {folder} ({error.strerror}): {OTHER_FOLDER}"
-        ) from None
+    entry = folder / _content_name(source, files, folder)
+    if not _is_whole(entry):
+        with _writing(folder), FileLock(folder / f"{entry.name}.lock"):
+            whole = _is_whole(entry)  # another process may have written it meanwhile
+            if not whole:
+                sets = source.read()
+                _write(sets, entry)
     return entry
 
 
@@ -66,30 +67,52 @@ def open_entry(entry: Path) -> Sets:
     return Sets(train, test, tuple(about["classes"]), tuple(about["notes"]))
 
 
+def split_digests(entry: Path) -> tuple[str, str]:
+    """Digests of the training and test split's content, see `Split.content`."""
+    digests = json.loads((entry / "about.json").read_text())["digests"]
+    return digests["train"], digests["test"]
+
+
 def _write(sets: Sets, entry: Path) -> None:
     partial = entry.with_name(f"{entry.name}.partial")
-    needed = sum(split.images.nbytes + split.labels.nbytes for split in (sets.train, sets.test))
+    splits = dict(zip(SPLITS, (sets.train, sets.test), strict=True))
     for leftover in (partial, entry):  # of a process that was killed; of a disk that lost a file
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         partial.mkdir()
-        for name, split in zip(SPLITS, (sets.train, sets.test), strict=True):
+        for name, split in splits.items():
             for kind, tensor in (("images", split.images), ("labels", split.labels)):
                 with _array(partial, name, kind).open("wb") as file:
                     np.save(file, tensor.numpy())
                     file.flush()
                     os.fsync(file.fileno())
-        sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
-        about = {"classes": sets.classes, "notes": sets.notes, "sizes": sizes}
+        about = {
+            "classes": sets.classes,
+            "notes": sets.notes,
+            "sizes": {path.name: path.stat().st_size for path in sorted(partial.iterdir())},
+            "digests": {name: split.content() for name, split in splits.items()},
+        }
         (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
         os.replace(partial, entry)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, None):  # numpy names no reason for what it could not write
             raise
+        needed = sum(split.images.nbytes + split.labels.nbytes for split in splits.values())
         raise OSError(
             f"{entry.parent} has no room for the decoded data set, {needed / 2**20:.1f} MiB: {OTHER_FOLDER}"
         ) from None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Says of what goes wrong in the cache's own folder that it does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or not Path(error.filename).is_relative_to(folder):
+            raise
+        raise OSError(f"cannot write decoded data sets to {folder} ({error.strerror}): {OTHER_FOLDER}") from None
 
 
 def _is_whole(entry: Path) -> bool:
@@ -111,20 +134,27 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
     Contents are read once: they are looked up by path, size and time of change after that.
     """
     options = {key: value for key, value in asdict(source).items() if key != "root"}
-    kind = [FORMAT, type(source).__name__, options]
+    kind = [FORMAT, type(source).__module__, type(source).__qualname__, options]
     parent = Path(os.path.commonpath([path.parent.absolute() for path in files]))
-    looks = [[str(path.absolute()), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in files]
+    stats = [path.stat() for path in files]
+    looks = [[str(path.absolute()), s.st_size, s.st_mtime_ns] for path, s in zip(files, stats, strict=True)]
     memory = folder / f"{_digest([kind, looks])}.known"
-    if memory.exists():
-        return memory.read_text()
+    known = memory.read_text() if memory.exists() else ""
+    if re.fullmatch(rf"{type(source).__name__.lower()}-[0-9a-f]{{16}}", known):
+        return known
     contents = []
-    for path in files:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        contents.append([path.absolute().relative_to(parent).as_posix(), digest])
+    with Bars(["reading files MiB"], [max(1, sum(s.st_size for s in stats) >> 20)]) as bars:
+        done = 0
+        for path, stat in zip(files, stats, strict=True):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            contents.append([path.absolute().relative_to(parent).as_posix(), digest])
+            done += stat.st_size
+            bars.show(0, done >> 20)
     name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
-    with replacing(memory) as partial:
-        partial.write_text(name)
+    if os.access(folder, os.W_OK):  # one that others filled may be closed to us
+        with _writing(folder), replacing(memory) as partial:
+            partial.write_text(name)
     return name
 
 

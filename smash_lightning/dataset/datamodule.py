@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +19,15 @@ from torch import Tensor
 
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset.augmentation import Augmentation
-from smash_lightning.dataset.cache import find_entry, open_entry
-from smash_lightning.dataset.loader import TensorLoader
+from smash_lightning.dataset.cache import find_entry, open_entry, split_digests
+from smash_lightning.dataset.loader import TensorLoader, normalise
 from smash_lightning.dataset.part import Part, hold_out
 from smash_lightning.dataset.source import Sets, Source, Split
 from smash_lightning.files import replacing
 from smash_lightning.randomness import generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
+LARGEST_PIXEL = 100  # normalised; what is larger was divided by a deviation of other units
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class DataModule(L.LightningDataModule):
         ):
             if value < 1:
                 raise ValueError(f"dataset.{key} must be at least 1, got {value}")
-        if validation <= 0 or (validation > 1 and validation != int(validation)):
+        if not math.isfinite(validation) or validation <= 0 or (validation > 1 and validation != int(validation)):
             raise ValueError(f"dataset.validation must be a number of images or a share below 1, got {validation}")
         self.name, self.source, self.cache, self.download = name, source, cache, download
         self.batch_size, self.eval_batch_size, self.recalibration = batch_size, eval_batch_size, recalibration
@@ -112,7 +116,8 @@ class DataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Reads, and downloads if need be, so that whatever is wrong is said before anything else begins."""
         del stage
-        assert len(self.train) and self.mean.shape == self.deviation.shape
+        assert len(self.train)
+        assert self.mean.shape == self.deviation.shape
         if self.augmentation is not None:  # it may not be one for images of so many dimensions
             self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator("a first look"))
 
@@ -120,7 +125,7 @@ class DataModule(L.LightningDataModule):
     def entry(self) -> Path | None:
         """Folder of the decoded set, which is written if need be; None for a set that is not cached."""
         self.require()
-        return None if self.cache is None else find_entry(self.source, Path(self.cache))
+        return None if self.cache is None else find_entry(self.source, Path(self.cache).expanduser())
 
     def require(self) -> None:
         """Downloads the set if it is not there.
@@ -147,6 +152,12 @@ class DataModule(L.LightningDataModule):
         validation, train, seed = self._options
         sets = self.sets
         held, kept = hold_out(sets.train, len(sets.classes), validation, seed)
+        there, left = (torch.bincount(part.labels, minlength=len(sets.classes)) for part in (sets.train, kept))
+        if scarce := [name for name, n, whole in zip(sets.classes, left, there, strict=True) if whole > n == 0]:
+            raise ValueError(
+                f"class {scarce[0]} has no images left to learn from, as all went to validation: lower "
+                "dataset.validation, or leave such small classes out"
+            )
         if train is not None:
             if not 1 <= train <= len(kept):
                 raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
@@ -197,6 +208,8 @@ class DataModule(L.LightningDataModule):
         given = self._given[name]
         if given is not None and len(given) != channels:
             raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(given)}")
+        if given is not None and name == "deviation":
+            _require_bytes(given, self.sets.train)
         values = given if given is not None else self._moments[name]
         return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
 
@@ -205,10 +218,11 @@ class DataModule(L.LightningDataModule):
         """Mean and deviation of the training images, kept beside the decoded set."""
         file = None if self.entry is None else self.entry / f"moments-{self._digests[0]}.json"
         if file is not None and file.exists():
-            return json.loads(file.read_text())
+            with suppress(ValueError):  # it was cut off: measured again
+                return json.loads(file.read_text())
         mean, deviation = self.train.moments()
         moments = {"mean": mean, "deviation": deviation}
-        if file is not None:
+        if file is not None and os.access(file.parent, os.W_OK):
             with replacing(file) as partial:
                 partial.write_text(json.dumps(moments) + "\n")
         return moments
@@ -220,7 +234,8 @@ class DataModule(L.LightningDataModule):
     def with_validation(self) -> DataModule:
         """The same data, normalised alike, with the validation images among the training images as well."""
         more = Part(self.train.whole, torch.cat([self.train.index, self.validation.index]))
-        return self._but(mean=self.mean, deviation=self.deviation, _parts=(more, self.validation, self.test))
+        constants = {"mean": self.mean, "deviation": self.deviation, "_digests": self._digests}
+        return self._but(**constants, _parts=(more, self.validation, self.test))
 
     def _but(self, **changes: Any) -> DataModule:
         """The same object with other attributes, sharing all the rest."""
@@ -229,25 +244,24 @@ class DataModule(L.LightningDataModule):
         return other
 
     def specification(self) -> dict[str, str]:
-        """What scores depend on: the name, digests of images and labels to learn from and to score on, normalisation."""
+        """What scores depend on: name, digests of the images to learn from and to score on, normalisation."""
         train, validation = self._digests
         constants = {name: str(getattr(self, name).flatten().tolist()) for name in ("mean", "deviation")}
         return {"name": str(self.name), "train": train, "validation": validation} | constants
 
     @cached_property
-    def _digests(self) -> tuple[str, ...]:
-        parts = (self.train, self.validation)
-        if self.entry is None:
-            return tuple(part.digest() for part in parts)
-        # The entry's name stands for the content of all its images.
-        content = self.entry.name.encode()
-        return tuple(
-            hashlib.blake2b(content + part.index.numpy().tobytes(), digest_size=8).hexdigest() for part in parts
+    def _digests(self) -> tuple[str, str]:
+        """Of the images and labels to learn from and to score on, whether cached or not."""
+        whole = self.sets.train.content() if self.entry is None else split_digests(self.entry)[0]
+        train, validation = (
+            hashlib.blake2b(whole.encode() + part.index.numpy().tobytes(), digest_size=8).hexdigest()
+            for part in (self.train, self.validation)
         )
+        return train, validation
 
     def normalised(self, part: Part) -> Normalised:
         """A part as floats, all at once."""
-        return Normalised((part.images - self.mean) / self.deviation, part.labels)
+        return Normalised(normalise(part.images, self.mean, self.deviation), part.labels)
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
@@ -281,3 +295,13 @@ class DataModule(L.LightningDataModule):
             fits = split.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
             self._on_device[key] = Split(split.images.to(device), split.labels.to(device)) if fits else split
         return self._on_device.get(key, split)
+
+
+def _require_bytes(deviation: Sequence[float], split: Split) -> None:
+    """Refuses deviations of zero and less, and those of values from 0 to 1 for images of bytes."""
+    brightest = int(split.images[:100].max())
+    if min(deviation) <= 0 or brightest / min(deviation) > LARGEST_PIXEL:
+        raise ValueError(
+            f"dataset.deviation={list(deviation)} would make pixels of {brightest} enormous: mean and deviation are "
+            "in units of the stored bytes, from 0 to 255"
+        )

@@ -39,7 +39,8 @@ def fetch_archive(
     """Downloads a .tar.gz or .zip archive and unpacks one folder of it, which appears when it is complete.
 
     Nothing is done where the folder is there already. Processes that want the same archive wait for the one that
-    fetches it. An archive that lies in `root` already, under the name that its address gives it, is not downloaded.
+    fetches it. An archive that lies in `root` already, under the name that its address gives it, is taken instead, and
+    stays; what was downloaded is deleted once it is unpacked.
 
     Args:
         download: the archive.
@@ -50,7 +51,8 @@ def fetch_archive(
     Raises:
         OSError: the download failed, and what has arrived is kept for the next call to continue; or there is no room,
             or no permission to write.
-        ValueError: what arrived is not what was published, or is corrupt; it was deleted.
+        ValueError: what arrived is not what was published, or is corrupt; it was deleted. Or an archive that lay in
+            `root` already is; it was not.
     """
     if (root / folder).is_dir():
         return
@@ -63,22 +65,23 @@ def fetch_archive(
                 return
             with Bars(steps, [max(download.size >> 20, 1)] * len(steps)) as bars:
                 shows = [lambda done, bar=bar: bars.show(bar, done >> 20) for bar in range(len(steps))]
-                _obtain(download, archive, shows[0], shows[1])
-                _unpack(archive, folder, wanted, shows[2])
-            archive.unlink()
+                ours = _obtain(download, archive, shows[0], shows[1])
+                _unpack(archive, folder, wanted, shows[2], ours)
+            if ours:
+                archive.unlink()
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
             raise
         raise OSError(f"cannot write to {root} ({error.strerror}): {OTHER_FOLDER}") from None
 
 
-def _obtain(download: Download, archive: Path, show_arrived: Show, show_checked: Show) -> None:
-    """Puts the archive in its place, checked."""
+def _obtain(download: Download, archive: Path, show_arrived: Show, show_checked: Show) -> bool:
+    """Puts the archive in its place, checked; and says whether it was not there before."""
     if archive.exists():
         show_arrived(download.size)
         if mismatch := _mismatch(download, archive, show_checked):
             raise ValueError(f"{archive} is not what {download.url} publishes ({mismatch}): {FETCH_AGAIN}")
-        return
+        return False
     part = archive.with_name(f"{archive.name}.part")
     with _room_for(archive, lambda: download.size):
         _continue(download, part, show_arrived)
@@ -90,6 +93,7 @@ def _obtain(download: Download, archive: Path, show_arrived: Show, show_checked:
             f"the next call downloads it anew; or get {archive.name} elsewhere and put it into {archive.parent}"
         )
     os.replace(part, archive)
+    return True
 
 
 def _continue(download: Download, part: Path, show: Show) -> None:
@@ -183,8 +187,8 @@ def _mismatch(download: Download, path: Path, show: Show) -> str | None:
     return None if digest.hexdigest() == download.md5 else f"MD5 {digest.hexdigest()} instead of {download.md5}"
 
 
-def _unpack(archive: Path, folder: str, wanted: Callable[[str], bool], show: Show) -> None:
-    """Unpacks the folder beside its place, and moves it there."""
+def _unpack(archive: Path, folder: str, wanted: Callable[[str], bool], show: Show, ours: bool) -> None:
+    """Unpacks the folder beside its place, and moves it there; a corrupt archive is deleted if it is `ours`."""
     place, beside = archive.with_name(folder), archive.with_name(f"{folder}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
     try:
@@ -195,10 +199,11 @@ def _unpack(archive: Path, folder: str, wanted: Callable[[str], bool], show: Sho
             raise tarfile.ReadError(f"it holds no {folder}")
         os.replace(beside / folder, place)
     except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if not ours:
+            raise ValueError(f"{archive} is corrupt ({reason}): {FETCH_AGAIN}") from None
         archive.unlink()
-        raise ValueError(
-            f"{archive} is corrupt ({' '.join(str(error).split())}): it was deleted, fetch the data set again"
-        ) from None
+        raise ValueError(f"{archive} is corrupt ({reason}): it was deleted, fetch the data set again") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -186,7 +186,7 @@ def _classes(split: Path) -> tuple[list[_Class], list[Path]]:
     for folder in _folders(split):
         images: list[Path] = []
         for path in sorted(_walk(folder)):
-            (images if path.suffix.lower() in _TYPES else others).append(path)
+            (images if path.suffix.lower() in _TYPES and path.is_file() else others).append(path)
         if not images:
             raise ValueError(f"class {folder.name} is empty: there is no image in {folder}; fill or remove it")
         found.append(_Class(folder.name, images))

@@ -79,10 +79,6 @@ class ImageNet32(Source):
             notes,
         )
 
-    def fetch(self) -> None:
-        """Says where to get it: its site asks for a login."""
-        raise FileNotFoundError(f"ImageNet32 cannot be downloaded without a login: {BY_HAND}")
-
 
 def _read_batches(paths: Sequence[Path]) -> Split:
     # How many images a file holds is known when it has been read, but they take no more bytes than the file: so much is

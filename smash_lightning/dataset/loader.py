@@ -84,7 +84,8 @@ class TensorLoader:
             images, labels = (
                 tensor.index_select(0, index) for tensor in (self.part.whole.images, self.part.whole.labels)
             )
-            yield self.normalise(change(images.to(self.mean.device))), labels.to(self.mean.device)
+            images = change(images.to(self.mean.device))
+            yield normalise(images, self.mean, self.deviation), labels.to(self.mean.device)
 
     def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
         """Index and augmentation of each batch of this epoch."""
@@ -110,9 +111,10 @@ class TensorLoader:
         """What this process takes of an epoch, in batches, on `device` or where the images lie."""
         return whole[self.rank :: self.world].to(device or self.part.whole.images.device).split(self.batch_size)
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Bytes (batch, channels, *size) as floats of zero mean and unit deviation per channel."""
-        return (images - self.mean).div_(self.deviation)
+
+def normalise(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Bytes (count, channels, *size) as floats of zero mean and unit deviation per channel (1, channels, 1, ...)."""
+    return (images - mean).div_(deviation)
 
 
 def _unchanged(images: Tensor) -> Tensor:

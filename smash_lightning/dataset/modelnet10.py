@@ -119,7 +119,7 @@ def _find_shapes(place: Path, ending: str) -> list[Path]:
         return []
     for folder, paths in found.items():
         if not paths:
-            raise FileNotFoundError(
+            raise ValueError(
                 f"{folder} lacks {ending} files: complete it, or choose another folder with dataset.root=FOLDER."
             )
     return [path for paths in found.values() for path in paths]

@@ -12,7 +12,8 @@ def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
     """The files `names` of a distribution's `folder`, which lies in `root` or is `root` itself.
 
     Raises:
-        FileNotFoundError: some are missing.
+        FileNotFoundError: there are none.
+        ValueError: some are missing.
     """
     base = Path(root).expanduser()
     place = base / folder if (base / folder).is_dir() else base
@@ -21,9 +22,7 @@ def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
         raise FileNotFoundError(f"no {folder} in {base}: say where it lies with dataset.root=FOLDER.")
     if missing:
         others = f" and {len(missing) - 1} other files" if len(missing) > 1 else ""
-        raise FileNotFoundError(
-            f"{place} lacks {missing[0]}{others}: complete it, or remove it and fetch the data set again."
-        )
+        raise ValueError(f"{place} lacks {missing[0]}{others}: complete it, or remove it and fetch the data set again.")
     return [place / name for name in names]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -37,13 +36,6 @@ class Part:
     def take(self, positions: Tensor) -> Part:
         """The examples of this part at `positions`, in that order."""
         return Part(self.whole, self.index[positions])
-
-    def digest(self) -> str:
-        """A name that images and labels decide."""
-        digest = hashlib.blake2b(digest_size=8)
-        for tensor in (self.images, self.labels):
-            digest.update(tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
     def moments(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of the bytes of each channel: exact, from counts of the 256 values."""

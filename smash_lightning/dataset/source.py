@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ class Split:
     def take(self, index: Tensor) -> Split:
         """The examples at `index`, in that order."""
         return Split(self.images[index], self.labels[index])
+
+    def content(self) -> str:
+        """A digest of shape, images and labels."""
+        digest = hashlib.blake2b(repr(tuple(self.images.shape)).encode(), digest_size=8)
+        for tensor in (self.images, self.labels):
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,12 @@ def contact_sheet(examples: Sequence[Bytes], classes: Sequence[str], title: str)
     names = [_short(name) for name in classes]
     width = 0.3 + LETTER * max(map(len, names))
     figure = Figure(figsize=(width + columns * CELL, 0.6 + len(names) * CELL), layout="constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(title, fontsize=12, parse_math=False)
     grid = figure.add_gridspec(len(names), columns + 1, width_ratios=[width / CELL, *[1] * columns])
     for row, (images, name) in enumerate(zip(examples, names, strict=True)):
         label = figure.add_subplot(grid[row, 0])
         label.axis("off")
-        label.text(1, 0.5, name, ha="right", va="center", fontsize=10, transform=label.transAxes)
+        label.text(1, 0.5, name, ha="right", va="center", fontsize=10, transform=label.transAxes, parse_math=False)
         for column, image in enumerate(images):
             axes = figure.add_subplot(grid[row, column + 1])
             axes.axis("off")

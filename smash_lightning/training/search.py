@@ -192,6 +192,8 @@ class SmashModule(L.LightningModule):
         """Takes the drawn architectures back up."""
         wanted = self.space.specification()
         require_same(checkpoint["smash"]["search_space"], wanted, "the checkpoint to resume from", "search space")
+        data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
+        require_same(checkpoint["smash"]["data"], data, "the checkpoint to resume from", "data set or split")
         self.drawn = set(checkpoint["smash"]["drawn"])
 
 

@@ -201,3 +201,44 @@ def test_moments_are_kept_beside_the_entry_and_belong_to_their_images(tmp_path: 
         assert torch.equal(stored.deviation, fresh.deviation)
     assert module(0, None).mean != module(1, None).mean
     assert len(list((tmp_path / "cache").glob("*/moments-*.json"))) == 2
+
+
+@pytest.mark.parametrize("known", ["", "..", "raw-12", "/etc"])
+def test_a_note_of_what_is_known_that_was_cut_off_does_no_harm(tmp_path: Path, known: str) -> None:
+    source = raw(tmp_path / "raw")
+    first = entry_of(source, tmp_path / "cache")
+    (note,) = (tmp_path / "cache").glob("*.known")
+    note.write_text(known)
+    (tmp_path / "cache" / "precious.txt").write_text("kept")
+    assert entry_of(source, tmp_path / "cache") == first
+    assert (tmp_path / "cache" / "precious.txt").read_text() == "kept"
+    assert note.read_text() == first.name
+
+
+def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(OSError, match=rf"cannot write decoded data sets to {tmp_path}/cache .*dataset\.cache=FOLDER"):
+        find_entry(raw(tmp_path / "raw"), tmp_path / "cache")
+
+
+def test_a_data_set_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
+    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    source = raw(tmp_path / "raw")
+    specifications = []
+    for seed, cache in ((0, None), (0, str(tmp_path / "cache")), (1, str(tmp_path / "cache"))):
+        data = DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)
+        specifications.append(data.specification())
+    assert specifications[0] == specifications[1]
+    assert specifications[0] != specifications[2]
+
+
+def test_moments_that_were_cut_off_are_measured_again(tmp_path: Path) -> None:
+    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    source, cache = raw(tmp_path / "raw"), str(tmp_path / "cache")
+    first, second = (
+        DataModule(name="raw", source=source, stem_stride=1, split_seed=0, cache=cache, **options) for _ in range(2)
+    )
+    mean = first.mean
+    (file,) = (tmp_path / "cache").glob("*/moments-*.json")
+    file.write_text('{"mean": [1')
+    assert torch.equal(second.mean, mean)

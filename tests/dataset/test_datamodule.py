@@ -230,3 +230,26 @@ def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], messa
     test = Split(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).long())
     with pytest.raises(ValueError, match=message):
         Sets(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("deviation", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
+def test_constants_in_other_units_are_refused(deviation: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"dataset\.deviation=\[.*are in units of the stored bytes, from 0 to 255"):
+        data(deviation=deviation)
+
+
+def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
+    class Lonely(Tiny):
+        def read(self) -> Sets:
+            sets = super().read()
+            keep = torch.cat([(sets.train.labels == 0).nonzero()[:1], (sets.train.labels > 0).nonzero()]).flatten()
+            return Sets(sets.train.take(keep), sets.test, sets.classes)
+
+    with pytest.raises(ValueError, match=r"class a has no images left to learn from.*dataset\.validation"):
+        data(Lonely())
+
+
+@pytest.mark.parametrize("validation", [float("inf"), float("nan")])
+def test_a_share_must_be_a_number(validation: float) -> None:
+    with pytest.raises(ValueError, match=r"dataset\.validation must be a number of images or a share below 1"):
+        data(validation=validation)

@@ -315,10 +315,10 @@ def test_a_split_without_objects_is_named(tmp_path: Path) -> None:
     root = official(tmp_path)
     for path in (root / "ModelNet10" / "toilet" / "test").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"ModelNet10/toilet/test lacks \.off files: complete it, or"):
+    with pytest.raises(ValueError, match=r"ModelNet10/toilet/test lacks \.off files: complete it, or"):
         ModelNet10(str(root)).files()
     shutil.rmtree(root / "ModelNet10" / "toilet" / "test")
-    with pytest.raises(FileNotFoundError, match=r"ModelNet10/toilet/test lacks \.off files"):
+    with pytest.raises(ValueError, match=r"ModelNet10/toilet/test lacks \.off files"):
         ModelNet10(str(root)).read()
 
 

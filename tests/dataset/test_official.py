@@ -26,12 +26,10 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=rf"^no set in {tmp_path}: say where it lies with dataset\.root=FOLDER"):
         find_files(str(tmp_path), "set", ("a", "b"))
     (tmp_path / "set").mkdir()
-    with pytest.raises(
-        FileNotFoundError, match=rf"{tmp_path}/set lacks a and 1 other files: complete it, or remove it"
-    ):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/set lacks a and 1 other files: complete it, or remove it"):
         find_files(str(tmp_path), "set", ("a", "b"))
     (tmp_path / "set" / "b").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/set lacks a: complete it, or remove it"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/set lacks a: complete it, or remove it"):
         find_files(str(tmp_path), "set", ("a", "b"))
 
 

@@ -69,9 +69,7 @@ def test_folds_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
     assert names == ["train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "class_names.txt", "fold_indices.txt"]
     (folder / "fold_indices.txt").unlink()
     assert [path.name for path in STL10(str(tmp_path)).files()] == names[:-1]
-    with pytest.raises(
-        FileNotFoundError, match=f"{folder} lacks fold_indices.txt: complete it, or remove it and fetch"
-    ):
+    with pytest.raises(ValueError, match=f"{folder} lacks fold_indices.txt: complete it, or remove it and fetch"):
         STL10(str(tmp_path), 0).files()
 
 
