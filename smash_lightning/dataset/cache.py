@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from smash_lightning.dataset.source import Sets, Source, Split
 from smash_lightning.files import replacing
@@ -49,11 +50,9 @@ def find_entry(source: Source, folder: Path) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     entry = folder / _content_name(source, files, folder)
     if not _is_whole(entry):
-        with _writing(folder), FileLock(folder / f"{entry.name}.lock"):
-            whole = _is_whole(entry)  # another process may have written it meanwhile
-            if not whole:
-                sets = source.read()
-                _write(sets, entry)
+        with _writing(folder), _alone(folder / f"{entry.name}.lock"):
+            if not _is_whole(entry):  # another process may have written it meanwhile
+                _write(source.read(), entry)
     return entry
 
 
@@ -102,6 +101,21 @@ def _write(sets: Sets, entry: Path) -> None:
         raise OSError(
             f"{entry.parent} has no room for the decoded data set, {needed / 2**20:.1f} MiB: {OTHER_FOLDER}"
         ) from None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Lets one process after another in."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print("waiting for another process that decodes this data set", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

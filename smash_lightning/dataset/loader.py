@@ -19,9 +19,10 @@ Change = Callable[[Tensor], Tensor]
 class TensorLoader:
     """Iterates over batches (images, labels) of a part, images as floats (batch, channels, *size).
 
-    All that is done to images happens for a whole batch at once, on the device that asks for it. The set itself lies
-    there where the part's tensors are; an epoch's order and chance are drawn at its beginning, so that a step does not
-    make a GPU wait. Lightning tells the epoch through `sampler.set_epoch`, and stores the position in checkpoints.
+    All that is done to images happens for a whole batch at once, on the device that asks for it. An epoch's order and
+    chance are drawn at its beginning, so that a step does not make a GPU wait where the part's tensors lie on it, and
+    only for the bytes of the batch where they lie elsewhere. Lightning tells the epoch through `sampler.set_epoch`, and
+    stores the position in checkpoints.
 
     Args:
         part: what to iterate over.

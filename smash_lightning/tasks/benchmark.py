@@ -44,6 +44,7 @@ class Row:
         share_draw: median share of a search step that drawing the architecture takes.
         share_generate: the same for encoding it and generating its weights, forward.
         share_data: the share that loading a batch of such images takes, augmented on the device.
+        augmentation: of the data set, which is done to them; "none" without one.
         dataloader_over_data: seconds of a batch from a torch DataLoader of decoded images, which treats them one by one
             in this process, to those of ours.
         dataloader_workers_over_data: the same for a DataLoader with as many processes as there are cores, at most 8.
@@ -68,6 +69,7 @@ class Row:
     share_draw: float
     share_generate: float
     share_data: float
+    augmentation: str
     dataloader_over_data: float
     dataloader_workers_over_data: float
     operations_encode: float
@@ -139,7 +141,8 @@ def benchmark(
         print(
             f"{row.space}, {row.phase} of training, {row.n} architectures of {row.ops:g} ops on {row.device}: "
             f"step {row.step_over_free:.2f} [{row.step_over_free_low:.2f}, {row.step_over_free_high:.2f}] x free "
-            f"weights; its data {100 * row.share_data:.1f} % of it, {row.dataloader_over_data:.0f} times as long with "
+            f"weights; data (augmentation {row.augmentation}) {100 * row.share_data:.1f} % of it, "
+            f"{row.dataloader_over_data:.0f} times as long with "
             f"a DataLoader, {row.dataloader_workers_over_data:.0f} times with one of several processes; operations: "
             f"encode {row.operations_encode:g}, HyperNet {row.operations_hypernet:g}, network {row.operations_main:g}, "
             f"optimizer {row.operations_optimizer:g}"
@@ -149,7 +152,7 @@ def benchmark(
 
 def _loading(experiment: Experiment, skeleton: Skeleton, device: torch.device) -> dict[int | None, float]:
     """Seconds of a batch of ours, and of DataLoaders by number of processes."""
-    processes = min(8, max(1, os.cpu_count() or 1))
+    processes = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     batch, augmentation = experiment.data.batch_size, experiment.data.augmentation
     return {
         workers: seconds_per_batch(skeleton, batch, augmentation, device, workers) for workers in (None, 0, processes)
@@ -161,6 +164,8 @@ class _Bench:
         self.device = torch.device(experiment.device)
         self.space = replace(experiment.space, skeleton=skeleton)  # type: ignore[type-var]
         self.skeleton, self.repeats, self.seed = skeleton, repeats, experiment.seed
+        augmentation = experiment.data.augmentation
+        self.augmentation = "none" if augmentation is None else type(augmentation).__name__
         self.weights: GeneratedWeights = experiment.hypernet.build(self.space, 0).to(self.device)
         self.optimizer = _adam(self.weights)
         shape = (experiment.data.batch_size, skeleton.channels, *skeleton.size)
@@ -289,6 +294,7 @@ def _row(bench: _Bench, phase: str, measured: Sequence[_Measured], loading: Mapp
         share_draw=median([m.draw for m in measured]),
         share_generate=median([m.generate for m in measured]),
         share_data=median([loading[None] / m.seconds for m in measured]),
+        augmentation=bench.augmentation,
         dataloader_over_data=loading[0] / loading[None],
         dataloader_workers_over_data=loading[max(loading, key=lambda workers: workers or 0)] / loading[None],
         operations_encode=operations[0],

@@ -272,3 +272,12 @@ def test_options_and_files_decide_what_is_read(tmp_path: Path) -> None:
     one, other = read(tmp_path), read(tmp_path)
     assert torch.equal(one.train.images, other.train.images)
     assert torch.equal(one.test.labels, other.test.labels)
+
+
+def test_a_link_that_leads_nowhere_is_left_out_and_stated(tmp_path: Path) -> None:
+    fill(tmp_path / "train", {"a": [1, 2], "b": [3, 4]})
+    fill(tmp_path / "test", {"a": [5], "b": [6]})
+    (tmp_path / "train" / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    sets = read(tmp_path)
+    assert sorted(values(sets.train)) == [1, 2, 3, 4]
+    assert any("train/a/gone.png" in note for note in sets.notes)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
+from smash_lightning.dataset import Augmentation, CropFlip, Part, Split, TensorLoader
 
 COUNT = 23
 # Image i is all i, and so is its label: a batch says which examples it holds.
@@ -209,3 +209,19 @@ def test_poses_follow_one_another_each_in_order(batch_size: int) -> None:
     assert len(posed) == len(list(posed)) == 3 * -(-COUNT // batch_size)
     assert [label for batch in labels(posed) for label in batch] == 3 * list(range(COUNT))
     assert [mark for batch in marks(posed) for mark in batch] == [0] * COUNT + [10] * COUNT + [20] * COUNT
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("augmentation", [None, CropFlip(1)])
+def test_a_step_does_not_make_a_gpu_wait(augmentation: Augmentation | None) -> None:
+    resident = Part(Split(SPLIT.images.cuda(), SPLIT.labels.cuda()), PART.index)
+    loader = TensorLoader(resident, MEAN.cuda(), DEVIATION.cuda(), 4, order="gpu", augmentation=augmentation)
+    batches = iter(loader)
+    next(batches)  # begins the epoch
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for images, labels in batches:
+            assert images.is_cuda
+            assert labels.is_cuda
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
