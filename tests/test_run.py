@@ -507,7 +507,10 @@ def test_the_command_itself(tmp_path: Path) -> None:
     bad = command(tmp_path, "dataset=imagenet")
     assert bad.returncode == 1
     assert bad.stdout == ""
-    assert bad.stderr.splitlines() == ["error: dataset=imagenet is unknown. Known: digits"]
+    assert bad.stderr.splitlines() == [
+        "error: dataset=imagenet is unknown: did you mean imagenet32? Known: cifar10, cifar100, digits, folder, "
+        "imagenet32, modelnet10, parquet, stl10"
+    ]
     assert "python run.py task=rank checkpoint=FOLDER" in command(tmp_path, "--help").stdout
 
 

@@ -134,14 +134,19 @@ def _setting(experiment: Experiment) -> Paragraphs:
             f"images of {' x '.join(map(str, data.skeleton.size))} {_unit(data.skeleton)}, {len(data.classes)} "
             f"classes ({_listed(data.classes)}). Scores come from the validation images, true losses and errors from "
             f"the test images{_poses(data.views)}. {' '.join(data.sets.notes)}".rstrip(),
-            f"{search.hypernets} HyperNets of {search.epochs} epochs; the chosen architectures were trained "
-            f"{retrain.epochs} epochs with {retrain.seeds} seeds each{_learned_from(retrain)}. Seed {experiment.seed}.",
+            f"{_count(search.hypernets, 'HyperNet')} of {_count(search.epochs, 'epoch')}; the chosen architectures "
+            f"were trained {_count(retrain.epochs, 'epoch')} with {_count(retrain.seeds, 'seed')} each"
+            f"{_learned_from(retrain)}. Seed {experiment.seed}.",
         )
     )
 
 
 def _unit(skeleton: Skeleton) -> str:
     return "pixels" if skeleton.dimensions == 2 else "voxels"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _listed(names: Sequence[str], limit: int = 12) -> str:

@@ -238,15 +238,27 @@ def test_constants_in_other_units_are_refused(deviation: list[float]) -> None:
         data(deviation=deviation)
 
 
-def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
-    class Lonely(Tiny):
+def some(counts: tuple[int, ...]) -> Tiny:
+    """The first images of each class of `Tiny`."""
+
+    class Some(Tiny):
         def read(self) -> Sets:
             sets = super().read()
-            keep = torch.cat([(sets.train.labels == 0).nonzero()[:1], (sets.train.labels > 0).nonzero()]).flatten()
-            return Sets(sets.train.take(keep), sets.test, sets.classes)
+            keep = [(sets.train.labels == label).nonzero().flatten()[:count] for label, count in enumerate(counts)]
+            return Sets(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
 
+    return Some()
+
+
+def test_the_only_image_of_a_class_is_learned_from() -> None:
+    module = data(some((1, 20, 30)))
+    assert (module.train.labels == 0).sum() == 1
+    assert (module.validation.labels == 0).sum() == 0
+
+
+def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
     with pytest.raises(ValueError, match=r"class a has no images left to learn from.*dataset\.validation"):
-        data(Lonely())
+        data(some((2, 20, 30)), validation=35, batch_size=4, recalibration=4)
 
 
 @pytest.mark.parametrize("validation", [float("inf"), float("nan")])

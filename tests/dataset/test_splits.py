@@ -34,7 +34,10 @@ def _cifar10(root: Path) -> Source:
 
 
 def _cifar100(root: Path) -> Source:
-    test_cifar.write100(root)
+    folder = test_cifar.write100(root)
+    labels = [n % 3 for n in range(12)]
+    batch = {"fine_labels": labels, "coarse_labels": labels, "data": test_cifar.rows("more", len(labels))}
+    test_cifar.change(folder / "train", lambda _: batch)
     return CIFAR100(str(root))
 
 
@@ -123,10 +126,11 @@ def test_no_image_of_stl10_plays_two_roles(tmp_path: Path, fold: int | None) -> 
             256, (count, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(count)
         )
         (folder / f"{name}_X.bin").write_bytes(noise.numpy().tobytes())
-    (folder / "fold_indices.txt").write_text("".join(f"{n} {n + 1} {n + 2} {n + 5} {n + 10}\n" for n in range(10)))
+    folds = [[*range(n % 7, n % 7 + 4), *range(n % 7 + 10, n % 7 + 14)] for n in range(10)]  # two images of a class
+    (folder / "fold_indices.txt").write_text("".join(f"{' '.join(map(str, fold))}\n" for fold in folds))
     data = module(STL10(str(tmp_path / "data"), fold), tmp_path)
     assert_divided(data)
-    assert len(data.sets.train) == (20 if fold is None else 5)
+    assert len(data.sets.train) == (20 if fold is None else 8)
     parts = [set(contents(part)) for part in (data.train, data.validation, data.test)]
     assert len(set.union(*parts)) == sum(map(len, parts))
 
