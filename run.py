@@ -152,6 +152,8 @@ def _device(accelerator: str) -> str:
 
 
 def _workers(config: DictConfig, device: str) -> int:
+    from smash_lightning.parallel import cores
+
     several = config.trainer.get("devices", 1) != 1
     if several and config.workers not in (None, 1):
         raise ValueError(
@@ -162,7 +164,7 @@ def _workers(config: DictConfig, device: str) -> int:
         return config.workers
     if several or device == "cuda":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def _with_earlier(config: DictConfig) -> DictConfig:

@@ -9,10 +9,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,30 +23,29 @@ from smash_lightning.dataset.source import Sets, Source, Split
 from smash_lightning.files import replacing
 from smash_lightning.progress import Bars
 
+Plain = TypeVar("Plain")
+
 FORMAT = 1  # of entries; a new one leaves older entries alone
 SPLITS = ("train", "test")
 OTHER_FOLDER = "choose another folder with dataset.cache=FOLDER, or none with dataset.cache=null"
 
 
-def find_entry(source: Source, folder: Path) -> Path | None:
-    """The folder of the decoded set, which is written at first use; None where the source reads no files.
+def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
+    """The folder of the decoded set, which is written at first use.
 
     An entry is named after the content of the source's files and its options, not after their place, so that a moved
     data set is not decoded again and a changed one is. It appears under its name only when it is complete, and
     processes that want the same entry at once wait for the one that writes it.
 
     Args:
-        source: what reads the set, if need be after downloading it.
+        source: what reads the set.
+        files: that it reads, at least one.
         folder: holds the entries.
 
     Raises:
-        FileNotFoundError: the source's files are not there.
-        ValueError: they are corrupt.
+        ValueError: the files are corrupt.
         OSError: they cannot be read, or the entry cannot be written.
     """
-    files = list(source.files())
-    if not files:
-        return None
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     entry = folder / _content_name(source, files, folder)
@@ -70,6 +70,19 @@ def split_digests(entry: Path) -> tuple[str, str]:
     """Digests of the training and test split's content, see `Split.content`."""
     digests = json.loads((entry / "about.json").read_text())["digests"]
     return digests["train"], digests["test"]
+
+
+def kept_beside(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
+    """What `make` gives, of plain values; made once, and kept as NAME.json in an entry that may be written to."""
+    file = entry / f"{name}.json"
+    if file.exists():
+        with suppress(ValueError):  # it was cut off: made again
+            return json.loads(file.read_text())
+    made = make()
+    if os.access(entry, os.W_OK):
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(made) + "\n")
+    return made
 
 
 def _write(sets: Sets, entry: Path) -> None:

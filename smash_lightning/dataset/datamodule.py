@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +16,10 @@ from torch import Tensor
 
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset.augmentation import Augmentation
-from smash_lightning.dataset.cache import find_entry, open_entry, split_digests
+from smash_lightning.dataset.cache import find_entry, kept_beside, open_entry, split_digests
 from smash_lightning.dataset.loader import TensorLoader, normalise
 from smash_lightning.dataset.part import Part, hold_out
 from smash_lightning.dataset.source import Sets, Source, Split
-from smash_lightning.files import replacing
 from smash_lightning.randomness import generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
@@ -124,23 +120,26 @@ class DataModule(L.LightningDataModule):
     @cached_property
     def entry(self) -> Path | None:
         """Folder of the decoded set, which is written if need be; None for a set that is not cached."""
-        self.require()
-        return None if self.cache is None else find_entry(self.source, Path(self.cache).expanduser())
+        files = self._files()
+        if self.cache is None or not files:
+            return None
+        return find_entry(self.source, files, Path(self.cache).expanduser())
 
-    def require(self) -> None:
-        """Downloads the set if it is not there.
+    def _files(self) -> Sequence[Path]:
+        """What the source reads, after downloading it if it is not there.
 
         Raises:
             FileNotFoundError: it is not there, and cannot or must not be downloaded.
         """
         try:
-            self.source.files()
+            return self.source.files()
         except FileNotFoundError as error:
             if not self.source.downloads():
                 raise
             if not self.download:
                 raise FileNotFoundError(f"{error} Or let it be downloaded with dataset.download=true") from None
             self.source.fetch()
+            return self.source.files()
 
     @cached_property
     def sets(self) -> Sets:
@@ -216,16 +215,11 @@ class DataModule(L.LightningDataModule):
     @cached_property
     def _moments(self) -> dict[str, list[float]]:
         """Mean and deviation of the training images, kept beside the decoded set."""
-        file = None if self.entry is None else self.entry / f"moments-{self._digests[0]}.json"
-        if file is not None and file.exists():
-            with suppress(ValueError):  # it was cut off: measured again
-                return json.loads(file.read_text())
-        mean, deviation = self.train.moments()
-        moments = {"mean": mean, "deviation": deviation}
-        if file is not None and os.access(file.parent, os.W_OK):
-            with replacing(file) as partial:
-                partial.write_text(json.dumps(moments) + "\n")
-        return moments
+
+        def measure() -> dict[str, list[float]]:
+            return dict(zip(("mean", "deviation"), self.train.moments(), strict=True))
+
+        return measure() if self.entry is None else kept_beside(self.entry, f"moments-{self._digests[0]}", measure)
 
     def ordered(self, purpose: str, seed: int) -> DataModule:
         """The same data, with training batches in the order of `seed`; two purposes share no order."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from smash_lightning.dataset.source import Sets, Split
+from smash_lightning.dataset.source import MOST_UNREADABLE, Sets, Split
 from smash_lightning.progress import Bars
 
 # Named, as Pillow would otherwise also run what is not an image: PostScript.
@@ -133,10 +133,10 @@ def decoded_sets(
     return Sets(train, test, classes, tuple(notes))
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], limit: int = 5) -> str:
     """The first few of many names, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 class _Store:
@@ -173,7 +173,7 @@ class _Store:
 
     def decoded(self) -> Decoded:
         assert self.seen == len(self._readable), "fewer images than were counted"
-        if not self._stored or len(self._unreadable) > 0.01 * self.seen:
+        if not self._stored or len(self._unreadable) > MOST_UNREADABLE * self.seen:
             name, reason = self._unreadable[0]
             raise ValueError(
                 f"{len(self._unreadable)} of {self.seen} images cannot be read, the first is {name} ({reason}): "

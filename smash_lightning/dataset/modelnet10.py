@@ -6,7 +6,6 @@ Source: Z. Wu et al., 3D ShapeNets: A Deep Representation for Volumetric Shapes,
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from smash_lightning.dataset.download import fetch_archive
 from smash_lightning.dataset.official import shortfall
-from smash_lightning.dataset.source import Download, Sets, Source, Split
+from smash_lightning.dataset.source import MOST_UNREADABLE, Download, Sets, Source, Split
 from smash_lightning.dataset.voxelise import Grid, in_the_middle, read_binvox, read_off, voxelise
-from smash_lightning.parallel import Failure, Pool, Send
+from smash_lightning.parallel import Failure, Pool, Send, cores
 from smash_lightning.progress import Bars
 
 FOLDER = "ModelNet10"
@@ -31,7 +30,6 @@ DOWNLOAD = Download("http://vision.princeton.edu/projects/2014/3DShapeNets/Model
 SPLITS = ("train", "test")
 ENDINGS = (".off", ".binvox")  # in order of preference
 NAMES = "class_names.json"
-MOST_UNREADABLE = 0.01  # of all objects: what is worse is no accident
 OBJECTS_PER_PROCESS = 200  # fewer are read sooner than a process has started
 MAKE_AGAIN = "make or fetch it again"
 
@@ -146,8 +144,7 @@ def _visible(folder: Path, ending: str) -> list[Path]:
 
 def _read_shapes(files: Sequence[Path], size: int, fill: int) -> _Found:
     """Meshes or binvox files; unreadable ones are empty."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = max(1, min(cores, len(files) // OBJECTS_PER_PROCESS))
+    workers = max(1, min(cores(), len(files) // OBJECTS_PER_PROCESS))
     grids = np.zeros((len(files), size, size, size), np.uint8)
     unreadable: dict[int, str] = {}
     with Bars(["reading objects"], [len(files)]) as bars, Pool(_read_shape, (size, fill), workers) as pool:

@@ -74,8 +74,8 @@ def hold_out(split: Split, classes: int, wanted: float, seed: int) -> tuple[Part
     place = torch.empty(total)
     for label in range(classes):
         mine = labels == label
-        share = max(int(mine.sum()), 1)
-        place[mine] = torch.arange(int(mine.sum())) / share if share > 1 else 1.0  # an only one is learned from
+        size = int(mine.sum())
+        place[mine] = torch.arange(size) / size if size > 1 else 1.0  # an only one is learned from
     by_place = torch.argsort(place, stable=True)
     held, kept = order[by_place[:count]], order[torch.sort(by_place[count:]).values]
     return Part(split, held), Part(split, kept)

@@ -6,9 +6,12 @@ import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from smash_lightning.files import replacing
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Retrained:
 
 
 Record = TypeVar("Record", Scored, Retrained)
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
@@ -96,7 +100,7 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     return records
 
 
-def write_records(path: Path, records: Iterable[Record], kind: type[Record]) -> None:
+def write_records(path: Path, records: Iterable[Row], kind: type[Row]) -> None:
     """Writes a whole table at once: either the old file stands or the new one, never half of it."""
     with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

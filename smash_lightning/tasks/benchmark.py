@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -22,7 +21,7 @@ from smash_lightning.randomness import generator, rng
 from smash_lightning.ranking import Scorer
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
-from smash_lightning.tasks.loading import seconds_per_batch
+from smash_lightning.tasks.loading import Loading, measure_loading
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,8 @@ def benchmark(
         skeleton = replace(skeleton, channels=image[0], size=tuple(image[1:]))
     skeleton = replace(skeleton, classes=classes or skeleton.classes)
     bench = _Bench(experiment, skeleton, repeats)
-    loading = _loading(experiment, skeleton, bench.device)
+    data = experiment.data
+    loading = measure_loading(skeleton, data.batch_size, data.augmentation, bench.device)
     rows: list[Row] = []
     ratios: list[float] = []
     with Bars(["measuring"], [2 * architectures]) as bars:
@@ -148,15 +148,6 @@ def benchmark(
             f"optimizer {row.operations_optimizer:g}"
         )
     return statistics.median(ratios)
-
-
-def _loading(experiment: Experiment, skeleton: Skeleton, device: torch.device) -> dict[int | None, float]:
-    """Seconds of a batch of ours, and of DataLoaders by number of processes."""
-    processes = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    batch, augmentation = experiment.data.batch_size, experiment.data.augmentation
-    return {
-        workers: seconds_per_batch(skeleton, batch, augmentation, device, workers) for workers in (None, 0, processes)
-    }
 
 
 class _Bench:
@@ -270,7 +261,7 @@ def _adam(module: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(module.parameters(), lr=1e-6, fused=True)
 
 
-def _row(bench: _Bench, phase: str, measured: Sequence[_Measured], loading: Mapping[int | None, float]) -> Row:
+def _row(bench: _Bench, phase: str, measured: Sequence[_Measured], loading: Loading) -> Row:
     def median(values: Sequence[float]) -> float:
         return statistics.median(values)
 
@@ -293,10 +284,10 @@ def _row(bench: _Bench, phase: str, measured: Sequence[_Measured], loading: Mapp
         step_over_free_high=high,
         share_draw=median([m.draw for m in measured]),
         share_generate=median([m.generate for m in measured]),
-        share_data=median([loading[None] / m.seconds for m in measured]),
+        share_data=median([loading.ours / m.seconds for m in measured]),
         augmentation=bench.augmentation,
-        dataloader_over_data=loading[0] / loading[None],
-        dataloader_workers_over_data=loading[max(loading, key=lambda workers: workers or 0)] / loading[None],
+        dataloader_over_data=loading.dataloader / loading.ours,
+        dataloader_workers_over_data=loading.dataloader_workers / loading.ours,
         operations_encode=operations[0],
         operations_hypernet=operations[1],
         operations_main=operations[2],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from smash_lightning.dataset import DataModule, Part
 from smash_lightning.report.contact_sheet import DPI, contact_sheet
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.study.records import write_records
 from smash_lightning.tasks.experiment import Experiment
 
 ROWS, COLUMNS = 20, 10  # most classes on a contact sheet, and examples of each
@@ -75,7 +74,7 @@ def datasets(
             _sheet(data).savefig(sheet, dpi=DPI)
             tracker.image(name, sheet)
         print(_line(rows[-1]))
-    _write(rows, folder / "datasets.csv")
+    write_records(folder / "datasets.csv", rows, Row)
     tracker.table("datasets", [field.name for field in fields(Row)], [list(asdict(row).values()) for row in rows])
 
 
@@ -137,10 +136,3 @@ def _line(row: Row) -> str:
         return f"{row.name}: {row.state}. {row.remedy}"
     what = f"{row.train:,} + {row.test:,} images of {row.shape}, {row.classes} classes"
     return f"{row.name}: {what}, mean {row.mean}, deviation {row.deviation}. {row.notes}".rstrip()
-
-
-def _write(rows: Sequence[Row], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,10 +12,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
+from smash_lightning.parallel import cores
 from smash_lightning.randomness import generator
 
+MOST_WORKERS = 8  # processes of a DataLoader
 BATCHES = 64  # of one epoch; the first one of it draws its order
 MEAN, DEVIATION = 128.0, 64.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Seconds of a batch: ours, of a DataLoader in this process, and of one with a process for each core."""
+
+    ours: float
+    dataloader: float
+    dataloader_workers: float
 
 
 class OneByOne(Dataset[tuple[Tensor, Tensor]]):
@@ -37,6 +49,12 @@ class OneByOne(Dataset[tuple[Tensor, Tensor]]):
             drawn = self.augmentation.draw(1, tuple(images.shape[2:]), generator("one by one", position))
             images = self.augmentation.apply(images, drawn)
         return (images[0] - MEAN) / DEVIATION, self.part.whole.labels[position]
+
+
+def measure_loading(skeleton: Skeleton, batch: int, augmentation: Augmentation | None, device: torch.device) -> Loading:
+    """What a batch of made-up images costs; arguments as of `seconds_per_batch`."""
+    workers = (None, 0, min(MOST_WORKERS, cores()))
+    return Loading(*(seconds_per_batch(skeleton, batch, augmentation, device, count) for count in workers))
 
 
 def seconds_per_batch(

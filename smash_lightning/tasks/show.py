@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from smash_lightning.architecture import Skeleton
+from smash_lightning.dataset.decode import listed
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
@@ -25,6 +26,7 @@ from smash_lightning.tasks.search import settling
 from smash_lightning.training import RetrainOptions
 
 SHOWN = 20  # rows of the ranking that a page shows unfolded
+CLASSES = 12  # names of classes that a page lists
 SETTLING = "How the scores settled"
 
 
@@ -132,8 +134,8 @@ def _setting(experiment: Experiment) -> Paragraphs:
         (
             f"{data.name}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
             f"images of {' x '.join(map(str, data.skeleton.size))} {_unit(data.skeleton)}, {len(data.classes)} "
-            f"classes ({_listed(data.classes)}). Scores come from the validation images, true losses and errors from "
-            f"the test images{_poses(data.views)}. {' '.join(data.sets.notes)}".rstrip(),
+            f"classes ({listed(data.classes, CLASSES)}). Scores come from the validation images, true losses and "
+            f"errors from the test images{_poses(data.views)}. {' '.join(data.sets.notes)}".rstrip(),
             f"{_count(search.hypernets, 'HyperNet')} of {_count(search.epochs, 'epoch')}; the chosen architectures "
             f"were trained {_count(retrain.epochs, 'epoch')} with {_count(retrain.seeds, 'seed')} each"
             f"{_learned_from(retrain)}. Seed {experiment.seed}.",
@@ -147,11 +149,6 @@ def _unit(skeleton: Skeleton) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _listed(names: Sequence[str], limit: int = 12) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def _poses(views: int) -> str:

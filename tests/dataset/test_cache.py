@@ -51,9 +51,7 @@ def raw(folder: Path, count: int = 40) -> Raw:
 
 
 def entry_of(source: Source, cache: Path) -> Path:
-    entry = find_entry(source, cache)
-    assert entry is not None
-    return entry
+    return find_entry(source, source.files(), cache)
 
 
 def assert_equal(one: Sets, other: Sets) -> None:
@@ -157,7 +155,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, small_disk: Pa
     with pytest.raises(
         OSError, match=rf"{small_disk} has no room for the decoded data set, 0\.3 MiB: .*dataset\.cache="
     ):
-        find_entry(source, small_disk)
+        entry_of(source, small_disk)
     assert not [path for path in small_disk.iterdir() if path.is_dir()]
     enough = raw(tmp_path / "fewer", count=10)
     assert_equal(open_entry(entry_of(enough, small_disk)), enough.read())
@@ -167,7 +165,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, small_disk: Pa
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
     with pytest.raises(PermissionError, match=r"cannot write .*cache .*dataset\.cache=FOLDER"):
-        find_entry(raw(tmp_path / "raw"), tmp_path / "cache")
+        entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
 
 
 def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:
@@ -218,7 +216,7 @@ def test_a_note_of_what_is_known_that_was_cut_off_does_no_harm(tmp_path: Path, k
 def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(OSError, match=rf"cannot write decoded data sets to {tmp_path}/cache .*dataset\.cache=FOLDER"):
-        find_entry(raw(tmp_path / "raw"), tmp_path / "cache")
+        entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
 
 
 def test_a_data_set_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
