@@ -134,6 +134,7 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         search=instantiate(config.search, "search"),
         ranking=instantiate(config.ranking, "ranking"),
         retrain=instantiate(config.retrain, "retrain"),
+        rivals=instantiate(config.rivals, "rivals"),
         study=instantiate(config.study, "study"),
         trainer=instantiate(config.trainer, "trainer"),
         device=device,

@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "smash_lightning"
 FLOORS = [
     {"tasks"},
-    {"study"},
+    {"study", "rival"},
     {"training", "ranking"},
     {"hypernet"},
     {"search_space", "encoding", "network", "dataset", "report"},

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
-from smash_lightning.encoding.layout import Layout, layout
+from smash_lightning.encoding.layout import HELD, PLACES, Layout, layout
 
 EMPTY = -1.0
 
@@ -34,16 +34,18 @@ class Encoding:
     Args:
         limits: bounds of the search space.
         depth_compression: the paper's D.
+        context: whether c repeats at each op what follows from other ops, see `layout`.
     """
 
     limits: Limits
     depth_compression: int
+    context: bool = False
     layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.depth_compression < 1:
             raise ValueError(f"hypernet.depth_compression must be at least 1, got {self.depth_compression}")
-        object.__setattr__(self, "layout", layout(self.limits))
+        object.__setattr__(self, "layout", layout(self.limits, context=self.context))
 
     @property
     def slice_channels(self) -> int:
@@ -77,6 +79,8 @@ class Encoding:
         for (b, block), op, span in zip(blocks, architecture.ops(), spans, strict=True):
             self._mark(marks, b, block, op, span)
             marks[-1, span.first : span.last] = span.rows
+        if self.context:
+            self._mark_context(marks, architecture, spans)
         table = torch.from_numpy(marks).to(device, non_blocking=True)
         rows = torch.arange(self.limits.max_units, device=device)[:, None]
         return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
@@ -98,6 +102,17 @@ class Encoding:
                 for axis, (kernel, dilation) in enumerate(zip(convolution.kernel, convolution.dilation, strict=True)):
                     on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
         marks[on, span.first : span.last] = 1
+
+    def _mark_context(self, marks: np.ndarray, architecture: Architecture, spans: list[Span]) -> None:
+        at, places = self.layout, iter(spans)
+        for block in architecture.blocks:
+            writes = np.zeros(self.limits.max_banks, dtype=int)
+            for o, op in enumerate(block.ops):
+                on = [at["place"].channel(o * PLACES // len(block.ops))]
+                on += [at[f"held{least}"].channel(bank) for least in HELD for bank in op.read if writes[bank] >= least]
+                span = next(places)
+                marks[on, span.first : span.last] = 1
+                writes[list(op.write)] += 1
 
     def decode(self, c: Tensor) -> Architecture:
         """Reads the architecture back: `decode(encode(a)) == a`.

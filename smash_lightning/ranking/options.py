@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from smash_lightning.ranking.proposals import Proposal
-from smash_lightning.ranking.score import Policy
+from smash_lightning.ranking.constraints import Constraints
+from smash_lightning.ranking.key import Key, Loss
+from smash_lightning.ranking.policy import Policy
+from smash_lightning.ranking.proposal import Proposal
 
 
 @dataclass(frozen=True)
@@ -15,21 +17,42 @@ class RankingOptions:
 
     Args:
         proposals: strategies by name, in order; one with a count of 0 is left out.
-        statistics: where BatchNorm takes its statistics from, see `Scorer`.
+        policy: how predictions are had from generated weights.
         fixed: architectures that are scored during training, to see the scores settle; 0 for none.
         fixed_every: epochs between those scores.
+        max_params: most trainable parameters of a candidate's ordinary network; None for any number.
+        max_macs: most multiply-accumulates of one image; None for any number.
+        max_latency: longest forward pass on this device, milliseconds; None for any.
+        latency_batch: images in the forward pass that is timed.
+        key: which figure ranks.
+        noises: draws of z over which a score is averaged.
     """
 
     proposals: Mapping[str, Proposal]
-    statistics: Policy
+    policy: Policy
     fixed: int
     fixed_every: int
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency: float | None = None
+    latency_batch: int = 1
+    key: Key = field(default_factory=Loss)
+    noises: int = 1
 
     def __post_init__(self) -> None:
         if not self.strategies or self.strategies[0].origin != "random":
             raise ValueError("ranking: the first strategy must be random, with a count of at least 1")
         if self.fixed < 0 or self.fixed_every < 1:
             raise ValueError(f"ranking: fixed ({self.fixed}) or fixed_every ({self.fixed_every}) is too small")
+        for name in ("latency_batch", "noises"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
+        assert self.constraints  # a bound that makes no sense is told here, not after the search that it is for
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a candidate may cost at most."""
+        return Constraints(self.max_params, self.max_macs, self.max_latency)
 
     @property
     def strategies(self) -> tuple[Proposal, ...]:

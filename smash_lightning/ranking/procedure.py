@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture
+from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
-from smash_lightning.ranking.proposals import Entry, Proposal
+from smash_lightning.ranking.admission import Admission
+from smash_lightning.ranking.constraints import Constraints, Latency
+from smash_lightning.ranking.key import Figures, Key, Loss
+from smash_lightning.ranking.proposal import Entry, Gradient, History, Proposal
 from smash_lightning.ranking.score import Score
 from smash_lightning.search_space import SearchSpace
 
 ATTEMPTS = 1000
+REMEMBERED = 4096  # architectures whose size is kept, for all rows are looked at in each step
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class Row:
     loss: float
     loss_by_hypernet: tuple[float, ...]
     ensemble_error: float
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,11 @@ class Ranking:
         seed: of every draw.
         drawn: fingerprints that no candidate may have.
         labels: validation labels (images,), for the running ensemble.
+        constraints: what a candidate may cost at most.
+        latency: milliseconds of a forward pass, which a bound on it needs.
+        gradient: dE/dc at an architecture, see `History`; asked at most once for each call of `propose`.
+        encoding: writes the c that `gradient` speaks of.
+        key: what ranks the scored.
     """
 
     space: SearchSpace
@@ -63,6 +76,18 @@ class Ranking:
     seed: int
     drawn: frozenset[str]
     labels: Tensor
+    constraints: Constraints = field(default_factory=Constraints)
+    latency: Latency | None = None
+    gradient: Gradient | None = None
+    encoding: Encoding | None = None
+    key: Key = field(default_factory=Loss)
+
+    def __post_init__(self) -> None:
+        if self.constraints.max_latency is not None and self.latency is None:
+            raise ValueError(
+                f"ranking.max_latency={self.constraints.max_latency} cannot be kept here, where nothing measures it: "
+                "set it to null"
+            )
 
     @property
     def total(self) -> int:
@@ -77,7 +102,7 @@ class Ranking:
         """Up to `most` candidates that may be scored side by side; none when the ranking is complete.
 
         Raises:
-            ValueError: the space holds no further architecture that is new.
+            ValueError: the space holds no further architecture that is new and keeps the constraints.
         """
         before, done = 0, len(state.rows)
         for stage, proposal in enumerate(self.proposals):  # noqa: B007 (both are used after the loop)
@@ -86,34 +111,36 @@ class Ranking:
             before += proposal.count
         else:
             return []
-        entries = [Entry(r.candidate.architecture, r.candidate.origin, r.candidate.parent, r.loss) for r in state.rows]
-        taken = {entry.architecture.fingerprint for entry in entries}
+        # A key may depend on all that it ranks, so it must not see what is scored side by side.
+        known = state.rows if proposal.sequential else state.rows[:before]
+        entries = [_entry(row, key) for row, key in zip(known, self.keys(known), strict=True)]
+        taken = {row.candidate.architecture for row in state.rows}
         batch = 1 if proposal.sequential else min(most, before + proposal.count - done)
-        own = entries[before:] if proposal.sequential else []
+        admission = Admission(taken, self.drawn, self.constraints, self.space.skeleton, self.latency)
+        history = History(
+            before=entries[:before],
+            own=entries[before:],
+            gradient=None if self.gradient is None else cache(self.gradient),
+            encoding=self.encoding,
+            admits=admission,
+        )
         candidates: list[Candidate] = []
         for index in range(done - before, done - before + batch):
-            candidate = self._fresh(proposal, (stage, index), entries[:before], own, taken)
-            taken.add(candidate.architecture.fingerprint)
-            candidates.append(candidate)
+            candidates.append(self._fresh(proposal, (stage, index), history, admission))
+            taken.add(candidates[-1].architecture)
         return candidates
 
-    def _fresh(
-        self,
-        proposal: Proposal,
-        place: tuple[int, int],
-        before: Sequence[Entry],
-        own: Sequence[Entry],
-        taken: set[str],
-    ) -> Candidate:
+    def keys(self, rows: Sequence[Row]) -> list[float]:
+        """What ranks each of `rows`, lower is better."""
+        return self.key([figures(row, self.space.skeleton) for row in rows]) if rows else []
+
+    def _fresh(self, proposal: Proposal, place: tuple[int, int], history: History, admission: Admission) -> Candidate:
         for attempt in range(ATTEMPTS):
             chance = rng("candidate", self.seed, *place, attempt)
-            architecture, parent = proposal.propose(self.space, before, own, chance)
-            if architecture.fingerprint not in taken and architecture.fingerprint not in self.drawn:
+            architecture, parent = proposal.propose(self.space, history, chance)
+            if admission(architecture):
                 return Candidate(self.space.require(architecture), proposal.origin, parent)
-        raise ValueError(
-            f"{proposal.origin}: no new architecture in {ATTEMPTS} attempts after {len(taken)} were scored; "
-            "lower the counts of `ranking`, or widen the search space"
-        )
+        raise ValueError(f"{proposal.origin}: {admission.refusal(ATTEMPTS)}")
 
     def update(self, state: State, candidates: Sequence[Candidate], scores: Sequence[Score]) -> State:
         """Adds the scores of `candidates`, in their order."""
@@ -121,8 +148,24 @@ class Ranking:
         for candidate, score in zip(candidates, scores, strict=True):
             total = total + score.probabilities.double()
             wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item()
-            rows.append(Row(candidate, score.error, score.loss, score.loss_by_hypernet, 100 * wrong))
+            rows.append(Row(candidate, score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds))
         return State(tuple(rows), total)
+
+
+def figures(row: Row, skeleton: Skeleton) -> Figures:
+    """What a key is made of."""
+    return Figures(row.error, row.loss, _params(row.candidate.architecture, skeleton))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _params(architecture: Architecture, skeleton: Skeleton) -> int:
+    return cost(architecture, skeleton).params
+
+
+def _entry(row: Row, key: float) -> Entry:
+    """What a strategy is told of a row; a key that is not a number ranks last."""
+    candidate = row.candidate
+    return Entry(candidate.architecture, candidate.origin, candidate.parent, math.inf if math.isnan(key) else key)
 
 
 def state_to_plain(state: State) -> dict[str, Any]:
@@ -136,6 +179,7 @@ def state_to_plain(state: State) -> dict[str, Any]:
             "loss": row.loss,
             "loss_by_hypernet": list(row.loss_by_hypernet),
             "ensemble_error": row.ensemble_error,
+            "seconds": row.seconds,
         }
         for row in state.rows
     ]
@@ -151,6 +195,7 @@ def state_from_plain(plain: dict[str, Any]) -> State:
             row["loss"],
             tuple(row["loss_by_hypernet"]),
             row["ensemble_error"],
+            row["seconds"],
         )
         for row in plain["rows"]
     ]

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import BatchStatistics, RecordedStatistics, Statistics, forward
+from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.network import BatchStatistics
 from smash_lightning.randomness import generator
-
-Policy = Literal["recalibrated", "running", "batch"]
+from smash_lightning.ranking.policy import Material, Policy, Predictor
+from smash_lightning.ranking.policy.base import run
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one architecture was found to do, averaged over the HyperNets.
+    """What one architecture was found to do, averaged over the HyperNets and draws of z.
 
     Args:
         error: validation error, %.
         loss: validation cross-entropy, nats.
         loss_by_hypernet: the same with each HyperNet.
-        probabilities: predicted class probabilities (images, classes), averaged over the HyperNets.
+        probabilities: predicted class probabilities (images, classes), averaged alike.
+        seconds: what it took.
     """
 
     error: float
     loss: float
     loss_by_hypernet: tuple[float, ...]
     probabilities: Tensor
+    seconds: float = field(default=0.0, compare=False)
 
 
 class Scorer:
@@ -40,58 +42,83 @@ class Scorer:
 
     Args:
         hypernets: trained ones; scores are averaged over them.
-        images: normalised validation images (count, channels, *size).
-        labels: their labels (count,).
-        recalibration: normalised training images from which BatchNorm statistics are taken.
-        batch_size: validation images in a forward pass.
-        policy: source of BatchNorm statistics: "recalibrated" on `recalibration` for each architecture;
-            "running" averages over all architectures of the training, as the authors have it; the "batch" at hand.
+        material: the images.
+        policy: how predictions are had from generated weights.
+        noises: draws of z over which scores are averaged; one where a HyperNet takes no noise.
         seed: of the noise z, which is the same for every architecture of one shape.
     """
 
     def __init__(
-        self,
-        hypernets: Sequence[TrainedHyperNet],
-        images: Tensor,
-        labels: Tensor,
-        recalibration: Tensor,
-        *,
-        batch_size: int,
-        policy: Policy,
-        seed: int,
+        self, hypernets: Sequence[TrainedHyperNet], material: Material, *, policy: Policy, seed: int, noises: int = 1
     ) -> None:
-        if policy not in ("recalibrated", "running", "batch"):
-            raise ValueError(f"ranking.statistics must be recalibrated, running or batch, got {policy!r}")
-        self.hypernets, self.policy, self.seed, self.batch_size = hypernets, policy, seed, batch_size
-        self.images, self.labels, self.recalibration = images, labels, recalibration
+        self.hypernets, self.material, self.policy = hypernets, material, policy
+        self.noises, self.seed = noises, seed
 
     @torch.no_grad()
     def __call__(self, architecture: Architecture) -> Score:
         """Scores one architecture; the same architecture always gets the same score."""
+        started = time.perf_counter()
+        labels = self.material.labels
         errors, losses, total = [], [], torch.zeros(())
         for hypernet in self.hypernets:
-            logits = self._logits(architecture, hypernet)
-            errors.append(100 * (logits.argmax(1) != self.labels).double().mean().item())
-            losses.append(F.cross_entropy(logits.double(), self.labels).item())
-            total = total + logits.float().softmax(1).cpu()
+            of_draws = []
+            for predictor in self._predictors(architecture, hypernet):
+                logits = self._logits(predictor, self.material.images)
+                errors.append(100 * (logits.argmax(1) != labels).double().mean().item())
+                of_draws.append(F.cross_entropy(logits.double(), labels).item())
+                total = total + logits.float().softmax(1).cpu() / self._draws(hypernet)
+            losses.append(sum(of_draws) / len(of_draws))
         count = len(self.hypernets)
-        return Score(sum(errors) / count, sum(losses) / count, tuple(losses), total / count)
+        seconds = time.perf_counter() - started
+        return Score(sum(errors) / len(errors), sum(losses) / count, tuple(losses), total / count, seconds)
 
-    def _logits(self, architecture: Architecture, hypernet: TrainedHyperNet) -> Tensor:
-        noise = generator("score noise", self.seed, device=self.images.device)
-        weights = hypernet.weights(architecture, hypernet.weights.noise(architecture, noise))
+    @torch.no_grad()
+    def image_losses(self, architecture: Architecture, positions: Tensor) -> Tensor:
+        """Cross-entropy of single validation images, (len(positions),) on the CPU, averaged as the score's is."""
+        images, labels = self.material.images[positions], self.material.labels[positions]
+        total = torch.zeros(len(positions), dtype=torch.float64)
+        for hypernet in self.hypernets:
+            for predictor in self._predictors(architecture, hypernet):
+                logits = self._logits(predictor, images).double()
+                total += F.cross_entropy(logits, labels, reduction="none").cpu() / self._draws(hypernet)
+        return total / len(self.hypernets)
 
-        def run(images: Tensor, statistics: Statistics) -> Tensor:
-            skeleton = hypernet.weights.skeleton
-            return forward(architecture, skeleton, weights, images, statistics, op_norm=False)
+    def gradient(self, architecture: Architecture) -> Tensor:
+        """dE/dc: how the mean validation loss changes with c (1, channels, rows, slices), the architecture unchanged.
 
-        statistics: Statistics
-        if self.policy == "recalibrated":
-            statistics = RecordedStatistics()
-            run(self.recalibration, statistics)
-            statistics.recording = False
-        elif self.policy == "running":
-            statistics = hypernet.statistics
-        else:
-            statistics = BatchStatistics()
-        return torch.cat([run(batch, statistics) for batch in self.images.split(self.batch_size)])
+        BatchNorm takes the statistics of each batch, whatever the policy, as those must change with the weights.
+
+        Raises:
+            ValueError: the weights do not come from c.
+        """
+        total = torch.zeros(())
+        for hypernet in self.hypernets:
+            source = hypernet.weights
+            if not isinstance(source, GeneratedWeights) or not source.conditional:
+                raise ValueError(
+                    "there is no gradient in c without a HyperNet that sees it: use hypernet.kind=conditional"
+                )
+            z = source.noise(architecture, generator("score noise", self.seed, device=self.material.images.device))
+            c = source.encode(architecture).requires_grad_()
+            batches = zip(*(part.split(self.material.batch_size) for part in self._labelled), strict=True)
+            for images, labels in batches:
+                logits = run(architecture, hypernet, source.from_c(architecture, c, z), images, BatchStatistics())
+                loss = F.cross_entropy(logits, labels, reduction="sum") / len(self.material.labels)
+                total = total + torch.autograd.grad(loss, c)[0].cpu() / len(self.hypernets)
+        return total
+
+    @property
+    def _labelled(self) -> tuple[Tensor, Tensor]:
+        return self.material.images, self.material.labels
+
+    def _draws(self, hypernet: TrainedHyperNet) -> int:
+        return self.noises if hypernet.weights.takes_noise else 1
+
+    def _predictors(self, architecture: Architecture, hypernet: TrainedHyperNet) -> Iterator[Predictor]:
+        for draw in range(self._draws(hypernet)):
+            key: tuple[int | str, ...] = ("score noise", self.seed, draw) if draw else ("score noise", self.seed)
+            z = hypernet.weights.noise(architecture, generator(*key, device=self.material.images.device))
+            yield self.policy.predictor(architecture, hypernet, hypernet.weights(architecture, z), self.material)
+
+    def _logits(self, predictor: Predictor, images: Tensor) -> Tensor:
+        return torch.cat([predictor(batch) for batch in images.split(self.material.batch_size)])

@@ -16,10 +16,11 @@ from typing import Any
 
 import wandb
 
+from smash_lightning.report.figure_style import BLUE, GREEN, ORANGE, PURPLE
+
 READY = "wandb/scatter/v0"  # W&B's own; its fields are x and y
 NAME = "smash-score-against-truth"
 COLUMNS = ("fingerprint", "score", "truth", "standard_error", "arm")
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe and Ito's
 
 _SCORE, _TRUTH, _ERROR, _ARM = (f"datum['${{field:{column}}}']" for column in COLUMNS[1:])
 _X = {"field": "${field:score}", "type": "quantitative", "scale": {"zero": False}, "title": "${string:x}"}

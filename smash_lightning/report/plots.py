@@ -18,12 +18,22 @@ from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-Floats = NDArray[np.float64]
-Interval = tuple[float, float, float]  # value, lower end, upper end
+from smash_lightning.report.figure_style import (
+    BLUE,
+    DPI,
+    GREEN,
+    GREY,
+    ORANGE,
+    TEXT,
+    TITLE,
+    WIDTH,
+    Interval,
+    tidy,
+    words,
+)
+from smash_lightning.report.intervals import forest
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"  # Okabe and Ito's, safe for the colour-blind
-TEXT, LABEL, TITLE = 12, 13, 14  # points
-DPI = 150
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +56,14 @@ def correlation_figure(
     seeds: int,
     rho: Mapping[str, Interval | None],
     ceiling: Interval | None,
+    score_name: str = "validation loss with generated weights (nats)",
     line: Line | None = None,
     note: str = "",
 ) -> Figure:
     """Score against truth, beside the score's and the rivals' Spearman under the noise ceiling.
 
     Args:
-        score: validation loss with generated weights, nats, (n,).
+        score: what ranks, (n,): the validation loss with generated weights unless `score_name` says otherwise.
         truth: mean test loss after ordinary training, nats, (n,).
         truth_error: standard error of `truth` over seeds, (n,); NaN draws no bar.
         representative: which architectures stand for the pool, (n,).
@@ -60,16 +71,17 @@ def correlation_figure(
         seeds: trainings behind each truth.
         rho: Spearman with its interval by predictor's name; the first is the score. None where undefined.
         ceiling: the highest Spearman that the truth's noise allows; None where unknown.
+        score_name: title of its axis, with the unit.
         line: a line through the representative architectures.
         note: a line under the title, for a refused verdict, say.
     """
-    figure = Figure(figsize=(12.8, 6.0), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 6.0), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.75, 1))
     _scatter(left, score, truth, truth_error, representative, top)
     if line is not None:
         left.plot(line.x, line.y, color=BLUE, linewidth=2, zorder=2)
         left.fill_between(line.x, line.low, line.high, color=BLUE, alpha=0.13, linewidth=0, zorder=1)
-    left.set_xlabel("validation loss with generated weights (nats)")
+    left.set_xlabel(score_name)
     shown = f"mean of {seeds} seeds ± s.e." if seeds > 1 else "one seed"
     left.set_ylabel(f"test loss after training (nats), {shown}")
     left.set_title(_headline(next(iter(rho.values())), int(representative.sum()), note), loc="left", fontsize=TITLE)
@@ -77,9 +89,9 @@ def correlation_figure(
         low, high = left.get_ylim()
         left.set_ylim(low, high + 0.1 * (high - low))  # room for the legend
         left.legend(fontsize=TEXT, frameon=False, loc="upper left", ncols=2)
-    _forest(right, rho, ceiling)
+    _rivals(right, rho, ceiling)
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -98,14 +110,14 @@ def settling_figure(epochs: Sequence[int], val_loss: Floats) -> Figure:
     val_loss = np.asarray(val_loss, dtype=float)
     if not len(epochs) or val_loss.ndim != 2 or len(val_loss) != len(epochs):
         raise ValueError(f"{len(epochs)} epochs do not fit losses of shape {val_loss.shape}: give a row per epoch")
-    figure = Figure(figsize=(12.8, 5.2), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, width_ratios=(1.3, 1))
     _losses(left, epochs, val_loss)
     _order(right, epochs, val_loss)
     for axes in (left, right):
         axes.set_xlabel("epoch of the HyperNet")
         axes.set_xticks(list(epochs)[:: -math.ceil(len(epochs) / 12)])
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -125,30 +137,18 @@ def _scatter(
 
 
 def _headline(rho: Interval | None, count: int, note: str) -> str:
-    first = f"{count} architectures" if rho is None else rf"Spearman $\rho$ = {_words(rho)}, n = {count}"
+    first = f"{count} architectures" if rho is None else rf"Spearman $\rho$ = {words(rho)}, n = {count}"
     return f"{first}\n{note}" if note else first
 
 
-def _forest(axes: Axes, rho: Mapping[str, Interval | None], ceiling: Interval | None) -> None:
-    axes.axvline(0, color=GREY, linewidth=1)
-    if ceiling is not None:
-        axes.axvspan(ceiling[1], ceiling[2], color=GREEN, alpha=0.15, linewidth=0)
-        axes.axvline(ceiling[0], color=GREEN, linewidth=2)
-    labels = []
-    for row, (name, interval) in enumerate(rho.items()):
-        labels.append(f"{name}\n{'undefined' if interval is None else _words(interval)}")
-        if interval is not None:
-            value, low, high = interval
-            colour = GREY if row else BLUE
-            axes.plot([low, high], [row, row], color=colour, linewidth=3, solid_capstyle="round")
-            axes.plot([value], [row], "o", color=colour, markersize=10)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+def _rivals(axes: Axes, rho: Mapping[str, Interval | None], ceiling: Interval | None) -> None:
+    forest(axes, rho, highlighted=list(rho)[:1], ceiling=ceiling)
+    axes.set_yticks(range(len(rho)), [f"{name}\n{words(interval)}" for name, interval in rho.items()])
     lows = [interval[1] for interval in rho.values() if interval is not None]
     axes.set_xlim(max(-1.0, min([-0.3, *(low - 0.1 for low in lows)])), 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(r"Spearman $\rho$ with test loss")
-    text = "noise ceiling unknown" if ceiling is None else f"noise ceiling {_words(ceiling)}"
+    text = "noise ceiling unknown" if ceiling is None else f"noise ceiling {words(ceiling)}"
     axes.set_title(text, loc="right", fontsize=TEXT, color=GREEN if ceiling is not None else GREY)
 
 
@@ -196,15 +196,3 @@ def _spearman(x: Floats, y: Floats) -> Interval | None:
 
 def _finite(losses: Floats) -> Floats:
     return np.where(np.isfinite(losses), losses, np.inf)
-
-
-def _words(interval: Interval) -> str:
-    value, low, high = (f"{number:.2f}".replace("-", "\N{MINUS SIGN}") for number in interval)
-    return f"{value} [{low}, {high}]"
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=TEXT)
-    axes.xaxis.label.set_fontsize(LABEL)
-    axes.yaxis.label.set_fontsize(LABEL)

@@ -20,13 +20,13 @@ class ParallelConvolutions(Body):
         kernels: kernel sizes, drawn for each axis; the cap rises from the smallest by half of training.
         max_span: most pixels that a dilated filter may cover on an axis.
         groups: channel groups to draw from; each divides the space's base.
+        most: most convolutions of an op: 4 for all shapes of the paper, or 1 for a single convolution.
     """
 
     kernels: tuple[int, ...] = (3, 5, 7)
     max_span: int = 9
     groups: tuple[int, ...] = (1, 2, 4, 8)
-
-    positions = 4
+    most: int = 4
 
     def __post_init__(self) -> None:
         for name in ("kernels", "groups"):
@@ -37,6 +37,18 @@ class ParallelConvolutions(Body):
             raise ValueError(f"search_space: kernel {self.kernels[-1]} spans more than max_span={self.max_span}")
         if not self.groups or self.groups[0] < 1:
             raise ValueError(f"search_space: groups must be at least 1, got {list(self.groups)}")
+        if self.most not in (1, 4):
+            raise ValueError(f"search_space: most must be 1 convolution or 4, got {self.most}")
+
+    @property
+    def positions(self) -> int:
+        """As many as `most`."""
+        return self.most
+
+    @property
+    def shapes(self) -> dict[tuple[int, ...], float]:
+        """Lengths of an op's paths with their prior: those of the paper, or a single convolution."""
+        return SHAPES if self.most == 4 else {(1,): 1.0}
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -51,7 +63,7 @@ class ParallelConvolutions(Body):
         smallest, largest = self.kernels[0], self.kernels[-1]
         cap = smallest + (largest - smallest) * min(1.0, 2 * progress)
         kernels = [k for k in self.kernels if k <= cap]
-        (shape,) = rng.choices(list(SHAPES), list(SHAPES.values()))
+        (shape,) = rng.choices(list(self.shapes), list(self.shapes.values()))
         return tuple(tuple(self._draw_convolution(rng, axes, kernels) for _ in range(length)) for length in shape)
 
     def _draw_convolution(self, rng: random.Random, axes: int, kernels: list[int]) -> Convolution:
@@ -66,7 +78,7 @@ class ParallelConvolutions(Body):
         axes, kernels = len(paths[0][0].kernel), list(self.kernels)
         shape = tuple(len(path) for path in paths)
         if rng.random() < probability:
-            (shape,) = rng.choices(list(SHAPES), list(SHAPES.values()))
+            (shape,) = rng.choices(list(self.shapes), list(self.shapes.values()))
         kept = {(p, s): c for p, path in enumerate(paths) for s, c in enumerate(path)}
         return tuple(
             tuple(
@@ -89,7 +101,7 @@ class ParallelConvolutions(Body):
 
     def refusal(self, paths: Paths) -> str | None:
         """Why `paths` has no prior, or a filter a dilation that cannot be drawn."""
-        if tuple(len(path) for path in paths) not in SHAPES:
+        if tuple(len(path) for path in paths) not in self.shapes:
             return f"paths of {[len(path) for path in paths]} convolutions do not occur"
         return next(filter(None, (self._convolution_refusal(c) for path in paths for c in path)), None)
 

@@ -63,14 +63,19 @@ class Bootstrap:
 
         The statistic maps weights (r, n) to (r,), NaN where it is undefined.
         """
+        return self.estimates(lambda weights: statistic(weights)[:, None], 1)[0]
+
+    def estimates(self, statistic: Callable[[Floats], Floats], count: int) -> list[Estimate | None]:
+        """The same for `count` figures at once, which saves what they share; the statistic gives (r, count)."""
         if self.size < MINIMUM:
-            return None
-        value = float(statistic(np.ones((1, self.size)))[0])
-        if not np.isfinite(value):
-            return None
-        draws = self.draws(statistic)
-        draws = draws[np.isfinite(draws)]
-        if not len(draws):
-            return None
-        low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return Estimate(value, float(low), float(high), len(draws))
+            return [None] * count
+        values = statistic(np.ones((1, self.size)))[0]
+        return [_estimate(float(value), draws) for value, draws in zip(values, self.draws(statistic).T, strict=True)]
+
+
+def _estimate(value: float, draws: Floats) -> Estimate | None:
+    draws = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not len(draws):
+        return None
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high), len(draws))

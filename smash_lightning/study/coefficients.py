@@ -36,24 +36,14 @@ def spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
     return pearson(ranks(x, weights), ranks(y, weights), weights)
 
 
-def best_fifth(predictor: Floats, target: Floats, weights: Floats) -> Floats:
-    """Mean target of the fifth with the lowest predictor, minus the mean of all: negative where picking helps.
-
-    Of those that tie at the border, the earlier ones in the table are taken.
-    """
-    if not np.ptp(predictor):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(predictor, kind="stable")
-    weights, target = weights[:, order], target[order]
-    total = weights.sum(1)
-    before = np.cumsum(weights, 1) - weights
-    taken = np.clip(total[:, None] / 5 - before, 0, weights)
-    return (taken @ target) / (total / 5) - (weights @ target) / total
-
-
 def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Kendall's tau-b: concordant minus discordant pairs over the pairs that are not tied."""
-    order_x, order_y = np.sign(x - x[:, None]), np.sign(y - y[:, None])
+    return concordance(x, y, np.ones((len(x), len(x)), dtype=bool), weights)
+
+
+def concordance(x: Floats, y: Floats, alike: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Kendall's tau-b over the pairs that `alike` (n, n), symmetric, admits: those of nearly equal size, say."""
+    order_x, order_y = (np.sign(column - column[:, None]) * alike for column in (x, y))
 
     def pairs(order: Floats) -> Floats:
         return ((weights @ order) * weights).sum(-1)

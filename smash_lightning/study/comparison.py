@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from smash_lightning.study.bootstrap import Bootstrap, Estimate
-from smash_lightning.study.coefficients import Floats, best_fifth, kendall, partial_spearman, pearson, spearman
+from smash_lightning.study.coefficients import Floats, kendall, partial_spearman, pearson, spearman
+from smash_lightning.study.picks import best_fifth
 from smash_lightning.study.reliability import Reliability, reliability
 from smash_lightning.study.sample import KEY, SCORES, SIZES, Sample
 from smash_lightning.study.shortlist import Shortlist, shortlist
@@ -35,9 +36,9 @@ class Comparison:
 
     Args:
         reliability: of the truth itself.
-        scores: by column of `ranking.csv`: val_loss, the key that ranks, and smash_score, the error.
+        scores: by column of `ranking.csv`: key, which ranks, val_loss, often the same, and smash_score, the error.
         baselines: by column: params, macs, ops.
-        given_params: partial Spearman of val_loss and truth given parameters (or their logarithm: ranks are the same).
+        given_params: partial Spearman of key and truth given parameters (or their logarithm: ranks are the same).
         given_sizes: the same given parameters, MACs and number of ops together.
         hypernets: Spearman of each single HyperNet's validation loss with the truth.
         shortlist: the top against the representative architectures.

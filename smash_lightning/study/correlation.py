@@ -1,4 +1,4 @@
-"""Does the score tell the truth? The whole comparison of two tables, as `correlation.json` holds it.
+"""Does the score tell the truth? The whole comparison of a study's tables, as `correlation.json` holds it.
 
 Correlations stand on the representative architectures alone (arms spread and random): those that the score picked
 would bias them. The paper's figure 4 shows such a comparison as a scatter, without a coefficient.
@@ -14,8 +14,9 @@ from itertools import combinations
 
 from smash_lightning.study.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.study.coefficients import mean_pairwise_spearman, spearman
-from smash_lightning.study.comparison import Comparison, compare
-from smash_lightning.study.records import Retrained, Scored
+from smash_lightning.study.comparison import Coefficients, Comparison, compare
+from smash_lightning.study.contest import Contest, contest
+from smash_lightning.study.records import Predicted, Retrained, Scored
 from smash_lightning.study.sample import Counts, join
 from smash_lightning.study.verdict import Verdict, verdict
 
@@ -41,6 +42,7 @@ class Correlation:
         confidence: of every interval.
         loss: against the mean test loss over seeds, nats, the main truth.
         error: against the mean test error over seeds, %.
+        contest: the score and its rivals against the main truth.
         hypernet_pairs: agreement of single HyperNets, on the representative architectures.
         hypernet_agreement: its mean over all pairs.
         verdict: what follows, in plain sentences.
@@ -53,9 +55,14 @@ class Correlation:
     confidence: float
     loss: Comparison
     error: Comparison
+    contest: Contest
     hypernet_pairs: tuple[Pair, ...]
     hypernet_agreement: Estimate | None
     verdict: Verdict
+
+    def scores(self, truth: Comparison) -> dict[str, Coefficients]:
+        """The scores against one truth, without the validation loss where it is the key: nothing is said twice."""
+        return {name: figures for name, figures in truth.scores.items() if name in self.contest.predictors}
 
     def to_json(self) -> str:
         """Indented JSON; what is undefined is null."""
@@ -63,9 +70,15 @@ class Correlation:
 
 
 def correlate(
-    scored: Sequence[Scored], retrained: Sequence[Retrained], *, bootstrap: int = 10_000, seed: int = 0
+    scored: Sequence[Scored],
+    retrained: Sequence[Retrained],
+    rivals: Sequence[Predicted] = (),
+    *,
+    training_seconds: float = 0.0,
+    bootstrap: int = 10_000,
+    seed: int = 0,
 ) -> Correlation:
-    """Compares the scores with the truths.
+    """Compares the scores, and what rivals say, with the truths.
 
     The truth of an architecture is the mean over the seeds that did not fail; its reliability stands on architectures
     with every seed. Of fewer than five representative architectures no coefficient is given, and the verdict says so.
@@ -73,13 +86,15 @@ def correlate(
     Args:
         scored: rows of `ranking.csv`.
         retrained: rows of `retrained.csv`.
+        rivals: rows of `rivals.csv`. A rival counts where it has a value for every representative architecture.
+        training_seconds: what training the HyperNets cost.
         bootstrap: resamples over architectures.
         seed: of the resamples.
 
     Raises:
         ValueError: the tables do not belong together, or there are fewer than 100 resamples.
     """
-    sample = join(scored, retrained)
+    sample = join(scored, retrained, rivals)
     resampler = Bootstrap(int(sample.representative.sum()), bootstrap, seed)
     hypernets = list(sample.by_hypernet[sample.representative].T)
     pairs = tuple(
@@ -87,6 +102,7 @@ def correlate(
         for i, j in combinations(range(len(hypernets)), 2)
     )
     loss = compare(sample, "true_loss", bootstrap, seed)
+    against_rivals = contest(sample, bootstrap, seed, training_seconds=training_seconds)
     return Correlation(
         architectures=resampler.size,
         counts=sample.counts,
@@ -95,7 +111,8 @@ def correlate(
         confidence=CONFIDENCE,
         loss=loss,
         error=compare(sample, "true_error", bootstrap, seed),
+        contest=against_rivals,
         hypernet_pairs=pairs,
         hypernet_agreement=resampler.estimate(partial(mean_pairwise_spearman, hypernets)),
-        verdict=verdict(loss, resampler.size),
+        verdict=verdict(loss, against_rivals),
     )

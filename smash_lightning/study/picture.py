@@ -1,4 +1,4 @@
-"""The study as a picture: hands its figures to `report.plots`."""
+"""The study in pictures: hands its figures to `report`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from smash_lightning.report.plots import Interval, Line, correlation_figure
+from smash_lightning.report.figure_style import Interval
+from smash_lightning.report.intervals import rivals_figure
+from smash_lightning.report.plots import Line, correlation_figure
 from smash_lightning.study.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
 from smash_lightning.study.coefficients import Floats, centred, ratio
 from smash_lightning.study.correlation import Correlation
+from smash_lightning.study.names import cost, label, left_out
 from smash_lightning.study.records import Retrained, Scored
-from smash_lightning.study.sample import KEY, join
+from smash_lightning.study.sample import KEY, SIZES, Sample, join
 from smash_lightning.study.verdict import figure
 
 POINTS = 60  # along the fitted line
@@ -23,12 +26,8 @@ def picture(scored: Sequence[Scored], retrained: Sequence[Retrained], correlatio
     sample = join(scored, retrained)
     score, truth, chosen = sample.columns[KEY], sample.truth("true_loss"), sample.representative
     loss = correlation.loss
-    spearmans = {
-        "SMASH": loss.scores[KEY].spearman,
-        "parameters": loss.baselines["params"].coefficients.spearman,
-        "MACs": loss.baselines["macs"].coefficients.spearman,
-        "ops": loss.baselines["ops"].coefficients.spearman,
-    }
+    spearmans = {"SMASH": loss.scores[KEY].spearman}
+    spearmans |= {label(size): loss.baselines[size].coefficients.spearman for size in SIZES}
     return correlation_figure(
         score,
         truth,
@@ -38,9 +37,36 @@ def picture(scored: Sequence[Scored], retrained: Sequence[Retrained], correlatio
         seeds=len(sample.seeds),
         rho={name: _interval(estimate) for name, estimate in spearmans.items()},
         ceiling=_interval(loss.reliability.ceiling),
+        score_name=score_name(sample),
         line=fitted_line(score[chosen], truth[chosen], correlation.resamples, correlation.seed),
         note=_note(correlation),
     )
+
+
+def rivals_picture(correlation: Correlation) -> Figure:
+    """Draws the contest between the score and its rivals: `rivals.png`."""
+    contest = correlation.contest
+    named = {label(name): figures for name, figures in contest.predictors.items()}
+    titles = (
+        f"Over all {contest.architectures} architectures",
+        f"Pairs within {contest.band:.0%} in size ({contest.pairs})",
+    )
+    return rivals_figure(
+        {name: _interval(figures.spearman) for name, figures in named.items()},
+        {name: _interval(figures.concordance) for name, figures in named.items()},
+        {name: cost(figures.seconds, figures.training_seconds) for name, figures in named.items()},
+        highlighted=label(KEY),
+        ceiling=_interval(correlation.loss.reliability.ceiling),
+        titles=titles,
+        note=f"Bars: {CONFIDENCE:.0%} intervals. {left_out(contest.left_out, contest.architectures)}",
+    )
+
+
+def score_name(sample: Sample) -> str:
+    """What ranks, with its unit, as title of an axis."""
+    if np.array_equal(sample.columns[KEY], sample.columns["val_loss"]):
+        return "validation loss with generated weights (nats)"
+    return "SMASH score (lower is better)"
 
 
 def fitted_line(x: Floats, y: Floats, resamples: int, seed: int) -> Line | None:

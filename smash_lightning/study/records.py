@@ -1,4 +1,4 @@
-"""The two tables that a study reads: what was scored and what was trained. Plain CSV, one row per record."""
+"""The tables that a study reads: what was scored, what was trained, what rivals say. Plain CSV, one row per record."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ class Scored:
         fingerprint: names the architecture; its JSON stands in `architectures.jsonl`.
         origin: how it was proposed: random, perturb, markov, ...
         parent: fingerprint of the architecture that it was made from; empty for a random one.
+        key: what ranks, lower is better; the validation loss unless the options of the ranking say otherwise.
         smash_score: validation error, %, mean over the HyperNets.
-        val_loss: validation cross-entropy, nats, mean over the HyperNets; the key that ranks.
+        val_loss: validation cross-entropy, nats, mean over the HyperNets.
         ensemble_error: validation error, %, of the mean prediction of all architectures scored so far.
         images: validation images that were scored.
         params: trainable parameters of the ordinary network.
         macs: multiply-accumulates of one image.
         ops: number of ops.
         val_loss_by_hypernet: validation loss with each HyperNet, joined by ";".
+        seconds: wall-clock time of scoring it, with all HyperNets.
     """
 
     fingerprint: str
     origin: str
     parent: str
+    key: float
     smash_score: float
     val_loss: float
     ensemble_error: float
@@ -43,6 +46,7 @@ class Scored:
     macs: int
     ops: int
     val_loss_by_hypernet: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,26 @@ class Retrained:
     failure: str
 
 
-Record = TypeVar("Record", Scored, Retrained)
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A row of `rivals.csv`: what one rival of the score says of one architecture.
+
+    Args:
+        fingerprint: the architecture.
+        rival: the rival's name, such as synflow; names are free, but those of the ranking's columns are taken.
+        value: lower predicts a lower true loss; may be infinite, NaN counts as none.
+        seconds: wall-clock time of this value.
+        training_seconds: what was trained once for all architectures before; 0 for most rivals.
+    """
+
+    fingerprint: str
+    rival: str
+    value: float
+    seconds: float
+    training_seconds: float
+
+
+Record = TypeVar("Record", Scored, Retrained, Predicted)
 Row = TypeVar("Row", bound="DataclassInstance")
 
 
@@ -108,7 +131,7 @@ def write_records(path: Path, records: Iterable[Row], kind: type[Row]) -> None:
         writer.writerows(asdict(record).values() for record in records)
 
 
-def append_record(path: Path, record: Scored | Retrained) -> None:
+def append_record(path: Path, record: Scored | Retrained | Predicted) -> None:
     """Adds one row to a table that `write_records` began."""
     with path.open("a", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(asdict(record).values())

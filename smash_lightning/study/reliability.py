@@ -44,7 +44,7 @@ def reliability(trainings: Floats, resamples: int, seed: int) -> Reliability:
     bootstrap = Bootstrap(len(complete), resamples, seed)
 
     def of_ranks(weights: Floats) -> Floats:
-        return icc_mean([ranks(column, weights) for column in columns], weights)
+        return icc_of_ranks(columns, weights)
 
     def of_values(weights: Floats) -> Floats:
         return icc_mean(columns, weights)
@@ -57,8 +57,18 @@ def reliability(trainings: Floats, resamples: int, seed: int) -> Reliability:
         icc_mean_raw=bootstrap.estimate(of_values),
         icc_single_raw=bootstrap.estimate(lambda weights: icc_single(of_values(weights), len(columns))),
         seed_agreement=bootstrap.estimate(lambda weights: mean_pairwise_spearman(columns, weights)),
-        ceiling=bootstrap.estimate(lambda weights: np.sqrt(np.maximum(of_ranks(weights), 0))),
+        ceiling=bootstrap.estimate(lambda weights: ceiling(columns, weights)),
     )
+
+
+def ceiling(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """About the highest Spearman with the mean of the columns: root of its reliability on ranks, 0 below 0; (r,)."""
+    return np.sqrt(np.maximum(icc_of_ranks(columns, weights), 0))
+
+
+def icc_of_ranks(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """ICC(C,k) of the ranks within each column, as `icc_mean`."""
+    return icc_mean([ranks(column, weights) for column in columns], weights)
 
 
 def icc_mean(columns: Sequence[Floats], weights: Floats) -> Floats:

@@ -1,20 +1,22 @@
-"""Which architectures does the study compare? The two tables joined: scores beside true losses and errors."""
+"""Which architectures does the study compare? The tables joined: scores and rivals beside true losses and errors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smash_lightning.study.coefficients import Floats
-from smash_lightning.study.records import Retrained, Scored
+from smash_lightning.study.records import Predicted, Retrained, Scored
 
-KEY = "val_loss"  # the score that ranks
-SCORES = (KEY, "smash_score")
+KEY = "key"  # the score that ranks
+SCORES = (KEY, "val_loss", "smash_score")
 SIZES = ("params", "macs", "ops")
+COST = "seconds"
+TOGETHER = "key+params"  # the score and the number of parameters, as one predictor
 TRUTHS = ("true_loss", "true_error")
 REPRESENTATIVE = {"spread", "random"}
 TOP = "top"
@@ -42,6 +44,21 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rival:
+    """What one rival of the score says.
+
+    Args:
+        values: lower predicts a lower true loss, (n,); may be infinite, NaN where there is none.
+        seconds: what each value cost, (n,); NaN where there is none.
+        training_seconds: what was trained once for all architectures before.
+    """
+
+    values: Floats
+    seconds: Floats
+    training_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """Architectures with score and truth; row i of everything is one architecture.
 
@@ -49,10 +66,11 @@ class Sample:
         fingerprints: their names, (n,).
         representative: whether it stands for the pool of candidates (arm spread or random), (n,).
         top: whether the score picked it (arm top), (n,); one that is both counts in both.
-        columns: scores and sizes by their name in `ranking.csv`, (n,) each.
+        columns: scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each.
         by_hypernet: validation loss with each HyperNet, nats, (n, HyperNets).
         seeds: the retraining seeds, rising.
         truths: test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing.
+        rivals: by name.
         counts: what went in and what fell out.
     """
 
@@ -63,6 +81,7 @@ class Sample:
     by_hypernet: Floats
     seeds: tuple[int, ...]
     truths: dict[str, Floats]
+    rivals: dict[str, Rival]
     counts: Counts
 
     def truth(self, name: str) -> Floats:
@@ -77,11 +96,12 @@ class Sample:
         return np.sqrt(np.where(seeds > 1, squares / np.maximum(seeds * (seeds - 1), 1), np.nan))
 
 
-def join(scored: Sequence[Scored], retrained: Sequence[Retrained]) -> Sample:
+def join(scored: Sequence[Scored], retrained: Sequence[Retrained], rivals: Sequence[Predicted] = ()) -> Sample:
     """Joins the tables on the fingerprint. Of two trainings of one architecture and seed the later row counts.
 
     Raises:
-        ValueError: a trained architecture was never scored, or architectures were scored by different HyperNets.
+        ValueError: an architecture that was trained or that a rival judged was never scored, architectures were scored
+            by different HyperNets, or a rival has the name of one of the study's own predictors.
     """
     score_of = {row.fingerprint: row for row in scored}
     results: dict[str, dict[int, Retrained]] = {}
@@ -110,10 +130,14 @@ def join(scored: Sequence[Scored], retrained: Sequence[Retrained]) -> Sample:
         fingerprints=tuple(kept),
         representative=np.array([bool(arms[name] & REPRESENTATIVE) for name in kept], dtype=bool),
         top=np.array([TOP in arms[name] for name in kept], dtype=bool),
-        columns={c: np.array([getattr(score_of[name], c) for name in kept], dtype=float) for c in SCORES + SIZES},
+        columns={
+            column: np.array([getattr(score_of[name], column) for name in kept], dtype=float)
+            for column in (*SCORES, *SIZES, COST)
+        },
         by_hypernet=_by_hypernet([score_of[name] for name in kept]),
         seeds=tuple(seeds),
         truths=truths,
+        rivals=_rivals(kept, rivals, score_of.keys()),
         counts=counts,
     )
 
@@ -123,7 +147,7 @@ def _succeeded(row: Retrained) -> bool:
 
 
 def _has_score(row: Scored) -> bool:
-    return math.isfinite(row.val_loss) and math.isfinite(row.smash_score)
+    return all(math.isfinite(getattr(row, score)) for score in SCORES)
 
 
 def _table(names: list[str], seeds: list[int], results: dict[str, dict[int, Retrained]], truth: str) -> Floats:
@@ -133,6 +157,26 @@ def _table(names: list[str], seeds: list[int], results: dict[str, dict[int, Retr
             if _succeeded(row):
                 table[i, seeds.index(seed)] = getattr(row, truth)
     return table
+
+
+def _rivals(names: list[str], rows: Sequence[Predicted], scored: Container[str]) -> dict[str, Rival]:
+    rivals: dict[str, dict[str, Predicted]] = {}
+    for row in rows:
+        if row.fingerprint not in scored:
+            raise ValueError(
+                f"architecture {row.fingerprint} has a value of the rival {row.rival} but is not in the ranking: "
+                "use tables of one run"
+            )
+        if row.rival in (*SCORES, *SIZES, TOGETHER):
+            raise ValueError(f"a rival is called {row.rival}, as a predictor of the study's own: give it another name")
+        rivals.setdefault(row.rival, {})[row.fingerprint] = row
+    return {name: _rival([by_name.get(architecture) for architecture in names]) for name, by_name in rivals.items()}
+
+
+def _rival(rows: list[Predicted | None]) -> Rival:
+    values = np.array([np.nan if row is None else row.value for row in rows], dtype=float)
+    seconds = np.array([np.nan if row is None else row.seconds for row in rows], dtype=float)
+    return Rival(values, seconds, max((row.training_seconds for row in rows if row is not None), default=0.0))
 
 
 def _by_hypernet(rows: list[Scored]) -> Floats:

@@ -6,19 +6,20 @@ import textwrap
 
 from smash_lightning.study.bootstrap import MINIMUM
 from smash_lightning.study.comparison import Comparison
+from smash_lightning.study.contest import Contest
 from smash_lightning.study.correlation import Correlation
+from smash_lightning.study.names import cost, label, left_out
 from smash_lightning.study.sample import KEY
 from smash_lightning.study.verdict import figure
 
 WIDTH = 110
-LABELS = {"params": "parameters", "macs": "MACs", "ops": "number of ops"}
 
 
 def summary(correlation: Correlation) -> str:
-    """About fifteen lines for a reader who does not know the code; no coefficient stands without its interval."""
+    """Two tables and a verdict for a reader who does not know the code; no coefficient stands without its interval."""
     lines = textwrap.wrap(_heading(correlation), WIDTH)
     if correlation.architectures >= MINIMUM:
-        lines += _table(correlation)
+        lines += [*_table(correlation), *_rivals(correlation.contest)]
     for sentence in correlation.verdict.sentences:
         lines += textwrap.wrap(sentence, WIDTH)
     return "\n".join(lines)
@@ -40,20 +41,33 @@ def _heading(correlation: Correlation) -> str:
 
 
 def _table(correlation: Correlation) -> list[str]:
-    loss, error = _column(correlation.loss), _column(correlation.error)
+    loss, error = _column(correlation, correlation.loss), _column(correlation, correlation.error)
     left = f"Spearman's rho with [{correlation.confidence:.0%} interval]"
     lines = [f"{left:<38}{'test loss':<24}test error"]
     return lines + [f"  {label:<36}{loss[label]:<24}{error[label]}" for label in loss]
 
 
-def _column(truth: Comparison) -> dict[str, str]:
+def _column(correlation: Correlation, truth: Comparison) -> dict[str, str]:
     rows = {
         "noise ceiling": truth.reliability.ceiling,
-        "SMASH, validation loss": truth.scores[KEY].spearman,
-        "SMASH, validation error": truth.scores["smash_score"].spearman,
-        **{label: truth.baselines[name].coefficients.spearman for name, label in LABELS.items()},
-        "SMASH, given parameters": truth.given_params,
-        "SMASH, given these three": truth.given_sizes,
+        **{label(name): coefficients.spearman for name, coefficients in correlation.scores(truth).items()},
+        "SMASH score, given parameters": truth.given_params,
+        "SMASH score, given MACs and ops too": truth.given_sizes,
         "(reliability of the truth, ICC)": truth.reliability.icc_mean,
     }
-    return {label: figure(estimate) for label, estimate in rows.items()}
+    return {name: figure(estimate) for name, estimate in rows.items()}
+
+
+def _rivals(contest: Contest) -> list[str]:
+    """Every predictor against the test loss, best first."""
+    lines = [_row("against the test loss", "Spearman's rho", "SMASH minus it", "tau at equal size", "cost each + once")]
+    for name, figures in contest.predictors.items():
+        ahead = "" if name == KEY else figure(figures.score_minus_it)
+        overall, equal = figure(figures.spearman), figure(figures.concordance)
+        price = cost(figures.seconds, figures.training_seconds)
+        lines.append(_row(f"  {textwrap.shorten(label(name), 24, placeholder='...')}", overall, ahead, equal, price))
+    return lines + textwrap.wrap(left_out(contest.left_out, contest.architectures), WIDTH)
+
+
+def _row(*cells: str) -> str:
+    return "".join(f"{cell:<{width}}" for cell, width in zip(cells, (27, 21, 21, 21, 20), strict=True)).rstrip()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from smash_lightning.study.bootstrap import MINIMUM, Estimate
 from smash_lightning.study.comparison import Comparison
+from smash_lightning.study.contest import GOAL, Contest
+from smash_lightning.study.names import label
 from smash_lightning.study.reliability import Reliability
 from smash_lightning.study.sample import KEY
 from smash_lightning.study.shortlist import Shortlist
@@ -21,27 +23,28 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
-def verdict(loss: Comparison, architectures: int) -> Verdict:
+def verdict(loss: Comparison, contest: Contest) -> Verdict:
     """What the study shows about the score as predictor of the test loss, or why it shows nothing.
 
     Args:
         loss: the comparison with the mean test loss.
-        architectures: representative architectures that it stands on.
+        contest: the score and its rivals against it.
     """
-    if reason := _refusal(loss, architectures):
+    if reason := _refusal(loss, contest.architectures):
         return Verdict(False, (f"No verdict: {reason}",))
     rho = loss.scores[KEY].spearman
     if rho is None:
         return Verdict(False, ("No verdict: the score or the true loss is the same for all architectures.",))
-    sentences = (_agreement(rho, loss.reliability, architectures), _rivals(loss), _gain(loss.shortlist), _picks(loss))
-    return Verdict(True, sentences)
+    agreement = _agreement(rho, loss.reliability, contest)
+    return Verdict(True, (agreement, _rivals(contest), _gain(loss.shortlist), _picks(loss)))
 
 
-def figure(estimate: Estimate | None) -> str:
+def figure(estimate: Estimate | None, decimals: int = 2) -> str:
     """An estimate with its interval, as in '0.57 [0.35, 0.74]'."""
     if estimate is None:
         return "undefined"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    value, low, high = (f"{number:.{decimals}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _refusal(loss: Comparison, architectures: int) -> str:
@@ -64,28 +67,51 @@ def _refusal(loss: Comparison, architectures: int) -> str:
     return ""
 
 
-def _agreement(rho: Estimate, reliability: Reliability, architectures: int) -> str:
+def _agreement(rho: Estimate, reliability: Reliability, contest: Contest) -> str:
     claim = {
         "above": "The score predicts the true loss",
         "around": "The score cannot be told from chance",
         "below": "The score misleads, ranking against the true loss",
     }[_side(rho)]
     return (
-        f"{claim}: Spearman {figure(rho)} over {architectures} representative architectures; the noise of the truth "
-        f"itself allows about {figure(reliability.ceiling)} at most."
+        f"{claim}: Spearman {figure(rho)} over {contest.architectures} representative architectures; the noise of the "
+        f"truth itself allows about {figure(reliability.ceiling)} at most{_goal(contest.above_goal)}."
     )
 
 
-def _rivals(loss: Comparison) -> str:
-    words = {"above": "beats", "around": "cannot be told from", "below": "is worse than"}
+def _goal(above: Estimate | None) -> str:
+    if above is None:
+        return ""
+    words = {"above": "is above", "around": "cannot be told from", "below": "is short of"}
+    return f", and the score {words[_side(above)]} {GOAL} of that (difference {figure(above)})"
+
+
+def _rivals(contest: Contest) -> str:
+    """The strongest rival overall and at equal size, and the number of parameters, which is always there to be had."""
+    rivals = contest.rivals()
+    strongest = f"the strongest of {len(rivals)} rivals in this sample"
     clauses = []
-    for name, label in (("params", "the number of parameters"), ("macs", "MACs")):
-        lead = loss.baselines[name].score_minus_baseline
-        if lead is None:
-            clauses.append(f"cannot be compared with {label}, which do not vary here")
-        else:
-            clauses.append(f"{words[_side(lead)]} {label} (difference {figure(lead)})")
-    return f"As a predictor it {' and '.join(clauses)}."
+    if "params" not in rivals:
+        clauses.append("cannot be compared with the number of parameters, which do not vary here")
+    elif rivals[0] != "params":
+        clauses.append(_against("params", contest.predictors["params"].score_minus_it))
+    if rivals:
+        clauses.append(f"{_against(rivals[0], contest.predictors[rivals[0]].score_minus_it)}, {strongest}")
+    text = f"As a predictor it {' and '.join(clauses)}"
+    if alike := contest.strongest_alike():
+        text += (
+            f"; between architectures whose parameters differ by at most {contest.band:.0%} ({contest.pairs} pairs) it "
+            f"{_against(alike, contest.predictors[alike].score_minus_it_alike)}, the strongest there"
+        )
+    return f"{text}."
+
+
+def _against(rival: str, lead: Estimate | None) -> str:
+    name = {"params": "the number of parameters", "ops": "the number of ops"}.get(rival, label(rival))
+    if lead is None:
+        return f"cannot be compared with {name}"
+    words = {"above": "beats", "around": "cannot be told from", "below": "is worse than"}
+    return f"{words[_side(lead)]} {name} (difference {figure(lead)})"
 
 
 def _gain(top: Shortlist | None) -> str:

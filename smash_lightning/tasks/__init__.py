@@ -11,4 +11,5 @@ from smash_lightning.tasks.export import export as export
 from smash_lightning.tasks.pipeline import pipeline as pipeline
 from smash_lightning.tasks.rank import rank as rank
 from smash_lightning.tasks.retrain import retrain as retrain
+from smash_lightning.tasks.rivals import rivals as rivals
 from smash_lightning.tasks.search import search as search

@@ -18,7 +18,7 @@ from smash_lightning.network import BatchStatistics, FreeNetwork, forward
 from smash_lightning.network.counting import OperationCounter
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import generator, rng
-from smash_lightning.ranking import Scorer
+from smash_lightning.ranking import Material, Recalibrated, Scorer
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.loading import Loading, measure_loading
@@ -157,7 +157,10 @@ class _Bench:
         self.skeleton, self.repeats, self.seed = skeleton, repeats, experiment.seed
         augmentation = experiment.data.augmentation
         self.augmentation = "none" if augmentation is None else type(augmentation).__name__
-        self.weights: GeneratedWeights = experiment.hypernet.build(self.space, 0).to(self.device)
+        weights = experiment.hypernet.build(self.space, 0).to(self.device)
+        if not isinstance(weights, GeneratedWeights):
+            raise ValueError(f"hypernet.kind={experiment.hypernet.kind} has no HyperNet to measure: use conditional")
+        self.weights = weights
         self.optimizer = _adam(self.weights)
         shape = (experiment.data.batch_size, skeleton.channels, *skeleton.size)
         self.images = torch.randn(shape, generator=generator("benchmark images")).to(self.device)
@@ -231,8 +234,8 @@ class _Bench:
 
     def _scoring(self, architecture: Architecture) -> float:
         trained = TrainedHyperNet(self.weights, self.weights.running_statistics(), frozenset())
-        options = {"batch_size": len(self.images), "policy": "recalibrated", "seed": 0}
-        scorer = Scorer([trained], self.images, self.labels, self.images, **options)  # type: ignore[arg-type]
+        material = Material(self.images, self.labels, self.images, (), len(self.images))
+        scorer = Scorer([trained], material, policy=Recalibrated(), seed=0)
         return len(self.images) / min(self._timed(lambda: scorer(architecture)) for _ in range(self.repeats))
 
     def _timed(self, work: Callable[[], object]) -> float:

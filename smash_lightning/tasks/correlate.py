@@ -1,18 +1,25 @@
-"""The last stage: how well do score and true error agree?"""
+"""The last stage: how well do score and true error agree, and does a rival do better?"""
 
 from __future__ import annotations
 
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.correlation import correlate as compare
+from smash_lightning.study.records import Predicted, read_records
+from smash_lightning.study.sample import KEY
 from smash_lightning.study.summary import summary
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import trained
+from smash_lightning.tasks.search import training_seconds
 from smash_lightning.tasks.show import show
 
 
 def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
-    """Compares scores with truths, writes `correlation.json`, the pictures and the page, and prints a summary.
+    """Compares scores and rivals with truths, writes `correlation.json`, pictures and page, and prints a summary.
+
+    Args:
+        experiment: its source folder holds the tables; `rivals.csv` may be missing.
+        tracker: gets all that is shown.
 
     Returns:
         Spearman's coefficient of score and mean test loss; None where it is undefined.
@@ -22,9 +29,17 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     """
     source, folder = experiment.source_folder(), experiment.folder
     scored, retrained = ranked(source), trained(source)
-    correlation = compare(scored, retrained, bootstrap=experiment.study.bootstrap, seed=experiment.seed)
+    rivals = read_records(source.rivals, Predicted) if source.rivals.exists() else []
+    correlation = compare(
+        scored,
+        retrained,
+        rivals,
+        training_seconds=sum(training_seconds(path) for path in source.hypernets()),
+        bootstrap=experiment.study.bootstrap,
+        seed=experiment.seed,
+    )
     (folder.path / "correlation.json").write_text(correlation.to_json() + "\n")
     show(experiment, tracker, scored, retrained, correlation)
     print(summary(correlation))
-    rho = correlation.loss.scores["val_loss"].spearman
+    rho = correlation.loss.scores[KEY].spearman
     return None if rho is None else rho.value

@@ -13,6 +13,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.files import replacing
 from smash_lightning.ranking import RankingOptions
+from smash_lightning.rival import RivalOptions
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.study.bootstrap import LEAST_RESAMPLES
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
@@ -49,9 +50,14 @@ class RunFolder:
         """One row per ordinary training."""
         return self.path / "retrained.csv"
 
-    def hypernet(self, index: int) -> Path:
-        """Checkpoint of a HyperNet."""
-        return self.checkpoints / f"hypernet{index}.ckpt"
+    @property
+    def rivals(self) -> Path:
+        """One row per architecture and rival of the score; missing where no rival was asked."""
+        return self.path / "rivals.csv"
+
+    def hypernet(self, index: int, name: str = "hypernet") -> Path:
+        """Checkpoint of a HyperNet, or of another source of weights that has a name of its own."""
+        return self.checkpoints / f"{name}{index}.ckpt"
 
     def hypernets(self) -> list[Path]:
         """Checkpoints of the HyperNets that are there."""
@@ -120,6 +126,7 @@ class Experiment:
         search: how they are trained.
         ranking: how architectures are proposed and scored.
         retrain: which are trained normally, and how.
+        rivals: what they are compared with.
         study: how scores are compared with truths.
         trainer: makes a Lightning Trainer for the devices that were chosen.
         device: where scores are computed.
@@ -136,6 +143,7 @@ class Experiment:
     search: SearchOptions
     ranking: RankingOptions
     retrain: RetrainOptions
+    rivals: RivalOptions
     study: StudyOptions
     trainer: Callable[..., L.Trainer]
     device: str

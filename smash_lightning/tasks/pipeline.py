@@ -7,11 +7,12 @@ from smash_lightning.tasks.correlate import correlate
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import rank
 from smash_lightning.tasks.retrain import require_pool, retrain
+from smash_lightning.tasks.rivals import rivals
 from smash_lightning.tasks.search import search
 
 
 def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
-    """From data to an honest correlation: search, rank, retrain, correlate. Returns the correlation.
+    """From data to an honest correlation: search, rank, retrain, rivals, correlate. Returns the correlation.
 
     Raises:
         ValueError: more architectures are to be retrained than will be ranked.
@@ -21,4 +22,5 @@ def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
     search(experiment, tracker)
     rank(experiment, tracker)
     retrain(experiment, tracker)
+    rivals(experiment, tracker)
     return correlate(experiment, tracker)

@@ -8,10 +8,20 @@ import torch
 
 from smash_lightning.architecture import Architecture, Skeleton, cost
 from smash_lightning.files import replacing
-from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.progress import Bars
-from smash_lightning.ranking import Candidate, Ranking, Row, Score, Scorer, State, state_from_plain, state_to_plain
+from smash_lightning.ranking import (
+    Candidate,
+    MeasuredLatency,
+    Ranking,
+    Row,
+    Score,
+    Scorer,
+    State,
+    state_from_plain,
+    state_to_plain,
+)
 from smash_lightning.ranking import rank as run_ranking
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Scored, append_record, read_records, write_records
@@ -36,35 +46,57 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     scorer, drawn = _load(experiment)
     data = experiment.data
-    ranking = Ranking(
-        experiment.candidates, experiment.ranking.strategies, experiment.seed, drawn, data.validation.labels
-    )
+    ranking = make_ranking(experiment, scorer, drawn)
     state = _restore(folder, ranking)
-    images, skeleton = len(data.validation), data.skeleton
-    write_records(folder.ranking, [_record(row, images, skeleton) for row in state.rows], Scored)
+
+    def records(state: State, first: int = 0) -> list[Scored]:
+        keys = ranking.keys(state.rows)
+        rows = zip(state.rows[first:], keys[first:], strict=True)
+        return [_record(row, key, len(data.validation), data.skeleton) for row, key in rows]
+
+    write_records(folder.ranking, records(state), Scored)
     folder.write_architectures([row.candidate.architecture for row in state.rows])
 
     with Bars(["scoring architectures"], [ranking.total]) as bars, Pool(score_one, scorer, experiment.workers) as pool:
         bars.show(0, len(state.rows))
 
         def score(architectures: Sequence[Architecture]) -> list[Score]:
-            return _score_all(pool, architectures)
+            return score_all(pool, architectures)
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
             _save(folder, state)
             before = len(state.rows) - len(candidates)
-            for step, row in enumerate(state.rows[before:], start=before + 1):
-                record = _record(row, images, skeleton)
+            added = zip(candidates, records(state, before), strict=True)
+            for step, (candidate, record) in enumerate(added, start=before + 1):
                 append_record(folder.ranking, record)
                 with folder.architectures.open("a") as file:
-                    file.write(architecture_line(row.candidate.architecture))
+                    file.write(architecture_line(candidate.architecture))
                 tracker.log("ranking", _progress(record), step)
             bars.show(0, len(state.rows))
 
         state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE)
-    records = sorted((_record(row, images, skeleton) for row in state.rows), key=lambda record: record.val_loss)
-    write_records(folder.ranking, records, Scored)
-    return records
+    table = sorted(records(state), key=lambda record: record.key)
+    write_records(folder.ranking, table, Scored)
+    return table
+
+
+def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) -> Ranking:
+    """The procedure that the options describe, around what scores."""
+    options, data = experiment.ranking, experiment.data
+    source = scorer.hypernets[0].weights
+    bounded = options.max_latency is not None
+    return Ranking(
+        experiment.candidates,
+        options.strategies,
+        experiment.seed,
+        drawn,
+        data.validation.labels,
+        constraints=options.constraints,
+        latency=MeasuredLatency(data.skeleton, experiment.device, options.latency_batch) if bounded else None,
+        gradient=scorer.gradient if isinstance(source, GeneratedWeights) and source.conditional else None,
+        encoding=source.encoding,
+        key=options.key,
+    )
 
 
 def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
@@ -81,7 +113,7 @@ def ranked(folder: RunFolder) -> list[Scored]:
     """
     if not folder.ranking.exists():
         raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
-    return sorted(read_records(folder.ranking, Scored), key=lambda record: record.val_loss)
+    return sorted(read_records(folder.ranking, Scored), key=lambda record: record.key)
 
 
 def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
@@ -115,7 +147,12 @@ def _hypernets(experiment: Experiment) -> list[TrainedHyperNet]:
     return hypernets
 
 
-def _score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
+def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
+    """Scores, in the order of `architectures`.
+
+    Raises:
+        RuntimeError: one could not be scored.
+    """
     scores: list[Score | None] = [None] * len(architectures)
     for position, outcome in pool.run(architectures):
         if isinstance(outcome, Failure):
@@ -136,13 +173,14 @@ def _save(folder: RunFolder, state: State) -> None:
         torch.save(state_to_plain(state), partial)
 
 
-def _record(row: Row, images: int, skeleton: Skeleton) -> Scored:
+def _record(row: Row, key: float, images: int, skeleton: Skeleton) -> Scored:
     architecture = row.candidate.architecture
     size = cost(architecture, skeleton)
     return Scored(
         fingerprint=architecture.fingerprint,
         origin=row.candidate.origin,
         parent=row.candidate.parent,
+        key=key,
         smash_score=row.error,
         val_loss=row.loss,
         ensemble_error=row.ensemble_error,
@@ -151,6 +189,7 @@ def _record(row: Row, images: int, skeleton: Skeleton) -> Scored:
         macs=size.macs,
         ops=size.ops,
         val_loss_by_hypernet=";".join(repr(loss) for loss in row.loss_by_hypernet),
+        seconds=row.seconds,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.progress import Bars
@@ -51,7 +51,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # a wrong one is said at once, not by every training
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    _take_over(experiment.source_folder(), folder)
+    take_over(experiment.source_folder(), folder)
     ranking, wanted = ranked(folder), sum(strategy.count for strategy in experiment.ranking.strategies)
     if len(ranking) < wanted:
         raise ValueError(
@@ -94,7 +94,7 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     for the pool of random candidates: the middle one of each of `spread` equal parts of their ranking, and `random`
     others drawn without regard to it.
     """
-    by_score = sorted(ranking, key=lambda record: record.val_loss)
+    by_score = sorted(ranking, key=lambda record: record.key)
     pool = [record.fingerprint for record in by_score if record.origin == "random"]
     require_pool(options, len(pool))
     spread = [pool[int((part + 0.5) * len(pool) / options.spread)] for part in range(options.spread)]
@@ -194,17 +194,24 @@ def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
     return weights(architecture, weights.noise(architecture, generator("score noise", experiment.seed)))
 
 
-def _first_hypernet(experiment: Experiment) -> GeneratedWeights:
+def _first_hypernet(experiment: Experiment) -> WeightSource:
     source = experiment.source_folder()
     if not source.hypernets():
         raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
     return load_hypernet(source.hypernets()[0], experiment.space, experiment.data.specification()).weights
 
 
-def _take_over(source: RunFolder, folder: RunFolder) -> None:
-    """Copies an earlier run's ranking, so that the new run folder is complete in itself."""
-    if source.path.resolve() == folder.path.resolve() or folder.ranking.exists():
+def take_over(source: RunFolder, folder: RunFolder, *, with_trainings: bool = False) -> None:
+    """Copies an earlier run's ranking, and its trainings too, so that the new run folder is complete in itself.
+
+    Raises:
+        ValueError: the earlier run has none.
+    """
+    if source.path.resolve() == folder.path.resolve():
         return
-    records, architectures = ranked(source), source.read_architectures()
-    folder.write_architectures(list(architectures.values()))
-    write_records(folder.ranking, records, Scored)
+    if not folder.ranking.exists():
+        records, architectures = ranked(source), source.read_architectures()
+        folder.write_architectures(list(architectures.values()))
+        write_records(folder.ranking, records, Scored)
+    if with_trainings and not folder.retrained.exists():
+        write_records(folder.retrained, trained(source), Retrained)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from lightning.pytorch.callbacks import ModelCheckpoint
+import lightning as L
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
@@ -14,15 +17,30 @@ from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import RankingCallback, RankingOptions, Scorer
+from smash_lightning.ranking import Material, RankingCallback, RankingOptions, Scorer
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.search_space import SearchSpace, SizeBalanced
 from smash_lightning.tasks.experiment import Experiment
-from smash_lightning.training import Metrics, Progress, RelayLogger, RelayProgress, SmashModule, load_checkpoint, quiet
+from smash_lightning.training import (
+    Metrics,
+    Progress,
+    RelayLogger,
+    RelayProgress,
+    SearchOptions,
+    SmashModule,
+    load_checkpoint,
+    quiet,
+)
 from smash_lightning.training.relay import Send
 
 
-def search(experiment: Experiment, tracker: Tracker) -> list[Path]:
+def search(experiment: Experiment, tracker: Tracker, name: str = "hypernet") -> list[Path]:
     """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
+
+    Args:
+        experiment: what to train, and how.
+        tracker: gets their metrics.
+        name: of their checkpoints: that of a rival, where `experiment` has another source of weights.
 
     Returns:
         Their checkpoints.
@@ -32,29 +50,33 @@ def search(experiment: Experiment, tracker: Tracker) -> list[Path]:
     """
     experiment.folder.checkpoints.mkdir(parents=True, exist_ok=True)
     count = experiment.search.hypernets
-    missing = [index for index in range(count) if not finished(experiment.folder.hypernet(index))]
+    paths = [experiment.folder.hypernet(index, name) for index in range(count)]
+    missing = [index for index in range(count) if not finished(paths[index])]
+    label = "HyperNet" if name == "hypernet" else name
 
-    with Bars([f"HyperNet {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
+    with Bars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 
         def receive(position: int, message: Metrics | Progress) -> None:
             if isinstance(message, Progress):
                 bars.show(position, message.done, message.total)
             else:
-                tracker.log(f"hypernet{missing[position]}", message.values, message.step)
+                tracker.log(f"{name}{missing[position]}", message.values, message.step)
 
+        jobs = [(name, index) for index in missing]
         # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
         with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
-            for position, outcome in pool.run(missing):
+            for position, outcome in pool.run(jobs):
                 if isinstance(outcome, Failure):
-                    raise RuntimeError(f"HyperNet {missing[position]}: {outcome.reason}\n{outcome.details}")
-    return [experiment.folder.hypernet(index) for index in range(count)]
+                    raise RuntimeError(f"{label} {missing[position]}: {outcome.reason}\n{outcome.details}")
+    return paths
 
 
-def train_hypernet(experiment: Experiment, index: int, send: Send) -> None:
-    """Trains one HyperNet to the end, from its checkpoint where there is one."""
+def train_hypernet(experiment: Experiment, job: tuple[str, int], send: Send) -> None:
+    """Trains one HyperNet, of a name and a place among its like, to the end, from its checkpoint where there is one."""
     quiet()
+    name, index = job
     seed = experiment.seed_of(index)
-    path = experiment.folder.hypernet(index)
+    path = experiment.folder.hypernet(index, name)
     fixed = fixed_architectures(experiment)
     module = SmashModule(
         experiment.space,
@@ -62,8 +84,10 @@ def train_hypernet(experiment: Experiment, index: int, send: Send) -> None:
         experiment.search,
         seed,
         held_out=frozenset(architecture.fingerprint for architecture in fixed),
+        draws=_draws(experiment),
     )
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
+    ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
     checkpoint = ModelCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
@@ -74,13 +98,28 @@ def train_hypernet(experiment: Experiment, index: int, send: Send) -> None:
     trainer = experiment.trainer(
         max_epochs=experiment.search.epochs,
         logger=RelayLogger(send),
-        callbacks=[RelayProgress(send), RankingCallback(fixed, experiment.ranking.fixed_every, scorer), checkpoint],
+        callbacks=[*averaging(experiment.search), RelayProgress(send), ranking, checkpoint],
         limit_val_batches=0,
         default_root_dir=experiment.folder.path,
     )
     resume = path if path.exists() else None
     trainer.fit(module, datamodule=experiment.data.ordered("search", seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
+
+
+def averaging(options: SearchOptions) -> list[L.Callback]:
+    """The callback that averages the weights, where the options ask for it."""
+    if options.average is None:
+        return []
+    return [EMAWeightAveraging(decay=options.average)]
+
+
+def _draws(experiment: Experiment) -> SearchSpace:
+    return {
+        "space": experiment.space,
+        "candidates": experiment.candidates,
+        "balanced": SizeBalanced(experiment.space),
+    }[experiment.search.sampling]
 
 
 def fixed_architectures(experiment: Experiment) -> list[Architecture]:
@@ -95,15 +134,26 @@ def make_scorer(
 ) -> Scorer:
     """A scorer on the validation images of `data`."""
     validation = data.normalised(data.validation)
-    return Scorer(
-        hypernets,
+    material = Material(
         validation.images.to(device),
         validation.labels.to(device),
         data.recalibration_images().to(device),
-        batch_size=data.eval_batch_size,
-        policy=options.statistics,
-        seed=seed,
+        tuple((images.to(device), labels.to(device)) for images, labels in _batches(data, options.policy.batches)),
+        data.eval_batch_size,
     )
+    return Scorer(hypernets, material, policy=options.policy, noises=options.noises, seed=seed)
+
+
+def _batches(data: DataModule, count: int) -> list[tuple[Tensor, Tensor]]:
+    """The first training batches in an order of their own, the same for every architecture that is scored."""
+    loader = data.ordered("score", 0).train_dataloader()
+
+    def endless() -> Iterator[tuple[Tensor, Tensor]]:
+        for epoch in itertools.count():
+            loader.set_epoch(epoch)
+            yield from loader
+
+    return list(itertools.islice(endless(), count))
 
 
 def settling(path: Path) -> list[tuple[int, list[float]]]:
@@ -115,3 +165,8 @@ def settling(path: Path) -> list[tuple[int, list[float]]]:
 def finished(path: Path) -> bool:
     """Whether the checkpoint at `path`, if any, is of a HyperNet that was trained to the end."""
     return path.exists() and bool(load_checkpoint(path, "smash")["smash"]["finished"])
+
+
+def training_seconds(path: Path) -> float:
+    """What training the HyperNet at `path` took."""
+    return float(load_checkpoint(path, "smash")["smash"]["seconds"])

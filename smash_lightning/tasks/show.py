@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from smash_lightning.dataset.decode import listed
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
-from smash_lightning.report.tracker import Tracker
+from smash_lightning.report.tracker import Tracker, Value
 from smash_lightning.study.bootstrap import Estimate
+from smash_lightning.study.contest import Contest
 from smash_lightning.study.correlation import Correlation
-from smash_lightning.study.picture import picture
+from smash_lightning.study.names import label, left_out
+from smash_lightning.study.picture import picture, rivals_picture, score_name
 from smash_lightning.study.records import Retrained, Scored
-from smash_lightning.study.sample import join
+from smash_lightning.study.sample import KEY, join
 from smash_lightning.study.summary import summary
 from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment, RunFolder
@@ -28,6 +31,15 @@ from smash_lightning.training import RetrainOptions
 SHOWN = 20  # rows of the ranking that a page shows unfolded
 CLASSES = 12  # names of classes that a page lists
 SETTLING = "How the scores settled"
+CONTEST = {  # columns of the contest's table by their names in `correlation.json`
+    "spearman": "Spearman",
+    "score_minus_it": "SMASH minus it",
+    "given_params": "given parameters",
+    "concordance": "equal size",
+    "score_minus_it_alike": "SMASH minus it, equal size",
+    "regret": "regret, nats",
+    "precision": "precision",
+}
 
 
 def show(
@@ -37,9 +49,10 @@ def show(
     retrained: Sequence[Retrained],
     correlation: Correlation,
 ) -> None:
-    """Writes `correlation.png`, `architecture.svg`, `settling.png` and `report.html`, and hands all to the tracker."""
+    """Writes four pictures, of which `settling.png` needs a HyperNet, and `report.html`; hands all to the tracker."""
     folder, source = experiment.folder, experiment.source_folder()
     picture(scored, retrained, correlation).savefig(folder.path / "correlation.png")
+    rivals_picture(correlation).savefig(folder.path / "rivals.png")
     best = source.read_architectures()[scored[0].fingerprint]
     title = f"The best of {len(scored)} architectures by score: {scored[0].fingerprint}"
     drawing = architecture_svg(best, experiment.data.skeleton, title)
@@ -69,7 +82,7 @@ def _page(
     loss = correlation.loss
     facts = Facts(
         (
-            ("Spearman of score and test loss", figure(loss.scores["val_loss"].spearman)),
+            ("Spearman of score and test loss", figure(loss.scores[KEY].spearman)),
             ("noise ceiling", figure(loss.reliability.ceiling)),
             ("architectures scored", str(len(scored))),
             ("trained normally", f"{correlation.counts.architectures}, {correlation.counts.trainings} trainings"),
@@ -83,6 +96,7 @@ def _page(
     )
     sections = [
         Section("May this score be believed?", (Paragraphs(correlation.verdict.sentences), facts, chart)),
+        Section("Does a rival do better?", _contest(folder / "rivals.png", correlation.contest)),
         Section(
             "In figures", (_coefficients(correlation), Preformatted(summary(correlation), "As printed", folded=True))
         ),
@@ -100,15 +114,37 @@ def _page(
     return report_page(f"SMASH on {data.name}", sections)
 
 
+def _contest(png: Path, contest: Contest) -> tuple[Picture, Table, Paragraphs]:
+    alike = f"{contest.pairs} pairs of architectures whose parameters differ by at most {contest.band:.0%}"
+    chart = Picture(
+        png.read_bytes(),
+        "Agreement of the score and of every rival with the test loss, over all architectures and at equal size",
+        f"Agreement with the mean test loss: left over all architectures, right over the {alike}.",
+    )
+    rows: list[tuple[Value, ...]] = []
+    for name, figures in contest.predictors.items():
+        shown: list[Value] = [label(name)]
+        for column in CONTEST:
+            empty = name == KEY and column.startswith("score_minus_it")
+            shown.append("" if empty else figure(getattr(figures, column), 4 if column == "regret" else 2))
+        rows.append((*shown, figures.seconds, figures.training_seconds))
+    columns = ("predictor", *CONTEST.values(), "seconds each", "seconds once")
+    caption = f"The same in figures over {contest.architectures} architectures, with 95 % bootstrap intervals"
+    explained = (
+        "Differences are paired; of many rivals the strongest owes a part of its lead to chance. Equal size: Kendall's "
+        f"tau-b over the {alike}. Regret: mean test loss of the fifth that a predictor picks minus that of the true "
+        "best fifth. Precision: share of its fifth that is in the true one. "
+        f"{left_out(contest.left_out, contest.architectures)}"
+    )
+    return chart, Table(columns, tuple(rows), caption), Paragraphs((explained.rstrip(),))
+
+
 def _coefficients(correlation: Correlation) -> Table:
     rows = []
     for truth, comparison in (("test loss", correlation.loss), ("test error", correlation.error)):
-        named = {"SMASH, validation loss": comparison.scores["val_loss"]}
-        named["SMASH, validation error"] = comparison.scores["smash_score"]
-        for name, label in (("params", "parameters"), ("macs", "MACs"), ("ops", "number of ops")):
-            named[label] = comparison.baselines[name].coefficients
-        for label, three in named.items():
-            rows.append((truth, label, figure(three.spearman), figure(three.kendall), figure(three.pearson)))
+        sizes = {name: baseline.coefficients for name, baseline in comparison.baselines.items()}
+        for name, three in (correlation.scores(comparison) | sizes).items():
+            rows.append((truth, label(name), figure(three.spearman), figure(three.kendall), figure(three.pearson)))
         rows.append((truth, "SMASH given parameters", figure(comparison.given_params), "", ""))
         rows.append((truth, "SMASH given these sizes", figure(comparison.given_sizes), "", ""))
         rows.append((truth, "noise ceiling", figure(comparison.reliability.ceiling), "", ""))
@@ -117,8 +153,14 @@ def _coefficients(correlation: Correlation) -> Table:
 
 
 def _ranking(scored: Sequence[Scored], caption: str, *, folded: bool = False) -> Table:
-    columns = ("fingerprint", "origin", "validation error, %", "validation loss", "parameters", "MACs", "ops")
-    rows = tuple((s.fingerprint, s.origin, s.smash_score, s.val_loss, s.params, s.macs, s.ops) for s in scored)
+    columns: tuple[str, ...] = ("fingerprint", "origin", "validation error, %", "validation loss")
+    columns += ("parameters", "MACs", "ops")
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (s.fingerprint, s.origin, s.smash_score, s.val_loss, s.params, s.macs, s.ops) for s in scored
+    )
+    if any(s.key != s.val_loss for s in scored):  # or a column would stand there twice
+        columns = (*columns, "what ranks")
+        rows = tuple((*row, s.key) for row, s in zip(rows, scored, strict=True))
     return Table(columns, rows, caption, folded)
 
 
@@ -174,7 +216,10 @@ def _track(
     tracker.table("architectures", [f.name for f in fields(Scored)], [list(asdict(s).values()) for s in scored])
     sample = join(scored, retrained)
     arms = {record.fingerprint: record.arm for record in retrained}
-    for truth, score, unit in (("true_loss", "val_loss", "nats"), ("true_error", "smash_score", "%")):
+    for truth, unit, score, name in (
+        ("true_loss", "nats", KEY, score_name(sample)),
+        ("true_error", "%", "smash_score", "validation error with generated weights, %"),
+    ):
         tracker.scatter(
             f"{score}_against_{truth}",
             "SMASH score against truth",
@@ -182,29 +227,44 @@ def _track(
             score=sample.columns[score].tolist(),
             truth=sample.truth(truth).tolist(),
             standard_error=sample.standard_error(truth).tolist(),
-            arm=[arms[name] for name in sample.fingerprints],
-            x=f"score: {score}, {unit}",
+            arm=[arms[fingerprint] for fingerprint in sample.fingerprints],
+            x=name,
             y=f"truth: {truth}, {unit}",
         )
-    for name in ("correlation.png", "architecture.svg", "settling.png"):
+    tracker.table("rivals", *_contest_in_numbers(correlation.contest))
+    for name in ("correlation.png", "rivals.png", "architecture.svg", "settling.png"):
         if (folder.path / name).exists():
             tracker.image(name.replace(".", "_"), folder.path / name)
     tracker.page("report", folder.path / "report.html")
     tracker.summary(_figures(correlation))
-    names = ("ranking.csv", "architectures.jsonl", "retrained.csv", "correlation.json")
+    names = ("ranking.csv", "architectures.jsonl", "retrained.csv", "rivals.csv", "correlation.json")
     tracker.artifact("ranking", "ranking", [folder.path / name for name in names if (folder.path / name).exists()])
 
 
+def _contest_in_numbers(contest: Contest) -> tuple[list[str], list[list[Value]]]:
+    """Columns and rows: every estimate as value, low and high."""
+    columns = ["predictor", *(f"{name}{end}" for name in CONTEST for end in ("", "_low", "_high"))]
+    rows: list[list[Value]] = []
+    for name, figures in contest.predictors.items():
+        row: list[Value] = [name]
+        for estimate in (getattr(figures, column) for column in CONTEST):
+            row += [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]
+        rows.append([*row, figures.seconds, figures.training_seconds])
+    return [*columns, "seconds", "training_seconds"], rows
+
+
 def _figures(correlation: Correlation) -> dict[str, float]:
-    loss = correlation.loss
+    loss, contest = correlation.loss, correlation.contest
     estimates: dict[str, Estimate | None] = {
-        "spearman": loss.scores["val_loss"].spearman,
-        "kendall": loss.scores["val_loss"].kendall,
-        "pearson": loss.scores["val_loss"].pearson,
+        "spearman": loss.scores[KEY].spearman,
+        "kendall": loss.scores[KEY].kendall,
+        "pearson": loss.scores[KEY].pearson,
         "noise_ceiling": loss.reliability.ceiling,
         "spearman_given_params": loss.given_params,
         "spearman_given_sizes": loss.given_sizes,
-        "best_fifth_by_score": loss.best_fifth["val_loss"],
+        "spearman_above_goal": contest.above_goal,
+        "concordance_at_equal_size": contest.predictors[KEY].concordance,
+        "best_fifth_by_score": loss.best_fifth[KEY],
         "best_fifth_by_params": loss.best_fifth["params"],
     }
     for name, baseline in loss.baselines.items():

@@ -10,6 +10,7 @@ from smash_lightning.training.relay import Progress as Progress
 from smash_lightning.training.relay import RelayLogger as RelayLogger
 from smash_lightning.training.relay import RelayProgress as RelayProgress
 from smash_lightning.training.search import HyperNetOptions as HyperNetOptions
+from smash_lightning.training.search import Kind as Kind
 from smash_lightning.training.search import SearchOptions as SearchOptions
 from smash_lightning.training.search import SmashModule as SmashModule
 from smash_lightning.training.search import load_hypernet as load_hypernet

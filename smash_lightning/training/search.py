@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import lightning as L
 import torch
@@ -15,26 +15,50 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import GeneratedWeights, SharedWeights, TrainedHyperNet, WeightSource
+from smash_lightning.hypernet.modulation import PARTS as MODULATED
 from smash_lightning.network import forward
 from smash_lightning.randomness import generator, rng
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.checkpoint import load_checkpoint, require_same
 from smash_lightning.training.schedules import cosine
 
+Kind = Literal["conditional", "unconditional", "shared"]
+Sampling = Literal["space", "candidates", "balanced"]
+
 
 @dataclass(frozen=True)
 class HyperNetOptions:
-    """The shape of a HyperNet, see `smash_lightning.hypernet.HyperNet`; `depth_compression` is the paper's D."""
+    """Where weights come from, and the shape of the HyperNet.
+
+    Args:
+        width: as in `smash_lightning.hypernet.HyperNet`.
+        depths: as there.
+        growth: as there.
+        noise: as there.
+        depth_compression: the paper's D.
+        kind: "conditional" on the architecture; "unconditional", a HyperNet that is not told the architecture; or
+            "shared", one learned matrix per block instead of a HyperNet, which needs none of the other values.
+        context: whether c repeats at each op what follows from other ops, see `smash_lightning.encoding`.
+        modulate: learned tensors that the HyperNet scales: "kernels", "norms" or both.
+    """
 
     width: int | None
     depths: tuple[int, ...]
     growth: int
     noise: bool
     depth_compression: int
+    kind: Kind = "conditional"
+    context: bool = False
+    modulate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depths", tuple(self.depths))
+        object.__setattr__(self, "modulate", tuple(self.modulate))
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"hypernet.kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if unknown := set(self.modulate) - set(MODULATED):
+            raise ValueError(f"hypernet.modulate knows {' and '.join(MODULATED)}, not {min(unknown)!r}")
         sizes = {"width": self.width, "growth": self.growth, "depth_compression": self.depth_compression}
         for name, value in [*sizes.items(), *(("depths", depth) for depth in self.depths)]:
             if value is not None and value < 1:
@@ -42,11 +66,23 @@ class HyperNetOptions:
         if not self.depths:
             raise ValueError("hypernet.depths must name at least one dense block")
 
-    def build(self, space: SearchSpace, seed: int) -> GeneratedWeights:
+    def build(self, space: SearchSpace, seed: int) -> WeightSource:
         """Weights for the architectures of `space`, initialised from `seed`."""
-        options = asdict(self)
-        encoding = Encoding(space.limits, options.pop("depth_compression"))
-        return GeneratedWeights(encoding, space.skeleton, **options, generator=generator("hypernet", seed))
+        encoding = Encoding(space.limits, self.depth_compression, self.context)
+        chance = generator("hypernet", seed)
+        if self.kind == "shared":
+            return SharedWeights(encoding, space.skeleton, generator=chance)
+        return GeneratedWeights(
+            encoding,
+            space.skeleton,
+            width=self.width,
+            depths=self.depths,
+            growth=self.growth,
+            noise=self.noise,
+            conditional=self.kind == "conditional",
+            modulate=self.modulate,
+            generator=chance,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +98,9 @@ class SearchOptions:
         weight_decay: on everything but the HyperNet.
         architectures_per_step: architectures whose gradients are averaged in each step.
         checkpoint_every: epochs between checkpoints.
+        sampling: where training draws architectures from: the whole "space"; the "candidates", those of the size that
+            is ranked; or "balanced", the whole space with sizes spread evenly.
+        average: decay of an exponential moving average of all weights, which is then what is scored; None for none.
     """
 
     hypernets: int
@@ -72,11 +111,17 @@ class SearchOptions:
     weight_decay: float
     architectures_per_step: int
     checkpoint_every: int
+    sampling: Sampling = "space"
+    average: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
         if self.learning_rate < 0:
             raise ValueError(f"search.learning_rate must not be negative, got {self.learning_rate}")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f"search.sampling must be one of {', '.join(get_args(Sampling))}, got {self.sampling!r}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"search.average must lie between 0 and 1, or be null, got {self.average}")
         for name in ("hypernets", "epochs", "architectures_per_step", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
@@ -88,11 +133,12 @@ class SmashModule(L.LightningModule):
     The architecture of a step is a pure function of (seed, step, rank), so an interrupted run draws them again.
 
     Args:
-        space: where architectures are drawn from.
+        space: the whole space, which sizes the weights.
         hypernet: shape of the HyperNet.
         options: how it is trained.
         seed: of initialisation, architectures and noise.
         held_out: fingerprints that are never drawn, because they are to be scored.
+        draws: where architectures are drawn from; None for `space`.
     """
 
     def __init__(
@@ -102,14 +148,18 @@ class SmashModule(L.LightningModule):
         options: SearchOptions,
         seed: int,
         held_out: frozenset[str] = frozenset(),
+        draws: SearchSpace | None = None,
     ) -> None:
         super().__init__()
+        self.draws = draws or space
         self.space, self.hypernet_options, self.options, self.seed = space, hypernet, options, seed
         self.held_out = held_out
         self.weights = hypernet.build(space, seed)
         self.statistics = self.weights.running_statistics()
         self.drawn: set[str] = set()
         self._clock = (0, time.perf_counter())
+        self._seconds = 0.0  # of training, before it was last taken up
+        self._begun = time.perf_counter()
 
     def draw(self, step: int, index: int) -> Architecture:
         """The `index`-th architecture of a step on this process, never one that is held out."""
@@ -117,10 +167,14 @@ class SmashModule(L.LightningModule):
         attempt = 0
         while True:
             key = ("architecture", self.seed, step, self.global_rank, index, attempt)
-            architecture = self.space.sample(rng(*key), progress)
+            architecture = self.draws.sample(rng(*key), progress)
             if architecture.fingerprint not in self.held_out:
                 return architecture
             attempt += 1
+
+    def on_train_start(self) -> None:
+        """Starts the clock."""
+        self._begun = time.perf_counter()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""
@@ -162,10 +216,9 @@ class SmashModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam with cosine; no weight decay on the HyperNet, whose filters are divided by their norms anyway."""
         decay = self.options.weight_decay
-        groups = [
-            {"params": list(self.weights.hypernet.parameters()), "weight_decay": 0.0},
-            {"params": list(self.weights.shared.parameters()), "weight_decay": decay},
-        ]
+        spared = self.weights.undecayed()
+        others = [p for p in self.weights.parameters() if not any(p is one for one in spared)]
+        groups = [{"params": spared, "weight_decay": 0.0}, {"params": others, "weight_decay": decay}]
         rate, betas, epsilon = self.options.learning_rate, self.options.betas, self.options.epsilon
         optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=epsilon, fused=True)
         return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
@@ -185,6 +238,7 @@ class SmashModule(L.LightningModule):
             "seed": self.seed,
             "data": self.trainer.datamodule.specification(),  # type: ignore[attr-defined]
             "drawn": sorted(set().union(*drawn)),
+            "seconds": self._seconds + time.perf_counter() - self._begun,
             "finished": self.global_step >= self.trainer.estimated_stepping_batches,
         }
 
@@ -195,6 +249,7 @@ class SmashModule(L.LightningModule):
         data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
         require_same(checkpoint["smash"]["data"], data, "the checkpoint to resume from", "data set or split")
         self.drawn = set(checkpoint["smash"]["drawn"])
+        self._seconds = checkpoint["smash"]["seconds"]
 
 
 def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> TrainedHyperNet:
@@ -214,4 +269,5 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
         prefix = f"{name}."
         state = checkpoint["state_dict"].items()
         module.load_state_dict({key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)})
-    return TrainedHyperNet(weights.eval(), statistics.eval(), frozenset(saved["drawn"]), bool(saved["finished"]))
+    drawn, finished, seconds = frozenset(saved["drawn"]), bool(saved["finished"]), float(saved["seconds"])
+    return TrainedHyperNet(weights.eval(), statistics.eval(), drawn, finished, seconds)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smash_lightning.study.records import Retrained, Scored
+from smash_lightning.study.records import Predicted, Retrained, Scored
 
 
 def study(
@@ -27,6 +27,7 @@ def study(
             fingerprint=names[i],
             origin="random",
             parent="",
+            key=float(losses[i]),
             smash_score=round(100 * float(losses[i]) / 4, 1),
             val_loss=float(losses[i]),
             ensemble_error=9.0,
@@ -35,6 +36,7 @@ def study(
             macs=int(40 * params[i] + rng.integers(200_000)),
             ops=8 if equal_ops else int(rng.integers(5, 11)),
             val_loss_by_hypernet=";".join(f"{loss:.6f}" for loss in by_hypernet[i]),
+            seconds=0.36,
         )
         for i in range(pool)
     ]
@@ -56,3 +58,19 @@ def study(
         for seed in range(seeds)
     ]
     return scored, retrained
+
+
+def rivals(retrained, names=("naswot", "synflow", "early_stopping"), *, skill=0.4, key=0):
+    """Rows of `rivals.csv` for every trained architecture; the values follow its mean true loss by `skill`."""
+    losses = {}
+    for row in retrained:
+        losses.setdefault(row.fingerprint, []).append(row.true_loss)
+    truth = np.array([np.mean(values) for values in losses.values()])
+    truth = (truth - truth.mean()) / truth.std()
+    rng = np.random.default_rng([key, 1])
+    values = {name: skill * truth + np.sqrt(1 - skill**2) * rng.normal(size=len(truth)) for name in names}
+    return [
+        Predicted(fingerprint, name, float(value), 0.05, 40.0 if name == "weight_sharing" else 0.0)
+        for name in names
+        for fingerprint, value in zip(losses, values[name], strict=True)
+    ]

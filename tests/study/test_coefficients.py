@@ -113,17 +113,21 @@ def test_mean_pairwise_is_the_mean_over_pairs():
     assert np.isnan(c.mean_pairwise_spearman([table[:, 0]], np.ones((1, 20))))
 
 
-def test_best_fifth_equals_picking_by_hand():
-    rng = np.random.default_rng(5)
-    predictor, target = rng.normal(size=30), rng.normal(size=30)
-    by_hand = target[np.argsort(predictor)[:6]].mean() - target.mean()
-    assert c.best_fifth(predictor, target, ones(target))[0] == pytest.approx(by_hand)
-    drawn = rng.integers(0, 30, size=30)
-    weights = np.bincount(drawn, minlength=30).astype(float)[None]
-    again = target[drawn][np.argsort(predictor[drawn], kind="stable")]
-    assert c.best_fifth(predictor, target, weights)[0] == pytest.approx(again[:6].mean() - again.mean())
-    assert c.best_fifth(target, target, ones(target))[0] <= by_hand
-    assert np.isnan(c.best_fifth(np.ones(30), target, ones(target))[0])
+def test_concordance_is_that_of_a_loop_over_the_pairs_of_every_resample():
+    x, y = columns(16, ties=True)
+    near = np.abs(np.subtract.outer(x, x)) + np.random.default_rng(17).random((len(x), len(x))) < 2
+    alike = near & near.T & ~np.eye(len(x), dtype=bool)
+    index, weights = resamples(len(x), 20, key=18)
+    for row, drawn in enumerate(index):
+        pairs = [(i, j) for place, i in enumerate(drawn) for j in drawn[:place] if alike[i, j]]
+        orders = np.array([(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in pairs])
+        agreement = orders.prod(1).sum() / np.sqrt(np.abs(orders).sum(0).prod())
+        assert c.concordance(x, y, alike, weights)[row] == pytest.approx(agreement)
+
+
+def test_concordance_of_no_pairs_is_undefined():
+    x, y = columns(19)
+    assert np.isnan(c.concordance(x, y, np.zeros((len(x), len(x)), dtype=bool), ones(x)))
 
 
 def ones(column):

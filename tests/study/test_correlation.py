@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from scipy import stats
-from study_tables import study
+from study_tables import rivals, study
 
 from smash_lightning.study.correlation import correlate
 from smash_lightning.study.sample import join
@@ -68,19 +68,20 @@ def test_what_the_score_picked_does_not_touch_the_correlation():
     result = correlate(scored, retrained, **FAST)
     worse = [replace(row, true_loss=row.true_loss + 1) if row.arm == "top" else row for row in retrained]
     changed = correlate(scored, worse, **FAST)
+    assert changed.contest == result.contest
     assert changed.loss.shortlist.difference > result.loss.shortlist.difference + 0.1
     assert replace(changed.loss, shortlist=None) == replace(result.loss, shortlist=None)
 
 
 def test_monotone_transforms_change_no_rank_coefficient():
     scored, retrained = study()
-    stretched = [replace(row, val_loss=np.exp(20 * row.val_loss), params=row.params**2) for row in scored]
+    stretched = [replace(row, key=np.exp(20 * row.key), val_loss=0.5, params=row.params**2) for row in scored]
     one, two = (correlate(table, retrained, **FAST).loss for table in (scored, stretched))
     assert asdict(one.given_sizes) == pytest.approx(asdict(two.given_sizes))
     for name in ("spearman", "kendall"):
-        score = asdict(getattr(one.scores["val_loss"], name))
-        assert score == pytest.approx(asdict(getattr(two.scores["val_loss"], name)))
-    assert one.scores["val_loss"].pearson != two.scores["val_loss"].pearson
+        score = asdict(getattr(one.scores["key"], name))
+        assert score == pytest.approx(asdict(getattr(two.scores["key"], name)))
+    assert one.scores["key"].pearson != two.scores["key"].pearson
 
 
 def test_the_order_of_rows_changes_no_value():
@@ -89,6 +90,8 @@ def test_the_order_of_rows_changes_no_value():
     assert one.loss.given_sizes.value == pytest.approx(two.loss.given_sizes.value)
     assert one.loss.reliability.icc_mean.value == pytest.approx(two.loss.reliability.icc_mean.value)
     assert one.loss.shortlist.z == pytest.approx(two.loss.shortlist.z)
+    assert one.loss.best_fifth["ops"].value == pytest.approx(two.loss.best_fifth["ops"].value)  # ties at the border
+    assert one.contest.predictors["ops"].precision.value == pytest.approx(two.contest.predictors["ops"].precision.value)
 
 
 def test_the_same_seed_gives_the_same_file():
@@ -135,5 +138,8 @@ def test_every_coefficient_in_the_file_has_its_interval():
                 walk(child)
 
     found = []
-    walk(json.loads(correlate(*study(), **FAST).to_json()))
-    assert len(found) == 2 * (6 + 2 * 3 + 3 * 4 + 2 + 3 + 6) + 3 + 1
+    scored, retrained = study()
+    walk(json.loads(correlate(scored, retrained, rivals(retrained, ("naswot",)), **FAST).to_json()))
+    # Seven predictors with seven figures, less what the key is ahead of itself and what size is given size; the goal.
+    in_contest = 7 * 7 - 2 - 1 + 1
+    assert len(found) == 2 * (6 + 3 * 3 + 3 * 4 + 2 + 3 + 7) + 3 + 1 + in_contest

@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
-from study_tables import study
+from study_tables import rivals, study
 
 from smash_lightning.study.bootstrap import Bootstrap
 from smash_lightning.study.correlation import correlate
-from smash_lightning.study.picture import fitted_line, picture
+from smash_lightning.study.picture import fitted_line, picture, rivals_picture
 
 
 def test_line_is_least_squares_and_its_band_that_of_a_loop():
@@ -43,4 +45,38 @@ def test_picture_says_what_the_study_found(case, note):
     assert len(panel.get_yticklabels()) == 4
     if not case:
         assert f"{correlation.loss.reliability.ceiling.value:.2f}" in panel.get_title(loc="right")
-        assert f"{correlation.loss.scores['val_loss'].spearman.value:.2f}" in panel.get_yticklabels()[0].get_text()
+        assert f"{correlation.loss.scores['key'].spearman.value:.2f}" in panel.get_yticklabels()[0].get_text()
+
+
+def test_the_axis_says_what_ranks():
+    scored, retrained = study()
+    other = [replace(row, key=row.key + 0.01 * (place % 7)) for place, row in enumerate(scored)]
+    names = [
+        picture(table, retrained, correlate(table, retrained, bootstrap=100)).axes[0].get_xlabel()
+        for table in (scored, other)
+    ]
+    assert names == ["validation loss with generated weights (nats)", "SMASH score (lower is better)"]
+
+
+def test_picture_of_the_contest_is_best_first_with_costs_and_names_who_is_left_out():
+    scored, retrained = study()
+    lost = next(row.fingerprint for row in retrained if row.arm == "spread")
+    rows = [row for row in rivals(retrained) if (row.rival, row.fingerprint) != ("synflow", lost)]
+    correlation = correlate(scored, retrained, rows, training_seconds=90.0, bootstrap=200)
+    left, right = (figure := rivals_picture(correlation)).axes
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert set(names) >= {"SMASH score", "SMASH + parameters", "parameters", "naswot", "early stopping"}
+    assert "synflow" not in names
+    values = [line.get_xdata()[0] for line in left.get_lines() if len(line.get_xdata()) == 1]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == len(names)
+    assert "0.36 s + 90 s" in [text.get_text() for text in right.texts]
+    assert figure.get_supxlabel().endswith("Left out, as values are missing: synflow (1 of 40).")
+    assert f"({correlation.contest.pairs})" in right.get_title(loc="left")
+
+
+@pytest.mark.parametrize("representative", [0, 3])
+def test_picture_of_a_contest_about_nothing_is_drawn(representative, tmp_path):
+    scored, retrained = study(representative=representative)
+    rivals_picture(correlate(scored, retrained, rivals(retrained), bootstrap=100)).savefig(tmp_path / "rivals.png")
+    assert (tmp_path / "rivals.png").stat().st_size > 10_000

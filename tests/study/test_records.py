@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from smash_lightning.study.records import Retrained, read_records, write_records
+from smash_lightning.study.records import Predicted, Retrained, append_record, read_records, write_records
 
 ROWS = [Retrained(f"r{place}", place, "top+spread", 1.5 * place, 0.1 * place, 2, 0.25, "") for place in range(3)]
 
@@ -16,6 +17,18 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         write_records(path, rows, Retrained)
         assert read_records(path, Retrained) == rows
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rivals_may_be_infinite_or_missing(tmp_path: Path) -> None:
+    rows = [Predicted("a", "synflow", value, 0.5, 0.0) for value in (math.inf, -1.5, math.nan)]
+    write_records(tmp_path / "rivals.csv", rows[:1], Predicted)
+    for row in rows[1:]:
+        append_record(tmp_path / "rivals.csv", row)
+    again = read_records(tmp_path / "rivals.csv", Predicted)
+    assert again[:2] == rows[:2]
+    assert math.isnan(again[2].value)
+    header = (tmp_path / "rivals.csv").read_text().splitlines()[0]
+    assert header == "fingerprint,rival,value,seconds,training_seconds"
 
 
 def test_a_table_stands_as_it_was_when_a_row_cannot_be_made(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_tables import study
+from study_tables import rivals, study
 
 from smash_lightning.study.sample import join
 
@@ -58,10 +59,11 @@ def test_a_truth_or_score_that_is_not_finite_does_not_count(loss):
     scored, retrained = study(representative=8, top=2)
     name = retrained[0].fingerprint
     assert name not in join(scored, altered(retrained, name, true_loss=loss)).fingerprints
-    scored = [replace(row, val_loss=loss) if row.fingerprint == name else row for row in scored]
-    sample = join(scored, retrained)
-    assert name not in sample.fingerprints
-    assert sample.counts.without_score == 1
+    for column in ("key", "val_loss", "smash_score"):
+        unscored = [replace(row, **{column: loss}) if row.fingerprint == name else row for row in scored]
+        sample = join(unscored, retrained)
+        assert name not in sample.fingerprints
+        assert sample.counts.without_score == 1
 
 
 def test_a_training_with_a_failure_does_not_count_whatever_it_reached():
@@ -93,6 +95,41 @@ def test_refuses_tables_of_two_runs():
     scored, retrained = study(representative=8, top=2)
     with pytest.raises(ValueError, match=f"{retrained[0].fingerprint} was retrained but is not in the ranking"):
         join([row for row in scored if row.fingerprint != retrained[0].fingerprint], retrained)
+
+
+def test_rivals_stand_beside_the_architectures_that_they_judged():
+    scored, retrained = study(representative=8, top=2)
+    rows = rivals(retrained, ("naswot", "weight_sharing"))
+    repeated = [replace(rows[0], value=9.0), *rows[::-1], replace(rows[1], value=7.0)]
+    sample = join(scored, retrained, [row for row in repeated if row != rows[3]])
+    assert list(sample.rivals) == ["naswot", "weight_sharing"]
+    naswot = dict(zip(sample.fingerprints, sample.rivals["naswot"].values, strict=True))
+    assert naswot[rows[0].fingerprint] == rows[0].value, "of two values the later row counts"
+    assert naswot[rows[1].fingerprint] == 7.0
+    assert np.isnan(naswot[rows[3].fingerprint])
+    assert np.isnan(sample.rivals["naswot"].seconds).sum() == 1
+    assert [rival.training_seconds for rival in sample.rivals.values()] == [0.0, 40.0]
+
+
+def test_a_rival_may_judge_what_was_never_trained():
+    scored, retrained = study(representative=8, top=2)
+    untrained = next(row for row in scored if row.fingerprint not in {r.fingerprint for r in retrained})
+    rows = rivals(retrained, ("naswot",))
+    extra = replace(rows[0], fingerprint=untrained.fingerprint)
+    assert join(scored, retrained, [*rows, extra]).rivals["naswot"].values.tolist() == [row.value for row in rows]
+
+
+def test_refuses_a_rival_of_another_run():
+    scored, retrained = study(representative=8, top=2)
+    with pytest.raises(ValueError, match="architecture elsewhere has a value of the rival naswot but is not in"):
+        join(scored, retrained, [replace(rivals(retrained, ("naswot",))[0], fingerprint="elsewhere")])
+
+
+@pytest.mark.parametrize("name", ["key", "params", "smash_score", "key+params"])
+def test_refuses_a_rival_with_the_name_of_a_predictor(name):
+    scored, retrained = study(representative=8, top=2)
+    with pytest.raises(ValueError, match=f"a rival is called {re.escape(name)}, as a predictor"):
+        join(scored, retrained, rivals(retrained, (name,)))
 
 
 def test_refuses_scores_by_different_hypernets():

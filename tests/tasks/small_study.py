@@ -11,7 +11,8 @@ import lightning as L
 from smash_lightning.architecture import Architecture, Skeleton, cost
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import Random, RankingOptions
+from smash_lightning.ranking import Random, RankingOptions, Recalibrated
+from smash_lightning.rival import Depth, RivalOptions
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.study.records import Scored, write_records
 from smash_lightning.tasks import Experiment, RunFolder, StudyOptions
@@ -66,8 +67,9 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         "candidates": SPACE,
         "hypernet": HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2),
         "search": SEARCH,
-        "ranking": RankingOptions({"random": Random(3)}, "recalibrated", 0, 1),
+        "ranking": RankingOptions({"random": Random(3)}, Recalibrated(), 0, 1),
         "retrain": RETRAIN,
+        "rivals": RivalOptions({"depth": Depth()}, (), 8),
         "study": StudyOptions(200),
         "trainer": partial(
             L.Trainer, accelerator="cpu", devices=1, enable_progress_bar=False, enable_model_summary=False
@@ -81,10 +83,10 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
 def scored_architecture(architecture: Architecture, loss: float, origin: str = "random", parent: str = "") -> Scored:
     """A row of a ranking."""
     size = cost(architecture, SPACE.skeleton)
-    named = {"fingerprint": architecture.fingerprint, "origin": origin, "parent": parent}
+    named = {"fingerprint": architecture.fingerprint, "origin": origin, "parent": parent, "key": loss}
     figures = {"smash_score": 10 * loss, "val_loss": loss, "ensemble_error": 9.0, "images": 60}
     sizes = {"params": size.params, "macs": size.macs, "ops": size.ops}
-    return Scored(**named, **figures, **sizes, val_loss_by_hypernet=repr(loss))
+    return Scored(**named, **figures, **sizes, val_loss_by_hypernet=repr(loss), seconds=0.25)
 
 
 def rank_at_random(folder: RunFolder, count: int) -> list[Architecture]:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from smash_lightning.dataset import CropFlip, DataModule, Folder, ModelNet10, Source, VoxelMoves
-from smash_lightning.ranking import Random, RankingOptions
+from smash_lightning.ranking import Random, RankingOptions, Recalibrated
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.study.records import Retrained, read_records
@@ -30,7 +30,7 @@ def experiment(folder: Path, source: Source, **options: Any) -> Experiment:
     data = DataModule(name="mine", source=source, stem_stride=1, split_seed=0, cache=cache, **numbers, **options)
     data.setup()
     space = small(data.skeleton, SingleConvolution())
-    ranking = RankingOptions({"random": Random(7)}, "recalibrated", 1, 1)
+    ranking = RankingOptions({"random": Random(7)}, Recalibrated(), 1, 1)
     retrain = replace(RETRAIN, seeds=2, spread=5, top=1)
     parts = {"data": data, "space": space, "candidates": space, "ranking": ranking, "retrain": retrain}
     return small_experiment(folder / "run", **parts)

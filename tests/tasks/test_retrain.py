@@ -27,7 +27,7 @@ NOBODY = Tracker([])
 
 
 def row(name: str, loss: float, origin: str = "random", parent: str = "") -> Scored:
-    return Scored(name, origin, parent, 10 * loss, loss, 9.0, 60, 1000, 10_000, 5, repr(loss))
+    return Scored(name, origin, parent, loss, 10 * loss, loss, 9.0, 60, 1000, 10_000, 5, repr(loss), 0.1)
 
 
 def options(top: int = 0, spread: int = 0, random: int = 0) -> RetrainOptions:

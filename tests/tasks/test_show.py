@@ -50,6 +50,7 @@ def test_a_page_without_a_verdict_says_why(tmp_path: Path, count: int, seeds: in
     assert all(name in page for name in names)
     assert page.count("DivergedError") == failed * seeds
     assert (tmp_path / "correlation.png").stat().st_size > 1000
+    assert (tmp_path / "rivals.png").stat().st_size > 1000
     assert names[0] in (tmp_path / "architecture.svg").read_text()
     assert not (tmp_path / "settling.png").exists(), "no HyperNet was trained here"
     assert "How the scores settled" not in page
@@ -59,7 +60,7 @@ def test_an_untrained_score_is_shown_as_missing(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path)
     names = [architecture.fingerprint for architecture in rank_at_random(experiment.folder, 6)]
     scored = ranked(experiment.folder)
-    scored[-1] = replace(scored[-1], val_loss=NAN, smash_score=NAN)
+    scored[-1] = replace(scored[-1], key=NAN, val_loss=NAN, smash_score=NAN)
     retrained = trainings(names, 3, 0)
     correlation = correlate(scored, retrained, bootstrap=100)
     assert correlation.counts.without_score == 1

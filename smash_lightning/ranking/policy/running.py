@@ -1,0 +1,23 @@
+"""BatchNorm with the running averages of the HyperNet's training, as the authors' code has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.network import Weights
+from smash_lightning.ranking.policy.base import Material, Policy, Predictor, run
+
+
+@dataclass(frozen=True)
+class Running(Policy):
+    """Averages that mix all the architectures that were drawn, and fit none of them."""
+
+    def predictor(
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+    ) -> Predictor:
+        """See `Policy`."""
+        del material
+        return partial(run, architecture, hypernet, weights, statistics=hypernet.statistics)

@@ -1,0 +1,24 @@
+"""A Markov chain downhill from the best architecture (paper, section 4)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from smash_lightning.ranking.proposal.base import History, Pick, Proposal, best
+from smash_lightning.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Markov(Proposal):
+    """A chain from the best architecture: perturb the current one, move where the score is lower."""
+
+    count: int
+    probability: float
+    origin = "markov"
+    sequential = True
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+        """A neighbour of the best one, those of the chain included."""
+        parent = best(history.entries).architecture
+        return space.perturb(parent, rng, self.probability), parent.fingerprint

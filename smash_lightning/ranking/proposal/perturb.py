@@ -1,0 +1,24 @@
+"""Local search around the best architecture (paper, section 4)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from smash_lightning.ranking.proposal.base import History, Pick, Proposal, best
+from smash_lightning.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Perturb(Proposal):
+    """Perturbations of the best architecture so far, each element redrawn with `probability`."""
+
+    count: int
+    probability: float
+    origin = "perturb"
+    sequential = False
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+        """A neighbour of the best one."""
+        parent = best(history.before).architecture
+        return space.perturb(parent, rng, self.probability), parent.fingerprint

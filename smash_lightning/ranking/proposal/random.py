@@ -1,0 +1,22 @@
+"""Random search: the paper's first stage (algorithm 1)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from smash_lightning.ranking.proposal.base import History, Pick, Proposal
+from smash_lightning.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Random(Proposal):
+    """Independent draws from the space."""
+
+    count: int
+    origin = "random"
+    sequential = False
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+        """A draw."""
+        return space.sample(rng), ""

@@ -1,0 +1,46 @@
+"""The network before its first step of ordinary training: what is judged by rivals that do not train."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Skeleton, layers
+from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.randomness import generator
+from smash_lightning.rival.base import Setting
+
+
+def first_weights(architecture: Architecture, setting: Setting) -> dict[str, Tensor]:
+    """All weights by name, equal to those that `FixedModule` begins with; device and precision of the images."""
+    network = FreeNetwork(architecture, setting.skeleton, generator("retrain", setting.seed))
+    return {name: tensor.detach().to(setting.images) for name, tensor in network.weights.named_parameters()}
+
+
+def filter_names(architecture: Architecture, skeleton: Skeleton) -> list[str]:
+    """Names of the weights of convolutions and classifier: what pruning criteria count, without norms and biases."""
+    table = layers(architecture, skeleton, op_norm=True)
+    return [f"{layer.name}.weight" for layer in table if layer.kind != "norm"]
+
+
+def filter_gradients(architecture: Architecture, setting: Setting) -> list[tuple[Tensor, Tensor]]:
+    """Weight of each convolution and of the classifier, and the gradient there of the batch's mean cross-entropy.
+
+    Norms take the moments of the batch, as at the first step of a training.
+    """
+    weights = first_weights(architecture, setting)
+    filters = [weights[name].requires_grad_() for name in filter_names(architecture, setting.skeleton)]
+    logits = forward(architecture, setting.skeleton, weights, setting.images, BatchStatistics(), op_norm=True)
+    gradients = torch.autograd.grad(F.cross_entropy(logits, setting.labels), filters)
+    return [(tensor.detach(), gradient) for tensor, gradient in zip(filters, gradients, strict=True)]
+
+
+def minus_log(score: float) -> float:
+    """-log of a score that is the higher, the better; +inf where it is zero, infinite or no number.
+
+    Scores of this kind spread over orders of magnitude; their order is the same.
+    """
+    return -math.log(score) if 0 < score < math.inf else math.inf

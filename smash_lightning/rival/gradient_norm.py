@@ -1,0 +1,19 @@
+"""How steep the loss is at the beginning (Abdelfattah et al. 2021, "Zero-cost proxies", arXiv 2101.08134)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.rival.base import Rival, Setting
+from smash_lightning.rival.beginning import filter_gradients, minus_log
+
+
+@dataclass(frozen=True)
+class GradientNorm(Rival):
+    """-log of the sum of the Euclidean norms of dL/dw, over the weight tensors w of convolutions and classifier."""
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        """L is the mean cross-entropy of the setting's images."""
+        pairs = filter_gradients(architecture, setting)
+        return minus_log(sum(gradient.norm().item() for _, gradient in pairs))

@@ -1,0 +1,153 @@
+"""The stage between: what the score's rivals say of the architectures that were trained normally."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.parallel import Failure, Pool
+from smash_lightning.progress import Bars
+from smash_lightning.randomness import generator
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.rival import OneShot, Rival, Setting
+from smash_lightning.study.records import Predicted, append_record, read_records, write_records
+from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.rank import SIDE_BY_SIDE, ranked, score_all, score_one
+from smash_lightning.tasks.retrain import ONE_DEVICE, take_over, trained
+from smash_lightning.tasks.search import make_scorer, search
+from smash_lightning.training import Kind, load_hypernet
+from smash_lightning.training.relay import Send
+
+KINDS: dict[OneShot, Kind] = {
+    "weight_sharing": "shared",
+    "unconditional": "unconditional",
+    "untrained": "conditional",
+}
+SEED = 999  # the place among a run's seeds of what rivals train, where no ordinary training is
+
+
+def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
+    """Asks every rival for every architecture with a true loss; what was answered already is not asked again.
+
+    Returns:
+        All answers, a row per architecture and rival.
+
+    Raises:
+        ValueError: nothing was retrained.
+        RuntimeError: a rival failed.
+    """
+    folder = experiment.folder
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    take_over(experiment.source_folder(), folder, with_trainings=True)
+    architectures = folder.read_architectures()
+    names = list(dict.fromkeys(record.fingerprint for record in trained(folder)))
+    done = read_records(folder.rivals, Predicted) if folder.rivals.exists() else []
+    write_records(folder.rivals, done, Predicted)
+    told = {(record.rival, record.fingerprint) for record in done}
+
+    def wanted(rival: str) -> list[Architecture]:
+        return [architectures[name] for name in names if (rival, name) not in told]
+
+    _ask(experiment, [(name, architecture) for name in experiment.rivals.chosen for architecture in wanted(name)])
+    for name in experiment.rivals.one_shot:
+        if missing := wanted(name):
+            _score(experiment, tracker, name, missing)
+    return read_records(folder.rivals, Predicted)
+
+
+def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
+    context = (experiment.rivals.chosen, setting(experiment))
+    with Bars(["asking rivals"], [len(jobs)]) as bars, Pool(ask_one, context, experiment.workers) as pool:
+        for count, (position, outcome) in enumerate(pool.run(jobs), start=1):
+            name, architecture = jobs[position]
+            if isinstance(outcome, Failure):
+                what = f"rival {name}, architecture {architecture.fingerprint}"
+                raise RuntimeError(f"{what}: {outcome.reason}\n{outcome.details}")
+            append_record(experiment.folder.rivals, Predicted(architecture.fingerprint, name, *outcome, 0.0))
+            bars.show(0, count)
+
+
+def ask_one(
+    context: tuple[Mapping[str, Rival], Setting], job: tuple[str, Architecture], send: Send
+) -> tuple[float, float]:
+    """A rival's answer and the seconds it took, in a process of its own.
+
+    Raises:
+        ValueError: the answer is not a number.
+    """
+    del send
+    name, architecture = job
+    started = time.perf_counter()
+    value = float(context[0][name].value(architecture, context[1]))
+    if math.isnan(value):
+        raise ValueError("it answered NaN, which no order has a place for: let it answer inf where nothing is known")
+    return value, time.perf_counter() - started
+
+
+def setting(experiment: Experiment) -> Setting:
+    """What rivals may use in this experiment."""
+    data = experiment.data
+    count = min(experiment.rivals.images, len(data.train))
+    order = torch.randperm(len(data.train), generator=generator("rivals", experiment.seed))[:count]
+    batch = data.normalised(data.train.take(order))
+    return Setting(
+        skeleton=data.skeleton,
+        images=batch.images.to(experiment.device),
+        labels=batch.labels.to(experiment.device),
+        data=data,
+        retrain=replace(experiment.retrain, start="random", use_validation=False),
+        trainer=partial(experiment.trainer, **ONE_DEVICE),
+        seed=experiment.seed_of(SEED),
+        images_per_candidate=images_per_candidate(experiment, len(ranked(experiment.folder))),
+        folder=experiment.folder.path,
+    )
+
+
+def images_per_candidate(experiment: Experiment, candidates: int) -> float:
+    """Training images that a score costs, its share of the HyperNets' training included.
+
+    A look at an image, as in a validation, counts as a third of learning from it: one pass instead of one forward and
+    one of twice the work backward. What a HyperNet adds to a step is not counted.
+    """
+    search, data, ranking = experiment.search, experiment.data, experiment.ranking
+    steps = search.epochs * (len(data.train) // data.batch_size)
+    learned = steps * search.architectures_per_step / candidates + ranking.policy.batches * ranking.noises
+    looked_at = (len(data.validation) + data.recalibration) * ranking.noises
+    return search.hypernets * (learned * data.batch_size + looked_at / 3)
+
+
+def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architectures: Sequence[Architecture]) -> None:
+    """Scores with another source of weights."""
+    options = replace(experiment.hypernet, kind=KINDS[name])
+    other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
+    sources = _untrained(other) if name == "untrained" else _trained(other, tracker, name)
+    for source in sources:
+        source.weights.to(experiment.device)
+        source.statistics.to(experiment.device)
+    scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
+    training_seconds = sum(source.seconds for source in sources)
+    with Bars([f"scoring, {name}"], [len(architectures)]) as bars, Pool(score_one, scorer, experiment.workers) as pool:
+        for first in range(0, len(architectures), SIDE_BY_SIDE):
+            batch = architectures[first : first + SIDE_BY_SIDE]
+            for architecture, score in zip(batch, score_all(pool, batch), strict=True):
+                record = Predicted(architecture.fingerprint, name, score.loss, score.seconds, training_seconds)
+                append_record(experiment.folder.rivals, record)
+            bars.show(0, first + len(batch))
+
+
+def _trained(experiment: Experiment, tracker: Tracker, name: OneShot) -> list[TrainedHyperNet]:
+    paths = search(experiment, tracker, name)
+    return [load_hypernet(path, experiment.space, experiment.data.specification()) for path in paths]
+
+
+def _untrained(experiment: Experiment) -> list[TrainedHyperNet]:
+    seeds = [experiment.seed_of(index) for index in range(experiment.search.hypernets)]
+    sources = [experiment.hypernet.build(experiment.space, seed).eval() for seed in seeds]
+    return [TrainedHyperNet(source, source.running_statistics().eval(), frozenset()) for source in sources]

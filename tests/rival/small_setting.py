@@ -1,0 +1,60 @@
+"""What rivals are tested on: random images of any shape in 64-bit floats, or a few digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Skeleton, layers
+from smash_lightning.randomness import generator
+from smash_lightning.rival import Setting, first_weights
+from tests.cases import small
+from tests.reference.slow import SlowNetwork
+from tests.tasks.small_study import SPACE, small_experiment
+
+TINY = small(
+    Skeleton(2, (4, 4), 3), SPACE.body, base=2, inputs=(2, 2), memory=(4, 4), widths=(2,), max_units=2, max_ops=1
+)
+
+
+def digits_setting(folder: Path, **changes: Any) -> Setting:
+    """32 of the digits, in 32-bit floats as in use."""
+    experiment = small_experiment(folder)
+    batch = experiment.data.normalised(experiment.data.train.take(torch.arange(32)))
+    parts: dict[str, Any] = {
+        "skeleton": experiment.data.skeleton,
+        "images": batch.images,
+        "labels": batch.labels,
+        "data": experiment.data,
+        "retrain": experiment.retrain,
+        "trainer": experiment.trainer,
+        "seed": 77,
+        "images_per_candidate": 100.0,
+        "folder": folder,
+    }
+    return Setting(**parts | changes)
+
+
+def random_setting(folder: Path, skeleton: Skeleton, count: int = 6, **changes: Any) -> Setting:
+    """Images that fit `skeleton`."""
+    images = torch.randn(count, skeleton.channels, *skeleton.size, generator=generator("images"), dtype=torch.float64)
+    labels = torch.arange(count) % skeleton.classes
+    return digits_setting(folder, **{"skeleton": skeleton, "images": images, "labels": labels} | changes)
+
+
+def slow_network(
+    architecture: Architecture, setting: Setting, weights: Mapping[str, Tensor] | None = None
+) -> SlowNetwork:
+    """The untrained network in the plainest way, by default with the weights that rivals look at."""
+    weights = first_weights(architecture, setting) if weights is None else weights
+    return SlowNetwork(architecture, setting.skeleton, weights, op_norm=True)
+
+
+def counted(architecture: Architecture, skeleton: Skeleton) -> list[str]:
+    """Names of the weights of convolutions and classifier: all parameters but those of norms, and biases."""
+    names = layers(architecture, skeleton, op_norm=True).parameters()
+    return [name for name in names if not name.endswith(".bias") and "norm." not in name and ".entry." not in name]

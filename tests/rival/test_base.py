@@ -1,0 +1,123 @@
+"""What holds for every rival, and how a user adds one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from smash_lightning.architecture import Architecture, cost
+from smash_lightning.randomness import rng
+from smash_lightning.rival import (
+    Chance,
+    Depth,
+    EarlyStopping,
+    GradientNorm,
+    JacobianCovariance,
+    Naswot,
+    Rival,
+    Setting,
+    Snip,
+    SynFlow,
+    first_weights,
+    worst_unless_finite,
+)
+from smash_lightning.training import FixedModule
+from tests.cases import Case, every_bare_case
+from tests.rival.small_setting import digits_setting, random_setting
+from tests.tasks.small_study import RETRAIN, SPACE
+
+LOOK_AT_IMAGES = [Snip(), GradientNorm(), JacobianCovariance(), Naswot()]
+UNTRAINED = [Chance(), Depth(), SynFlow(), *LOOK_AT_IMAGES]
+RIVALS: list[Rival] = [*UNTRAINED, EarlyStopping(2)]
+every_rival = pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: type(rival).__name__)
+
+
+@dataclass(frozen=True)
+class Wider(Rival):
+    """A rival as a user would write it: the more channels, the better."""
+
+    weight: float
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        return -self.weight * sum(block.channels for block in architecture.blocks)
+
+
+def test_a_rival_of_ones_own_is_named_by_a_configuration(tmp_path: Path) -> None:
+    rival = instantiate({"_target_": "tests.rival.test_base.Wider", "weight": 0.5})
+    assert isinstance(rival, Rival)
+    architecture = SPACE.sample(rng("own", 0))
+    assert rival.value(architecture, digits_setting(tmp_path)) == -0.5 * sum(b.channels for b in architecture.blocks)
+
+
+def test_a_rival_must_say_what_its_value_is() -> None:
+    with pytest.raises(TypeError, match="value"):
+        Rival()  # type: ignore[abstract]
+
+
+@every_rival
+def test_rivals_are_frozen_and_plain(rival: Rival) -> None:
+    again = instantiate(
+        {"_target_": f"smash_lightning.rival.{type(rival).__name__}"}
+        | {field.name: getattr(rival, field.name) for field in fields(rival)}  # type: ignore[arg-type]
+    )
+    assert again == rival
+    with pytest.raises(FrozenInstanceError):
+        rival.other = 1  # type: ignore[attr-defined]
+
+
+@every_rival
+def test_a_value_depends_on_architecture_and_setting_alone(rival: Rival, tmp_path: Path) -> None:
+    setting = digits_setting(tmp_path)
+    images, one, other = setting.images.clone(), SPACE.sample(rng("alone", 0)), SPACE.sample(rng("alone", 1))
+    torch.manual_seed(0)
+    first = rival.value(one, setting)
+    assert isinstance(first, float)
+    assert math.isfinite(first)
+    assert rival.value(other, setting) != first
+    torch.manual_seed(1)
+    assert rival.value(Architecture.from_json(one.to_json()), digits_setting(tmp_path)) == first
+    assert torch.equal(setting.images, images), "the next rival looks at the same images"
+    assert not setting.images.requires_grad
+
+
+@pytest.mark.parametrize("rival", [r for r in RIVALS if not isinstance(r, Depth)], ids=lambda r: type(r).__name__)
+def test_another_seed_is_another_beginning(rival: Rival, tmp_path: Path) -> None:
+    setting, architecture = digits_setting(tmp_path), SPACE.sample(rng("seed", 0))
+    assert rival.value(architecture, replace(setting, seed=78)) != rival.value(architecture, setting)
+
+
+@every_bare_case
+def test_rivals_judge_images_and_volumes(case: Case, tmp_path: Path) -> None:
+    setting = random_setting(tmp_path, case.space.skeleton)
+    for seed in range(3):
+        architecture = case.draw(seed)
+        assert all(math.isfinite(rival.value(architecture, setting)) for rival in UNTRAINED)
+
+
+@pytest.mark.parametrize("rival", LOOK_AT_IMAGES, ids=lambda rival: type(rival).__name__)
+def test_what_is_undefined_is_worst(rival: Rival, tmp_path: Path) -> None:
+    # Nothing reaches the classifier from images of zeros, and no gradient comes back.
+    setting = random_setting(tmp_path, SPACE.skeleton)
+    blank = replace(setting, images=torch.zeros_like(setting.images))
+    assert rival.value(SPACE.sample(rng("blank", 0)), blank) == math.inf
+
+
+def test_worst_unless_finite() -> None:
+    assert worst_unless_finite(-2.5) == -2.5
+    assert [worst_unless_finite(value) for value in (math.nan, math.inf, -math.inf)] == [math.inf] * 3
+
+
+@every_bare_case
+def test_rivals_look_at_the_weights_that_an_ordinary_training_begins_with(case: Case, tmp_path: Path) -> None:
+    architecture, setting = case.draw(2), random_setting(tmp_path, case.space.skeleton)
+    module = FixedModule(architecture, case.space.skeleton, RETRAIN, setting.seed)
+    weights = first_weights(architecture, setting)
+    theirs = dict(module.network.weights.named_parameters())
+    assert weights.keys() == theirs.keys()
+    assert all(torch.equal(weights[name], theirs[name].double()) for name in weights)
+    assert sum(tensor.numel() for tensor in weights.values()) == cost(architecture, setting.skeleton).params
