@@ -15,8 +15,11 @@ from smash_lightning.hypernet.learned import learned_tensors, named_pointwise, s
 from smash_lightning.hypernet.modulation import Modulation
 from smash_lightning.hypernet.source import WeightSource
 from smash_lightning.hypernet.unpack import grid_channels, unpack
+from smash_lightning.hypernet.weight_sharing import shared_matrices, sliced_matrices
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
+
+GENERATED_SHARE = 0.2  # of what is generated beside what ops share, when a residual HyperNet begins
 
 
 class GeneratedWeights(WeightSource):
@@ -32,6 +35,8 @@ class GeneratedWeights(WeightSource):
         growth: as in `HyperNet`.
         noise: as in `HyperNet`.
         conditional: False hides the architecture: the HyperNet sees an empty c of its shape.
+        residual: whether what is generated is added to a matrix that the ops of a block share, see `SharedWeights`. An
+            extension of the paper: the HyperNet need not learn what all architectures have in common.
         modulate: what else the HyperNet has a say in: "kernels", "norms" or both, see `Modulation`.
         generator: stream of the initialisation.
     """
@@ -46,6 +51,7 @@ class GeneratedWeights(WeightSource):
         growth: int,
         noise: bool,
         conditional: bool = True,
+        residual: bool = False,
         modulate: Sequence[str] = (),
         generator: torch.Generator | None = None,
     ) -> None:
@@ -61,6 +67,8 @@ class GeneratedWeights(WeightSource):
             generator=generator,
         )
         self.shared = learned_tensors(encoding, skeleton, generator)
+        self.pointwise = shared_matrices(encoding.limits, generator) if residual else None
+        self.share = nn.Parameter(torch.tensor(GENERATED_SHARE)) if residual else None
         self.modulation = Modulation(encoding, modulate) if modulate else None
 
     @property
@@ -91,11 +99,14 @@ class GeneratedWeights(WeightSource):
     def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:
         """The same, given the HyperNet's grid (1, outputs, rows, slices) for this architecture."""
         pointwise = unit_norm(unpack(grid, self.encoding, architecture))
+        if self.pointwise is not None and self.share is not None:
+            common = unit_norm(sliced_matrices(self.pointwise, architecture))
+            pointwise = unit_norm(tuple(c + self.share * p for c, p in zip(common, pointwise, strict=True)))
         weights = sliced(self.shared, architecture, self.skeleton)
         if self.modulation is not None:
             weights = self.modulation(architecture, grid, weights)
         return weights | named_pointwise(architecture, pointwise)
 
     def undecayed(self) -> list[nn.Parameter]:
-        """The HyperNet's."""
-        return list(self.hypernet.parameters())
+        """The HyperNet's, and the matrices that what it generates is added to."""
+        return [*self.hypernet.parameters(), *(self.pointwise or ())]

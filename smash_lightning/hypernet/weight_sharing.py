@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Op, Skeleton
+from smash_lightning.architecture import Architecture, Limits, Op, Skeleton
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.learned import learned_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.source import WeightSource
@@ -28,11 +28,7 @@ class SharedWeights(WeightSource):
     def __init__(self, encoding: Encoding, skeleton: Skeleton, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.encoding, self.skeleton = encoding, skeleton
-        limits = encoding.limits
-        rows = limits.bottleneck * limits.max_outputs
-        self.pointwise = nn.ParameterList(
-            nn.init.orthogonal_(torch.empty(rows, memory), generator=generator) for memory in limits.memory
-        )
+        self.pointwise = shared_matrices(encoding.limits, generator)
         self.shared = learned_tensors(encoding, skeleton, generator)
 
     @property
@@ -48,18 +44,29 @@ class SharedWeights(WeightSource):
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         """Every tensor that the network of `architecture` needs without norms in ops, by name."""
         assert z is None
-        matrices = [
-            matrix[: op.bottleneck].index_select(1, _columns(op, block.width, matrix.device))
-            for block, matrix in zip(architecture.blocks, self.pointwise, strict=True)
-            for op in block.ops
-        ]
-        return sliced(self.shared, architecture, self.skeleton) | named_pointwise(
-            architecture, unit_norm(tuple(matrices))
-        )
+        matrices = unit_norm(sliced_matrices(self.pointwise, architecture))
+        return sliced(self.shared, architecture, self.skeleton) | named_pointwise(architecture, matrices)
 
     def undecayed(self) -> list[nn.Parameter]:
         """The matrices, which are divided by their norms as a HyperNet's filters are."""
         return list(self.pointwise)
+
+
+def shared_matrices(limits: Limits, generator: torch.Generator | None) -> nn.ParameterList:
+    """For each block a matrix (most channels after a 1x1, channels of all banks)."""
+    rows = limits.bottleneck * limits.max_outputs
+    return nn.ParameterList(
+        nn.init.orthogonal_(torch.empty(rows, memory), generator=generator) for memory in limits.memory
+    )
+
+
+def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> tuple[Tensor, ...]:
+    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalised."""
+    return tuple(
+        matrix[: op.bottleneck].index_select(1, _columns(op, block.width, matrix.device))
+        for block, matrix in zip(architecture.blocks, matrices, strict=True)
+        for op in block.ops
+    )
 
 
 def _columns(op: Op, width: int, device: torch.device) -> Tensor:

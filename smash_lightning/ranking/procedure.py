@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
 from smash_lightning.ranking.admission import Admission
@@ -132,7 +132,11 @@ class Ranking:
 
     def keys(self, rows: Sequence[Row]) -> list[float]:
         """What ranks each of `rows`, lower is better."""
-        return self.key([figures(row, self.space.skeleton) for row in rows]) if rows else []
+        return self.key([Figures(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
+
+    def params(self, row: Row) -> int:
+        """Parameters of the ordinary network of a scored architecture."""
+        return cost(row.candidate.architecture, self.space.skeleton).params
 
     def _fresh(self, proposal: Proposal, place: tuple[int, int], history: History, admission: Admission) -> Candidate:
         for attempt in range(ATTEMPTS):
@@ -150,16 +154,6 @@ class Ranking:
             wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item()
             rows.append(Row(candidate, score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds))
         return State(tuple(rows), total)
-
-
-def figures(row: Row, skeleton: Skeleton) -> Figures:
-    """What a key is made of."""
-    return Figures(row.error, row.loss, _params(row.candidate.architecture, skeleton))
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _params(architecture: Architecture, skeleton: Skeleton) -> int:
-    return cost(architecture, skeleton).params
 
 
 def _entry(row: Row, key: float) -> Entry:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 Interval = tuple[float, float, float]  # value, lower end, upper end
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"  # Okabe and Ito's, safe for the colour-blind
-PURPLE, SKY = "#CC79A7", "#56B4E9"
+PURPLE, SKY, BLACK, YELLOW = "#CC79A7", "#56B4E9", "#000000", "#E69F00"
 TEXT, LABEL, TITLE = 12, 13, 14  # points
 WIDTH = 12.8  # inches: a report shows a figure at a little over half its size, 12 points as 14 pixels
 DPI = 150

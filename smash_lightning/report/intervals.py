@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from smash_lightning.report.figure_style import (
+    BLACK,
     BLUE,
     DPI,
     GREEN,
@@ -27,12 +28,22 @@ from smash_lightning.report.figure_style import (
     TEXT,
     TITLE,
     WIDTH,
+    YELLOW,
     Interval,
     tidy,
     words,
 )
 
-LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (GREY, "P"))  # of lines, in order
+LOOKS = (  # of lines, in order
+    (BLUE, "o"),
+    (ORANGE, "s"),
+    (GREEN, "^"),
+    (PURPLE, "D"),
+    (SKY, "v"),
+    (GREY, "P"),
+    (BLACK, "X"),
+    (YELLOW, "*"),
+)
 ROW = 0.38  # inches of a row
 NOTE = 130  # characters of a line below a wide figure
 MOST_TICKS = 12  # values on an axis that are all named

@@ -44,7 +44,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
     """
     folder = experiment.folder
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    scorer, drawn = _load(experiment)
+    scorer, drawn = scorer_of(experiment)
     data = experiment.data
     ranking = make_ranking(experiment, scorer, drawn)
     state = _restore(folder, ranking)
@@ -116,8 +116,9 @@ def ranked(folder: RunFolder) -> list[Scored]:
     return sorted(read_records(folder.ranking, Scored), key=lambda record: record.key)
 
 
-def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
-    hypernets = _hypernets(experiment)
+def scorer_of(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
+    """What scores with the run's HyperNets, and the fingerprints that their training drew."""
+    hypernets = hypernets_of(experiment)
     for hypernet in hypernets:
         hypernet.weights.to(experiment.device)
         hypernet.statistics.to(experiment.device)
@@ -125,7 +126,7 @@ def _load(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
     return scorer, frozenset().union(*(hypernet.drawn for hypernet in hypernets))
 
 
-def _hypernets(experiment: Experiment) -> list[TrainedHyperNet]:
+def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
     """The HyperNets to score with: the file that was named, or all of a run, which must then be complete."""
     space, specification = experiment.space, experiment.data.specification()
     if experiment.source is not None and experiment.source.is_file():

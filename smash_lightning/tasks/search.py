@@ -34,13 +34,16 @@ from smash_lightning.training import (
 from smash_lightning.training.relay import Send
 
 
-def search(experiment: Experiment, tracker: Tracker, name: str = "hypernet") -> list[Path]:
+def search(
+    experiment: Experiment, tracker: Tracker, name: str = "hypernet", fixed: Sequence[Architecture] | None = None
+) -> list[Path]:
     """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
 
     Args:
         experiment: what to train, and how.
         tracker: gets their metrics.
         name: of their checkpoints: that of a rival, where `experiment` has another source of weights.
+        fixed: held-out architectures whose scores are followed; None draws as many as the ranking's options say.
 
     Returns:
         Their checkpoints.
@@ -62,7 +65,8 @@ def search(experiment: Experiment, tracker: Tracker, name: str = "hypernet") -> 
             else:
                 tracker.log(f"{name}{missing[position]}", message.values, message.step)
 
-        jobs = [(name, index) for index in missing]
+        followed = fixed_architectures(experiment) if fixed is None else fixed
+        jobs = [(name, index, followed) for index in missing]
         # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
         with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
             for position, outcome in pool.run(jobs):
@@ -71,13 +75,15 @@ def search(experiment: Experiment, tracker: Tracker, name: str = "hypernet") -> 
     return paths
 
 
-def train_hypernet(experiment: Experiment, job: tuple[str, int], send: Send) -> None:
-    """Trains one HyperNet, of a name and a place among its like, to the end, from its checkpoint where there is one."""
+def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Architecture]], send: Send) -> None:
+    """Trains one HyperNet to the end, from its checkpoint where there is one.
+
+    A job is its name, its place among its like, and the architectures that are held out and followed.
+    """
     quiet()
-    name, index = job
+    name, index, fixed = job
     seed = experiment.seed_of(index)
     path = experiment.folder.hypernet(index, name)
-    fixed = fixed_architectures(experiment)
     module = SmashModule(
         experiment.space,
         experiment.hypernet,

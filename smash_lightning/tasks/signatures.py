@@ -17,7 +17,9 @@ def require_types(section: Mapping[str, Any], name: str) -> None:
     Raises:
         ValueError: a value is of another type; the message names it.
     """
-    hints = _hints(resolve_name(section["_target_"])) if "_target_" in section else {}
+    # With a colon: a task has the name of the module that it stands in.
+    target = ":".join(section.get("_target_", "").rsplit(".", 1))
+    hints = _hints(resolve_name(target)) if target else {}
     for key, value in section.items():
         if isinstance(value, dict):
             require_types(value, f"{name}.{key}")

@@ -23,7 +23,7 @@ from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.checkpoint import load_checkpoint, require_same
 from smash_lightning.training.schedules import cosine
 
-Kind = Literal["conditional", "unconditional", "shared"]
+Kind = Literal["conditional", "unconditional", "residual", "shared"]
 Sampling = Literal["space", "candidates", "balanced"]
 
 
@@ -37,8 +37,9 @@ class HyperNetOptions:
         growth: as there.
         noise: as there.
         depth_compression: the paper's D.
-        kind: "conditional" on the architecture; "unconditional", a HyperNet that is not told the architecture; or
-            "shared", one learned matrix per block instead of a HyperNet, which needs none of the other values.
+        kind: "conditional" on the architecture; "unconditional", a HyperNet that is not told the architecture;
+            "residual", one whose weights are added to a learned matrix per block; or "shared", that matrix instead of a
+            HyperNet, which needs none of the other values.
         context: whether c repeats at each op what follows from other ops, see `smash_lightning.encoding`.
         modulate: learned tensors that the HyperNet scales: "kernels", "norms" or both.
     """
@@ -79,7 +80,8 @@ class HyperNetOptions:
             depths=self.depths,
             growth=self.growth,
             noise=self.noise,
-            conditional=self.kind == "conditional",
+            conditional=self.kind != "unconditional",
+            residual=self.kind == "residual",
             modulate=self.modulate,
             generator=chance,
         )

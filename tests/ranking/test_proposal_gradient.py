@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import ArchitecturalGradient, Entry, History
-from smash_lightning.ranking.proposal.gradient import change, counterparts
+from smash_lightning.ranking.proposal.gradient import change as change_of
+from smash_lightning.ranking.proposal.gradient import counterparts
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import V1, Case, every_case, every_seed
 from tests.ranking.synthetic import EQUAL_OPS, Separable
@@ -27,6 +29,10 @@ class Remembering(MemoryBankSpace):
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         self.perturbed.append(super().perturb(architecture, rng, probability))
         return self.perturbed[-1]
+
+
+def change(encoding: Encoding, old: Architecture, new: Architecture) -> Tensor:
+    return change_of(encoding, old, new, encoding.encode(old).double())
 
 
 def remembering(space: MemoryBankSpace) -> Remembering:

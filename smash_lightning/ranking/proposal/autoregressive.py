@@ -11,10 +11,12 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import sys
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import NamedTuple
 
 from smash_lightning.architecture import Architecture, Op
 from smash_lightning.ranking.proposal.base import History, Pick, Proposal
@@ -71,22 +73,28 @@ def _first_two(wait: tuple[float, int, Architecture]) -> tuple[float, int]:
     return wait[:2]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One choice within an architecture.
+class Decisions(NamedTuple):
+    """The choices within an architecture, in order, as names that are counted; four for each.
+
+    They are strings because those know their hash, and there are many to count.
 
     Args:
-        wide: its kind and block.
-        narrow: the same with the op's place and what the op before chose.
-        value: what was chosen.
+        wide: what was to be chosen, in which block.
+        wide_value: the same with what was chosen.
+        narrow: what was to be chosen, in which block and op, after what the op before chose.
+        narrow_value: the same with what was chosen.
     """
 
-    wide: Hashable
-    narrow: Hashable
-    value: Hashable
+    wide: tuple[str, ...]
+    wide_value: tuple[str, ...]
+    narrow: tuple[str, ...]
+    narrow_value: tuple[str, ...]
 
-
-Table = dict[Hashable, Counter[Hashable]]  # how often each value occurs, by context
+    @classmethod
+    def of(cls, made: Iterable[tuple[str, str, object]]) -> Decisions:
+        """From triples of what was to be chosen, its circumstances, and what was chosen."""
+        rows = [(kind, f"{kind}={value}", f"{kind} {where}", f"{kind} {where}={value}") for kind, where, value in made]
+        return cls(*(tuple(map(sys.intern, column)) for column in zip(*rows, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,66 +105,63 @@ class Model:
     all, which has none, from equal shares of what was ever chosen there and of one thing that never was.
 
     Args:
-        wide: counts by wide context.
-        narrow: counts by narrow context.
+        counts: how often each name occurs.
+        options: how many different values were chosen in each wide context.
         prior: what wide contexts are smoothed with.
     """
 
-    wide: Table
-    narrow: Table
+    counts: Counter[str]
+    options: Counter[str]
     prior: Model | None = None
 
     @classmethod
-    def fit(cls, made: Iterable[Sequence[Decision]], prior: Model | None = None) -> Model:
+    def fit(cls, made: Iterable[Decisions], prior: Model | None = None) -> Model:
         """Counts the decisions of several architectures."""
-        wide: Table = {}
-        narrow: Table = {}
-        for decision in itertools.chain.from_iterable(made):
-            wide.setdefault(decision.wide, Counter())[decision.value] += 1
-            narrow.setdefault(decision.narrow, Counter())[decision.value] += 1
-        return cls(wide, narrow, prior)
+        made = list(made)
+        counts = Counter(itertools.chain.from_iterable(itertools.chain.from_iterable(made)))
+        kinds = {value: kind for each in made for value, kind in zip(each.wide_value, each.wide, strict=True)}
+        return cls(counts, Counter(kinds.values()), prior)
 
-    def log_likelihood(self, made: Iterable[Decision]) -> float:
+    def log_likelihood(self, made: Decisions) -> float:
         """Logarithm of the probability of these decisions."""
-        return sum(math.log(self.probability(decision)) for decision in made)
+        return sum(map(math.log, self.probabilities(made)))
 
-    def probability(self, decision: Decision) -> float:
-        """Of the value, given the narrow context."""
-        return _smoothed(self.narrow, decision.narrow, decision.value, self._wide_probability(decision))
+    def probabilities(self, made: Decisions) -> list[float]:
+        """Of each decision, given its narrow context."""
+        return self._smoothed(made.narrow, made.narrow_value, self._wide_probabilities(made))
 
-    def _wide_probability(self, decision: Decision) -> float:
-        if self.prior is None:
-            base = 1 / (len(self.wide.get(decision.wide, ())) + 1)
-        else:
-            base = self.prior._wide_probability(decision)
-        return _smoothed(self.wide, decision.wide, decision.value, base)
+    def _wide_probabilities(self, made: Decisions) -> list[float]:
+        if self.prior is not None:
+            return self._smoothed(made.wide, made.wide_value, self.prior._wide_probabilities(made))
+        return self._smoothed(made.wide, made.wide_value, [1 / (self.options[kind] + 1) for kind in made.wide])
 
-
-def _smoothed(table: Table, context: Hashable, value: Hashable, base: float) -> float:
-    counts = table.get(context)
-    if counts is None:
-        return base
-    return (counts[value] + SMOOTHING * base) / (counts.total() + SMOOTHING)
+    def _smoothed(self, contexts: Sequence[str], values: Sequence[str], bases: Sequence[float]) -> list[float]:
+        """Shares of values in contexts, with imagined decisions of which `bases` are the shares."""
+        counts = self.counts
+        return [
+            (counts[value] + SMOOTHING * base) / (counts[context] + SMOOTHING)
+            for context, value, base in zip(contexts, values, bases, strict=True)
+        ]
 
 
 @lru_cache(maxsize=REMEMBERED)
-def decisions(architecture: Architecture) -> tuple[Decision, ...]:
-    """What was chosen, in order: of each block its width, banks and number of ops, of each op how many banks it reads,
-    its units, how many it writes, the lengths of its paths, and each convolution.
+def decisions(architecture: Architecture) -> Decisions:
+    """What was chosen: of each block its width, banks and number of ops, of each op how many banks it reads, its
+    units, how many it writes, the lengths of its paths, and each convolution.
     """
-    made = []
+    made: list[tuple[str, str, object]] = []
     for b, block in enumerate(architecture.blocks):
         for name, value in (("width", block.width), ("banks", block.banks), ("ops", len(block.ops))):
-            made.append(Decision((b, name), (b, name), value))
-        before: dict[str, Hashable] = {}
+            made.append((f"{name} of block {b}", "itself", value))
+        before: dict[str, object] = {}
         for o, op in enumerate(block.ops):
             chosen = dict(_choices(op))
-            made += [Decision((b, name), (b, name, o, before.get(name)), value) for name, value in chosen.items()]
+            made += [(f"{name} in block {b}", f"in op {o} after {before.get(name)}", v) for name, v in chosen.items()]
             before = chosen
-    return tuple(made)
+    return Decisions.of(made)
 
 
-def _choices(op: Op) -> Iterator[tuple[str, Hashable]]:
+def _choices(op: Op) -> Iterator[tuple[str, object]]:
     yield from (("read", len(op.read)), ("units", op.units), ("write", len(op.write)))
     yield "paths", tuple(len(path) for path in op.paths)
     for p, path in enumerate(op.paths):

@@ -51,25 +51,24 @@ class ArchitecturalGradient(Proposal):
                 "set ranking.proposals.gradient.count=0"
             )
         parent, encoding = best(history.entries).architecture, history.encoding
-        slope = history.gradient(parent).detach().double().cpu()
+        slope, c = history.gradient(parent).detach().double().cpu(), encoding.encode(parent).double()
         found: dict[Architecture, None] = {}
         for _ in range(4 * self.pool):
             if len(found) < self.pool and (candidate := space.perturb(parent, rng, self.probability)) != parent:
                 found[candidate] = None
-        predicted = {c: float((slope * change(encoding, parent, c)).sum()) for c in found}
+        predicted = {new: float((slope * change(encoding, parent, new, c)).sum()) for new in found}
         favourites = sorted(found, key=lambda candidate: predicted[candidate]) or [parent]
         return history.first_admitted((candidate, parent.fingerprint) for candidate in favourites)
 
 
-def change(encoding: Encoding, old: Architecture, new: Architecture) -> Tensor:
-    """What becomes of the c of `old` when it is changed into `new`, in the shape of the c of `old`.
+def change(encoding: Encoding, old: Architecture, new: Architecture, c: Tensor) -> Tensor:
+    """What becomes of `c`, the encoding of `old`, when `old` is changed into `new`; of the shape of `c`.
 
     Ops are compared one by one, slice by slice from the first. Where `new` has nothing, it counts as empty; what it has
     beyond `old` has no place in this c, hence no gradient, and is left out.
     """
-    before, after = encoding.encode(old).double(), encoding.encode(new).double()
+    after, moved = encoding.encode(new), torch.full_like(c, EMPTY)
     places, others = iter(encoding.spans(old)), encoding.spans(new)
-    moved = torch.full_like(before, EMPTY)
     begun = 0
     for mine, theirs in zip(old.blocks, new.blocks, strict=True):
         for partner in counterparts(mine.ops, theirs.ops):
@@ -80,7 +79,7 @@ def change(encoding: Encoding, old: Architecture, new: Architecture) -> Tensor:
             width = min(place.last - place.first, other.last - other.first)
             moved[..., place.first : place.first + width] = after[..., other.first : other.first + width]
         begun += len(theirs.ops)
-    return moved - before
+    return moved - c
 
 
 def counterparts(old: Sequence[Op], new: Sequence[Op]) -> list[int | None]:

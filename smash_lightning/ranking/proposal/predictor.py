@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
@@ -102,7 +103,7 @@ def fit(features: Floats, targets: Floats, members: int, rng: random.Random) -> 
         rows = np.flatnonzero(times)
         # A row that was drawn twice has half the noise: the dual form needs each row once, so n^3 becomes (.63 n)^3.
         system = kernel[np.ix_(rows, rows)] + np.diag(penalty / times[rows])
-        weights.append(np.linalg.solve(system, targets[rows]) @ x[rows])
+        weights.append(solve(system, targets[rows], assume_a="pos") @ x[rows])
     return Ensemble(shift, scale, np.array(weights))
 
 

@@ -1,0 +1,4 @@
+from smash_lightning.tasks.investigation.corruption import corruption as corruption
+from smash_lightning.tasks.investigation.strategies import strategies as strategies
+from smash_lightning.tasks.investigation.variants import Variant as Variant
+from smash_lightning.tasks.investigation.variants import variants as variants
