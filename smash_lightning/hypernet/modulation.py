@@ -51,7 +51,7 @@ class Modulation(nn.Module):
         """The mean of each op's cells, (ops, channels)."""
         _, _, rows, slices = grid.shape
         spans = self.encoding.spans(architecture)
-        mask = torch.zeros(len(spans), rows, slices)
+        mask = torch.zeros(len(spans), rows, slices, dtype=grid.dtype)
         for row, span in zip(mask, spans, strict=True):
             row[: span.rows, span.first : span.last] = 1 / (span.rows * (span.last - span.first))
         return mask.to(grid).flatten(1) @ grid[0].flatten(1).T

@@ -18,6 +18,7 @@ from smash_lightning.ranking.policy import Material as Material
 from smash_lightning.ranking.policy import Policy as Policy
 from smash_lightning.ranking.policy import Recalibrated as Recalibrated
 from smash_lightning.ranking.policy import Running as Running
+from smash_lightning.ranking.policy import Softened as Softened
 from smash_lightning.ranking.policy import WarmStart as WarmStart
 from smash_lightning.ranking.procedure import Candidate as Candidate
 from smash_lightning.ranking.procedure import Ranking as Ranking

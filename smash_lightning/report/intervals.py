@@ -111,7 +111,7 @@ def interval_rows(
     figure = Figure(figsize=(0.8 * WIDTH, 1.5 + 1.5 * ROW * max(len(rows), 2)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     forest(axes, rows, highlighted=rows, reference=reference)
-    digits = _decimals([interval for interval in rows.values() if interval is not None])
+    digits = decimals_for([interval for interval in rows.values() if interval is not None])
     axes.set_yticks(range(len(rows)), [f"{name}\n{words(interval, digits)}" for name, interval in rows.items()])
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set_xlabel(x_label)
@@ -199,7 +199,7 @@ def forest(
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
 
 
-def _decimals(intervals: Sequence[Interval]) -> int:
+def decimals_for(intervals: Sequence[Interval]) -> int:
     """Enough for two digits of an interval's usual width: nats need more than coefficients."""
     widths = [high - low for _, low, high in intervals if high > low]
     return min(max(1 - math.floor(math.log10(median(widths))), 0), 8) if widths else 2

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from smash_lightning.report.figure_style import DPI, GREY, LABEL, TEXT, TITLE, WIDTH, Interval, tidy, words
-from smash_lightning.report.intervals import forest
+from smash_lightning.report.intervals import decimals_for, forest
 
 ROW = 0.62  # inches of a row: a bar, and its figures above it
 NOTE = 130  # characters of the line under the title
@@ -24,14 +25,12 @@ class Panel:
         title: above the panel.
         x_label: what the figure is, with its unit.
         rows: value, lower and upper end by the row's name; None where undefined. A row that is missing stays empty.
-        decimals: of the figures that stand above the bars.
         reference: where a vertical line stands: what no effect would give.
     """
 
     title: str
     x_label: str
     rows: Mapping[str, Interval | None]
-    decimals: int = 2
     reference: float = 0.0
 
 
@@ -45,14 +44,11 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
         note: a line under the title, such as n and what the bars are.
     """
     figure = Figure(figsize=(WIDTH, 2.0 + ROW * max(len(names), 2)), dpi=DPI, layout="constrained")
-    for place, (axes, panel) in enumerate(zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels)):
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for place, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
         rows = {name: panel.rows.get(name) for name in names}
         forest(axes, rows, highlighted=names, reference=panel.reference)
-        for row, (name, interval) in enumerate(rows.items()):
-            if name in panel.rows:
-                middle = panel.reference if interval is None else (interval[1] + interval[2]) / 2
-                text = words(interval, panel.decimals)
-                axes.text(middle, row - 0.2, text, ha="center", va="bottom", fontsize=TEXT - 1, color=GREY)
+        _figures(axes, rows, panel)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(panel.x_label)
         axes.set_title(panel.title, loc="left", fontsize=LABEL)
@@ -64,3 +60,14 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
     heading = f"{title}\n{fill(note, NOTE)}" if note else title
     figure.suptitle(heading, fontsize=TITLE, x=0.01, ha="left")
     return figure
+
+
+def _figures(axes: Axes, rows: Mapping[str, Interval | None], panel: Panel) -> None:
+    """Each figure in words above its bar."""
+    digits = decimals_for([interval for interval in rows.values() if interval is not None])
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line of reference stays behind
+    for row, (name, interval) in enumerate(rows.items()):
+        if name in panel.rows:
+            middle = panel.reference if interval is None else (interval[1] + interval[2]) / 2
+            text = words(interval, digits)
+            axes.text(middle, row - 0.2, text, ha="center", va="bottom", fontsize=TEXT - 1, color=GREY, bbox=paper)

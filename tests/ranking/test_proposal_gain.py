@@ -11,6 +11,7 @@ from smash_lightning.ranking import Proposal, Random
 from tests.ranking.synthetic import EQUAL_OPS, LEARNED, Separable, complete, ranking
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", LEARNED.values(), ids=LEARNED.keys())
 def test_learned_strategies_find_better_ones_than_random_draws(make: Callable[[int], Proposal]) -> None:
     gains = []

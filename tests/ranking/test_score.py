@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,52 +12,70 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import BatchStatistics, RecordedStatistics, forward
 from smash_lightning.randomness import generator
-from smash_lightning.ranking import Random, Ranking, Scorer, rank
+from smash_lightning.ranking import (
+    ArchitecturalGradient,
+    Batch,
+    Policy,
+    Random,
+    Ranking,
+    Recalibrated,
+    Running,
+    Score,
+    Scorer,
+    WarmStart,
+    rank,
+)
 from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.hypernet.kinds import KINDS
+from tests.ranking.small_material import IMAGES, images, labels, material
 
 CASE = BARE_CASES["v1-2d"]
+POLICIES: dict[str, Policy] = {"recalibrated": Recalibrated(), "running": Running(), "batch": Batch()}
+EXPENSIVE = POLICIES | {"warm start": WarmStart(2)}
+every_policy = pytest.mark.parametrize("policy", EXPENSIVE.values(), ids=EXPENSIVE.keys())
 
 
-def trained(case: Case, seed: int) -> TrainedHyperNet:
-    weights = GeneratedWeights(
-        case.encoding,
-        case.space.skeleton,
-        width=None,
-        depths=(2, 1),
-        growth=4,
-        noise=True,
-        generator=generator("tiny", seed),
-    )
+def trained(case: Case, seed: int, kind: str = "conditional") -> TrainedHyperNet:
+    weights = KINDS[kind](case, seed)
     return TrainedHyperNet(weights, weights.running_statistics().eval(), frozenset())
 
 
-def images(case: Case, name: str, count: int) -> Tensor:
-    skeleton = case.space.skeleton
-    return torch.randn(count, skeleton.channels, *skeleton.size, generator=generator(name))
+def scorer(
+    case: Case = CASE,
+    hypernets: int = 1,
+    batch_size: int = 8,
+    policy: Policy = POLICIES["recalibrated"],
+    kind: str = "conditional",
+    noises: int = 1,
+) -> Scorer:
+    sources = [trained(case, seed, kind) for seed in range(hypernets)]
+    return Scorer(sources, material(case, batch_size), policy=policy, seed=0, noises=noises)
 
 
-def scorer(case: Case = CASE, hypernets: int = 1, batch_size: int = 8, policy: Any = "recalibrated") -> Scorer:
-    return Scorer(
-        [trained(case, seed) for seed in range(hypernets)],
-        images(case, "validation", 20),
-        torch.arange(20) % 5,
-        images(case, "training", 12),
-        batch_size=batch_size,
-        policy=policy,
-        seed=0,
+def in_doubles(scorer: Scorer) -> Scorer:
+    """The same with 64-bit floats."""
+    for hypernet in scorer.hypernets:
+        hypernet.weights.double()
+        hypernet.statistics.double()
+    given = scorer.material
+    batches = tuple((batch.double(), labels) for batch, labels in given.batches)
+    scorer.material = replace(
+        given, images=given.images.double(), recalibration=given.recalibration.double(), batches=batches
     )
+    return scorer
 
 
-@pytest.mark.parametrize("policy", ["recalibrated", "running", "batch"])
+@every_policy
 @every_bare_case
-def test_the_same_architecture_has_the_same_score(case: Case, policy: str) -> None:
+def test_the_same_architecture_has_the_same_score(case: Case, policy: Policy) -> None:
     one, other = scorer(case, policy=policy), scorer(case, policy=policy)
     first = one(case.draw(0))
     one(case.draw(1))
     for again in (one(case.draw(0)), other(case.draw(0))):
+        assert again.seconds > 0
         assert (again.error, again.loss, again.loss_by_hypernet) == (first.error, first.loss, first.loss_by_hypernet)
         assert torch.equal(again.probabilities, first.probabilities)
     assert not first.probabilities.requires_grad
@@ -76,53 +96,160 @@ def slow_logits(architecture: Architecture, hypernet: TrainedHyperNet, policy: s
         statistics = RecordedStatistics()
         run(images(CASE, "training", 12), statistics)
         statistics.recording = False
-    return run(images(CASE, "validation", 20), statistics)
+    return run(images(CASE, "validation", IMAGES), statistics)
 
 
-@pytest.mark.parametrize("policy", ["recalibrated", "running", "batch"])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_a_score_is_the_mean_over_hypernets(policy: str) -> None:
-    ours, architecture = scorer(hypernets=3, batch_size=20, policy=policy)(CASE.draw(4)), CASE.draw(4)
-    labels, losses, errors, probabilities = torch.arange(20) % 5, [], [], torch.zeros(20, 5)
+    ours = scorer(hypernets=3, batch_size=IMAGES, policy=POLICIES[policy])(CASE.draw(4))
+    losses, errors, probabilities = [], [], torch.zeros(IMAGES, 5)
     with torch.no_grad():
         for seed in range(3):
-            logits = slow_logits(architecture, trained(CASE, seed), policy)
-            losses.append(F.cross_entropy(logits, labels).item())
-            errors.append(100 * (logits.argmax(1) != labels).float().mean().item())
+            logits = slow_logits(CASE.draw(4), trained(CASE, seed), policy)
+            losses.append(F.cross_entropy(logits, labels(CASE)).item())
+            errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
             probabilities += logits.softmax(1) / 3
     assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
     assert ours.loss == pytest.approx(sum(losses) / 3, rel=1e-5)
     assert ours.error == pytest.approx(sum(errors) / 3, rel=1e-5)
     torch.testing.assert_close(ours.probabilities, probabilities)
-    torch.testing.assert_close(ours.probabilities.sum(1), torch.ones(20))
+    torch.testing.assert_close(ours.probabilities.sum(1), torch.ones(IMAGES))
+
+
+def test_a_score_is_the_mean_over_draws_of_noise() -> None:
+    architecture, one = CASE.draw(4), scorer(hypernets=2, noises=3)
+    ours, losses, errors, probabilities = one(architecture), [], [], torch.zeros(IMAGES, 5)
+    with torch.no_grad():
+        for hypernet in one.hypernets:
+            of_draws = []
+            for key in (("score noise", 0), ("score noise", 0, 1), ("score noise", 0, 2)):
+                weights = hypernet.weights(architecture, hypernet.weights.noise(architecture, generator(*key)))
+                predictor = one.policy.predictor(architecture, hypernet, weights, one.material)
+                logits = predictor(one.material.images)
+                of_draws.append(F.cross_entropy(logits, labels(CASE)).item())
+                errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
+                probabilities += logits.softmax(1) / 6
+            losses.append(sum(of_draws) / 3)
+            assert len(set(of_draws)) == 3, "each draw gives other weights"
+    assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
+    assert ours.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert ours.error == pytest.approx(sum(errors) / 6, rel=1e-5)
+    torch.testing.assert_close(ours.probabilities, probabilities)
+
+
+@pytest.mark.parametrize("kind", ["shared", "silent"])
+def test_draws_of_noise_change_nothing_where_there_is_none(kind: str) -> None:
+    three, one = (scorer(kind=kind, noises=noises)(CASE.draw(1)) for noises in (3, 1))
+    assert three.loss == one.loss
+    assert torch.equal(three.probabilities, one.probabilities)
+
+
+@every_policy
+@pytest.mark.parametrize("noises", [1, 2])
+def test_losses_of_single_images_average_to_the_score(policy: Policy, noises: int) -> None:
+    one, architecture = scorer(hypernets=2, policy=policy, noises=noises), CASE.draw(3)
+    losses = one.image_losses(architecture, torch.arange(IMAGES))
+    assert losses.shape == (IMAGES,)
+    assert losses.mean().item() == pytest.approx(one(architecture).loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["recalibrated", "running"])
+def test_the_loss_of_an_image_does_not_depend_on_the_others(policy: str) -> None:
+    one, architecture = in_doubles(scorer(hypernets=2, policy=POLICIES[policy])), CASE.draw(3)
+    everything = one.image_losses(architecture, torch.arange(IMAGES))
+    some = torch.tensor([17, 3, 9])
+    torch.testing.assert_close(one.image_losses(architecture, some), everything[some])
+    assert len(set(everything.tolist())) == IMAGES
 
 
 @pytest.mark.parametrize("policy", ["recalibrated", "running"])
 def test_a_score_does_not_depend_on_the_batch_size(policy: str) -> None:
-    losses = [scorer(batch_size=size, policy=policy)(CASE.draw(2)).loss for size in (1, 7, 20)]
+    losses = [scorer(batch_size=size, policy=POLICIES[policy])(CASE.draw(2)).loss for size in (1, 7, IMAGES)]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["recalibrated", "running", "batch"])
-def test_scoring_changes_nothing(policy: str) -> None:
+@every_policy
+def test_scoring_changes_nothing(policy: Policy) -> None:
     one = scorer(policy=policy)
-    hypernet = one.hypernets[0]
-    before = [t.clone() for t in (*hypernet.weights.parameters(), *hypernet.statistics.buffers())]
+    hypernet, given = one.hypernets[0], one.material
+    tensors = [*hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.images, given.recalibration]
+    tensors += [tensor for batch in given.batches for tensor in batch]
+    before = [tensor.clone() for tensor in tensors]
     one(CASE.draw(0))
-    after = [*hypernet.weights.parameters(), *hypernet.statistics.buffers()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    one.image_losses(CASE.draw(0), torch.arange(3))
+    one.gradient(CASE.draw(0))
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
+    assert all(parameter.grad is None for parameter in hypernet.weights.parameters())
 
 
-def test_unknown_policies_are_named() -> None:
-    with pytest.raises(ValueError, match="statistics must be recalibrated, running or batch, got 'frozen'"):
-        scorer(policy="frozen")
+# --- dE/dc ---
+
+
+def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
+    """Mean validation loss with c moved, image by image's batch."""
+    total = 0.0
+    for hypernet in one.hypernets:
+        source: Any = hypernet.weights
+        z = source.noise(architecture, generator("score noise", one.seed))
+        weights = source.from_c(architecture, source.encode(architecture).double() + moved, z)
+        for first in range(0, IMAGES, one.material.batch_size):
+            batch = slice(first, first + one.material.batch_size)
+            logits = forward(
+                architecture, source.skeleton, weights, one.material.images[batch], BatchStatistics(), op_norm=False
+            )
+            total += F.cross_entropy(logits, one.material.labels[batch], reduction="sum").item()
+    return total / IMAGES / len(one.hypernets)
+
+
+@pytest.mark.parametrize("kind", ["conditional", "residual", "modulated"])
+@every_bare_case
+def test_the_gradient_is_that_of_finite_differences(case: Case, kind: str) -> None:
+    one, architecture = in_doubles(scorer(case, hypernets=2, kind=kind, policy=Running())), case.draw(1)
+    gradient = one.gradient(architecture)
+    source: Any = one.hypernets[0].weights
+    assert gradient.shape == source.encode(architecture).shape
+    assert gradient.any()
+    for seed in range(3):
+        direction = torch.randn(gradient.shape, generator=generator("direction", seed), dtype=torch.float64)
+        step = 1e-5 * direction / direction.norm()
+        with torch.no_grad():
+            slope = (loss_at(one, architecture, step) - loss_at(one, architecture, -step)) / 2e-5
+        expected = (gradient * direction / direction.norm()).sum().item()
+        assert slope == pytest.approx(expected, rel=2e-3, abs=1e-5 * gradient.norm().item())
+
+
+@pytest.mark.parametrize("kind", ["shared", "unconditional"])
+def test_weights_that_do_not_come_from_c_have_no_gradient_in_it(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"no gradient in c .* use hypernet\.kind=conditional"):
+        scorer(kind=kind).gradient(CASE.draw(0))
+
+
+# --- with a ranking ---
+
+
+def scores(one: Scorer) -> Callable[[Sequence[Architecture]], list[Score]]:
+    return lambda architectures: [one(architecture) for architecture in architectures]
 
 
 def test_a_ranking_steps_with_real_scores() -> None:
     one = scorer()
-    ranking = Ranking(CASE.space, (Random(4),), 0, frozenset(), torch.arange(20) % 5)
-    states = [
-        rank(ranking, ranking.init(), lambda architectures: [one(a) for a in architectures], lambda s, c: None, most)
-        for most in (1, 3)
-    ]
+    ranking = Ranking(CASE.space, (Random(4),), 0, frozenset(), labels(CASE))
+    states = [rank(ranking, ranking.init(), scores(one), lambda s, c: None, most) for most in (1, 3)]
     assert states[0].rows == states[1].rows
     assert states[0].rows[0].ensemble_error == states[0].rows[0].error
+
+
+def test_a_ranking_follows_the_real_gradient() -> None:
+    one, asked = scorer(), []
+
+    def gradient(architecture: Architecture) -> Tensor:
+        asked.append(architecture)
+        return one.gradient(architecture)
+
+    proposals = (Random(3), ArchitecturalGradient(2, pool=4, probability=0.2))
+    options = {"gradient": gradient, "encoding": one.hypernets[0].weights.encoding}
+    ranking = Ranking(CASE.space, proposals, 0, frozenset(), labels(CASE), **options)
+    rows = rank(ranking, ranking.init(), scores(one), lambda s, c: None, 1).rows
+    best = [min(rows[:count], key=lambda row: row.loss).candidate.architecture for count in (3, 4)]
+    assert asked == best
+    assert [row.candidate.parent for row in rows[3:]] == [architecture.fingerprint for architecture in best]

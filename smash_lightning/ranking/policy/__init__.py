@@ -6,4 +6,5 @@ from smash_lightning.ranking.policy.base import Predictor as Predictor
 from smash_lightning.ranking.policy.batch import Batch as Batch
 from smash_lightning.ranking.policy.recalibrated import Recalibrated as Recalibrated
 from smash_lightning.ranking.policy.running import Running as Running
+from smash_lightning.ranking.policy.softened import Softened as Softened
 from smash_lightning.ranking.policy.warm_start import WarmStart as WarmStart

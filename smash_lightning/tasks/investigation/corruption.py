@@ -1,4 +1,4 @@
-"""Does c matter? Architectures stay as they are, and HyperNets are told something else than their c (paper, section 4)."""
+"""Does c matter? Architectures stay as they are, and HyperNets are told another c than theirs (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,19 @@ from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.investigation.earlier import known_truths, random_candidates, told_c
 from smash_lightning.tasks.investigation.misinformed import Another, Noisy, Nothing, Told, misinformed
-from smash_lightning.tasks.investigation.results import counted, interval, leave, mean, which
+from smash_lightning.tasks.investigation.results import (
+    counted,
+    digits,
+    interval,
+    leave,
+    mean,
+    which,
+    wrapped,
+)
 from smash_lightning.training.relay import Send
 
 OWN, ANOTHER, NOTHING = "its own c", "another's c", "an empty c"
+DIFFERENCES = ("loss_minus_own", "error_minus_own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +235,6 @@ def picture(found: Corruption) -> Figure:
             "Loss, minus that with its own c",
             "validation loss (nats)",
             {name: interval(effect.loss_minus_own) for name, effect in changed.items()},
-            decimals=3,
         ),
         Panel(
             "Order, against that with its own c",
@@ -238,35 +246,31 @@ def picture(found: Corruption) -> Figure:
         rows = {name: interval(effect.truth) for name, effect in effects.items()}
         panels.append(Panel(f"Score and truth (n = {found.with_truth})", r"Spearman $\rho$ with test loss", rows))
     note = f"{_basis(found)}; bars are 95 % bootstrap intervals over architectures"
-    return interval_panels(list(effects), panels, title="Does c matter? What HyperNets are told, and what it does", note=note)
+    title = "Does c matter? What HyperNets are told, and what it does"
+    return interval_panels(list(effects), panels, title=title, note=note)
 
 
 def words(found: Corruption) -> str:
     """The figures as a table, and what they say."""
-    own = found.effects[OWN]
+    own, changed = found.effects[OWN], [effect for name, effect in found.effects.items() if name != OWN]
+    nats, percent = (digits(*(getattr(effect, part) for effect in changed)) for part in DIFFERENCES)
     lines = [
-        f"Does c matter? {_basis(found)}; [95 % intervals over architectures].",
-        f"Told its own c, an architecture has a validation loss of {figure(own.loss, 3)} nats and an error of "
-        f"{figure(own.error, 1)} %.",
+        *wrapped(f"Does c matter? {_basis(found)}; [95 % intervals over architectures]."),
+        *wrapped(f"With its own c: validation loss {figure(own.loss, 3)} nats, error {figure(own.error, 1)} %."),
         _row("told", "loss minus own, nats", "error minus own, %", "order as with own", "Spearman with truth"),
     ]
     for name, effect in found.effects.items():
-        differences = ("", "", "")
-        if name != OWN:
-            differences = (
-                figure(effect.loss_minus_own, 3),
-                figure(effect.error_minus_own, 1),
-                figure(effect.order),
-            )
-        lines.append(_row(f"  {name}", *differences, figure(effect.truth) if found.with_truth else ""))
+        differences = [figure(effect.loss_minus_own, nats), figure(effect.error_minus_own, percent)]
+        cells = ["", "", ""] if name == OWN else [*differences, figure(effect.order)]
+        lines.append(_row(f"  {name}", *cells, figure(effect.truth) if found.with_truth else ""))
     cost = found.effects[ANOTHER].loss_minus_own
     says = which(
         cost,
         above="c matters: told another architecture's c, HyperNets generate worse weights",
-        below="Told another architecture's c, HyperNets generate better weights, which speaks against c",
-        around="c cannot be told to matter: another architecture's c does as well within the interval",
+        below="told another architecture's c, HyperNets generate better weights, which speaks against c",
+        around="c cannot be told to matter: another architecture's c does about as well",
     )
-    return "\n".join([*lines, f"{says} (loss {figure(cost, 3)} nats higher)."])
+    return "\n".join([*lines, *wrapped(f"So {says} (loss higher by {figure(cost, nats)} nats).")])
 
 
 def _basis(found: Corruption) -> str:

@@ -68,7 +68,7 @@ def enough_truths(experiment: Experiment) -> Truths:
     if len(truths.losses) < MINIMUM:
         raise ValueError(
             f"{experiment.source_folder().path} has true losses of {len(truths.losses)} representative architectures, "
-            f"and fewer than {MINIMUM} show nothing: name a run with more of them (retrain.spread) with checkpoint=FOLDER"
+            f"and fewer than {MINIMUM} show nothing: name a run with more (retrain.spread) with checkpoint=FOLDER"
         )
     return truths
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from smash_lightning.report.figure_style import Interval
+from smash_lightning.report.intervals import decimals_for
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.bootstrap import Estimate
 from smash_lightning.study.coefficients import Floats
@@ -19,6 +21,8 @@ from smash_lightning.tasks.experiment import Experiment
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+LINE = 110  # characters
 
 
 def leave(
@@ -76,6 +80,16 @@ def interval(estimate: Estimate | None) -> Interval | None:
 def mean(column: Floats, weights: Floats) -> Floats:
     """The mean of a column (n,) in each resample, (r,), as in `study.coefficients`."""
     return weights @ column / weights.sum(-1)
+
+
+def digits(*estimates: Estimate | None) -> int:
+    """Decimals that show these figures and the width of their intervals."""
+    return decimals_for([found for estimate in estimates if (found := interval(estimate)) is not None])
+
+
+def wrapped(sentence: str) -> list[str]:
+    """A sentence as lines of a terminal."""
+    return textwrap.wrap(sentence, LINE)
 
 
 def which(estimate: Estimate | None, *, above: str, below: str, around: str) -> str:

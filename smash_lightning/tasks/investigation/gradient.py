@@ -1,0 +1,302 @@
+"""Does dE/dc know which change of an architecture lowers its score? (Paper, section 4: no better than chance.)"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.parallel import Failure, Pool
+from smash_lightning.progress import Bars
+from smash_lightning.randomness import rng
+from smash_lightning.ranking import ArchitecturalGradient, Entry, History, Scorer
+from smash_lightning.ranking.proposal.gradient import change
+from smash_lightning.report.intervals import interval_rows
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.study.bootstrap import Bootstrap, Estimate
+from smash_lightning.study.coefficients import Floats, spearman
+from smash_lightning.study.verdict import figure
+from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.investigation.earlier import random_candidates, told_c
+from smash_lightning.tasks.investigation.results import (
+    counted,
+    digits,
+    interval,
+    leave,
+    mean,
+    which,
+    wrapped,
+)
+from smash_lightning.training.relay import Send
+
+GRADIENT, RANDOM = "gradient", "random"
+DRAWS = 100  # attempts at each random perturbation that is new
+
+Job = tuple[Architecture, list[Architecture]]  # a parent and its random perturbations
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A row of `gradient.csv`: one perturbation of one architecture.
+
+    Args:
+        parent: the architecture's fingerprint.
+        method: what proposed the perturbation, gradient or random.
+        draw: its place among the parent's random ones, in the order in which they were drawn.
+        fingerprint: the perturbation's.
+        predicted: change of the validation loss to first order, the gradient times the change of c, nats.
+        parent_loss: validation loss of the parent, nats.
+        val_loss: validation loss of the perturbation, nats.
+        seconds: of scoring it.
+        gradient_seconds: of the gradient; 0 for a random perturbation.
+    """
+
+    parent: str
+    method: str
+    draw: int
+    fingerprint: str
+    predicted: float
+    parent_loss: float
+    val_loss: float
+    seconds: float
+    gradient_seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is done with one parent.
+
+    Args:
+        scorer: with HyperNets that see c.
+        space: of the candidates.
+        drawn: fingerprints that the HyperNets' training drew, which no perturbation may have.
+        pool: perturbations that the gradient chooses from.
+        probability: of each element of the parent to be redrawn.
+        trials: random perturbations.
+        seed: of all draws.
+    """
+
+    scorer: Scorer
+    space: SearchSpace
+    drawn: Collection[str]
+    pool: int
+    probability: float
+    trials: int
+    seed: int
+
+    def __call__(self, parent: Architecture, others: Sequence[Architecture]) -> list[Tried]:
+        """A row of the gradient's pick, then one of each of `others`, the random perturbations."""
+        encoding = self.scorer.hypernets[0].weights.encoding
+        started = time.perf_counter()
+        slope, c = self.scorer.gradient(parent).double(), encoding.encode(parent).double()
+        gradient_seconds = time.perf_counter() - started
+        parent_loss = self.scorer(parent).loss
+        history = History(
+            before=[Entry(parent, "random", "", parent_loss)],
+            gradient=lambda architecture: slope,
+            encoding=encoding,
+            admits=lambda architecture: self._admits(parent, architecture),
+        )
+        strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
+        pick, _ = strategy.propose(self.space, history, rng("gradient", self.seed, parent.fingerprint))
+        rows = []
+        for place, child in enumerate([pick, *others]):
+            score = self.scorer(child)
+            method, draw, spent = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
+            predicted = float((slope * change(encoding, parent, child, c)).sum())
+            names = parent.fingerprint, method, draw, child.fingerprint
+            rows.append(Tried(*names, predicted, parent_loss, score.loss, score.seconds, spent))
+        return rows
+
+    def perturbations(self, parent: Architecture) -> list[Architecture]:
+        """Different random perturbations of an architecture, as many as `trials`.
+
+        Raises:
+            ValueError: so many are not found.
+        """
+        chance = rng("random perturbations", self.seed, parent.fingerprint)
+        found: dict[Architecture, None] = {}
+        for _ in range(DRAWS * self.trials):
+            child = self.space.perturb(parent, chance, self.probability)
+            if self._admits(parent, child):
+                found[child] = None
+            if len(found) == self.trials:
+                return list(found)
+        raise ValueError(
+            f"architecture {parent.fingerprint} has {len(found)} new perturbations in {DRAWS * self.trials} draws: "
+            f"raise task.probability={self.probability} or lower task.trials={self.trials}"
+        )
+
+    def _admits(self, parent: Architecture, child: Architecture) -> bool:
+        return child != parent and child.fingerprint not in self.drawn
+
+
+@dataclass(frozen=True, slots=True)
+class GradientResult:
+    """The figures of the investigation; changes are of the validation loss against the parent's, nats, lower is better.
+
+    Args:
+        parents: architectures that were perturbed.
+        hypernets: over which scores and gradients were averaged.
+        trials: random perturbations of which the best is taken.
+        gradient: mean change by the gradient's pick.
+        random: mean change by one random perturbation, the first.
+        best_random: mean change by the best of `trials`, the first among them.
+        gradient_minus_random: the first less the second, paired.
+        gradient_minus_best: the first less the third, paired: at equal cost.
+        prediction: Spearman of predicted and true change, over the first random perturbation of each parent.
+        gradient_seconds: median of a gradient.
+        score_seconds: median of a score.
+    """
+
+    parents: int
+    hypernets: int
+    trials: int
+    gradient: Estimate | None
+    random: Estimate | None
+    best_random: Estimate | None
+    gradient_minus_random: Estimate | None
+    gradient_minus_best: Estimate | None
+    prediction: Estimate | None
+    gradient_seconds: float
+    score_seconds: float
+
+
+def gradient(
+    experiment: Experiment, tracker: Tracker, *, parents: int, pool: int, probability: float, trials: int
+) -> float | None:
+    """Perturbs random architectures of an earlier run as the gradient says, and at random.
+
+    Args:
+        experiment: its source folder holds HyperNets and a ranking.
+        tracker: gets table, picture and figures.
+        parents: at most so many random ones of the ranking.
+        pool: perturbations that the gradient chooses from, which are not scored.
+        probability: of each element of a parent to be redrawn.
+        trials: random perturbations that cost as much as the gradient and the score of its pick.
+
+    Returns:
+        How much more the gradient's pick changes the validation loss than the best random perturbation of equal cost,
+        nats, below 0 where the gradient is better; None where it is undefined.
+
+    Raises:
+        ValueError: there is no HyperNet that sees c, or there are too few architectures or perturbations.
+    """
+    if min(pool, trials) < 1 or not 0 < probability <= 1:
+        raise ValueError(
+            f"task.pool ({pool}) and task.trials ({trials}) must be at least 1, and task.probability ({probability}) "
+            "lie between 0 and 1"
+        )
+    scorer, drawn = told_c(experiment, "gradient")
+    chosen = random_candidates(experiment, parents, "task.parents")
+    trial = Trial(scorer, experiment.candidates, drawn, pool, probability, trials, experiment.seed)
+    rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
+    found = compare(rows, len(scorer.hypernets), experiment.study.bootstrap, experiment.seed)
+    leave(experiment, tracker, "gradient", rows, found, picture(found), words(found))
+    lead = found.gradient_minus_best
+    return None if lead is None else lead.value
+
+
+def _measure(trial: Trial, jobs: Sequence[Job], workers: int) -> list[Tried]:
+    parts: dict[int, list[Tried]] = {}
+    with Bars(["perturbing"], [len(jobs)]) as bars, Pool(try_parent, trial, workers) as pool:
+        for count, (position, outcome) in enumerate(pool.run(jobs), start=1):
+            if isinstance(outcome, Failure):
+                what = f"architecture {jobs[position][0].fingerprint}"
+                raise RuntimeError(f"perturbing {what}: {outcome.reason}\n{outcome.details}")
+            parts[position] = outcome
+            bars.show(0, count)
+    return [row for position in sorted(parts) for row in parts[position]]
+
+
+def try_parent(trial: Trial, job: Job, send: Send) -> list[Tried]:
+    """The rows of one parent, in a process of its own."""
+    del send
+    return trial(*job)
+
+
+def compare(rows: Sequence[Tried], hypernets: int, resamples: int, seed: int) -> GradientResult:
+    """The changes by each method and their differences.
+
+    Args:
+        rows: as many random perturbations of each parent, in the order in which they were drawn.
+        hypernets: over which they were averaged.
+        resamples: of the bootstrap over parents.
+        seed: of the resamples.
+    """
+    picks = [row for row in rows if row.method == GRADIENT]
+    others = [[row for row in rows if row.method == RANDOM and row.parent == pick.parent] for pick in picks]
+    by_gradient = np.array([row.val_loss - row.parent_loss for row in picks])
+    by_chance = np.array([[row.val_loss - row.parent_loss for row in part] for part in others])
+    first, best = by_chance[:, 0], by_chance.min(1)
+    predicted = np.array([part[0].predicted for part in others])
+    bootstrap = Bootstrap(len(picks), resamples, seed)
+
+    def of_mean(column: Floats) -> Estimate | None:
+        return bootstrap.estimate(partial(mean, column))
+
+    return GradientResult(
+        parents=len(picks),
+        hypernets=hypernets,
+        trials=by_chance.shape[1],
+        gradient=of_mean(by_gradient),
+        random=of_mean(first),
+        best_random=of_mean(best),
+        gradient_minus_random=of_mean(by_gradient - first),
+        gradient_minus_best=of_mean(by_gradient - best),
+        prediction=bootstrap.estimate(partial(spearman, predicted, first)),
+        gradient_seconds=float(np.median([row.gradient_seconds for row in picks])),
+        score_seconds=float(np.median([row.seconds for row in rows])),
+    )
+
+
+def picture(found: GradientResult) -> Figure:
+    """Draws the changes and their differences: `gradient.png`."""
+    note = f"{_basis(found)}; bars are 95 % bootstrap intervals over parents, differences are paired"
+    return interval_rows(
+        {name: interval(estimate) for name, estimate in _rows(found).items()},
+        x_label="change of the validation loss against the parent's (nats)",
+        title="Does the gradient in c know what to change?",
+        note=note,
+    )
+
+
+def words(found: GradientResult) -> str:
+    """The figures as a table, and what they say."""
+    rows = _rows(found)
+    nats = digits(*rows.values())
+    lines = wrapped(
+        f"Does the gradient in c know what to change? {_basis(found)}. Change of the validation loss against the "
+        "parent's, nats, lower is better; [95 % intervals over parents], differences are paired."
+    )
+    lines += [f"  {name:<42}{figure(estimate, nats)}" for name, estimate in rows.items()]
+    lines.append(f"  {'predicted and true change, Spearman':<42}{figure(found.prediction)}")
+    ratio = found.gradient_seconds / found.score_seconds
+    says = which(
+        found.gradient_minus_best,
+        above="the gradient is worse than random perturbation at equal cost, as the paper reports or more so",
+        below="the gradient is better than random perturbation at equal cost, unlike in the paper",
+        around="the gradient cannot be told from random perturbation at equal cost, as the paper reports",
+    )
+    return "\n".join([*lines, *wrapped(f"So {says}. A gradient took {ratio:.1f} times as long as a score.")])
+
+
+def _rows(found: GradientResult) -> dict[str, Estimate | None]:
+    best = f"the best of {found.trials} random ones"
+    return {
+        "the gradient's pick": found.gradient,
+        "one random perturbation": found.random,
+        best: found.best_random,
+        "gradient minus one random": found.gradient_minus_random,
+        f"gradient minus {best}": found.gradient_minus_best,
+    }
+
+
+def _basis(found: GradientResult) -> str:
+    return f"{found.parents} parents, {counted(found.hypernets, 'HyperNet')}"
