@@ -38,5 +38,6 @@ from smash_lightning.ranking.proposal import Perturb as Perturb
 from smash_lightning.ranking.proposal import Pick as Pick
 from smash_lightning.ranking.proposal import Proposal as Proposal
 from smash_lightning.ranking.proposal import Random as Random
+from smash_lightning.ranking.racing import Racing as Racing
 from smash_lightning.ranking.score import Score as Score
 from smash_lightning.ranking.score import Scorer as Scorer

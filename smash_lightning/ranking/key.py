@@ -60,8 +60,9 @@ class WithSize(Key):
 
     def __call__(self, scored: Sequence[Figures]) -> list[float]:
         """See `Key`."""
-        loss = _share(rankdata(_losses(scored)))
-        return list(loss + self.weight * _share(rankdata([-figures.params for figures in scored])))
+        losses = _losses(scored)
+        size = _share(rankdata([-figures.params for figures in scored]))
+        return _last_without_loss(_share(rankdata(losses)) + self.weight * size, losses)
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class SizeAdjusted(Key):
         loss, size = _losses(scored), np.log([figures.params for figures in scored])
         known = np.isfinite(loss)
         if known.sum() < 3 or not np.ptp(size[known]):
-            return list(loss)
+            return loss.tolist()
         slope, level = np.polyfit(size[known], loss[known], 1)
-        return list(loss - slope * size - level)
+        return (loss - slope * size - level).tolist()
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,20 @@ class Stratified(Key):
         loss = _losses(scored)
         keys = np.zeros(len(scored))
         by_size = np.argsort([figures.params for figures in scored], kind="stable")
-        for group in np.array_split(by_size, min(self.strata, len(scored))):
+        for group in np.array_split(by_size, max(1, min(self.strata, len(scored)))):
             keys[group] = _share(rankdata(loss[group]))
-        return list(keys)
+        return _last_without_loss(keys, loss)
 
 
 def _losses(scored: Sequence[Figures]) -> Floats:
+    """Their losses, inf where one is not a number."""
     losses = np.array([figures.loss for figures in scored])
     return np.where(np.isnan(losses), np.inf, losses)
+
+
+def _last_without_loss(keys: Floats, losses: Floats) -> list[float]:
+    """`keys`, but inf where nothing is known of the loss: no size makes up for that."""
+    return np.where(np.isfinite(losses), keys, np.inf).tolist()
 
 
 def _share(ranks: Floats) -> Floats:

@@ -9,6 +9,7 @@ from smash_lightning.ranking.constraints import Constraints
 from smash_lightning.ranking.key import Key, Loss
 from smash_lightning.ranking.policy import Policy
 from smash_lightning.ranking.proposal import Proposal
+from smash_lightning.ranking.racing import Racing
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class RankingOptions:
         latency_batch: images in the forward pass that is timed.
         key: which figure ranks.
         noises: draws of z over which a score is averaged.
+        racing: lets candidates that do not wait for each other race on growing parts of the validation images; None
+            scores each on all of them.
     """
 
     proposals: Mapping[str, Proposal]
@@ -38,6 +41,7 @@ class RankingOptions:
     latency_batch: int = 1
     key: Key = field(default_factory=Loss)
     noises: int = 1
+    racing: Racing | None = None
 
     def __post_init__(self) -> None:
         if not self.strategies or self.strategies[0].origin != "random":

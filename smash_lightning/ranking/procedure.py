@@ -22,7 +22,6 @@ from smash_lightning.ranking.score import Score
 from smash_lightning.search_space import SearchSpace
 
 ATTEMPTS = 1000
-REMEMBERED = 4096  # architectures whose size is kept, for all rows are looked at in each step
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Row:
     loss_by_hypernet: tuple[float, ...]
     ensemble_error: float
     seconds: float = field(default=0.0, compare=False)
+    images: int | None = None  # that were scored; None for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,18 @@ class Ranking:
         return candidates
 
     def keys(self, rows: Sequence[Row]) -> list[float]:
-        """What ranks each of `rows`, lower is better."""
-        return self.key([Figures(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
+        """What ranks each of `rows`, lower is better; inf for what is not a number, which ranks last.
+
+        Raises:
+            ValueError: the key gives more numbers, or fewer.
+        """
+        keys = self.key([Figures(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
+        if len(keys) != len(rows):
+            name = type(self.key).__name__
+            raise ValueError(
+                f"ranking.key: {name} gave {len(keys)} numbers for {len(rows)} architectures, not one each"
+            )
+        return [math.inf if math.isnan(key) else key for key in keys]
 
     def params(self, row: Row) -> int:
         """Parameters of the ordinary network of a scored architecture."""
@@ -151,15 +161,17 @@ class Ranking:
         rows, total = list(state.rows), state.probabilities
         for candidate, score in zip(candidates, scores, strict=True):
             total = total + score.probabilities.double()
-            wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item()
-            rows.append(Row(candidate, score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds))
+            # Who left a race has no predictions for all images; before the first who has, there is no ensemble.
+            wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item() if total.ndim else math.nan
+            figures = (score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds, score.images)
+            rows.append(Row(candidate, *figures))
         return State(tuple(rows), total)
 
 
 def _entry(row: Row, key: float) -> Entry:
-    """What a strategy is told of a row; a key that is not a number ranks last."""
+    """What a strategy is told of a row."""
     candidate = row.candidate
-    return Entry(candidate.architecture, candidate.origin, candidate.parent, math.inf if math.isnan(key) else key)
+    return Entry(candidate.architecture, candidate.origin, candidate.parent, key)
 
 
 def state_to_plain(state: State) -> dict[str, Any]:
@@ -174,6 +186,7 @@ def state_to_plain(state: State) -> dict[str, Any]:
             "loss_by_hypernet": list(row.loss_by_hypernet),
             "ensemble_error": row.ensemble_error,
             "seconds": row.seconds,
+            "images": row.images,
         }
         for row in state.rows
     ]
@@ -190,6 +203,7 @@ def state_from_plain(plain: dict[str, Any]) -> State:
             tuple(row["loss_by_hypernet"]),
             row["ensemble_error"],
             row["seconds"],
+            row["images"],
         )
         for row in plain["rows"]
     ]

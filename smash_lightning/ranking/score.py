@@ -28,6 +28,7 @@ class Score:
         loss_by_hypernet: the same with each HyperNet.
         probabilities: predicted class probabilities (images, classes), averaged alike.
         seconds: what it took.
+        images: validation images that it stands on; None for all.
     """
 
     error: float
@@ -35,6 +36,7 @@ class Score:
     loss_by_hypernet: tuple[float, ...]
     probabilities: Tensor
     seconds: float = field(default=0.0, compare=False)
+    images: int | None = None
 
 
 class Scorer:
@@ -73,15 +75,22 @@ class Scorer:
         return Score(sum(errors) / len(errors), sum(losses) / count, tuple(losses), total / count, seconds)
 
     @torch.no_grad()
-    def image_losses(self, architecture: Architecture, positions: Tensor) -> Tensor:
-        """Cross-entropy of single validation images, (len(positions),) on the CPU, averaged as the score's is."""
+    def look(self, architecture: Architecture, positions: Tensor) -> Tensor:
+        """What it does on single validation images, averaged over draws of z.
+
+        Returns:
+            Tensor (HyperNets + 1, len(positions)) on the CPU: the loss with each HyperNet, nats, and last the share of
+            HyperNets that are wrong.
+        """
         images, labels = self.material.images[positions], self.material.labels[positions]
-        total = torch.zeros(len(positions), dtype=torch.float64)
-        for hypernet in self.hypernets:
+        looked = torch.zeros(len(self.hypernets) + 1, len(positions), dtype=torch.float64)
+        for row, hypernet in enumerate(self.hypernets):
+            draws = self._draws(hypernet)
             for predictor in self._predictors(architecture, hypernet):
                 logits = self._logits(predictor, images).double()
-                total += F.cross_entropy(logits, labels, reduction="none").cpu() / self._draws(hypernet)
-        return total / len(self.hypernets)
+                looked[row] += F.cross_entropy(logits, labels, reduction="none").cpu() / draws
+                looked[-1] += (logits.argmax(1) != labels).double().cpu() / (draws * len(self.hypernets))
+        return looked
 
     def gradient(self, architecture: Architecture) -> Tensor:
         """dE/dc: how the mean validation loss changes with c (1, channels, rows, slices), the architecture unchanged.

@@ -26,11 +26,10 @@ from smash_lightning.ranking import rank as run_ranking
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder, architecture_line
+from smash_lightning.tasks.race import SIDE_BY_SIDE, run_race
 from smash_lightning.tasks.search import make_scorer
 from smash_lightning.training import load_checkpoint, load_hypernet
 from smash_lightning.training.relay import Send
-
-SIDE_BY_SIDE = 16
 
 
 def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
@@ -61,7 +60,21 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
         bars.show(0, len(state.rows))
 
         def score(architectures: Sequence[Architecture]) -> list[Score]:
-            return score_all(pool, architectures)
+            racing = experiment.ranking.racing
+            if racing is None or len(architectures) <= SIDE_BY_SIDE:
+                return score_all(pool, architectures)
+            outcome = run_race(
+                racing,
+                architectures,
+                data.validation.labels,
+                experiment.seed,
+                experiment.workers,
+                scorer,
+                folder.checkpoints / "race.pt",
+                lambda share: bars.show(0, int(share * len(architectures))),
+            )
+            print(f"The race of {len(architectures)} candidates took {outcome.spent:.0%} of the validation images.")
+            return outcome.scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
             _save(folder, state)
@@ -74,7 +87,10 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
                 tracker.log("ranking", _progress(record), step)
             bars.show(0, len(state.rows))
 
-        state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE)
+        most = (
+            SIDE_BY_SIDE if experiment.ranking.racing is None else ranking.total
+        )  # a race is of all who can take part
+        state = run_ranking(ranking, state, score, after, most)
     table = sorted(records(state), key=lambda record: record.key)
     write_records(folder.ranking, table, Scored)
     return table
@@ -185,7 +201,7 @@ def _record(row: Row, key: float, images: int, skeleton: Skeleton) -> Scored:
         smash_score=row.error,
         val_loss=row.loss,
         ensemble_error=row.ensemble_error,
-        images=images,
+        images=images if row.images is None else row.images,
         params=size.params,
         macs=size.macs,
         ops=size.ops,

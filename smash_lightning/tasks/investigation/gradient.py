@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.encoding import Encoding
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import ArchitecturalGradient, Entry, History, Scorer
+from smash_lightning.ranking import ArchitecturalGradient, Entry, Gradient, History, Score
 from smash_lightning.ranking.proposal.gradient import change
 from smash_lightning.report.intervals import interval_rows
 from smash_lightning.report.tracker import Tracker
@@ -73,7 +74,9 @@ class Trial:
     """What is done with one parent.
 
     Args:
-        scorer: with HyperNets that see c.
+        score: of an architecture.
+        gradient: dE/dc at an architecture, the shape of its c.
+        encoding: writes c.
         space: of the candidates.
         drawn: fingerprints that the HyperNets' training drew, which no perturbation may have.
         pool: perturbations that the gradient chooses from.
@@ -82,7 +85,9 @@ class Trial:
         seed: of all draws.
     """
 
-    scorer: Scorer
+    score: Callable[[Architecture], Score]
+    gradient: Gradient
+    encoding: Encoding
     space: SearchSpace
     drawn: Collection[str]
     pool: int
@@ -92,24 +97,23 @@ class Trial:
 
     def __call__(self, parent: Architecture, others: Sequence[Architecture]) -> list[Tried]:
         """A row of the gradient's pick, then one of each of `others`, the random perturbations."""
-        encoding = self.scorer.hypernets[0].weights.encoding
         started = time.perf_counter()
-        slope, c = self.scorer.gradient(parent).double(), encoding.encode(parent).double()
+        slope, c = self.gradient(parent).double(), self.encoding.encode(parent).double()
         gradient_seconds = time.perf_counter() - started
-        parent_loss = self.scorer(parent).loss
+        parent_loss = self.score(parent).loss
         history = History(
             before=[Entry(parent, "random", "", parent_loss)],
             gradient=lambda architecture: slope,
-            encoding=encoding,
+            encoding=self.encoding,
             admits=lambda architecture: self._admits(parent, architecture),
         )
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
         pick, _ = strategy.propose(self.space, history, rng("gradient", self.seed, parent.fingerprint))
         rows = []
         for place, child in enumerate([pick, *others]):
-            score = self.scorer(child)
+            score = self.score(child)
             method, draw, spent = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
-            predicted = float((slope * change(encoding, parent, child, c)).sum())
+            predicted = float((slope * change(self.encoding, parent, child, c)).sum())
             names = parent.fingerprint, method, draw, child.fingerprint
             rows.append(Tried(*names, predicted, parent_loss, score.loss, score.seconds, spent))
         return rows
@@ -195,7 +199,8 @@ def gradient(
         )
     scorer, drawn = told_c(experiment, "gradient")
     chosen = random_candidates(experiment, parents, "task.parents")
-    trial = Trial(scorer, experiment.candidates, drawn, pool, probability, trials, experiment.seed)
+    encoding, space = scorer.hypernets[0].weights.encoding, experiment.candidates
+    trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
     rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
     found = compare(rows, len(scorer.hypernets), experiment.study.bootstrap, experiment.seed)
     leave(experiment, tracker, "gradient", rows, found, picture(found), words(found))

@@ -135,7 +135,7 @@ def variants(
     Args:
         experiment: with the options of the run; its source folder holds HyperNets, ranking and trainings.
         tracker: gets picture, table and figures.
-        name: of the files that are written: NAME.csv, NAME.json, NAME.png and, unless there is an axis, NAME_paired.png.
+        name: of the files: NAME.csv, NAME.json, NAME.png and, unless there is an axis, NAME_paired.png.
         title: of the pictures.
         variants: by name; the run as it is comes first, and need not be named.
         axis: "parameters" draws the coefficient against the parameters of the HyperNet.
