@@ -31,9 +31,9 @@ SIZES = {"size_tolerance", "size_target"}  # of the selection by size around a s
 
 
 def shown_commands() -> list[str]:
-    """What README, the help text and the heads of experiments tell users to type, without comments."""
+    """What README, the help text and the heads of experiments and tasks tell users to type, without comments."""
     readme = (ROOT / "README.md").read_text()
-    heads = [path.read_text() for path in CONF.glob("experiment/*.yaml")]
+    heads = [path.read_text() for group in ("experiment", "task") for path in CONF.glob(f"{group}/*.yaml")]
     help_text = OmegaConf.load(CONF / "config.yaml").hydra.help.template.split("==")[0]
     texts = [readme, help_text, *heads]
     lines = [line.lstrip("# ") for text in texts for line in text.splitlines()]

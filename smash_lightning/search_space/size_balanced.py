@@ -7,7 +7,10 @@ import random
 from dataclasses import dataclass, field
 
 from smash_lightning.architecture import Architecture, Limits, Skeleton, cost
+from smash_lightning.randomness import rng as stream
 from smash_lightning.search_space.base import SearchSpace
+
+RANGE_OF = 200
 
 
 @dataclass(frozen=True)
@@ -15,21 +18,28 @@ class SizeBalanced(SearchSpace):
     """The architectures of `space`, drawn so that the logarithm of their parameters is spread evenly.
 
     Of `pool` draws the one is taken whose size is nearest to a size drawn evenly, on a logarithmic scale, between the
-    smallest and the largest of them.
+    smallest and the largest of 200 draws of a fixed stream. (Between those of the pool itself nothing would change:
+    the extremes of few draws are seldom the extremes of the space.)
 
     Args:
         space: the space to draw from.
         pool: draws to choose from; the more, the flatter.
+
+    Attributes:
+        extremes: logarithm of the parameters of the smallest and of the largest architecture that is wanted.
     """
 
     space: SearchSpace
     pool: int = 8
     skeleton: Skeleton = field(init=False, repr=False)
+    extremes: tuple[float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skeleton", self.space.skeleton)
         if self.pool < 2:
             raise ValueError(f"a pool of {self.pool} draws cannot be balanced: take at least 2")
+        sizes = [self._log_size(self.space.sample(stream("range of sizes", index))) for index in range(RANGE_OF)]
+        object.__setattr__(self, "extremes", (min(sizes), max(sizes)))
 
     @property
     def limits(self) -> Limits:
@@ -38,10 +48,12 @@ class SizeBalanced(SearchSpace):
 
     def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
         """Draws `pool` architectures and takes one of them."""
+        wanted = rng.uniform(*self.extremes)
         draws = [self.space.sample(rng, progress) for _ in range(self.pool)]
-        sizes = [math.log(cost(draw, self.skeleton).params) for draw in draws]
-        wanted = rng.uniform(min(sizes), max(sizes))
-        return min(zip(draws, sizes, strict=True), key=lambda pair: abs(pair[1] - wanted))[0]
+        return min(draws, key=lambda draw: abs(self._log_size(draw) - wanted))
+
+    def _log_size(self, architecture: Architecture) -> float:
+        return math.log(cost(architecture, self.skeleton).params)
 
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """As in the whole space."""

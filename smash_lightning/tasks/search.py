@@ -121,11 +121,10 @@ def averaging(options: SearchOptions) -> list[L.Callback]:
 
 
 def _draws(experiment: Experiment) -> SearchSpace:
-    return {
-        "space": experiment.space,
-        "candidates": experiment.candidates,
-        "balanced": SizeBalanced(experiment.space),
-    }[experiment.search.sampling]
+    sampling = experiment.search.sampling
+    if sampling == "candidates":
+        return experiment.candidates
+    return SizeBalanced(experiment.space) if sampling == "balanced" else experiment.space
 
 
 def fixed_architectures(experiment: Experiment) -> list[Architecture]:
@@ -144,15 +143,17 @@ def make_scorer(
         validation.images.to(device),
         validation.labels.to(device),
         data.recalibration_images().to(device),
-        tuple((images.to(device), labels.to(device)) for images, labels in _batches(data, options.policy.batches)),
+        tuple(
+            (images.to(device), labels.to(device)) for images, labels in _batches(data, options.policy.batches, seed)
+        ),
         data.eval_batch_size,
     )
     return Scorer(hypernets, material, policy=options.policy, noises=options.noises, seed=seed)
 
 
-def _batches(data: DataModule, count: int) -> list[tuple[Tensor, Tensor]]:
+def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """The first training batches in an order of their own, the same for every architecture that is scored."""
-    loader = data.ordered("score", 0).train_dataloader()
+    loader = data.ordered("score", seed).train_dataloader()
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in itertools.count():

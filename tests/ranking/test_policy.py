@@ -110,7 +110,7 @@ def test_running_takes_the_averages_of_the_training() -> None:
 def test_batch_takes_the_moments_of_what_it_predicts() -> None:
     hypernet, given = in_doubles(CASE)
     architecture = CASE.draw(2)
-    network = recalibrated(plain_network(architecture, hypernet, generated(architecture, hypernet)), given.images)
+    network = plain_network(architecture, hypernet, generated(architecture, hypernet))  # as in training
     with torch.no_grad():
         torch.testing.assert_close(predicted(Batch(), architecture, hypernet, given), network(given.images))
 

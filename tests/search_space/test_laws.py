@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, cost
+from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
 from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
 from tests.cases import IMAGES, SMASHV1, SMASHV2, V1, V1_BUDGET, V2, V2_VOLUMES, Case, every_case, every_seed, small
@@ -79,6 +80,33 @@ def test_annealing_opens_kernels() -> None:
     assert kernels(0.0) == kernels(0.2) == {3}
     assert kernels(0.25) == kernels(0.4) == {3, 5}
     assert kernels(0.5) == kernels(1.0) == {3, 5, 7}
+
+
+VARIED = small(IMAGES, ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4), most=1), max_ops=6)
+
+
+@every_seed
+def test_single_convolutions_of_every_kind(seed: int) -> None:
+    """What the body of up to four convolutions offers, in ops of one."""
+    architecture = VARIED.sample(rng("varied", seed), progress=seed % 3 / 2)
+    for step in range(3):
+        assert VARIED.refusal(architecture) is None
+        assert all([len(path) for path in op.paths] == [1] for op in architecture.ops())
+        encoding = Encoding(VARIED.limits, 2)
+        assert encoding.decode(encoding.encode(architecture)) == architecture
+        architecture = VARIED.perturb(architecture, rng("varied", seed, step), 0.3)
+    more = replace(VARIED, body=ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4)))
+    richer = more.sample(rng("varied", seed))
+    if any([len(path) for path in op.paths] != [1] for op in richer.ops()):
+        assert VARIED.refusal(richer) is not None
+
+
+def test_single_convolutions_have_every_kernel_dilation_and_group() -> None:
+    drawn = [op.paths[0][0] for seed in range(200) for op in VARIED.sample(rng("varied", seed)).ops()]
+    assert {c.groups for c in drawn} == {1, 2, 4}
+    assert {c.kernel for c in drawn} == {(a, b) for a in (1, 3, 5) for b in (1, 3, 5)}
+    assert {c.dilation[0] for c in drawn} == {1, 2, 3, 4}
+    assert VARIED.limits.positions == 1
 
 
 def spending(space: MemoryBankSpace, progress: float) -> list[float]:
@@ -284,6 +312,7 @@ def test_impossible_options_are_named(change: dict[str, object], message: str) -
         (lambda: ParallelConvolutions(kernels=()), "kernels must be odd, got []"),
         (lambda: ParallelConvolutions(max_span=5), "kernel 7 spans more than max_span=5"),
         (lambda: ParallelConvolutions(groups=(0, 1)), "groups must be at least 1, got [0, 1]"),
+        (lambda: ParallelConvolutions(most=2), "most must be 1 convolution or 4, got 2"),
     ],
 )
 def test_impossible_bodies_are_named(make: Callable[[], object], message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from smash_lightning.tasks.investigation.misinformed import Another, Misinformed
 from smash_lightning.training import HyperNetOptions
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.tasks.small_investigation import NOBODY, RANDOM, TRAINED, Noting, experiment_on, left, run_to_investigate
+from tests.tasks.small_study import SEARCH
 
 NAN = float("nan")
 LEVELS = [0, 0.5, 4]
@@ -103,10 +103,9 @@ def test_every_architecture_is_told_of_another_one_and_each_is_told_once() -> No
 
 
 def table(losses: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, list[Corrupted]]:
+    places = range(len(truth))
     return {
-        name: [
-            Corrupted(name, NAN, f"a{i}", loss, 10 * loss, repr(loss), t) for i, (loss, t) in enumerate(zip(c, truth))
-        ]
+        name: [Corrupted(name, NAN, f"a{i}", c[i], 10 * c[i], repr(c[i]), truth[i]) for i in places]
         for name, c in losses.items()
     }
 
@@ -161,8 +160,8 @@ def test_differences_are_paired(made_up: tuple[dict[str, np.ndarray], np.ndarray
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield run_to_investigate(tmp_path_factory.mktemp("corruption") / "run")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_to_investigate(tmp_path_factory.mktemp("corruption") / "run")
 
 
 def test_it_leaves_table_figures_and_picture(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,10 +236,7 @@ def test_runs_that_do_not_do(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["shared", "unconditional"])
 def test_what_sees_no_c_cannot_be_misinformed(tmp_path: Path, kind: str) -> None:
     hypernet = HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2)
-    changes = {
-        "hypernet": replace(hypernet, kind=kind),
-        "search": replace(experiment_on(None, tmp_path).search, hypernets=1),
-    }
+    changes = {"hypernet": replace(hypernet, kind=kind), "search": SEARCH}
     run = run_to_investigate(tmp_path / "run", trained=False, **changes)
     message = rf"^task=corruption asks .* of {run} see none \(hypernet.kind={kind}\): .*hypernet.kind=conditional"
     with pytest.raises(ValueError, match=message):
