@@ -161,7 +161,7 @@ class Ranking:
         rows, total = list(state.rows), state.probabilities
         for candidate, score in zip(candidates, scores, strict=True):
             total = total + score.probabilities.double()
-            # Who left a race has no predictions for all images; before the first who has, there is no ensemble.
+            # Who took part in a race gives no predictions; before the first who does, there is no ensemble.
             wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item() if total.ndim else math.nan
             figures = (score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds, score.images)
             rows.append(Row(candidate, *figures))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture
+from smash_lightning.architecture import Architecture, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.network import BatchStatistics
 from smash_lightning.randomness import generator
 from smash_lightning.ranking.policy import Material, Policy, Predictor
 from smash_lightning.ranking.policy.base import run
+
+REMEMBERED = 250_000_000  # generated weights that are kept between looks: a gigabyte
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Scorer:
     ) -> None:
         self.hypernets, self.material, self.policy = hypernets, material, policy
         self.noises, self.seed = noises, seed
+        self._predictors_of: OrderedDict[tuple[str, int], list[Predictor]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs."""
+        return self.__dict__ | {"_predictors_of": OrderedDict()}
 
     @torch.no_grad()
     def __call__(self, architecture: Architecture) -> Score:
@@ -86,11 +95,22 @@ class Scorer:
         looked = torch.zeros(len(self.hypernets) + 1, len(positions), dtype=torch.float64)
         for row, hypernet in enumerate(self.hypernets):
             draws = self._draws(hypernet)
-            for predictor in self._predictors(architecture, hypernet):
+            for predictor in self._remembered(architecture, row):
                 logits = self._logits(predictor, images).double()
                 looked[row] += F.cross_entropy(logits, labels, reduction="none").cpu() / draws
                 looked[-1] += (logits.argmax(1) != labels).double().cpu() / (draws * len(self.hypernets))
         return looked
+
+    def _remembered(self, architecture: Architecture, index: int) -> list[Predictor]:
+        """Predictors with one of the HyperNets: a race comes back to them, and they cost as much as many images."""
+        key = (architecture.fingerprint, index)
+        if key not in self._predictors_of:
+            hypernet = self.hypernets[index]
+            self._predictors_of[key] = list(self._predictors(architecture, hypernet))
+            weights = cost(architecture, hypernet.weights.skeleton).params * self._draws(hypernet)
+            while len(self._predictors_of) > max(1, REMEMBERED // weights):
+                self._predictors_of.popitem(last=False)
+        return self._predictors_of[key]
 
     def gradient(self, architecture: Architecture) -> Tensor:
         """dE/dc: how the mean validation loss changes with c (1, channels, rows, slices), the architecture unchanged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def run_race(
     path: Path | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> RaceOutcome:
-    """Races `architectures`; survivors are scored in full, others have an estimate of their loss and error.
+    """Races `architectures`: survivors have the loss and error of all images, others an estimate of them.
 
     Args:
         racing: the options.
@@ -56,7 +57,8 @@ def run_race(
     """
     race = Race(racing, len(architectures), labels, seed)
     names = [architecture.fingerprint for architecture in architectures]
-    state, looks = _restore(path, race, names, len(scorer.hypernets) + 1)
+    belongs = [repr(racing), str(seed), *names]  # a race of other candidates or by other rules is not taken up
+    state, looks = _restore(path, race, belongs, len(scorer.hypernets) + 1)
     with Pool[Job, Tensor](look_once, scorer, workers) as pool:
         while True:
             candidates, positions = race.ask(state, SIDE_BY_SIDE)
@@ -66,10 +68,9 @@ def run_race(
             for candidate, look in zip(candidates, new, strict=True):
                 looks[candidate] = torch.cat([looks[candidate], look], 1)
             state = race.tell(state, candidates, torch.stack([look[:-1].mean(0) for look in new]))
-            _save(path, names, state, looks)
+            _save(path, belongs, state, looks)
             progress(race.spent(state))
-    scores = _scores(race, state, looks, architectures, scorer)
-    return RaceOutcome(scores, race.spent(state))
+    return RaceOutcome(_scores(race, state, looks), race.spent(state))
 
 
 def look_once(scorer: Scorer, job: Job, send: Send) -> Tensor:
@@ -88,31 +89,32 @@ def _look(pool: Pool[Job, Tensor], jobs: Sequence[Job]) -> list[Tensor]:
     return [found[position] for position in range(len(jobs))]
 
 
-def _scores(
-    race: Race, state: RaceState, looks: Sequence[Tensor], architectures: Sequence[Architecture], scorer: Scorer
-) -> list[Score]:
-    rows = range(looks[0].shape[0])
-    means = [full_means([look[row] for look in looks]) for row in rows]  # by HyperNet, then the error
+def _scores(race: Race, state: RaceState, looks: Sequence[Tensor]) -> list[Score]:
+    finite = [look.where(look.isfinite(), math.inf) for look in looks]
+    means = [full_means([look[row] for look in finite]) for row in range(len(looks[0]))]  # by HyperNet, then the error
+    standings = race.standings(state)
+    best = sorted(standing.loss for standing in standings if standing.survived)
+    # `keep` others beat one that left: an estimate that says otherwise is corrected by what is known.
+    least = best[min(race.keep, len(best)) - 1]
     scores = []
-    for candidate, standing in enumerate(race.standings(state)):
-        if standing.survived:
-            scores.append(scorer(architectures[candidate]))
-            continue
+    for candidate, standing in enumerate(standings):
         *losses, wrong = (of_row[candidate] for of_row in means)
-        nothing = torch.zeros(())  # an ensemble of all does not hear of it
-        scores.append(Score(100 * wrong, sum(losses) / len(losses), tuple(losses), nothing, images=standing.images))
+        mean = sum(losses) / len(losses)
+        loss = mean if standing.survived else max(mean, least)
+        nothing = torch.zeros(())  # an ensemble of all that are scored does not hear of those that race
+        scores.append(Score(100 * wrong, loss, tuple(losses), nothing, images=standing.images))
     return scores
 
 
-def _restore(path: Path | None, race: Race, names: list[str], rows: int) -> tuple[RaceState, list[Tensor]]:
-    nothing = [torch.zeros(rows, 0) for _ in names]
+def _restore(path: Path | None, race: Race, belongs: list[str], rows: int) -> tuple[RaceState, list[Tensor]]:
+    nothing = [torch.zeros(rows, 0) for _ in range(race.candidates)]
     if path is None or not path.exists():
         return race.init(), nothing
     saved = load_checkpoint(path, "race")
-    return (race_from_plain(saved["race"]), saved["looks"]) if saved["names"] == names else (race.init(), nothing)
+    return (race_from_plain(saved["race"]), saved["looks"]) if saved["belongs"] == belongs else (race.init(), nothing)
 
 
-def _save(path: Path | None, names: list[str], state: RaceState, looks: list[Tensor]) -> None:
+def _save(path: Path | None, belongs: list[str], state: RaceState, looks: list[Tensor]) -> None:
     if path is not None:
         with replacing(path) as partial:
-            torch.save({"names": names, "race": race_to_plain(state), "looks": looks}, partial)
+            torch.save({"belongs": belongs, "race": race_to_plain(state), "looks": looks}, partial)

@@ -143,7 +143,7 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
 
 
 def _trained(experiment: Experiment, tracker: Tracker, name: OneShot) -> list[TrainedHyperNet]:
-    paths = search(experiment, tracker, name)
+    paths = search(experiment, tracker, name, label=name)
     return [load_hypernet(path, experiment.space, experiment.data.specification()) for path in paths]
 
 

@@ -35,13 +35,18 @@ from smash_lightning.training.relay import Send
 
 
 def search(
-    experiment: Experiment, tracker: Tracker, name: str = "hypernet", fixed: Sequence[Architecture] | None = None
+    experiment: Experiment,
+    tracker: Tracker,
+    name: str = "hypernet",
+    label: str = "HyperNet",
+    fixed: Sequence[Architecture] | None = None,
 ) -> list[Path]:
     """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
 
     Args:
         experiment: what to train, and how.
         tracker: gets their metrics.
+        label: what progress bars and errors call them.
         name: of their checkpoints: that of a rival, where `experiment` has another source of weights.
         fixed: held-out architectures whose scores are followed; None draws as many as the ranking's options say.
 
@@ -55,7 +60,6 @@ def search(
     count = experiment.search.hypernets
     paths = [experiment.folder.hypernet(index, name) for index in range(count)]
     missing = [index for index in range(count) if not finished(paths[index])]
-    label = "HyperNet" if name == "hypernet" else name
 
     with Bars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 

@@ -154,7 +154,7 @@ def variants(
     changed = {BASE: experiment} | {key: variant.apply(experiment, key) for key, variant in variants.items()}
     rows: dict[str, list[VariantScore]] = {}
     for key, other in changed.items():
-        rows[key] = _rows(key, other, _sources(experiment, other, tracker), pool, sample)
+        rows[key] = _rows(key, other, _sources(experiment, other, key, tracker), pool, sample)
         write_records(folder.path / f"{name}.csv", [row for part in rows.values() for row in part], VariantScore)
     results = compare_variants(rows, experiment.study.bootstrap, experiment.seed)
     plain = {"architectures": len(pool), "variants": {key: asdict(result) for key, result in results.items()}}
@@ -179,14 +179,14 @@ def _changed(options: Any, values: Mapping[str, Any], name: str) -> Any:
     return replace(options, **values)
 
 
-def _sources(base: Experiment, other: Experiment, tracker: Tracker) -> list[TrainedHyperNet]:
+def _sources(base: Experiment, other: Experiment, name: str, tracker: Tracker) -> list[TrainedHyperNet]:
     """The run's own HyperNets where they are what the variant asks for; otherwise they are trained."""
     count = other.search.hypernets
     if _training(base) == _training(other) and count <= base.search.hypernets:
         return hypernets_of(base)[:count]
     digest = hashlib.sha256(_training(other).encode()).hexdigest()[:8]
     quiet = replace(other, ranking=replace(other.ranking, fixed=0))
-    paths = search(quiet, tracker, f"variant-{digest}-")
+    paths = search(quiet, tracker, f"variant-{digest}-", label=name)
     return [load_hypernet(path, other.space, other.data.specification()) for path in paths]
 
 
