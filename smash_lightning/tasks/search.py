@@ -38,17 +38,17 @@ def search(
     experiment: Experiment,
     tracker: Tracker,
     name: str = "hypernet",
-    label: str = "HyperNet",
     fixed: Sequence[Architecture] | None = None,
+    label: str = "HyperNet",
 ) -> list[Path]:
     """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
 
     Args:
         experiment: what to train, and how.
         tracker: gets their metrics.
-        label: what progress bars and errors call them.
         name: of their checkpoints: that of a rival, where `experiment` has another source of weights.
         fixed: held-out architectures whose scores are followed; None draws as many as the ranking's options say.
+        label: what progress bars and errors call them.
 
     Returns:
         Their checkpoints.
