@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import WeightAveraging
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
@@ -71,8 +73,9 @@ class RankingCallback(L.Callback):
         epoch = trainer.current_epoch + 1
         if not self.fixed or (epoch % self.every and epoch != trainer.max_epochs):
             return
-        scorer = self.make_scorer([self._trained(pl_module)])
-        losses = [scorer(architecture).loss for architecture in self.fixed]
+        with _averaged(trainer, pl_module):
+            scorer = self.make_scorer([self._trained(pl_module)])
+            losses = [scorer(architecture).loss for architecture in self.fixed]
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})
@@ -104,3 +107,14 @@ class RankingCallback(L.Callback):
         """Inverse of `state_dict`."""
         self.history = [(epoch, list(losses)) for epoch, losses in state_dict["history"]]
         self.state = state_from_plain(state_dict["state"])
+
+
+@contextmanager
+def _averaged(trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
+    """The module with its averaged weights, where a callback averages them, as Lightning has it during a validation."""
+    averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
+    for callback in averages:
+        callback.on_validation_epoch_start(trainer, module)
+    yield
+    for callback in averages:
+        callback.on_validation_epoch_end(trainer, module)
