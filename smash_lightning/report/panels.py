@@ -14,6 +14,7 @@ from smash_lightning.report.figure_style import DPI, GREY, LABEL, TEXT, TITLE, W
 from smash_lightning.report.intervals import decimals_for, forest
 
 ROW = 0.62  # inches of a row: a bar, and its figures above it
+REACH = 0.075  # of a figure's width: half of such figures, which must not run into the next panel
 NOTE = 130  # characters of the line under the title
 
 
@@ -39,7 +40,7 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
 
     Args:
         names: of the rows, from top to bottom.
-        panels: from left to right.
+        panels: from left to right, four at most.
         title: above all.
         note: a line under the title, such as n and what the bars are.
     """
@@ -49,6 +50,8 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
         rows = {name: panel.rows.get(name) for name in names}
         forest(axes, rows, highlighted=names, reference=panel.reference)
         _figures(axes, rows, panel)
+        reach = REACH * len(panels)
+        axes.margins(x=reach / (1 - 2 * reach))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(panel.x_label)
         axes.set_title(panel.title, loc="left", fontsize=LABEL)

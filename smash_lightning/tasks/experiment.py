@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import lightning as L
 
@@ -13,9 +14,10 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.files import replacing
 from smash_lightning.ranking import RankingOptions
-from smash_lightning.rival import RivalOptions
+from smash_lightning.rival import OneShot, RivalOptions
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.study.bootstrap import LEAST_RESAMPLES
+from smash_lightning.study.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
 
 
@@ -154,6 +156,10 @@ class Experiment:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if taken := {*SCORES, *SIZES, TOGETHER, *get_args(OneShot)} & self.rivals.chosen.keys():
+            raise ValueError(
+                f"rivals.rivals.{min(taken)}: a predictor has this name already, give the rival another name"
+            )
 
     def seed_of(self, index: int) -> int:
         """Seed of the `index`-th of several trainings."""

@@ -11,7 +11,9 @@ import numpy as np
 
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset.decode import listed
+from smash_lightning.ranking import pareto_front
 from smash_lightning.report.diagram import architecture_svg
+from smash_lightning.report.front import front_figure
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
 from smash_lightning.report.tracker import Tracker, Value
@@ -49,7 +51,7 @@ def show(
     retrained: Sequence[Retrained],
     correlation: Correlation,
 ) -> None:
-    """Writes four pictures, of which `settling.png` needs a HyperNet, and `report.html`; hands all to the tracker."""
+    """Writes five pictures, of which `settling.png` needs a HyperNet, and `report.html`; hands all to the tracker."""
     folder, source = experiment.folder, experiment.source_folder()
     picture(scored, retrained, correlation).savefig(folder.path / "correlation.png")
     rivals_picture(correlation).savefig(folder.path / "rivals.png")
@@ -58,9 +60,17 @@ def show(
     drawing = architecture_svg(best, experiment.data.skeleton, title)
     (folder.path / "architecture.svg").write_text(drawing)
     _write_settling(source, folder)
+    _write_front(scored, folder)
     page = _page(experiment, scored, retrained, correlation, drawing)
     (folder.path / "report.html").write_text(page)
     _track(folder, tracker, scored, retrained, correlation)
+
+
+def _write_front(scored: Sequence[Scored], folder: RunFolder) -> None:
+    score = [row.key for row in scored]
+    costs = {"parameters": [float(row.params) for row in scored], "MACs": [float(row.macs) for row in scored]}
+    fronts = {name: pareto_front(score, cost) for name, cost in costs.items()}
+    front_figure(score, costs, fronts, label="what ranks, lower is better").savefig(folder.path / "pareto.png")
 
 
 def _write_settling(source: RunFolder, folder: RunFolder) -> None:
@@ -106,7 +116,9 @@ def _page(
         caption = "Held-out architectures, scored with the first HyperNet while it trained."
         settled = Picture((folder / "settling.png").read_bytes(), SETTLING, caption)
         sections.append(Section(SETTLING, (settled,)))
+    front = Picture((folder / "pareto.png").read_bytes(), "Score of every architecture against its cost")
     sections += [
+        Section("What does a better score cost?", (front,)),
         Section("Architectures", (_ranking(scored[:SHOWN], "The best by score"), _ranking(scored, "All", folded=True))),
         Section("Ordinary trainings", (_trainings(retrained),)),
         Section("How it was run", (_setting(experiment), _configuration(experiment))),
@@ -232,7 +244,7 @@ def _track(
             y=f"truth: {truth}, {unit}",
         )
     tracker.table("rivals", *_contest_in_numbers(correlation.contest))
-    for name in ("correlation.png", "rivals.png", "architecture.svg", "settling.png"):
+    for name in ("correlation.png", "rivals.png", "pareto.png", "architecture.svg", "settling.png"):
         if (folder.path / name).exists():
             tracker.image(name.replace(".", "_"), folder.path / name)
     tracker.page("report", folder.path / "report.html")

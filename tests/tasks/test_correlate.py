@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from smash_lightning.report.tracker import Tracker, Value
 from smash_lightning.study.records import Predicted, Retrained, Scored, write_records
@@ -71,7 +72,10 @@ def listener() -> Listener:
 def test_rivals_are_compared_shown_and_tracked(
     tmp_path: Path, listener: Listener, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    correlate(finished(tmp_path), listener, training_seconds=90.0)
+    experiment = finished(tmp_path)
+    experiment.folder.checkpoints.mkdir()
+    torch.save({"smash": {"seconds": 90.0}, "callbacks": {}}, experiment.folder.hypernet(0))
+    correlate(experiment, listener)
     contest = json.loads((tmp_path / "correlation.json").read_text())["contest"]
     assert set(RIVALS) < set(contest["predictors"])
     assert contest["predictors"]["key"]["training_seconds"] == 90.0

@@ -191,7 +191,7 @@ def picture(found: Averaging) -> Figure:
         x_label="HyperNets whose losses are averaged",
         y_label=r"Spearman $\rho$",
         title="What averaging scores brings",
-        note=f"{_basis(found)}; bars are 95 % intervals over architectures",
+        note=f"{_basis(found)}; bars: 95 % intervals",
     )
 
 

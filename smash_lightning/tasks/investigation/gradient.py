@@ -17,7 +17,7 @@ from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import ArchitecturalGradient, Entry, Gradient, History, Score
 from smash_lightning.ranking.proposal.gradient import change
-from smash_lightning.report.intervals import interval_rows
+from smash_lightning.report.panels import Panel, interval_panels
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.study.bootstrap import Bootstrap, Estimate
@@ -148,12 +148,10 @@ class GradientResult:
     Args:
         parents: architectures that were perturbed.
         hypernets: over which scores and gradients were averaged.
-        trials: random perturbations of which the best is taken.
+        trials: random perturbations of each.
         gradient: mean change by the gradient's pick.
-        random: mean change by one random perturbation, the first.
-        best_random: mean change by the best of `trials`, the first among them.
-        gradient_minus_random: the first less the second, paired.
-        gradient_minus_best: the first less the third, paired: at equal cost.
+        best_random: mean change by the first random perturbation, by the best of the first two, and so on to `trials`.
+        gradient_minus_random: by how much the gradient's exceeds each of these, paired.
         prediction: Spearman of predicted and true change, over the first random perturbation of each parent.
         gradient_seconds: median of a gradient.
         score_seconds: median of a score.
@@ -163,10 +161,8 @@ class GradientResult:
     hypernets: int
     trials: int
     gradient: Estimate | None
-    random: Estimate | None
-    best_random: Estimate | None
-    gradient_minus_random: Estimate | None
-    gradient_minus_best: Estimate | None
+    best_random: tuple[Estimate | None, ...]
+    gradient_minus_random: tuple[Estimate | None, ...]
     prediction: Estimate | None
     gradient_seconds: float
     score_seconds: float
@@ -186,8 +182,8 @@ def gradient(
         trials: random perturbations that cost as much as the gradient and the score of its pick.
 
     Returns:
-        How much more the gradient's pick changes the validation loss than the best random perturbation of equal cost,
-        nats, below 0 where the gradient is better; None where it is undefined.
+        By how much the gradient's pick changes the validation loss more than the best of `trials` random perturbations
+        does, nats, below 0 where the gradient is better; None where it is undefined.
 
     Raises:
         ValueError: there is no HyperNet that sees c, or there are too few architectures or perturbations.
@@ -204,7 +200,7 @@ def gradient(
     rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
     found = compare(rows, len(scorer.hypernets), experiment.study.bootstrap, experiment.seed)
     leave(experiment, tracker, "gradient", rows, found, picture(found), words(found))
-    lead = found.gradient_minus_best
+    lead = found.gradient_minus_random[-1]
     return None if lead is None else lead.value
 
 
@@ -239,7 +235,7 @@ def compare(rows: Sequence[Tried], hypernets: int, resamples: int, seed: int) ->
     others = [[row for row in rows if row.method == RANDOM and row.parent == pick.parent] for pick in picks]
     by_gradient = np.array([row.val_loss - row.parent_loss for row in picks])
     by_chance = np.array([[row.val_loss - row.parent_loss for row in part] for part in others])
-    first, best = by_chance[:, 0], by_chance.min(1)
+    best = np.minimum.accumulate(by_chance, axis=1)
     predicted = np.array([part[0].predicted for part in others])
     bootstrap = Bootstrap(len(picks), resamples, seed)
 
@@ -251,56 +247,54 @@ def compare(rows: Sequence[Tried], hypernets: int, resamples: int, seed: int) ->
         hypernets=hypernets,
         trials=by_chance.shape[1],
         gradient=of_mean(by_gradient),
-        random=of_mean(first),
-        best_random=of_mean(best),
-        gradient_minus_random=of_mean(by_gradient - first),
-        gradient_minus_best=of_mean(by_gradient - best),
-        prediction=bootstrap.estimate(partial(spearman, predicted, first)),
+        best_random=tuple(of_mean(column) for column in best.T),
+        gradient_minus_random=tuple(of_mean(by_gradient - column) for column in best.T),
+        prediction=bootstrap.estimate(partial(spearman, predicted, by_chance[:, 0])),
         gradient_seconds=float(np.median([row.gradient_seconds for row in picks])),
         score_seconds=float(np.median([row.seconds for row in rows])),
     )
 
 
 def picture(found: GradientResult) -> Figure:
-    """Draws the changes and their differences: `gradient.png`."""
-    note = f"{_basis(found)}; bars are 95 % bootstrap intervals over parents, differences are paired"
-    return interval_rows(
-        {name: interval(estimate) for name, estimate in _rows(found).items()},
-        x_label="change of the validation loss against the parent's (nats)",
-        title="Does the gradient in c know what to change?",
-        note=note,
-    )
+    """Draws the changes, and the gradient's against those by chance: `gradient.png`."""
+    names = _names(found)
+    changes = dict(zip(names, map(interval, (found.gradient, *found.best_random)), strict=True))
+    differences = dict(zip(names[1:], map(interval, found.gradient_minus_random), strict=True))
+    panels = [
+        Panel("Change against the parent", "validation loss (nats)", changes),
+        Panel("The gradient's pick minus it (paired)", "validation loss (nats)", differences),
+    ]
+    note = f"{_basis(found)}; bars are 95 % bootstrap intervals over parents"
+    return interval_panels(names, panels, title="Does the gradient in c know what to change?", note=note)
 
 
 def words(found: GradientResult) -> str:
     """The figures as a table, and what they say."""
-    rows = _rows(found)
-    nats = digits(*rows.values())
+    changes, differences = (found.gradient, *found.best_random), (None, *found.gradient_minus_random)
+    nats = digits(*changes, *differences)
     lines = wrapped(
         f"Does the gradient in c know what to change? {_basis(found)}. Change of the validation loss against the "
-        "parent's, nats, lower is better; [95 % intervals over parents], differences are paired."
+        "parent's, nats, lower is better; [95 % intervals over parents]."
     )
-    lines += [f"  {name:<42}{figure(estimate, nats)}" for name, estimate in rows.items()]
-    lines.append(f"  {'predicted and true change, Spearman':<42}{figure(found.prediction)}")
-    ratio = found.gradient_seconds / found.score_seconds
+    lines.append(f"  {'':<32}{'change':<30}gradient's pick minus it (paired)")
+    for name, own, difference in zip(_names(found), changes, differences, strict=True):
+        paired = "" if difference is None else figure(difference, nats)
+        lines.append(f"  {name:<32}{figure(own, nats):<30}{paired}".rstrip())
+    lines.append(f"Predicted and true change of a random perturbation, Spearman: {figure(found.prediction)}.")
     says = which(
-        found.gradient_minus_best,
-        above="the gradient is worse than random perturbation at equal cost, as the paper reports or more so",
-        below="the gradient is better than random perturbation at equal cost, unlike in the paper",
-        around="the gradient cannot be told from random perturbation at equal cost, as the paper reports",
+        found.gradient_minus_random[-1],
+        above=f"the gradient is worse than the best of {found.trials} random ones; the paper found it no better",
+        below=f"the gradient is better than the best of {found.trials} random ones, unlike in the paper",
+        around=f"the gradient cannot be told from the best of {found.trials} random ones",
     )
-    return "\n".join([*lines, *wrapped(f"So {says}. A gradient took {ratio:.1f} times as long as a score.")])
+    ratio = found.gradient_seconds / found.score_seconds
+    cost = f"With the score of its pick it took as long as {1 + ratio:.1f} scores, each by all HyperNets"
+    return "\n".join([*lines, *wrapped(f"So {says}. {cost}.")])
 
 
-def _rows(found: GradientResult) -> dict[str, Estimate | None]:
-    best = f"the best of {found.trials} random ones"
-    return {
-        "the gradient's pick": found.gradient,
-        "one random perturbation": found.random,
-        best: found.best_random,
-        "gradient minus one random": found.gradient_minus_random,
-        f"gradient minus {best}": found.gradient_minus_best,
-    }
+def _names(found: GradientResult) -> list[str]:
+    more = [f"the best of {count} random ones" for count in range(2, found.trials + 1)]
+    return ["the gradient's pick", "one random perturbation", *more]
 
 
 def _basis(found: GradientResult) -> str:

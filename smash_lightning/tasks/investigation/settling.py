@@ -184,7 +184,7 @@ def picture(found: Settling) -> Figure:
         x_label="epoch of the HyperNets",
         y_label=r"Spearman $\rho$ of the scores",
         title="When does the ranking settle?",
-        note=f"{_basis(found)}; bars are 95 % intervals over architectures",
+        note=f"{_basis(found)}; bars: 95 % intervals",
     )
 
 

@@ -1,0 +1,139 @@
+"""What a user writes who extends the package from outside: one of each kind of plug-in, each a few lines."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op, Skeleton
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.network import Weights
+from smash_lightning.ranking import Figures, History, Key, Material, Pick, Policy, Proposal, Recalibrated
+from smash_lightning.ranking.policy import Predictor
+from smash_lightning.rival import Rival, Setting
+from smash_lightning.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Chains(SearchSpace):
+    """Blocks of two banks that are read and written in turn, each op with a dilation of its own."""
+
+    skeleton: Skeleton
+    width: int
+    ops: int
+    dilations: tuple[int, ...] = (1, 2, 3)
+    blocks: int = field(default=2)
+
+    @property
+    def limits(self) -> Limits:
+        channels = (2 * self.width,) * self.blocks
+        return Limits(
+            dimensions=self.skeleton.dimensions,
+            base=self.width,
+            max_units=1,
+            inputs=channels,
+            memory=channels,
+            widths=(self.width,),
+            positions=1,
+            kernels=(3,),
+            dilations=tuple(self.dilations),
+            groups=(1,),
+            bottleneck=2,
+            bottleneck_capped=False,
+        )
+
+    def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
+        return Architecture(tuple(self._block(rng, [None] * rng.randint(1, self.ops)) for _ in range(self.blocks)))
+
+    def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
+        kept = [[None if rng.random() < probability else op for op in block.ops] for block in architecture.blocks]
+        return Architecture(tuple(self._block(rng, ops) for ops in kept))
+
+    def refusal(self, architecture: Architecture) -> str | None:
+        for b, block in enumerate(architecture.blocks):
+            if any(op.read != (o % 2,) or op.write != (1 - o % 2,) for o, op in enumerate(block.ops)):
+                return f"block {b} is no chain"
+            if len(block.ops) > self.ops:
+                return f"block {b} has {len(block.ops)} ops, more than {self.ops}"
+        return self.limits.refusal(architecture)
+
+    def _block(self, rng: random.Random, ops: Sequence[Op | None]) -> Block:
+        axes, dilations = self.skeleton.dimensions, list(self.dilations)
+        made = []
+        for o, op in enumerate(ops):
+            paths = ((Convolution((3,) * axes, (rng.choice(dilations),) * axes),),) if op is None else op.paths
+            made.append(Op((o % 2,), (1 - o % 2,), 1, 2 * self.width, paths))
+        return Block(self.width, 2, tuple(made))
+
+
+@dataclass(frozen=True)
+class Halved(Policy):
+    """Recalibrated predictions from weights that are scaled."""
+
+    factor: float = 0.5
+
+    def predictor(
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+    ) -> Predictor:
+        scaled = {name: weight * self.factor for name, weight in weights.items()}
+        return Recalibrated().predictor(architecture, hypernet, scaled, material)
+
+
+@dataclass(frozen=True)
+class Smallest(Key):
+    """The fewest parameters first, and among equals the lowest loss."""
+
+    def __call__(self, scored: Sequence[Figures]) -> list[float]:
+        return [figures.params + math.tanh(figures.loss) for figures in scored]
+
+
+@dataclass(frozen=True)
+class FromTheWorst(Proposal):
+    """Perturbs what ranks last."""
+
+    count: int
+    probability: float
+    origin = "from_the_worst"
+    sequential = False
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+        worst = max(history.entries, key=lambda entry: entry.loss).architecture
+        return space.perturb(worst, rng, self.probability), worst.fingerprint
+
+
+@dataclass(frozen=True)
+class Dilation(Rival):
+    """The larger its dilations, the better an architecture is said to be."""
+
+    weight: float
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        return -self.weight * sum(d for op in architecture.ops() for path in op.paths for c in path for d in c.dilation)
+
+
+@dataclass(frozen=True)
+class Speechless(Rival):
+    """Has no answer."""
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        return math.nan
+
+
+@dataclass(frozen=True)
+class Undefined(Rival):
+    """Knows nothing of some."""
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        return math.inf if int(architecture.fingerprint, 16) % 2 else float(torch.zeros(()))
+
+
+@dataclass(frozen=True)
+class Broken(Rival):
+    """Fails."""
+
+    def value(self, architecture: Architecture, setting: Setting) -> float:
+        raise KeyError("no such layer")
