@@ -29,9 +29,10 @@ from smash_lightning.architecture import Architecture, cost
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.network import FreeNetwork
 from smash_lightning.search_space.presets import densenet
-from smash_lightning.study.records import Retrained, Scored, read_records
+from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
 from smash_lightning.tasks import RunFolder
 from smash_lightning.tasks.rank import ranked
+from tests import timeless
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -53,6 +54,8 @@ TINY = [
     "retrain.top=2",
     "study.bootstrap=200",
 ]
+RIVALS = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_order"]
+EXPENSIVE_RIVALS = ["early_stopping", "weight_sharing", "unconditional", "untrained"]
 DIGITS = DataModule(
     name="digits",
     source=Digits(697),
@@ -147,6 +150,10 @@ def retrained(folder: Path) -> list[Retrained]:
     return read_records(folder / "retrained.csv", Retrained)
 
 
+def predicted(folder: Path) -> list[Predicted]:
+    return read_records(folder / "rivals.csv", Predicted)
+
+
 def configuration(folder: Path) -> Any:
     return OmegaConf.load(folder / "config.yaml")
 
@@ -159,7 +166,7 @@ def test_a_run_leaves_the_files_that_the_readme_names(whole: Path) -> None:
     names = [
         name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1:2][0] if row else "")
     ]
-    assert len(names) == 10
+    assert len(names) >= 10
     for name in names:
         path = whole / name
         assert path.is_dir() if name.endswith("/") else path.stat().st_size > 0, name
@@ -168,16 +175,19 @@ def test_a_run_leaves_the_files_that_the_readme_names(whole: Path) -> None:
 def test_it_prints_its_folder_last_and_returns_the_coefficient(run: tuple[Path, Ended]) -> None:
     folder, ended = run
     assert ended.out.splitlines()[-1] == str(folder)
-    rho = json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["val_loss"]["spearman"]
+    rho = json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["key"]["spearman"]
     assert ended.values == (rho and rho["value"],)
 
 
 def test_checkpoints_load_without_executing_anything(whole: Path) -> None:
     loaded = {path.name: torch.load(path, weights_only=True) for path in (whole / "checkpoints").glob("*.ckpt")}
-    hypernets = {name: checkpoint for name, checkpoint in loaded.items() if name.startswith("hypernet")}
-    assert sorted(hypernets) == ["hypernet0.ckpt", "hypernet1.ckpt"]
-    assert all(checkpoint["smash"]["finished"] for checkpoint in hypernets.values())
-    networks = {name: checkpoint for name, checkpoint in loaded.items() if name not in hypernets}
+    sources = {name: checkpoint for name, checkpoint in loaded.items() if "smash" in checkpoint}
+    kinds = {"hypernet": "conditional", "weight_sharing": "shared", "unconditional": "unconditional"}
+    assert {name: checkpoint["smash"]["hypernet"]["kind"] for name, checkpoint in sources.items()} == {
+        f"{name}{index}.ckpt": kind for name, kind in kinds.items() for index in range(2)
+    }
+    assert all(checkpoint["smash"]["finished"] for checkpoint in sources.values())
+    networks = {name: checkpoint for name, checkpoint in loaded.items() if name not in sources}
     assert sorted(networks) == sorted(f"{row.fingerprint}-{row.seed}.ckpt" for row in retrained(whole))
     for name, checkpoint in networks.items():
         assert name.startswith(Architecture.from_json(checkpoint["architecture"]).fingerprint)
@@ -222,6 +232,19 @@ def test_trainings_are_as_planned(whole: Path) -> None:
     assert {(row.epochs, row.failure) for row in rows} == {(2, "")}
 
 
+def test_every_rival_is_asked_and_compared(whole: Path) -> None:
+    names, rows = {row.fingerprint for row in retrained(whole)}, predicted(whole)
+    wanted = [(rival, name) for rival in (*RIVALS, *EXPENSIVE_RIVALS) for name in names]
+    assert sorted((row.rival, row.fingerprint) for row in rows) == sorted(wanted)
+    for row in rows:
+        assert row.seconds > 0
+        assert (row.training_seconds > 0) == (row.rival in ("weight_sharing", "unconditional"))
+    contest = json.loads((whole / "correlation.json").read_text())["contest"]["predictors"]
+    assert {*RIVALS, *EXPENSIVE_RIVALS, "params", "macs", "ops"} < set(contest)
+    spent = [torch.load(path, weights_only=True)["smash"]["seconds"] for path in RunFolder(whole).hypernets()]
+    assert contest["key"]["training_seconds"] == pytest.approx(sum(spent))
+
+
 def test_the_correlation_never_stands_alone(whole: Path) -> None:
     correlation = json.loads((whole / "correlation.json").read_text())
     representative = {row.fingerprint for row in retrained(whole) if row.arm != "top"}
@@ -254,8 +277,8 @@ def alone(task: str, source: Path, folder: Path, *more: str) -> Ended:
 
 def test_ranking_again_gives_the_same_table(whole: Path, tmp_path: Path) -> None:
     alone("rank", whole, tmp_path / "again")
-    for name in ("ranking.csv", "architectures.jsonl"):
-        assert (tmp_path / "again" / name).read_text() == (whole / name).read_text()
+    assert timeless.table(tmp_path / "again" / "ranking.csv") == timeless.table(whole / "ranking.csv")
+    assert (tmp_path / "again" / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
     taken, earlier = configuration(tmp_path / "again"), configuration(whole)
     assert taken.search_space == earlier.search_space
     assert taken.search_space.max_ops == 4
@@ -284,6 +307,21 @@ def test_retraining_takes_the_ranking_over(whole: Path, tmp_path: Path) -> None:
         assert sorted((tmp_path / "more" / name).read_text().splitlines()) == sorted(
             (whole / name).read_text().splitlines()
         )
+
+
+def test_asking_rivals_again_gives_the_same_answers(whole: Path, tmp_path: Path) -> None:
+    alone("rivals", whole, tmp_path / "asked", "rivals=cheap", "rivals.rivals.snip=null", "rivals.one_shot=[untrained]")
+    kept = [name for name in (*RIVALS, "untrained") if name != "snip"]
+
+    def answers(folder: Path) -> dict[tuple[str, str], float]:
+        return {(row.rival, row.fingerprint): row.value for row in predicted(folder) if row.rival in kept}
+
+    assert answers(tmp_path / "asked") == answers(whole)
+    assert {row.rival for row in predicted(tmp_path / "asked")} == set(kept)
+    # What was asked in a folder of its own can be compared there.
+    alone("correlate", tmp_path / "asked", tmp_path / "compared")
+    contest = json.loads((tmp_path / "compared" / "correlation.json").read_text())["contest"]["predictors"]
+    assert {*kept, "params"} < set(contest)
 
 
 def test_correlating_again_gives_the_same_figures(whole: Path, tmp_path: Path) -> None:
@@ -398,7 +436,35 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["search_space.size_tolerance=x"],
         ["search_space.size_tolerance must be a number or null"],
     ),
-    "unknown statistics": (["ranking.statistics=none"], ["ranking.statistics", "recalibrated or running or batch"]),
+    "unknown policy": (
+        ["ranking.policy._target_=smash_lightning.ranking.Frozen"],
+        ["ranking.policy._target_=smash_lightning.ranking.Frozen", "no attribute 'Frozen'"],
+    ),
+    "module that is not there": (["ranking.key._target_=mine.Key"], ["ranking.key._target_=mine.Key", "'mine'"]),
+    "key for a policy": (
+        ["ranking.policy._target_=smash_lightning.ranking.Loss"],
+        ["ranking.policy must be a Policy", "smash_lightning.ranking.key.Loss is none"],
+    ),
+    "rival for a strategy": (
+        ["+ranking.proposals.deep={{_target_: smash_lightning.rival.Depth}}"],
+        ["ranking.proposals.deep must be a Proposal", "Depth is none"],
+    ),
+    "policy without an option of its own": (["ranking.policy.images=4"], ["no option ranking.policy.images"]),
+    "warm start without steps": (
+        ["ranking.policy._target_=smash_lightning.ranking.WarmStart"],
+        ["WarmStart", "missing", "steps"],
+    ),
+    "one image to recalibrate with": (["+ranking.policy.images=1"], ["ranking.policy.images must be at least 2"]),
+    "no noise": (["ranking.noises=0"], ["ranking.noises must be at least 1, got 0"]),
+    "unknown kind of HyperNet": (["hypernet.kind=none"], ["hypernet.kind must be", "conditional", "'none'"]),
+    "unknown modulation": (["hypernet.modulate=[stem]"], ["hypernet.modulate knows kernels and norms, not 'stem'"]),
+    "average of one": (["search.average=1.0"], ["search.average must lie between 0 and 1"]),
+    "unknown one-shot rival": (["rivals.one_shot=[darts]"], ["rivals.one_shot", "weight_sharing", "darts"]),
+    "rival with a name of the study": (
+        ["+rivals.rivals.params={{_target_: smash_lightning.rival.Depth}}"],
+        ["rivals.rivals.params", "another name"],
+    ),
+    "nothing to ask rivals about": (["task=rivals"], ["nothing was retrained", "checkpoint=FOLDER"]),
     "too few resamples": (["study.bootstrap=3"], ["study.bootstrap must be at least 100, got 3"]),
     "spread over the pool": (
         ["retrain.spread=14"],
@@ -484,9 +550,12 @@ def test_a_sweep_of_two_seeds(whole: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     assert len(ended.values) == 2
     # The same seed gives the same results, in whatever folder and after whatever other runs of the process.
-    for name in ("ranking.csv", "architectures.jsonl", "correlation.json"):
-        assert (first / name).read_text() == (whole / name).read_text(), name
-        assert (second / name).read_text() != (whole / name).read_text(), name
+    for name in ("ranking.csv", "rivals.csv"):
+        assert timeless.table(first / name) == timeless.table(whole / name), name
+        assert timeless.table(second / name) != timeless.table(whole / name), name
+    for name, read in (("architectures.jsonl", Path.read_text), ("correlation.json", timeless.figures)):
+        assert read(first / name) == read(whole / name), name
+        assert read(second / name) != read(whole / name), name
     # Another seed shares the data and its splits.
     assert configuration(second).seed == 1
     data = [instantiate(configuration(folder).dataset) for folder in (first, second)]
@@ -517,6 +586,7 @@ def test_the_command_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_search_together_and_one_does_the_rest(tmp_path: Path) -> None:
     smaller = ["search.hypernets=1", "search.epochs=2", "retrain.seeds=1", "retrain.epochs=1", "ranking.fixed=1"]
+    smaller += ["rivals=cheap"]
     options = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in smaller}]
     ended = command(tmp_path, *options, *smaller, "trainer=ddp_cpu")
     assert ended.returncode == 0, ended.stderr

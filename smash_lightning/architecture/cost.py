@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smash_lightning.architecture.definition import Architecture
 from smash_lightning.architecture.shapes import Skeleton, layers
@@ -18,6 +19,7 @@ class Cost:
     ops: int
 
 
+@lru_cache(maxsize=4096)  # a ranking asks again and again
 def cost(architecture: Architecture, skeleton: Skeleton) -> Cost:
     """Counts the ordinary network of `architecture`, from the table that the network itself runs."""
     table = layers(architecture, skeleton, op_norm=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.correlation import correlate as compare
 from smash_lightning.study.records import Predicted, read_records
@@ -30,11 +32,12 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     source, folder = experiment.source_folder(), experiment.folder
     scored, retrained = ranked(source), trained(source)
     rivals = read_records(source.rivals, Predicted) if source.rivals.exists() else []
+    hypernets = source.hypernets()
     correlation = compare(
         scored,
         retrained,
         rivals,
-        training_seconds=sum(training_seconds(path) for path in source.hypernets()),
+        training_seconds=sum(map(training_seconds, hypernets)) if hypernets else math.nan,  # they lie elsewhere
         bootstrap=experiment.study.bootstrap,
         seed=experiment.seed,
     )

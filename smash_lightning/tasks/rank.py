@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -109,7 +110,9 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         data.validation.labels,
         constraints=options.constraints,
         latency=MeasuredLatency(data.skeleton, experiment.device, options.latency_batch) if bounded else None,
-        gradient=scorer.gradient if isinstance(source, GeneratedWeights) and source.conditional else None,
+        gradient=lru_cache(maxsize=1)(scorer.gradient)
+        if isinstance(source, GeneratedWeights) and source.conditional
+        else None,
         encoding=source.encoding,
         key=options.key,
     )

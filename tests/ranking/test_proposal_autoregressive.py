@@ -95,13 +95,15 @@ def test_a_pick_that_is_not_admitted_is_as_if_it_had_not_been_drawn() -> None:
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(two, 2.0)] * 10)
     strategy = Autoregressive(1, pool=30, elite=0.5)
 
-    def share(history: History) -> float:
-        picks = Counter(strategy.propose(TINY, history, rng("pick", i))[0] for i in range(200))
-        return picks[one] / (picks[one] + picks[two])
+    def picks(history: History) -> Counter[Architecture]:
+        return Counter(strategy.propose(TINY, history, rng("pick", i))[0] for i in range(200))
 
-    free, without = share(History(known)), share(History(known, admits=lambda a: a != three))
-    assert without == pytest.approx(free, abs=0.2)  # four standard errors
-    assert free > 0.55
+    free, without = picks(History(known)), picks(History(known, admits=lambda a: a != three))
+    assert free[three] > 60
+    assert without[three] == 0
+    shares = [found[one] / (found[one] + found[two]) for found in (free, without)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.2)  # four standard errors
+    assert shares[0] > 0.55
 
 
 def test_what_the_op_before_chose_matters() -> None:

@@ -203,6 +203,8 @@ def test_every_rival_is_in_the_correlation(tmp_path: Path) -> None:
     contest = json.loads((tmp_path / "correlation.json").read_text())["contest"]
     assert {*CHEAP, "untrained", "params", "macs", "ops", "key"} <= set(contest["predictors"])
     assert contest["predictors"]["mine"]["seconds"] > 0
+    assert contest["predictors"]["mine"]["training_seconds"] == 0
+    assert contest["predictors"]["key"]["training_seconds"] is None, "no HyperNet is at hand"
 
 
 # --- options ---
