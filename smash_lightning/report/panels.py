@@ -14,7 +14,7 @@ from smash_lightning.report.figure_style import DPI, GREY, LABEL, TEXT, TITLE, W
 from smash_lightning.report.intervals import decimals_for, forest
 
 ROW = 0.62  # inches of a row: a bar, and its figures above it
-REACH = 0.075  # of a figure's width: half of such figures, which must not run into the next panel
+EDGE = 0.3  # of a panel's width: half of such figures where there are three panels
 NOTE = 130  # characters of the line under the title
 
 
@@ -40,7 +40,7 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
 
     Args:
         names: of the rows, from top to bottom.
-        panels: from left to right, four at most.
+        panels: from left to right.
         title: above all.
         note: a line under the title, such as n and what the bars are.
     """
@@ -50,8 +50,6 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
         rows = {name: panel.rows.get(name) for name in names}
         forest(axes, rows, highlighted=names, reference=panel.reference)
         _figures(axes, rows, panel)
-        reach = REACH * len(panels)
-        axes.margins(x=reach / (1 - 2 * reach))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(panel.x_label)
         axes.set_title(panel.title, loc="left", fontsize=LABEL)
@@ -66,11 +64,16 @@ def interval_panels(names: Sequence[str], panels: Sequence[Panel], *, title: str
 
 
 def _figures(axes: Axes, rows: Mapping[str, Interval | None], panel: Panel) -> None:
-    """Each figure in words above its bar."""
+    """Each figure in words above its bar: over its middle, or from its end where that is near an edge."""
     digits = decimals_for([interval for interval in rows.values() if interval is not None])
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line of reference stays behind
+    axes.margins(x=0.08)
+    first, last = axes.get_xlim()
     for row, (name, interval) in enumerate(rows.items()):
         if name in panel.rows:
-            middle = panel.reference if interval is None else (interval[1] + interval[2]) / 2
+            low, high = interval[1:] if interval is not None else (panel.reference, panel.reference)
+            middle = (low + high) / 2
+            place = (middle - first) / (last - first)
+            x, side = (low, "left") if place < EDGE else (high, "right") if place > 1 - EDGE else (middle, "center")
             text = words(interval, digits)
-            axes.text(middle, row - 0.2, text, ha="center", va="bottom", fontsize=TEXT - 1, color=GREY, bbox=paper)
+            axes.text(x, row - 0.2, text, ha=side, va="bottom", fontsize=TEXT - 1, color=GREY, bbox=paper)

@@ -270,7 +270,10 @@ def words(found: Corruption) -> str:
         below="told another architecture's c, HyperNets generate better weights, which speaks against c",
         around="c cannot be told to matter: another architecture's c does about as well",
     )
-    return "\n".join([*lines, *wrapped(f"So {says} (loss higher by {figure(cost, nats)} nats).")])
+    conclusion = f"So {says} (loss higher by {figure(cost, nats)} nats)."
+    if found.with_truth:
+        conclusion += f" Spearman with the truth changes by {figure(found.effects[ANOTHER].truth_minus_own)}."
+    return "\n".join([*lines, *wrapped(conclusion)])
 
 
 def _basis(found: Corruption) -> str:
@@ -279,4 +282,4 @@ def _basis(found: Corruption) -> str:
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"{cell:<{width}}" for cell, width in zip(cells, (18, 26, 22, 21, 20), strict=True)).rstrip()
+    return "".join(f"{cell:<{width}}" for cell, width in zip(cells, (17, 29, 24, 20, 20), strict=True)).rstrip()

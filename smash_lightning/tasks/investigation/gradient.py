@@ -37,7 +37,7 @@ from smash_lightning.tasks.investigation.results import (
 from smash_lightning.training.relay import Send
 
 GRADIENT, RANDOM = "gradient", "random"
-DRAWS = 100  # attempts at each random perturbation that is new
+DRAWS = 50  # attempts at each random perturbation that is new
 
 Job = tuple[Architecture, list[Architecture]]  # a parent and its random perturbations
 
@@ -281,11 +281,12 @@ def words(found: GradientResult) -> str:
         paired = "" if difference is None else figure(difference, nats)
         lines.append(f"  {name:<32}{figure(own, nats):<30}{paired}".rstrip())
     lines.append(f"Predicted and true change of a random perturbation, Spearman: {figure(found.prediction)}.")
+    chance = _names(found)[-1]
     says = which(
         found.gradient_minus_random[-1],
-        above=f"the gradient is worse than the best of {found.trials} random ones; the paper found it no better",
-        below=f"the gradient is better than the best of {found.trials} random ones, unlike in the paper",
-        around=f"the gradient cannot be told from the best of {found.trials} random ones",
+        above=f"the gradient is worse than {chance}; the paper found it no better",
+        below=f"the gradient is better than {chance}, unlike in the paper",
+        around=f"the gradient cannot be told from {chance}",
     )
     ratio = found.gradient_seconds / found.score_seconds
     cost = f"With the score of its pick it took as long as {1 + ratio:.1f} scores, each by all HyperNets"
