@@ -46,8 +46,8 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
     folder = experiment.folder
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     take_over(experiment.source_folder(), folder, with_trainings=True)
-    architectures = folder.read_architectures()
     names = list(dict.fromkeys(record.fingerprint for record in trained(folder)))
+    architectures = folder.read_architectures()
     done = read_records(folder.rivals, Predicted) if folder.rivals.exists() else []
     write_records(folder.rivals, done, Predicted)
     told = {(record.rival, record.fingerprint) for record in done}

@@ -1,0 +1,195 @@
+"""Plug-ins from outside the package, named as a user names them: by a folder of configurations and on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.ranking import Material, Policy, Recalibrated, Scorer, WarmStart, WithSize
+from smash_lightning.ranking.key import Figures
+from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
+from smash_lightning.tasks import RunFolder
+from smash_lightning.tasks.search import make_scorer
+from smash_lightning.training import load_hypernet
+from tests.plugins import Chains, Dilation, Halved, Smallest
+from tests.test_run import DIGITS, configuration, door
+
+CHAINS = """\
+_target_: tests.plugins.Chains
+_partial_: true
+size_tolerance: null
+size_target: null
+width: 4
+ops: 5
+dilations: [1, 2, 3]
+"""
+MINE = [
+    "search_space=chains",
+    "ranking.policy._target_=tests.plugins.Halved",
+    "+ranking.policy.factor=0.25",
+    "ranking.key._target_=tests.plugins.Smallest",
+    "+ranking.proposals.worst={_target_: tests.plugins.FromTheWorst, count: 2, probability: 0.3}",
+    "+rivals.rivals.dilation={_target_: tests.plugins.Dilation, weight: 0.5}",
+]
+QUICK = [
+    "workers=1",
+    "logger=none",
+    "search.epochs=2",
+    "search.hypernets=1",
+    "ranking.fixed=0",
+    "ranking.proposals.random.count=9",
+    "ranking.proposals.perturb.count=0",
+    "ranking.proposals.markov.count=0",
+    "retrain.epochs=1",
+    "retrain.seeds=2",
+    "retrain.spread=5",
+    "retrain.random=0",
+    "retrain.top=2",
+    "rivals=cheap",
+    "study.bootstrap=200",
+]
+SPACE = Chains(DIGITS.skeleton, width=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run that is made of plug-ins."""
+    place = tmp_path_factory.mktemp("plugins")
+    (place / "mine" / "search_space").mkdir(parents=True)
+    (place / "mine" / "search_space" / "chains.yaml").write_text(CHAINS)
+    folder = place / "run"
+    assert door(place, "--config-dir=mine", *MINE, *QUICK, f"hydra.run.dir={folder}").well
+    return folder
+
+
+def scored(folder: Path) -> list[Scored]:
+    return read_records(folder / "ranking.csv", Scored)
+
+
+def by_hand(folder: Path, policy: Policy, architecture: Architecture) -> float:
+    """The validation loss with another scorer than the run's."""
+    hypernet = load_hypernet(RunFolder(folder).hypernet(0), SPACE, DIGITS.specification())
+    validation = DIGITS.normalised(DIGITS.validation)
+    material = Material(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
+    return Scorer([hypernet], material, policy=policy, seed=0)(architecture).loss
+
+
+def test_architectures_are_of_ones_own_space(run: Path) -> None:
+    architectures = RunFolder(run).read_architectures()
+    assert len(architectures) == 11
+    assert all(SPACE.contains(architecture) for architecture in architectures.values())
+    saved = torch.load(RunFolder(run).hypernet(0), weights_only=True)["smash"]
+    assert saved["search_space"]["Chains.ops"] == "5"
+    assert len(saved["drawn"]) > 10
+    assert configuration(run).search_space._target_ == "tests.plugins.Chains"
+
+
+def test_scores_are_of_ones_own_policy(run: Path) -> None:
+    architectures = RunFolder(run).read_architectures()
+    for row in scored(run)[:2]:
+        architecture = architectures[row.fingerprint]
+        assert row.val_loss == pytest.approx(by_hand(run, Halved(0.25), architecture), rel=1e-5)
+        assert row.val_loss != pytest.approx(by_hand(run, Recalibrated(), architecture), rel=1e-3)
+
+
+def test_the_table_and_the_shortlist_follow_ones_own_key(run: Path) -> None:
+    rows = scored(run)
+    assert [row.key for row in rows] == sorted(row.key for row in rows)
+    assert [row.key for row in rows] == Smallest()([Figures(row.smash_score, row.val_loss, row.params) for row in rows])
+    assert [row.val_loss for row in rows] != sorted(row.val_loss for row in rows), "else this would show nothing"
+    trained = read_records(run / "retrained.csv", Retrained)
+    top = {row.fingerprint for row in trained if "top" in row.arm.split("+")}
+    families = [row.fingerprint if row.origin == "random" else row.parent for row in rows]
+    first = next(place for place, family in enumerate(families) if family != families[0])
+    assert top == {rows[0].fingerprint, rows[first].fingerprint}
+    pool = [row.fingerprint for row in rows if row.origin == "random"]
+    spread = {row.fingerprint for row in trained if "spread" in row.arm.split("+")}
+    assert spread == {pool[int((part + 0.5) * 9 / 5)] for part in range(5)}
+    assert json.loads((run / "correlation.json").read_text())["contest"]["predictors"]["key"]
+
+
+def test_proposals_are_of_ones_own_strategy_and_follow_the_key(run: Path) -> None:
+    rows = scored(run)
+    assert sorted(row.origin for row in rows) == ["from_the_worst"] * 2 + ["random"] * 9
+    worst = [row.fingerprint for row in rows if row.origin == "random"][-1]
+    assert {row.parent for row in rows if row.origin == "from_the_worst"} == {worst}
+
+
+def test_ones_own_rival_is_compared(run: Path) -> None:
+    architectures = RunFolder(run).read_architectures()
+    rows = [row for row in read_records(run / "rivals.csv", Predicted) if row.rival == "dilation"]
+    trained = {row.fingerprint for row in read_records(run / "retrained.csv", Retrained)}
+    assert {row.fingerprint for row in rows} == trained
+    for row in rows:
+        assert row.value == Dilation(0.5).value(architectures[row.fingerprint], None)  # type: ignore[arg-type]
+    assert "dilation" in json.loads((run / "correlation.json").read_text())["contest"]["predictors"]
+    assert "dilation" in (run / "report.html").read_text()
+
+
+def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
+    known = f"--config-dir={run.parent / 'mine'}"
+    more = ["ranking.proposals.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
+    assert door(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
+    again, before = ({row.fingerprint: row.val_loss for row in scored(folder)} for folder in (tmp_path / "again", run))
+    assert len(again) == 12
+    assert before.items() < again.items()
+    files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert door(tmp_path, known, f"resume={run}").well
+    changed = [path.name for path, content in files.items() if path.read_bytes() != content]
+    assert not [name for name in changed if name.endswith((".csv", ".json", ".jsonl", ".ckpt"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["rivals.rivals.depth={_target_: tests.plugins.Speechless}"], ["rival depth", "answered NaN"]),
+        (["+rivals.rivals.mine={_target_: tests.plugins.Smallest}"], ["rivals.rivals.mine must be a Rival"]),
+        (["+rivals.rivals.mine={_target_: tests.plugins.Dilation}"], ["Dilation", "missing", "weight"]),
+        (["+rivals.rivals.mine={_target_: tests.plugins.Dilation, weight: x}"], ["weight must be a number, got 'x'"]),
+        (["+rivals.rivals.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
+    run: Path, tmp_path: Path, options: list[str], parts: list[str]
+) -> None:
+    place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'asked'}", "logger=none"]
+    ended = door(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=rivals", *place, *options)
+    assert str(ended.error).startswith("error: ")
+    for part in parts:
+        assert part in ended.error.splitlines()[0]
+
+
+# --- what the package itself offers, as a user asks for it ---
+
+
+def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    learned = ["hypernet.kind=residual", "hypernet.context=true", "hypernet.modulate=[kernels,norms]"]
+    learned += ["search.sampling=balanced", "search.average=0.9", "search_space=varied_tiny"]
+    assert door(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
+    smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
+    assert (smash["kind"], smash["context"], list(smash["modulate"])) == ("residual", True, ["kernels", "norms"])
+    chosen = ["ranking.policy._target_=smash_lightning.ranking.WarmStart", "+ranking.policy.steps=2"]
+    chosen += ["ranking.key._target_=smash_lightning.ranking.WithSize", "+ranking.key.weight=0.5", "ranking.noises=2"]
+    ranked = tmp_path / "ranked"
+    place = ["task=rank", f"checkpoint={folder}", f"hydra.run.dir={ranked}", "logger=none"]
+    assert door(tmp_path, *place, *chosen).well
+    rows = scored(ranked)
+    table = [Figures(row.smash_score, row.val_loss, row.params) for row in rows]
+    assert [row.key for row in rows] == pytest.approx(WithSize(0.5)(table))
+    assert [row.key for row in rows] == sorted(row.key for row in rows)
+    # The same by hand.
+    config = configuration(ranked)
+    sizes = ("size_tolerance", "size_target")
+    space = instantiate(OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if k not in sizes]))
+    options = instantiate(config.ranking)
+    assert options.policy == WarmStart(2)
+    hypernet = load_hypernet(RunFolder(folder).hypernet(0), space(skeleton=DIGITS.skeleton), DIGITS.specification())
+    scorer, architectures = make_scorer(DIGITS, options, 0, "cpu", [hypernet]), RunFolder(ranked).read_architectures()
+    assert rows[0].val_loss == pytest.approx(scorer(architectures[rows[0].fingerprint]).loss, rel=1e-5)
