@@ -1,4 +1,4 @@
-"""Plug-ins from outside the package, named as a user names them: by a folder of configurations and on the command line."""
+"""Plug-ins from outside the package, named as a user names them: in a folder of configurations, on the command line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import run as entrance
 from smash_lightning.architecture import Architecture
 from smash_lightning.ranking import Material, Policy, Recalibrated, Scorer, WarmStart, WithSize
 from smash_lightning.ranking.key import Figures
@@ -134,7 +134,7 @@ def test_ones_own_rival_is_compared(run: Path) -> None:
 
 def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
     known = f"--config-dir={run.parent / 'mine'}"
-    more = ["ranking.proposals.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
+    more = ["++ranking.proposals.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
     assert door(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
     again, before = ({row.fingerprint: row.val_loss for row in scored(folder)} for folder in (tmp_path / "again", run))
     assert len(again) == 12
@@ -187,9 +187,10 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     # The same by hand.
     config = configuration(ranked)
     sizes = ("size_tolerance", "size_target")
-    space = instantiate(OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if k not in sizes]))
-    options = instantiate(config.ranking)
+    section = OmegaConf.masked_copy(config.search_space, [key for key in config.search_space if key not in sizes])
+    space = entrance.instantiate(section, "search_space")(skeleton=DIGITS.skeleton)
+    options = entrance.instantiate(config.ranking, "ranking")
     assert options.policy == WarmStart(2)
-    hypernet = load_hypernet(RunFolder(folder).hypernet(0), space(skeleton=DIGITS.skeleton), DIGITS.specification())
+    hypernet = load_hypernet(RunFolder(folder).hypernet(0), space, DIGITS.specification())
     scorer, architectures = make_scorer(DIGITS, options, 0, "cpu", [hypernet]), RunFolder(ranked).read_architectures()
     assert rows[0].val_loss == pytest.approx(scorer(architectures[rows[0].fingerprint]).loss, rel=1e-5)

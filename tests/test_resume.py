@@ -1,8 +1,9 @@
-"""A run that is killed three times and continued ends in the files of a run that was left alone."""
+"""A run that is killed four times and continued ends in the files of a run that was left alone."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests import timeless
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -31,6 +34,8 @@ SMALL = [
     "retrain.random=2",
     "retrain.top=2",
     "study.bootstrap=200",
+    "rivals=cheap",
+    "rivals.one_shot=[weight_sharing]",
 ]
 
 
@@ -53,10 +58,6 @@ def kill_when(process: subprocess.Popen[bytes], moment: Callable[[], bool]) -> N
 
 def rows(path: Path) -> list[list[str]]:
     return list(csv.reader(path.read_text().splitlines()))[1:] if path.exists() else []
-
-
-def without_seconds(path: Path) -> list[list[str]]:
-    return [[value for column, value in enumerate(row) if column != 6] for row in rows(path)]
 
 
 def first_logged_step(folder: Path, version: int, hypernet: int) -> int:
@@ -86,13 +87,20 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     complete = broken / "ranking.csv"
     assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
 
+    rival = broken / "checkpoints" / "weight_sharing0.ckpt"
+    kill_when(start(broken, f"resume={broken}"), rival.exists)
+    answered = rows(broken / "rivals.csv")
+    assert not torch.load(rival, weights_only=True)["smash"]["finished"]
+
     assert start(broken, f"resume={broken}").wait() == 0, (tmp_path / "broken.log").read_text()[-2000:]
-    for row in trained:
-        assert row in rows(broken / "retrained.csv"), "a finished training was repeated"
-    for name in ("ranking.csv", "architectures.jsonl", "correlation.json"):
-        assert (broken / name).read_text() == (whole / name).read_text(), name
-    assert without_seconds(broken / "retrained.csv") == without_seconds(whole / "retrained.csv")
-    for index in range(3):
-        name = f"checkpoints/hypernet{index}.ckpt"
+    for name, before in (("retrained.csv", trained), ("rivals.csv", answered)):
+        for row in before:
+            assert row in rows(broken / name), f"{name}: what was finished was repeated"
+    assert (broken / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
+    for name in ("ranking.csv", "retrained.csv", "rivals.csv"):
+        assert timeless.table(broken / name) == timeless.table(whole / name), name
+    assert timeless.figures(broken / "correlation.json") == timeless.figures(whole / "correlation.json")
+    for index, source in itertools.product(range(3), ("hypernet", "weight_sharing")):
+        name = f"checkpoints/{source}{index}.ckpt"
         one, other = (torch.load(folder / name, weights_only=True)["state_dict"] for folder in (whole, broken))
         assert all(torch.equal(one[key], other[key]) for key in one), name

@@ -37,7 +37,7 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
     """Asks every rival for every architecture with a true loss; what was answered already is not asked again.
 
     Returns:
-        All answers, a row per architecture and rival.
+        All answers, a row per architecture and rival, in the order of the rivals and of the trainings.
 
     Raises:
         ValueError: nothing was retrained.
@@ -59,7 +59,12 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
     for name in experiment.rivals.one_shot:
         if missing := wanted(name):
             _score(experiment, tracker, name, missing)
-    return read_records(folder.rivals, Predicted)
+    # Processes answer in any order.
+    order = {name: place for place, name in enumerate((*experiment.rivals.chosen, *experiment.rivals.one_shot, *names))}
+    table = read_records(folder.rivals, Predicted)
+    table.sort(key=lambda record: (order.get(record.rival, len(order)), order[record.fingerprint]))
+    write_records(folder.rivals, table, Predicted)
+    return table
 
 
 def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
