@@ -62,7 +62,7 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
     # Processes answer in any order.
     order = {name: place for place, name in enumerate((*experiment.rivals.chosen, *experiment.rivals.one_shot, *names))}
     table = read_records(folder.rivals, Predicted)
-    table.sort(key=lambda record: (order.get(record.rival, len(order)), order[record.fingerprint]))
+    table.sort(key=lambda record: [order.get(name, len(order)) for name in (record.rival, record.fingerprint)])
     write_records(folder.rivals, table, Predicted)
     return table
 

@@ -98,7 +98,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     table.write_text(table.read_text()[:-5])
     finished = rivals(replace(some, rivals=everything), NOBODY)
     assert finished[: COUNT - 1] == first[: COUNT - 1], "seconds included"
-    whole = rivals(trained(tmp_path / "whole", everything, workers=2), NOBODY)
+    whole = rivals(trained(tmp_path / "whole", everything), NOBODY)
     assert [(row.rival, row.fingerprint) for row in finished] == [(row.rival, row.fingerprint) for row in whole]
     assert len(answers(finished)) == len(finished)
     assert answers(finished) == answers(whole)
