@@ -132,6 +132,7 @@ def test_ones_own_rival_is_compared(run: Path) -> None:
     assert "dilation" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
     known = f"--config-dir={run.parent / 'mine'}"
     more = ["++ranking.proposals.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
@@ -168,6 +169,7 @@ def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
 # --- what the package itself offers, as a user asks for it ---
 
 
+@pytest.mark.slow
 def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     learned = ["hypernet.kind=residual", "hypernet.context=true", "hypernet.modulate=[kernels,norms]"]

@@ -146,20 +146,21 @@ def test_draws_of_noise_change_nothing_where_there_is_none(kind: str) -> None:
 
 @every_policy
 @pytest.mark.parametrize("noises", [1, 2])
-def test_losses_of_single_images_average_to_the_score(policy: Policy, noises: int) -> None:
+def test_what_is_seen_on_single_images_averages_to_the_score(policy: Policy, noises: int) -> None:
     one, architecture = scorer(hypernets=2, policy=policy, noises=noises), CASE.draw(3)
-    losses = one.image_losses(architecture, torch.arange(IMAGES))
-    assert losses.shape == (IMAGES,)
-    assert losses.mean().item() == pytest.approx(one(architecture).loss, rel=1e-12)
+    *losses, wrong = one.look(architecture, torch.arange(IMAGES))
+    whole = one(architecture)
+    assert [loss.mean().item() for loss in losses] == pytest.approx(list(whole.loss_by_hypernet), rel=1e-12)
+    assert 100 * wrong.mean().item() == pytest.approx(whole.error, rel=1e-12)
 
 
 @pytest.mark.parametrize("policy", ["recalibrated", "running"])
 def test_the_loss_of_an_image_does_not_depend_on_the_others(policy: str) -> None:
     one, architecture = in_doubles(scorer(hypernets=2, policy=POLICIES[policy])), CASE.draw(3)
-    everything = one.image_losses(architecture, torch.arange(IMAGES))
+    everything = one.look(architecture, torch.arange(IMAGES))
     some = torch.tensor([17, 3, 9])
-    torch.testing.assert_close(one.image_losses(architecture, some), everything[some])
-    assert len(set(everything.tolist())) == IMAGES
+    torch.testing.assert_close(one.look(architecture, some), everything[:, some])
+    assert len(set(everything[0].tolist())) == IMAGES
 
 
 @pytest.mark.parametrize("policy", ["recalibrated", "running"])
@@ -176,7 +177,7 @@ def test_scoring_changes_nothing(policy: Policy) -> None:
     tensors += [tensor for batch in given.batches for tensor in batch]
     before = [tensor.clone() for tensor in tensors]
     one(CASE.draw(0))
-    one.image_losses(CASE.draw(0), torch.arange(3))
+    one.look(CASE.draw(0), torch.arange(3))
     one.gradient(CASE.draw(0))
     assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
     assert all(parameter.grad is None for parameter in hypernet.weights.parameters())

@@ -95,8 +95,8 @@ def test_lines_of_nothing_are_drawn():
 
 
 def test_lines_refuse_what_cannot_be_read():
-    with pytest.raises(ValueError, match="7 lines in one figure"):
-        interval_lines({str(i): SERIES["shared"] for i in range(7)}, **LABELS)
+    with pytest.raises(ValueError, match="9 lines in one figure"):
+        interval_lines({str(i): SERIES["shared"] for i in range(9)}, **LABELS)
     with pytest.raises(ValueError, match=r"width: a logarithmic axis cannot show 0\.0"):
         interval_lines({"all": [(0.0, 0.1, 0.0, 0.2)]}, **LABELS, log_x=True)
 

@@ -82,7 +82,7 @@ def test_rivals_are_compared_shown_and_tracked(
     assert contest["predictors"]["synflow"]["training_seconds"] == 7.0
     page = (tmp_path / "report.html").read_text()
     assert "Does a rival do better?" in page
-    assert page.count("<img") == 2
+    assert page.count("<img") == 3
     cells = re.findall(r"<td[^>]*>([^<]*)", page)
     assert {"early stopping", "synflow", "SMASH + parameters"} <= set(cells)
     assert re.search(r"^  early stopping .* 0\.5 s \+ 7 s$", capsys.readouterr().out, re.MULTILINE)

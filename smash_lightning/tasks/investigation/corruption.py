@@ -244,7 +244,9 @@ def picture(found: Corruption) -> Figure:
     ]
     if effects[OWN].truth is not None:
         rows = {name: interval(effect.truth) for name, effect in effects.items()}
-        panels.append(Panel(f"Score and truth (n = {found.with_truth})", r"Spearman $\rho$ with test loss", rows))
+        panels.append(
+            Panel(f"Agreement with the truth (n = {found.with_truth})", r"Spearman $\rho$ with test loss", rows)
+        )
     note = f"{_basis(found)}; bars are 95 % bootstrap intervals over architectures"
     title = "Does c matter? What HyperNets are told, and what it does"
     return interval_panels(list(effects), panels, title=title, note=note)

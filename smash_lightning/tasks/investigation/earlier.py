@@ -116,6 +116,6 @@ def told_c(experiment: Experiment, task: str) -> tuple[Scorer, frozenset[str]]:
             kind = "unconditional" if isinstance(source, GeneratedWeights) else "shared"
             raise ValueError(
                 f"task={task} asks what HyperNets make of c, and those of {experiment.source_folder().path} see none "
-                f"(hypernet.kind={kind}): name a run with hypernet.kind=conditional with checkpoint=FOLDER"
+                f"(hypernet.kind={kind}): name a run with hypernet.kind=conditional or residual with checkpoint=FOLDER"
             )
     return scorer, drawn
