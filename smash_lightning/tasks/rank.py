@@ -138,9 +138,6 @@ def ranked(folder: RunFolder) -> list[Scored]:
 def scorer_of(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
     """What scores with the run's HyperNets, and the fingerprints that their training drew."""
     hypernets = hypernets_of(experiment)
-    for hypernet in hypernets:
-        hypernet.weights.to(experiment.device)
-        hypernet.statistics.to(experiment.device)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
     return scorer, frozenset().union(*(hypernet.drawn for hypernet in hypernets))
 

@@ -133,9 +133,6 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     options = replace(experiment.hypernet, kind=KINDS[name])
     other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
     sources = _untrained(other) if name == "untrained" else _trained(other, tracker, name)
-    for source in sources:
-        source.weights.to(experiment.device)
-        source.statistics.to(experiment.device)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
     training_seconds = sum(source.seconds for source in sources)
     with Bars([f"scoring, {name}"], [len(architectures)]) as bars, Pool(score_one, scorer, experiment.workers) as pool:

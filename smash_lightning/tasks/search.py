@@ -141,7 +141,10 @@ def fixed_architectures(experiment: Experiment) -> list[Architecture]:
 def make_scorer(
     data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
 ) -> Scorer:
-    """A scorer on the validation images of `data`."""
+    """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
+    for hypernet in hypernets:
+        hypernet.weights.to(device)
+        hypernet.statistics.to(device)
     validation = data.normalised(data.validation)
     material = Material(
         validation.images.to(device),

@@ -94,9 +94,6 @@ def racing(
 def _losses(experiment: Experiment, count: int) -> Tensor:
     """Mean loss over HyperNets of each candidate on each validation image (candidates, images)."""
     hypernets = hypernets_of(experiment)
-    for hypernet in hypernets:
-        hypernet.weights.to(experiment.device)
-        hypernet.statistics.to(experiment.device)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
     everything = torch.arange(len(experiment.data.validation))
     drawn = [experiment.candidates.sample(rng("racing", experiment.seed, index)) for index in range(count)]

@@ -113,9 +113,6 @@ def search_once(race: Race, job: tuple[str, int], send: Send) -> list[Found]:
     proposals = {"random": Random(race.start), "then": race.strategies[name]}
     options = replace(experiment.ranking, proposals=proposals)
     once = replace(experiment, ranking=options, seed=experiment.seed_of(repeat))
-    for hypernet in race.hypernets:
-        hypernet.weights.to(experiment.device)
-        hypernet.statistics.to(experiment.device)
     scorer: Scorer = make_scorer(experiment.data, options, experiment.seed, experiment.device, race.hypernets)
     drawn = frozenset().union(*(hypernet.drawn for hypernet in race.hypernets))
     ranking = make_ranking(once, scorer, drawn)

@@ -198,9 +198,6 @@ def _training(experiment: Experiment) -> str:
 def _rows(
     name: str, experiment: Experiment, sources: Sequence[TrainedHyperNet], pool: Sequence[Architecture], sample: Sample
 ) -> list[VariantScore]:
-    for trained_source in sources:
-        trained_source.weights.to(experiment.device)
-        trained_source.statistics.to(experiment.device)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
     scores: list[Score] = []
     with Bars([f"scoring, {name}"], [len(pool)]) as bars, Pool(score_one, scorer, experiment.workers) as workers:
