@@ -20,7 +20,7 @@ from tests import timeless
 ROOT = Path(__file__).parent.parent
 SMALL = [
     "workers=2",
-    "search.epochs=60",
+    "search.epochs=40",
     "search.hypernets=3",
     "search.checkpoint_every=4",
     "ranking.fixed=3",

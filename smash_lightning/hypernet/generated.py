@@ -101,7 +101,11 @@ class GeneratedWeights(WeightSource):
         pointwise = unit_norm(unpack(grid, self.encoding, architecture))
         if self.pointwise is not None and self.share is not None:
             common = unit_norm(sliced_matrices(self.pointwise, architecture))
-            pointwise = unit_norm(tuple(c + self.share * p for c, p in zip(common, pointwise, strict=True)))
+            shapes = [matrix.shape for matrix in common]
+            # All matrices in one row, for an addition that is one operation.
+            together = _in_a_row(common) + self.share * _in_a_row(pointwise)
+            pieces = together.split([shape.numel() for shape in shapes])
+            pointwise = unit_norm(tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)))
         weights = sliced(self.shared, architecture, self.skeleton)
         if self.modulation is not None:
             weights = self.modulation(architecture, grid, weights)
@@ -110,3 +114,7 @@ class GeneratedWeights(WeightSource):
     def undecayed(self) -> list[nn.Parameter]:
         """The HyperNet's, and the matrices that what it generates is added to."""
         return [*self.hypernet.parameters(), *(self.pointwise or ())]
+
+
+def _in_a_row(matrices: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([matrix.flatten() for matrix in matrices])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Limits, Op, Skeleton
+from smash_lightning.architecture import Architecture, Block, Limits, Skeleton
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.learned import learned_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.source import WeightSource
@@ -61,14 +63,25 @@ def shared_matrices(limits: Limits, generator: torch.Generator | None) -> nn.Par
 
 
 def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> tuple[Tensor, ...]:
-    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalised."""
-    return tuple(
-        matrix[: op.bottleneck].index_select(1, _columns(op, block.width, matrix.device))
-        for block, matrix in zip(architecture.blocks, matrices, strict=True)
-        for op in block.ops
-    )
+    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalised.
+
+    One look-up for each block, however many ops it has.
+    """
+    weights: list[Tensor] = []
+    for block, matrix in zip(architecture.blocks, matrices, strict=True):
+        found = matrix.flatten().index_select(0, _places(block, matrix.shape[1], matrix.device))
+        shapes = [(op.bottleneck or 0, len(op.read) * block.width) for op in block.ops]
+        pieces = found.split([rows * columns for rows, columns in shapes])
+        weights += [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    return tuple(weights)
 
 
-def _columns(op: Op, width: int, device: torch.device) -> Tensor:
-    """Channels of the banks that an op reads."""
-    return torch.tensor([bank * width + channel for bank in op.read for channel in range(width)], device=device)
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)  # what an evaluation caches must serve a training too
+def _places(block: Block, columns: int, device: torch.device) -> Tensor:
+    """Where the weights of a block's ops stand in the flattened matrix: leading rows, and columns of what they read."""
+    parts = []
+    for op in block.ops:
+        banks = torch.tensor(op.read)[:, None] * block.width + torch.arange(block.width)
+        parts.append((torch.arange(op.bottleneck or 0)[:, None] * columns + banks.flatten()).flatten())
+    return torch.cat(parts).to(device)
