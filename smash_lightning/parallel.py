@@ -92,6 +92,21 @@ class Pool(Generic[Job, Result]):
                     self._idle.append(worker)
                     yield index, payload
 
+    def results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
+        """The same for jobs of which none may fail.
+
+        Args:
+            jobs: what to run.
+            what: names the job at a position, for the message.
+
+        Raises:
+            RuntimeError: one failed.
+        """
+        for position, outcome in self.run(jobs):
+            if isinstance(outcome, Failure):
+                raise RuntimeError(f"{what(position)}: {outcome.reason}\n{outcome.details}")
+            yield position, outcome
+
     def _run_here(self, index: int, job: Job) -> Result | Failure:
         try:
             return self.function(self.context, job, lambda message: self.on_message(index, message))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.files import replacing
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.ranking import Score, Scorer
 from smash_lightning.ranking.racing import Race, RaceState, Racing, full_means, race_from_plain, race_to_plain
 from smash_lightning.training import load_checkpoint
@@ -80,12 +80,7 @@ def look_once(scorer: Scorer, job: Job, send: Send) -> Tensor:
 
 
 def _look(pool: Pool[Job, Tensor], jobs: Sequence[Job]) -> list[Tensor]:
-    found: dict[int, Tensor] = {}
-    for position, outcome in pool.run(jobs):
-        if isinstance(outcome, Failure):
-            name = jobs[position][0].fingerprint
-            raise RuntimeError(f"scoring architecture {name}: {outcome.reason}\n{outcome.details}")
-        found[position] = outcome
+    found = dict(pool.results(jobs, lambda i: f"scoring architecture {jobs[i][0].fingerprint}"))
     return [found[position] for position in range(len(jobs))]
 
 

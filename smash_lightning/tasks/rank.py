@@ -10,7 +10,7 @@ import torch
 from smash_lightning.architecture import Architecture, Skeleton, cost
 from smash_lightning.files import replacing
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.ranking import (
     Candidate,
@@ -170,13 +170,8 @@ def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architect
     Raises:
         RuntimeError: one could not be scored.
     """
-    scores: list[Score | None] = [None] * len(architectures)
-    for position, outcome in pool.run(architectures):
-        if isinstance(outcome, Failure):
-            name = architectures[position].fingerprint
-            raise RuntimeError(f"scoring architecture {name}: {outcome.reason}\n{outcome.details}")
-        scores[position] = outcome
-    return [score for score in scores if score is not None]
+    found = dict(pool.results(architectures, lambda i: f"scoring architecture {architectures[i].fingerprint}"))
+    return [found[position] for position in range(len(architectures))]
 
 
 def _restore(folder: RunFolder, ranking: Ranking) -> State:

@@ -12,7 +12,7 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import generator
 from smash_lightning.report.tracker import Tracker
@@ -70,11 +70,9 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
 def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
     context = (experiment.rivals.chosen, setting(experiment))
     with Bars(["asking rivals"], [len(jobs)]) as bars, Pool(ask_one, context, experiment.workers) as pool:
-        for count, (position, outcome) in enumerate(pool.run(jobs), start=1):
+        named = pool.results(jobs, lambda i: f"rival {jobs[i][0]}, architecture {jobs[i][1].fingerprint}")
+        for count, (position, outcome) in enumerate(named, start=1):
             name, architecture = jobs[position]
-            if isinstance(outcome, Failure):
-                what = f"rival {name}, architecture {architecture.fingerprint}"
-                raise RuntimeError(f"{what}: {outcome.reason}\n{outcome.details}")
             append_record(experiment.folder.rivals, Predicted(architecture.fingerprint, name, *outcome, 0.0))
             bars.show(0, count)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import Material, RankingCallback, RankingOptions, Scorer
@@ -73,9 +73,8 @@ def search(
         jobs = [(name, index, followed) for index in missing]
         # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
         with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
-            for position, outcome in pool.run(jobs):
-                if isinstance(outcome, Failure):
-                    raise RuntimeError(f"{label} {missing[position]}: {outcome.reason}\n{outcome.details}")
+            for _ in pool.results(jobs, lambda i: f"{label} {missing[i]}"):
+                pass  # checkpoints are the result
     return paths
 
 

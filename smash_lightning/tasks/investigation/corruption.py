@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.ranking import Score, Scorer
 from smash_lightning.report.panels import Panel, interval_panels
@@ -164,11 +164,9 @@ def measure(
     context = scorer, {name: lie for name, (_, lie) in told.items()}
     rows: dict[int, Corrupted] = {}
     with Bars(["scoring, told some c"], [len(jobs)]) as bars, Pool(score_told, context, experiment.workers) as pool:
-        for count, (position, outcome) in enumerate(pool.run(jobs), start=1):
+        scored = pool.results(jobs, lambda i: f"scoring architecture {jobs[i][1].fingerprint}, told {jobs[i][0]}")
+        for count, (position, outcome) in enumerate(scored, start=1):
             name, architecture = jobs[position]
-            if isinstance(outcome, Failure):
-                what = f"architecture {architecture.fingerprint}, told {name}"
-                raise RuntimeError(f"scoring {what}: {outcome.reason}\n{outcome.details}")
             truth = truths.get(architecture.fingerprint, float("nan"))
             by_hypernet = ";".join(map(repr, outcome.loss_by_hypernet))
             rows[position] = Corrupted(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import ArchitecturalGradient, Entry, Gradient, History, Score
@@ -207,10 +207,8 @@ def gradient(
 def _measure(trial: Trial, jobs: Sequence[Job], workers: int) -> list[Tried]:
     parts: dict[int, list[Tried]] = {}
     with Bars(["perturbing"], [len(jobs)]) as bars, Pool(try_parent, trial, workers) as pool:
-        for count, (position, outcome) in enumerate(pool.run(jobs), start=1):
-            if isinstance(outcome, Failure):
-                what = f"architecture {jobs[position][0].fingerprint}"
-                raise RuntimeError(f"perturbing {what}: {outcome.reason}\n{outcome.details}")
+        tried = pool.results(jobs, lambda i: f"perturbing architecture {jobs[i][0].fingerprint}")
+        for count, (position, outcome) in enumerate(tried, start=1):
             parts[position] = outcome
             bars.show(0, count)
     return [row for position in sorted(parts) for row in parts[position]]

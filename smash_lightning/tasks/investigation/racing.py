@@ -12,7 +12,7 @@ from scipy.stats import t
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import Racing
@@ -100,9 +100,7 @@ def _losses(experiment: Experiment, count: int) -> Tensor:
     jobs: list[tuple[Architecture, Tensor]] = [(architecture, everything) for architecture in drawn]
     losses = torch.zeros(count, len(everything), dtype=torch.float64)
     with Bars(["scoring candidates"], [count]) as bars, Pool(look_once, scorer, experiment.workers) as pool:
-        for done, (position, outcome) in enumerate(pool.run(jobs), start=1):
-            if isinstance(outcome, Failure):
-                raise RuntimeError(f"scoring candidate {position}: {outcome.reason}\n{outcome.details}")
+        for done, (position, outcome) in enumerate(pool.results(jobs, lambda i: f"scoring candidate {i}"), start=1):
             losses[position] = outcome[:-1].mean(0)
             bars.show(0, done)
     return losses

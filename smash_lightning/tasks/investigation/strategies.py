@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import t
 
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
 from smash_lightning.ranking import Proposal, Random, Scorer, rank
 from smash_lightning.report.intervals import interval_lines
@@ -94,9 +94,7 @@ def strategies(
     rows: list[Found] = []
     path = experiment.folder.path / "strategies.csv"
     with Bars(["searching"], [len(jobs)]) as bars, Pool(search_once, race, experiment.workers) as pool:
-        for done, (position, outcome) in enumerate(pool.run(jobs), start=1):
-            if isinstance(outcome, Failure):
-                raise RuntimeError(f"strategy {jobs[position][0]}: {outcome.reason}\n{outcome.details}")
+        for done, (_, outcome) in enumerate(pool.results(jobs, lambda i: f"strategy {jobs[i][0]}"), start=1):
             rows += outcome
             bars.show(0, done)
     order = {job: place for place, job in enumerate(jobs)}

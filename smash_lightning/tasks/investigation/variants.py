@@ -28,6 +28,7 @@ from smash_lightning.study.records import write_records
 from smash_lightning.study.sample import Sample, join
 from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.investigation.results import interval
 from smash_lightning.tasks.rank import SIDE_BY_SIDE, hypernets_of, ranked, score_all, score_one
 from smash_lightning.tasks.retrain import trained
 from smash_lightning.tasks.search import make_scorer, search
@@ -272,8 +273,8 @@ def _figures(results: Mapping[str, VariantResult], title: str, count: int, axis:
         }
         labels = {"x_label": "parameters of the HyperNet", "y_label": "Spearman with the test loss"}
         return {"": interval_lines(lines, **labels, title=title, note=note, log_x=True)}
-    rows = {name: _interval(result.spearman) for name, result in results.items()}
-    paired = {name: _interval(result.minus_base) for name, result in results.items() if name != BASE}
+    rows = {name: interval(result.spearman) for name, result in results.items()}
+    paired = {name: interval(result.minus_base) for name, result in results.items() if name != BASE}
     paired_note = f"{note}; differences are paired"
     return {
         "": interval_rows(rows, x_label="Spearman with the test loss", title=title, note=note),
@@ -285,10 +286,6 @@ def _figures(results: Mapping[str, VariantResult], title: str, count: int, axis:
 
 def _plain(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
-
-
-def _interval(estimate: Estimate | None) -> tuple[float, float, float] | None:
-    return None if estimate is None else _plain(estimate)
 
 
 def _summary(results: Mapping[str, VariantResult], count: int) -> str:
