@@ -7,11 +7,13 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warning that all weights may have been used, of every rank
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, and are told in one line below
 
 import hydra
@@ -26,6 +28,8 @@ from omegaconf.errors import (
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
+
+from smash_lightning.launched import launched
 
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
@@ -58,10 +62,13 @@ def without_handed_on(plain: Any) -> Any:
     return {key: without_handed_on(value) for key, value in plain.items() if key == "_target_" or key not in inner}
 
 
-def _run_folder(resume: str | None) -> str:
-    """The folder to continue, or a new one named after the moment. Hydra makes it: not one that is misspelt."""
-    if resume and Path(resume).is_dir():
+def _run_folder(resume: str | None, trainer: str) -> str:
+    """The folder to continue, or a new one named after the moment; under SLURM after the job, for its restarts."""
+    if resume and Path(resume).is_dir():  # Hydra makes the folder: not one that is misspelt
         return resume
+    if trainer == "slurm" and (job := os.environ.get("SLURM_JOB_ID")):
+        step = os.environ.get("SLURM_STEP_ID", "0")
+        return f"outputs/slurm-{job}" if step == "0" else f"outputs/slurm-{job}-{step}"
     moment = datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
     names = (moment if number == 1 else f"{moment}-{number}" for number in itertools.count(1))
     return next(name for name in names if not Path(name).exists())
@@ -73,34 +80,35 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float | None:
     """Runs one task in its output folder, and returns its figure for sweepers."""
+    from smash_lightning.parallel import Stopped, listening, requeued
+
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if _is_restart(config, folder):
+        config.resume = str(folder)
     try:
-        result = _execute(_with_earlier(config), folder)
+        with listening():
+            result = _execute(_with_earlier(config), folder)
+    except Stopped:
+        sys.exit(f"stopped; continue with resume={folder}{requeued(os.environ)}")
     except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_explain(error)}")
-    if not _is_helper():
-        print(folder)
+    print(folder)
     return result
 
 
-def _is_helper() -> bool:
-    """Whether this is a further process of a distributed training, which Lightning or SLURM began with this command."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    return rank_zero_only.rank > 0  # type: ignore[attr-defined]
+def _is_restart(config: DictConfig, folder: Path) -> bool:
+    """Whether SLURM began this job again, for a run that was under way."""
+    again = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+    return again and config.resume is None and folder.name.startswith("slurm-") and (folder / "config.yaml").exists()
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.report.tracker import Tracker
-    from smash_lightning.tasks import search
 
     experiment = _experiment(config, folder)
-    if _is_helper():
-        search(experiment, Tracker([]))  # the only stage that is distributed; the first process does the others
-        return None
-    _claim(folder, config)
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
+    _claim(folder, config)  # last: a folder is not taken by a run that cannot begin
     with Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
@@ -111,11 +119,12 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
     from smash_lightning.search_space import EqualSize
     from smash_lightning.tasks import Experiment, RunFolder
+    from smash_lightning.tasks.crew import crew
     from smash_lightning.tasks.signatures import require_type
 
     data = instantiate(config.dataset, "dataset")
     data.setup()
-    for note in () if _is_helper() else data.sets.notes:
+    for note in data.sets.notes:
         print(f"{data.name}: {note}")
     options = OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if not k.startswith("size_")])
     space = instantiate(options, "search_space")(skeleton=data.skeleton)
@@ -123,6 +132,8 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     require_type("search_space.size_tolerance", tolerance, float | None)
     require_type("search_space.size_target", target, int | None)
     device = _device(config.trainer.accelerator)
+    shape = {key: config.trainer[key] for key in ("devices", "num_nodes", "strategy") if key in config.trainer}
+    workers, together = crew(device, config.workers, **shape)
     return Experiment(
         folder=RunFolder(folder),
         source=Path(config.checkpoint) if config.checkpoint else None,
@@ -138,7 +149,8 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         study=instantiate(config.study, "study"),
         trainer=instantiate(config.trainer, "trainer"),
         device=device,
-        workers=_workers(config, device),
+        workers=workers,
+        together=together,
     )
 
 
@@ -152,24 +164,13 @@ def _device(accelerator: str) -> str:
     return "cpu"
 
 
-def _workers(config: DictConfig, device: str) -> int:
-    from smash_lightning.parallel import cores
-
-    several = config.trainer.get("devices", 1) != 1
-    if several and config.workers not in (None, 1):
-        raise ValueError(
-            f"workers={config.workers} does not go with trainer.devices={config.trainer.devices}, where all devices "
-            "train one HyperNet: leave workers out"
-        )
-    if config.workers is not None:
-        return config.workers
-    if several or device == "cuda":
-        return 1
-    return cores()
-
-
 def _with_earlier(config: DictConfig) -> DictConfig:
-    """Builds on the options of the run that `checkpoint` or `resume` names, where it is there."""
+    """Builds on the options of the run that `checkpoint` or `resume` names, where it is there.
+
+    Where `checkpoint` is a sweep's folder, whose jobs are collected, they are those of its first job.
+    """
+    from smash_lightning.study.sweep import job_folders
+
     named = config.resume or config.checkpoint
     if named is None:
         return config
@@ -177,6 +178,8 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     folder = path if path.is_dir() or config.resume else path.parent.parent
     if not path.exists():
         raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
+    jobs = [] if config.resume else [job for job in job_folders(folder) if (job / "config.yaml").exists()]
+    folder = jobs[0] if jobs else folder
     if not (folder / "config.yaml").exists():
         if config.resume:
             raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
@@ -185,12 +188,13 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     given = list(HydraConfig.get().overrides.task)
     replaced = {_key(override) for override in given} | {"resume"}
     if not config.resume:
-        replaced |= {"task", "logger", "trainer"}
+        replaced |= {"task", "logger", "trainer"} | ({"retrain.rank"} if jobs else set())
     kept = [override for override in earlier.overrides if not _is_within(_key(override), replaced)]
     combined = hydra.compose("config", overrides=[*kept, *given], return_hydra_config=True)
     OmegaConf.set_struct(combined, False)
     del combined["hydra"]
     combined.overrides = [*kept, *given]
+    combined.resume = config.resume
     if config.resume:
         _require_same(earlier, combined, folder)
     return combined
@@ -275,10 +279,26 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     return f": did you mean {close[0]}?" if close else "."
 
 
+@contextmanager
+def _leading() -> Iterator[None]:
+    """Takes the other processes in hand where srun or torchrun began several; each of those never leaves this."""
+    place = launched(os.environ)
+    if place is None:
+        yield
+        return
+    from smash_lightning.parallel.external import leading, serve
+
+    if not place.first:
+        os._exit(serve(place))  # threads that wait for others would keep it from a proper end
+    with leading(place):
+        yield
+
+
 if __name__ == "__main__":
     try:
-        main()
+        with _leading():
+            main()
     except KeyboardInterrupt:
         sys.exit("interrupted; continue with the same command and resume=FOLDER")
-    except (OSError, HydraException, OmegaConfBaseException) as error:
+    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {_explain(error)}")

@@ -130,13 +130,15 @@ def test_every_logger_builds(option: str, tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         monkeypatch.setenv(name, str(tmp_path))  # so that what the logger writes there is taken back
     monkeypatch.setenv("WANDB_MODE", "offline")
-    if option == "tensorboard":
-        pytest.importorskip("tensorboard")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if option in ("tensorboard", "mlflow"):
+        pytest.importorskip(option)
     loggers = composed(choose("logger", option), str(tmp_path))["logger"]
     assert list(loggers) == ([] if option == "none" else [option])
     for name, section in loggers.items():
         logger = run.instantiate(section, f"logger.{name}")
-        assert str(logger.save_dir).startswith(str(tmp_path))
+        place = logger._tracking_uri.removeprefix("sqlite:///") if option == "mlflow" else str(logger.save_dir)
+        assert place.startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "task"])

@@ -13,8 +13,9 @@ FLOORS = [
     {"hypernet"},
     {"search_space", "encoding", "network", "dataset", "report"},
     {"architecture"},
+    {"parallel"},
 ]
-EVERYWHERE = {"randomness", "parallel", "progress", "files"}  # single modules without a room, which know no room
+EVERYWHERE = {"randomness", "progress", "files", "launched"}  # single modules without a room, which know no room
 STDLIB_ONLY = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

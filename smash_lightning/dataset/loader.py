@@ -32,7 +32,8 @@ class TensorLoader:
         order: names the stream that shuffles and augments; None keeps order and images as they are.
         augmentation: what is done to images at random, before they are normalised.
         views: poses in which the whole part is given out, one after the other.
-        rank: this process among `world` ones that divide each batch's work: it takes every `world`-th image.
+        rank: this process among `world` ones that take turns: of the batches that one process gives out, it gives every
+            `world`-th one.
         world: number of processes.
     """
 
@@ -110,7 +111,8 @@ class TensorLoader:
 
     def _mine(self, whole: Tensor, device: torch.device | None = None) -> tuple[Tensor, ...]:
         """What this process takes of an epoch, in batches, on `device` or where the images lie."""
-        return whole[self.rank :: self.world].to(device or self.part.whole.images.device).split(self.batch_size)
+        whole = whole.to(device or self.part.whole.images.device)
+        return whole.split(self.batch_size)[self.rank :: self.world]
 
 
 def normalise(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

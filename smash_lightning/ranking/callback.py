@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from smash_lightning.architecture import Architecture
@@ -75,7 +76,7 @@ class RankingCallback(L.Callback):
             return
         with _averaged(trainer, pl_module):
             scorer = self.make_scorer([self._trained(pl_module)])
-            losses = [scorer(architecture).loss for architecture in self.fixed]
+            losses = _divided(self.fixed, lambda architecture: scorer(architecture).loss, trainer)
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})
@@ -107,6 +108,19 @@ class RankingCallback(L.Callback):
         """Inverse of `state_dict`."""
         self.history = [(epoch, list(losses)) for epoch, losses in state_dict["history"]]
         self.state = state_from_plain(state_dict["state"])
+
+
+def _divided(
+    architectures: Sequence[Architecture], score: Callable[[Architecture], float], trainer: L.Trainer
+) -> list[float]:
+    """Scores in order; processes that train together score a share each."""
+    rank, world = trainer.global_rank, trainer.world_size
+    mine = [score(architecture) for architecture in architectures[rank::world]]
+    if world == 1:
+        return mine
+    shares: list[list[float]] = [[] for _ in range(world)]
+    torch.distributed.all_gather_object(shares, mine)
+    return [shares[place % world][place // world] for place in range(len(architectures))]
 
 
 @contextmanager

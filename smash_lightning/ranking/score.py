@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.network import BatchStatistics
+from smash_lightning.parallel import here
 from smash_lightning.randomness import generator
 from smash_lightning.ranking.policy import Material, Policy, Predictor
 from smash_lightning.ranking.policy.base import run
@@ -62,8 +64,19 @@ class Scorer:
         self._predictors_of: OrderedDict[tuple[str, int], list[Predictor]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs."""
-        return self.__dict__ | {"_predictors_of": OrderedDict()}
+        """What another process needs, which may have another device of the same kind."""
+        state = self.__dict__ | {"_predictors_of": OrderedDict(), "device": self.material.images.device.type}
+        if state["device"] != "cpu":
+            state |= {"hypernets": copy.deepcopy(self.hypernets), "material": self.material.to("cpu")}
+            _move(state["hypernets"], "cpu")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Moves to the device of this process."""
+        device = here(state.pop("device"))
+        self.__dict__ |= state
+        self.material = self.material.to(device)
+        _move(self.hypernets, device)
 
     @torch.no_grad()
     def __call__(self, architecture: Architecture) -> Score:
@@ -151,3 +164,9 @@ class Scorer:
 
     def _logits(self, predictor: Predictor, images: Tensor) -> Tensor:
         return torch.cat([predictor(batch) for batch in images.split(self.material.batch_size)])
+
+
+def _move(hypernets: Sequence[TrainedHyperNet], device: str) -> None:
+    for hypernet in hypernets:
+        hypernet.weights.to(device)
+        hypernet.statistics.to(device)

@@ -103,11 +103,13 @@ class Drawing:
         svg: one `svg` element with a viewBox.
         alt: what it shows, for those who cannot see it.
         caption: a line below it.
+        folded: shows only `alt` until it is opened.
     """
 
     svg: str
     alt: str
     caption: str = ""
+    folded: bool = False
 
     def html(self) -> str:
         """The drawing as HTML.
@@ -123,6 +125,8 @@ class Drawing:
         size = f"min-width:{0.9 * width:.0f}px;max-width:{1.4 * width:.0f}px"  # its text about as large as the page's
         svg = self.svg[self.svg.index("<svg") :].strip()
         box = f'<div class="drawing" role="img" aria-label="{escape(self.alt)}" style="{size}">{svg}</div>'
+        if self.folded:
+            return _folded(self.alt, _scrolling(box, self.alt))
         return _figure(box, self.alt, self.caption)
 
 

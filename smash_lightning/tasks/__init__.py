@@ -13,3 +13,4 @@ from smash_lightning.tasks.rank import rank as rank
 from smash_lightning.tasks.retrain import retrain as retrain
 from smash_lightning.tasks.rivals import rivals as rivals
 from smash_lightning.tasks.search import search as search
+from smash_lightning.tasks.sweep_report import sweep_report as sweep_report

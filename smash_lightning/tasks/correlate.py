@@ -9,6 +9,7 @@ from smash_lightning.study.correlation import correlate as compare
 from smash_lightning.study.records import Predicted, read_records
 from smash_lightning.study.sample import KEY
 from smash_lightning.study.summary import summary
+from smash_lightning.tasks.collect import collect, hypernets_behind
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import trained
@@ -20,24 +21,26 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     """Compares scores and rivals with truths, writes `correlation.json`, pictures and page, and prints a summary.
 
     Args:
-        experiment: its source folder holds the tables; `rivals.csv` may be missing.
+        experiment: its source folder holds the tables; `rivals.csv` may be missing. Or it is the folder of a sweep
+            over trainings, whose jobs are collected first.
         tracker: gets all that is shown.
 
     Returns:
         Spearman's coefficient of score and mean test loss; None where it is undefined.
 
     Raises:
-        ValueError: nothing was ranked or retrained.
+        ValueError: nothing was ranked or retrained, or a sweep's jobs do not belong together.
     """
+    experiment = collect(experiment)
     source, folder = experiment.source_folder(), experiment.folder
     scored, retrained = ranked(source), trained(source)
     rivals = read_records(source.rivals, Predicted) if source.rivals.exists() else []
-    hypernets = source.hypernets()
+    hypernets = hypernets_behind(source)
     correlation = compare(
         scored,
         retrained,
         rivals,
-        training_seconds=sum(map(training_seconds, hypernets)) if hypernets else math.nan,  # they lie elsewhere
+        training_seconds=sum(map(training_seconds, hypernets)) if hypernets else math.nan,  # they are lost
         bootstrap=experiment.study.bootstrap,
         seed=experiment.seed,
     )

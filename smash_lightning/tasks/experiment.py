@@ -133,6 +133,7 @@ class Experiment:
         trainer: makes a Lightning Trainer for the devices that were chosen.
         device: where scores are computed.
         workers: processes that run independent trainings and scores side by side.
+        together: whether they train each HyperNet together, instead of several HyperNets side by side.
     """
 
     folder: RunFolder
@@ -150,6 +151,7 @@ class Experiment:
     trainer: Callable[..., L.Trainer]
     device: str
     workers: int
+    together: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("workers", 1)):

@@ -94,6 +94,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
         state = run_ranking(ranking, state, score, after, most)
     table = sorted(records(state), key=lambda record: record.key)
     write_records(folder.ranking, table, Scored)
+    made_from = [("hypernets", experiment.source_folder().path)]
+    tracker.artifact("ranking", "ranking", [folder.ranking, folder.architectures], made_from)
     return table
 
 

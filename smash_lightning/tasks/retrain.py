@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,11 +21,20 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.rank import ranked
-from smash_lightning.training import FixedModule, RelayLogger, RelayProgress, RetrainOptions, load_hypernet, quiet
+from smash_lightning.tasks.track import keep_best, training
+from smash_lightning.tasks.trainers import alone
+from smash_lightning.training import (
+    FixedModule,
+    Metrics,
+    Progress,
+    RelayLogger,
+    RelayProgress,
+    RetrainOptions,
+    SaveWhenAsked,
+    load_hypernet,
+    quiet,
+)
 from smash_lightning.training.relay import Send
-
-# However many devices train a HyperNet, an ordinary training takes one: there are many of them to share out.
-ONE_DEVICE = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +67,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
         raise ValueError(
             f"the ranking in {folder.path} has {len(ranking)} of {wanted} architectures: complete it first"
         )
-    arms = choose(ranking, experiment.retrain, experiment.seed)
     architectures = folder.read_architectures()
-    seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    plan = [Job(architectures[name], arm, seed) for seed in seeds for name, arm in arms.items()]
+    plan = [Job(architectures[name], arm, seed) for name, arm, seed in planned(experiment, ranking)]
     done = read_records(folder.retrained, Retrained) if folder.retrained.exists() else []
     write_records(folder.retrained, done, Retrained)
     finished = {(record.fingerprint, record.seed) for record in done}
@@ -68,22 +76,40 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
 
     with Bars(["training architectures"], [len(plan)]) as bars:
         bars.show(0, len(plan) - len(jobs))
-        with Pool(train_network, experiment, experiment.workers) as pool:
+        history: defaultdict[int, list[tuple[dict[str, float], int]]] = defaultdict(list)
+
+        def receive(position: int, message: Metrics | Progress) -> None:
+            if isinstance(message, Metrics):
+                history[position].append((message.values, message.step))
+
+        with Pool(train_network, experiment, experiment.workers, receive) as pool:
             for position, outcome in pool.run(jobs):
-                record = _failed(jobs[position], outcome) if isinstance(outcome, Failure) else outcome
+                job = jobs[position]
+                record = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
                 append_record(folder.retrained, record)
                 done.append(record)
+                tracker.training(
+                    training(job.architecture, experiment.data.skeleton, record, history.pop(position, []))
+                )
                 bars.show(0, len(done))
                 tracker.log("retrained", {"true_error": record.true_error, "true_loss": record.true_loss}, len(done))
     order = {(job.architecture.fingerprint, job.seed): place for place, job in enumerate(plan)}
     done.sort(key=lambda record: order.get((record.fingerprint, record.seed), len(order)))
     write_records(folder.retrained, done, Retrained)
+    keep_best(folder, tracker, done, experiment.source_folder())
     if failures := [record.failure for record in done if record.failure]:
         print(
             f"{len(failures)} of {len(done)} trainings failed, the first one: {failures[0]}. "
             f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
         )
     return done
+
+
+def planned(experiment: Experiment, ranking: Sequence[Scored]) -> list[tuple[str, str, int]]:
+    """Fingerprint, arm and seed of every training, in their order: all architectures with one seed, then the next."""
+    arms = choose(ranking, experiment.retrain, experiment.seed)
+    seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
+    return [(name, arm, seed) for seed in seeds for name, arm in arms.items()]
 
 
 def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dict[str, str]:
@@ -93,10 +119,18 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     Siblings differ little; ten of them would be one find, trained and counted ten times. "spread" and "random" stand
     for the pool of random candidates: the middle one of each of `spread` equal parts of their ranking, and `random`
     others drawn without regard to it.
+
+    With `options.rank` it is the random candidate at that place alone, of the arm "spread": places that are chosen
+    evenly over the ranking stand for the pool, whichever jobs train them. `tasks.collect` checks that they are even.
+
+    Raises:
+        ValueError: there are fewer architectures than are asked for.
     """
     by_score = sorted(ranking, key=lambda record: record.key)
     pool = [record.fingerprint for record in by_score if record.origin == "random"]
     require_pool(options, len(pool))
+    if options.rank is not None:
+        return {pool[options.rank]: "spread"}
     spread = [pool[int((part + 0.5) * len(pool) / options.spread)] for part in range(options.spread)]
     others = [name for name in pool if name not in spread]
     chosen = {
@@ -112,11 +146,18 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
 
 
 def require_pool(options: RetrainOptions, random: int) -> None:
-    """Checks that so many random candidates suffice for the arms "spread" and "random".
+    """Checks that so many random candidates suffice for the arms "spread" and "random", or have such a place.
 
     Raises:
         ValueError: they do not.
     """
+    if options.rank is not None:
+        if options.rank >= random:
+            raise ValueError(
+                f"retrain.rank={options.rank} is beyond the {random} random architectures that are ranked: "
+                f"their places are 0 to {random - 1}"
+            )
+        return
     if options.spread + options.random > random:
         raise ValueError(
             f"retrain.spread={options.spread} and retrain.random={options.random} are more than the {random} random "
@@ -164,11 +205,11 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         train_time_interval=timedelta(minutes=options.checkpoint_minutes),
         enable_version_counter=False,
     )
-    trainer = experiment.trainer(
-        **ONE_DEVICE,
+    trainer = alone(
+        experiment,
         max_epochs=options.epochs,
         logger=RelayLogger(send),
-        callbacks=[RelayProgress(send), checkpoint],
+        callbacks=[RelayProgress(send), checkpoint, SaveWhenAsked(unfinished)],
         limit_val_batches=0,
         default_root_dir=folder.path,
     )

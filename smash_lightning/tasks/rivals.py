@@ -12,7 +12,7 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Pool
+from smash_lightning.parallel import Pool, here
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import generator
 from smash_lightning.report.tracker import Tracker
@@ -20,8 +20,9 @@ from smash_lightning.rival import OneShot, Rival, Setting
 from smash_lightning.study.records import Predicted, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import SIDE_BY_SIDE, ranked, score_all, score_one
-from smash_lightning.tasks.retrain import ONE_DEVICE, take_over, trained
+from smash_lightning.tasks.retrain import take_over, trained
 from smash_lightning.tasks.search import make_scorer, search
+from smash_lightning.tasks.trainers import alone
 from smash_lightning.training import Kind, load_hypernet
 from smash_lightning.training.relay import Send
 
@@ -68,7 +69,7 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
 
 
 def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
-    context = (experiment.rivals.chosen, setting(experiment))
+    context = (experiment.rivals.chosen, setting(experiment), experiment.device)
     with Bars(["asking rivals"], [len(jobs)]) as bars, Pool(ask_one, context, experiment.workers) as pool:
         named = pool.results(jobs, lambda i: f"rival {jobs[i][0]}, architecture {jobs[i][1].fingerprint}")
         for count, (position, outcome) in enumerate(named, start=1):
@@ -78,7 +79,7 @@ def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> No
 
 
 def ask_one(
-    context: tuple[Mapping[str, Rival], Setting], job: tuple[str, Architecture], send: Send
+    context: tuple[Mapping[str, Rival], Setting, str], job: tuple[str, Architecture], send: Send
 ) -> tuple[float, float]:
     """A rival's answer and the seconds it took, in a process of its own.
 
@@ -86,27 +87,28 @@ def ask_one(
         ValueError: the answer is not a number.
     """
     del send
-    name, architecture = job
+    (rivals, setting, device), (name, architecture) = context, job
+    setting = replace(setting, images=setting.images.to(here(device)), labels=setting.labels.to(here(device)))
     started = time.perf_counter()
-    value = float(context[0][name].value(architecture, context[1]))
+    value = float(rivals[name].value(architecture, setting))
     if math.isnan(value):
         raise ValueError("it answered NaN, which no order has a place for: let it answer inf where nothing is known")
     return value, time.perf_counter() - started
 
 
 def setting(experiment: Experiment) -> Setting:
-    """What rivals may use in this experiment."""
+    """What rivals may use in this experiment; the images are not on the device yet."""
     data = experiment.data
     count = min(experiment.rivals.images, len(data.train))
     order = torch.randperm(len(data.train), generator=generator("rivals", experiment.seed))[:count]
     batch = data.normalised(data.train.take(order))
     return Setting(
         skeleton=data.skeleton,
-        images=batch.images.to(experiment.device),
-        labels=batch.labels.to(experiment.device),
+        images=batch.images,
+        labels=batch.labels,
         data=data,
         retrain=replace(experiment.retrain, start="random", use_validation=False),
-        trainer=partial(experiment.trainer, **ONE_DEVICE),
+        trainer=partial(alone, experiment),
         seed=experiment.seed_of(SEED),
         images_per_candidate=images_per_candidate(experiment, len(ranked(experiment.folder))),
         folder=experiment.folder.path,

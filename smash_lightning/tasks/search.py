@@ -14,18 +14,20 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Pool
+from smash_lightning.parallel import Pool, here
 from smash_lightning.progress import Bars
 from smash_lightning.randomness import rng
 from smash_lightning.ranking import Material, RankingCallback, RankingOptions, Scorer
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SearchSpace, SizeBalanced
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.tasks.trainers import together
 from smash_lightning.training import (
     Metrics,
     Progress,
     RelayLogger,
     RelayProgress,
+    SaveWhenAsked,
     SearchOptions,
     SmashModule,
     load_checkpoint,
@@ -73,8 +75,11 @@ def search(
         jobs = [(name, index, followed) for index in missing]
         # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
         with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
-            for _ in pool.results(jobs, lambda i: f"{label} {missing[i]}"):
+            run = pool.together if experiment.together else pool.results
+            for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
                 pass  # checkpoints are the result
+    if name == "hypernet":  # the run's own, not a rival's or an investigation's
+        tracker.artifact("hypernets", "model", paths)
     return paths
 
 
@@ -104,10 +109,11 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    trainer = experiment.trainer(
+    trainer = together(
+        experiment,
         max_epochs=experiment.search.epochs,
         logger=RelayLogger(send),
-        callbacks=[*averaging(experiment.search), RelayProgress(send), ranking, checkpoint],
+        callbacks=[*averaging(experiment.search), RelayProgress(send), ranking, checkpoint, SaveWhenAsked(path)],
         limit_val_batches=0,
         default_root_dir=experiment.folder.path,
     )
@@ -141,6 +147,7 @@ def make_scorer(
     data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
 ) -> Scorer:
     """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
+    device = here(device)
     for hypernet in hypernets:
         hypernet.weights.to(device)
         hypernet.statistics.to(device)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +15,24 @@ from smash_lightning.report.front import front_figure
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
 from smash_lightning.report.tracker import Tracker, Value
-from smash_lightning.study.bootstrap import Estimate
 from smash_lightning.study.contest import Contest
 from smash_lightning.study.correlation import Correlation
 from smash_lightning.study.names import label, left_out
-from smash_lightning.study.picture import picture, rivals_picture, score_name
+from smash_lightning.study.picture import picture, rivals_picture
 from smash_lightning.study.records import Retrained, Scored
-from smash_lightning.study.sample import KEY, join
+from smash_lightning.study.sample import KEY
 from smash_lightning.study.summary import summary
 from smash_lightning.study.verdict import figure
+from smash_lightning.tasks.collect import hypernets_behind
 from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.search import settling
+from smash_lightning.tasks.shown import Looks, looks_of
+from smash_lightning.tasks.track import CONTEST, track
 from smash_lightning.training import RetrainOptions
 
 SHOWN = 20  # rows of the ranking that a page shows unfolded
 CLASSES = 12  # names of classes that a page lists
 SETTLING = "How the scores settled"
-CONTEST = {  # columns of the contest's table by their names in `correlation.json`
-    "spearman": "Spearman",
-    "score_minus_it": "SMASH minus it",
-    "given_params": "given parameters",
-    "concordance": "equal size",
-    "score_minus_it_alike": "SMASH minus it, equal size",
-    "regret": "regret, nats",
-    "precision": "precision",
-}
 
 
 def show(
@@ -59,11 +50,13 @@ def show(
     title = f"The best of {len(scored)} architectures by score: {scored[0].fingerprint}"
     drawing = architecture_svg(best, experiment.data.skeleton, title)
     (folder.path / "architecture.svg").write_text(drawing)
-    _write_settling(source, folder)
+    hypernets = hypernets_behind(source)
+    looks = looks_of(experiment, scored, retrained, hypernets)
+    _write_settling(hypernets, folder)
     _write_front(scored, folder)
-    page = _page(experiment, scored, retrained, correlation, drawing)
+    page = _page(experiment, scored, retrained, correlation, drawing, looks)
     (folder.path / "report.html").write_text(page)
-    _track(folder, tracker, scored, retrained, correlation)
+    track(source, folder, tracker, scored, retrained, correlation, looks)
 
 
 def _write_front(scored: Sequence[Scored], folder: RunFolder) -> None:
@@ -73,8 +66,7 @@ def _write_front(scored: Sequence[Scored], folder: RunFolder) -> None:
     front_figure(score, costs, fronts, label="what ranks, lower is better").savefig(folder.path / "pareto.png")
 
 
-def _write_settling(source: RunFolder, folder: RunFolder) -> None:
-    paths = source.hypernets()
+def _write_settling(paths: Sequence[Path], folder: RunFolder) -> None:
     history = settling(paths[0]) if paths else []
     if history:
         epochs, losses = zip(*history, strict=True)
@@ -87,6 +79,7 @@ def _page(
     retrained: Sequence[Retrained],
     correlation: Correlation,
     drawing: str,
+    looks: Looks,
 ) -> str:
     folder, data = experiment.folder.path, experiment.data
     loss = correlation.loss
@@ -111,16 +104,18 @@ def _page(
             "In figures", (_coefficients(correlation), Preformatted(summary(correlation), "As printed", folded=True))
         ),
         Section("The best architecture by score", (Drawing(drawing, "Memory-bank diagram of the best architecture"),)),
+        looks.drawn(),
     ]
     if (folder / "settling.png").exists():
         caption = "Held-out architectures, scored with the first HyperNet while it trained."
         settled = Picture((folder / "settling.png").read_bytes(), SETTLING, caption)
-        sections.append(Section(SETTLING, (settled,)))
+        sections.append(Section(SETTLING, (settled, *((looks.settled(),) if looks.settling[1] else ()))))
     front = Picture((folder / "pareto.png").read_bytes(), "Score of every architecture against its cost")
     sections += [
         Section("What does a better score cost?", (front,)),
         Section("Architectures", (_ranking(scored[:SHOWN], "The best by score"), _ranking(scored, "All", folded=True))),
         Section("Ordinary trainings", (_trainings(retrained),)),
+        looks.cost(),
         Section("How it was run", (_setting(experiment), _configuration(experiment))),
     ]
     return report_page(f"SMASH on {data.name}", sections)
@@ -216,73 +211,3 @@ def _learned_from(retrain: RetrainOptions) -> str:
 def _configuration(experiment: Experiment) -> Preformatted:
     path = experiment.folder.path / "config.yaml"
     return Preformatted(path.read_text() if path.exists() else "", "Configuration", folded=True)
-
-
-def _track(
-    folder: RunFolder,
-    tracker: Tracker,
-    scored: Sequence[Scored],
-    retrained: Sequence[Retrained],
-    correlation: Correlation,
-) -> None:
-    tracker.table("architectures", [f.name for f in fields(Scored)], [list(asdict(s).values()) for s in scored])
-    sample = join(scored, retrained)
-    arms = {record.fingerprint: record.arm for record in retrained}
-    for truth, unit, score, name in (
-        ("true_loss", "nats", KEY, score_name(sample)),
-        ("true_error", "%", "smash_score", "validation error with generated weights, %"),
-    ):
-        tracker.scatter(
-            f"{score}_against_{truth}",
-            "SMASH score against truth",
-            fingerprint=sample.fingerprints,
-            score=sample.columns[score].tolist(),
-            truth=sample.truth(truth).tolist(),
-            standard_error=sample.standard_error(truth).tolist(),
-            arm=[arms[fingerprint] for fingerprint in sample.fingerprints],
-            x=name,
-            y=f"truth: {truth}, {unit}",
-        )
-    tracker.table("rivals", *_contest_in_numbers(correlation.contest))
-    for name in ("correlation.png", "rivals.png", "pareto.png", "architecture.svg", "settling.png"):
-        if (folder.path / name).exists():
-            tracker.image(name.replace(".", "_"), folder.path / name)
-    tracker.page("report", folder.path / "report.html")
-    tracker.summary(_figures(correlation))
-    names = ("ranking.csv", "architectures.jsonl", "retrained.csv", "rivals.csv", "correlation.json")
-    tracker.artifact("ranking", "ranking", [folder.path / name for name in names if (folder.path / name).exists()])
-
-
-def _contest_in_numbers(contest: Contest) -> tuple[list[str], list[list[Value]]]:
-    """Columns and rows: every estimate as value, low and high."""
-    columns = ["predictor", *(f"{name}{end}" for name in CONTEST for end in ("", "_low", "_high"))]
-    rows: list[list[Value]] = []
-    for name, figures in contest.predictors.items():
-        row: list[Value] = [name]
-        for estimate in (getattr(figures, column) for column in CONTEST):
-            row += [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]
-        rows.append([*row, figures.seconds, figures.training_seconds])
-    return [*columns, "seconds", "training_seconds"], rows
-
-
-def _figures(correlation: Correlation) -> dict[str, float]:
-    loss, contest = correlation.loss, correlation.contest
-    estimates: dict[str, Estimate | None] = {
-        "spearman": loss.scores[KEY].spearman,
-        "kendall": loss.scores[KEY].kendall,
-        "pearson": loss.scores[KEY].pearson,
-        "noise_ceiling": loss.reliability.ceiling,
-        "spearman_given_params": loss.given_params,
-        "spearman_given_sizes": loss.given_sizes,
-        "spearman_above_goal": contest.above_goal,
-        "concordance_at_equal_size": contest.predictors[KEY].concordance,
-        "best_fifth_by_score": loss.best_fifth[KEY],
-        "best_fifth_by_params": loss.best_fifth["params"],
-    }
-    for name, baseline in loss.baselines.items():
-        estimates[f"spearman_{name}"] = baseline.coefficients.spearman
-    figures = {"architectures": float(correlation.architectures)}
-    for name, estimate in estimates.items():
-        if estimate is not None:
-            figures |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -14,3 +14,4 @@ from smash_lightning.training.search import Kind as Kind
 from smash_lightning.training.search import SearchOptions as SearchOptions
 from smash_lightning.training.search import SmashModule as SmashModule
 from smash_lightning.training.search import load_hypernet as load_hypernet
+from smash_lightning.training.stopping import SaveWhenAsked as SaveWhenAsked

@@ -34,6 +34,8 @@ class RetrainOptions:
         top: architectures from the top of the ranking, one of each family of siblings: the shortlist.
         spread: random candidates evenly spread over the ranking.
         random: further candidates at random, without regard to their score.
+        rank: instead of all these, the one at this place among the random candidates by score, 0 is the best; None
+            trains the above. Many places are trained by as many independent jobs.
         start: "random" weights, or the "generated" ones where the network has the same tensors.
         use_validation: whether to train on the validation images as well, on which scores were measured.
         checkpoint_minutes: minutes between checkpoints within one training.
@@ -47,6 +49,7 @@ class RetrainOptions:
     top: int
     spread: int
     random: int
+    rank: int | None
     start: Literal["random", "generated"]
     use_validation: bool
     checkpoint_minutes: float
@@ -63,6 +66,8 @@ class RetrainOptions:
         for name in ("top", "spread", "random"):
             if getattr(self, name) < 0:
                 raise ValueError(f"retrain.{name} must not be negative, got {getattr(self, name)}")
+        if self.rank is not None and self.rank < 0:
+            raise ValueError(f"retrain.rank must not be negative, as 0 is the best, got {self.rank}")
         if self.start not in ("random", "generated"):
             raise ValueError(f"retrain.start must be random or generated, got {self.start!r}")
 
@@ -97,6 +102,7 @@ class FixedModule(L.LightningModule):
                 for name, tensor in self.network.weights.named_parameters():
                     if name in start:
                         tensor.copy_(start[name])
+        self._losses: list[Tensor] = []  # of the batches of this epoch
         self._evaluation: list[tuple[Tensor, Tensor]] = []
         self.true_error = self.true_loss = float("nan")
 
@@ -106,17 +112,20 @@ class FixedModule(L.LightningModule):
         loss = F.cross_entropy(self.network(images), labels)
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log("loss", loss.detach())
-        self._last_loss = loss.detach()
+        self._losses.append(loss.detach())
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Ends a training that diverged: one look per epoch, as each makes a GPU wait.
+        """Logs the epoch's mean loss, and ends a training that diverged: one look per epoch, as each makes a GPU wait.
 
         Raises:
-            DivergedError: the loss is not finite.
+            DivergedError: the last loss is not finite.
         """
-        if not torch.isfinite(self._last_loss):
-            raise DivergedError(f"the loss became {float(self._last_loss)} in epoch {self.current_epoch}")
+        losses = torch.stack(self._losses)
+        self._losses.clear()
+        self.log("epoch_loss", losses.mean())
+        if not torch.isfinite(losses[-1]):
+            raise DivergedError(f"the loss became {float(losses[-1])} in epoch {self.current_epoch}")
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Collects logits and labels."""

@@ -25,6 +25,7 @@ from smash_lightning.training.schedules import cosine
 
 Kind = Literal["conditional", "unconditional", "residual", "shared"]
 Sampling = Literal["space", "candidates", "balanced"]
+Over = Literal["per_rank", "shared"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class SearchOptions:
         checkpoint_every: epochs between checkpoints.
         sampling: where training draws architectures from: the whole "space"; the "candidates", those of the size that
             is ranked; or "balanced", the whole space with sizes spread evenly.
+        architectures: of several processes that train together, or batches whose gradients are accumulated, each draws
+            its own ("per_rank"), or all take the same ("shared").
         average: decay of an exponential moving average of all weights, which is then what is scored; None for none.
     """
 
@@ -115,6 +118,7 @@ class SearchOptions:
     checkpoint_every: int
     sampling: Sampling = "space"
     average: float | None = None
+    architectures: Over = "per_rank"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -122,6 +126,8 @@ class SearchOptions:
             raise ValueError(f"search.learning_rate must not be negative, got {self.learning_rate}")
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"search.sampling must be one of {', '.join(get_args(Sampling))}, got {self.sampling!r}")
+        if self.architectures not in get_args(Over):
+            raise ValueError(f"search.architectures must be per_rank or shared, got {self.architectures!r}")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"search.average must lie between 0 and 1, or be null, got {self.average}")
         for name in ("hypernets", "epochs", "architectures_per_step", "checkpoint_every"):
@@ -133,6 +139,7 @@ class SmashModule(L.LightningModule):
     """Generated weights and the training that fits them.
 
     The architecture of a step is a pure function of (seed, step, rank), so an interrupted run draws them again.
+    Processes that train together draw what one would draw for as many batches whose gradients it accumulates.
 
     Args:
         space: the whole space, which sizes the weights.
@@ -163,12 +170,18 @@ class SmashModule(L.LightningModule):
         self._seconds = 0.0  # of training, before it was last taken up
         self._begun = time.perf_counter()
 
-    def draw(self, step: int, index: int) -> Architecture:
-        """The `index`-th architecture of a step on this process, never one that is held out."""
+    def turn(self, batch_idx: int) -> int:
+        """The place of a batch, whose gradient is averaged with others, among those of one step."""
+        if self.options.architectures == "shared":
+            return 0
+        return batch_idx % self.trainer.accumulate_grad_batches * self.trainer.world_size + self.global_rank
+
+    def draw(self, step: int, turn: int, index: int) -> Architecture:
+        """The `index`-th architecture of a batch, never one that is held out."""
         progress = step / max(self.trainer.estimated_stepping_batches, 1)
         attempt = 0
         while True:
-            key = ("architecture", self.seed, step, self.global_rank, index, attempt)
+            key = ("architecture", self.seed, step, turn, index, attempt)
             architecture = self.draws.sample(rng(*key), progress)
             if architecture.fingerprint not in self.held_out:
                 return architecture
@@ -181,12 +194,12 @@ class SmashModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""
         images, labels = batch
-        step, count = self.global_step, self.options.architectures_per_step
+        step, turn, count = self.global_step, self.turn(batch_idx), self.options.architectures_per_step
         losses, errors, sizes = [], [], []
         for index in range(count):
-            architecture = self.draw(step, index)
+            architecture = self.draw(step, turn, index)
             self.drawn.add(architecture.fingerprint)
-            noise = generator("noise", self.seed, step, self.global_rank, index, device=self.device)
+            noise = generator("noise", self.seed, step, turn, index, device=self.device)
             weights = self.weights(architecture, self.weights.noise(architecture, noise))
             logits = forward(architecture, self.space.skeleton, weights, images, self.statistics, op_norm=False)
             losses.append(F.cross_entropy(logits, labels))

@@ -4,27 +4,25 @@ import csv
 import json
 import os
 import pty
-import socket
-import struct
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from matplotlib.figure import Figure
 from wandb.proto.wandb_internal_pb2 import Record
 
-from smash_lightning.report import tracker as module
-from smash_lightning.report.chart import COLUMNS, DEFINITION, NAME
-from smash_lightning.report.tracker import Tracker, wandb_logger
+from smash_lightning.report import loggers
+from smash_lightning.report.loggers import mlflow_logger, tensorboard_logger
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.report.wandb_run import wandb_logger
+from tests.report.offline import history, merged, offline_runs, only, start, without_account
 
-KEY = 40 * "k"  # of the right length and nobody's
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4"/>'
 POINTS: dict[str, Any] = {
     "fingerprint": ["aa", "bb"],
@@ -37,75 +35,7 @@ POINTS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if (name.startswith("WANDB_") and name != "WANDB_SERVICE") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, "restored after the test")
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """An address where connections are accepted."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-@pytest.fixture
-def nowhere() -> str:
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
-
-
-def offline_runs(folder: Path) -> list[list[Record]]:
-    """The records of each offline run below a folder, oldest run first, once all are whole."""
-    deadline = time.monotonic() + 20
-    while True:
-        files = sorted(folder.glob("**/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_ctime_ns)
-        runs = [records(path.read_bytes()) for path in files]
-        if all(run and run[-1].HasField("exit") for run in runs):
-            return runs
-        assert time.monotonic() < deadline, f"no exit record in {files}"
-        time.sleep(0.05)
-
-
-def records(data: bytes) -> list[Record]:
-    """What LevelDB's log framing holds: fragments in blocks of 32 KiB, after W&B's own header of 7 bytes."""
-    found, at, fragments = [], 7, b""
-    while at + 7 <= len(data):
-        if (left := 32768 - at % 32768) < 7:
-            at += left
-            continue
-        _, size, kind = struct.unpack("<IHB", data[at : at + 7])
-        fragments += data[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # a whole record, or its last fragment
-            found.append(Record.FromString(fragments))
-            fragments = b""
-    return found
-
-
-def merged(run: list[Record], kind: str, items: str) -> dict[str, Any]:
-    """All values that a run set, by key, such as those of its configuration or summary."""
-    values = {}
-    for record in run:
-        if record.HasField(kind):  # type: ignore[arg-type]
-            for item in getattr(getattr(record, kind), items):
-                values["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
-    return values
-
-
-def history(run: list[Record]) -> list[dict[str, Any]]:
-    rows = [record.history.item for record in run if record.HasField("history")]
-    return [{"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row} for row in rows]
-
-
-def only(paths: Iterator[Path]) -> Path:
-    (path,) = paths
-    return path
+    without_account(monkeypatch, tmp_path)
 
 
 def log_everything(tracker: Tracker, folder: Path) -> None:
@@ -144,9 +74,9 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record
 
 def test_run_and_configuration_reach_wandb(offline: tuple[Path, list[Record]]) -> None:
     run = offline[1]
-    (start,) = [record.run for record in run if record.HasField("run")]
-    assert (start.project, start.entity, start.display_name, start.run_group) == ("project", "me", "run", "sweep")
-    assert list(start.tags) == ["one", "two"]
+    begun = start(run)
+    assert (begun.project, begun.entity, begun.display_name, begun.run_group) == ("project", "me", "run", "sweep")
+    assert list(begun.tags) == ["one", "two"]
     config = merged(run, "config", "update")
     assert config["seed"] == 3
     assert config["hypernet"] == {"width": 32, "kernels": [3, 5]}
@@ -184,15 +114,16 @@ def test_scatter_is_a_chart_over_its_table(offline: tuple[Path, list[Record]]) -
     assert chart["fieldSettings"] == {"x": "score", "y": "truth"}
     assert chart["stringSettings"] == {"title": "A title"}
     table = json.loads(only(folder.glob("**/correlation_table_*.json")).read_text())
-    assert table["columns"] == list(COLUMNS)
+    assert table["columns"] == ["fingerprint", "score", "truth", "standard_error", "arm"]
     assert table["data"] == [["aa", 0.5, 0.2, 0.01, "top"], ["bb", 0.4, 0.1, None, "spread"]]
 
 
 def test_artifact_summary_and_exit_reach_wandb(offline: tuple[Path, list[Record]]) -> None:
     folder, run = offline
     artifacts = {record.artifact.name: record.artifact for record in run if record.HasField("artifact")}
-    (entry,) = artifacts["ranking"].manifest.contents
-    assert (artifacts["ranking"].type, entry.path) == ("ranking", "ranking.csv")
+    ranking = artifacts[f"ranking-{start(run).run_id}"]
+    (entry,) = ranking.manifest.contents
+    assert (ranking.type, entry.path) == ("ranking", "ranking.csv")
     assert Path(entry.local_path) == folder / "ranking.csv"
     summary = merged(run, "summary", "update")
     assert (summary["rho"], summary["verdict"], summary["ceiling"]) == (0.57, "trust it", None)
@@ -218,56 +149,9 @@ def test_exception_ends_the_run_as_failed_and_the_next_job_has_its_own(tmp_path:
     with Tracker([wandb_logger(tmp_path / "1", "p")]) as tracker:
         tracker.log("hypernet0", {"loss": 2.0}, 0)
     first, second = offline_runs(tmp_path)
-    ids = [next(record.run.run_id for record in run if record.HasField("run")) for run in (first, second)]
-    assert ids[0] != ids[1]
+    assert start(first).run_id != start(second).run_id
     assert [run[-1].exit.exit_code for run in (first, second)] == [1, 0]
     assert [[row["hypernet0/loss"] for row in history(run)] for run in (first, second)] == [[1.0], [2.0]]
-
-
-def test_chart_of_ones_own_gets_all_columns_and_axis_titles(tmp_path: Path) -> None:
-    with Tracker([wandb_logger(tmp_path, "p")], chart=f"me/{NAME}") as tracker:
-        tracker.scatter("correlation", "A title", **POINTS, x="score (nats)", y="loss (nats)")
-    (run,) = offline_runs(tmp_path)
-    chart = merged(run, "config", "update")["_wandb/visualize/correlation"]["panel_config"]
-    assert chart["panelDefId"] == f"me/{NAME}"
-    text = json.dumps(DEFINITION)
-    for kind, settings in (("field", chart["fieldSettings"]), ("string", chart["stringSettings"])):
-        for name, value in settings.items():
-            assert f"${{{kind}:{name}}}" in text, f"{name} is not in the definition"
-            text = text.replace(f"${{{kind}:{name}}}", value)
-    assert "${" not in text, "the definition asks for something that is not given"
-
-
-def test_definition_is_published_once_by_hand() -> None:
-    asked = []
-
-    class Stub(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/graphql":
-                asked.append(json.loads(body))
-            data = {"createCustomChart": {"chart": {"id": f"me/{NAME}"}}, "viewer": {"id": "1", "entity": "me"}}
-            answer = json.dumps({"data": data}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    stub = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    threading.Thread(target=stub.serve_forever, daemon=True).start()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    environment |= {"WANDB_BASE_URL": f"http://127.0.0.1:{stub.server_port}", "WANDB_API_KEY": KEY}
-    command = [sys.executable, "-m", "smash_lightning.report.chart", "me"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    stub.shutdown()
-    assert done.stdout == f"me/{NAME}\n", done.stderr
-    (variables,) = [call["variables"] for call in asked if call["operationName"] == "CreateCustomChart"]
-    assert (variables["entity"], variables["chartName"], variables["chartType"]) == ("me", NAME, "vega2")
-    assert json.loads(variables["spec"]) == DEFINITION
 
 
 def test_disabled_wandb_takes_everything_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +172,74 @@ def test_csv_has_each_trainings_metrics_even_without_finish(tmp_path: Path) -> N
     assert (rows[-1]["step"], rows[-1]["rho"], rows[-1]["ceiling"]) == ("10", "0.57", "nan")
     assert "verdict" not in rows[-1]
     assert "width: 32" in (tmp_path / "logs" / "hparams.yaml").read_text()
+
+
+def test_mlflow_has_parameters_metrics_and_files(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    with Tracker([mlflow_logger(str(tmp_path), "experiment")]) as tracker:
+        log_everything(tracker, tmp_path)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow' / 'runs.db'}")
+    experiment = client.get_experiment_by_name("experiment")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["hypernet/width"] == "32"
+    losses = client.get_metric_history(run.info.run_id, "hypernet0/loss")
+    assert [(metric.step, metric.value) for metric in losses] == [(0, 2.0), (10, 1.0)]
+    assert run.data.metrics["rho"] == 0.57
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"drawing.svg", "plot.png", "report.html"}
+    assert (tmp_path / "mlflow" / "artifacts").is_dir()
+
+
+def test_a_failed_run_is_one_in_mlflow_too(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    logger = mlflow_logger(str(tmp_path), "experiment")
+    tracker = Tracker([logger])
+    tracker.log("hypernet0", {"loss": 1.0}, 0)
+    tracker.finish("failed")
+    assert logger.experiment.get_run(logger.run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("make", "package", "extra"),
+    [
+        (lambda folder: tensorboard_logger(folder), "tensorboard", "tensorboard"),
+        (lambda folder: mlflow_logger(folder, "experiment"), "mlflow", "mlflow"),
+        (lambda folder: mlflow_logger(folder, "experiment"), "sqlalchemy", "mlflow"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    make: Callable[[str], Any], package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(name: str) -> Any:
+        return None if name == package else find_spec(name)
+
+    monkeypatch.setattr(loggers, "find_spec", find)
+    if package == "sqlalchemy":
+        pytest.importorskip("mlflow")
+    with pytest.raises(ValueError, match=rf"{package}.*pip install 'smash-lightning\[{extra}\]'"):
+        make(str(tmp_path))
+
+
+def test_what_wandb_answers_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = wandb_logger(tmp_path, "p")
+    with Tracker([CSVLogger(tmp_path, name="logs", version=""), logger]) as tracker:
+        tracker.log("hypernet0", {"loss": 1.0}, 0)
+        monkeypatch.setattr(logger, "metrics", lambda *_: (_ for _ in ()).throw(ConnectionError("gone away")))
+        tracker.log("hypernet0", {"loss": 2.0}, 1)
+        tracker.log("hypernet0", {"loss": 3.0}, 2)
+        tracker.table("t", ["a"], [[1]])
+    rows = list(csv.DictReader((tmp_path / "logs" / "metrics.csv").open()))
+    assert [row["hypernet0/loss"] for row in rows] == ["1.0", "2.0", "3.0"]
+    said = capsys.readouterr().err
+    assert said.count("gone away") == 1
+    (run,) = offline_runs(tmp_path)
+    assert run[-1].exit.exit_code == 0
+    assert not any("t" in row for row in history(run)), "after a failure nothing more is asked of it"
 
 
 def test_tensorboard_has_metrics_and_pictures(tmp_path: Path) -> None:
@@ -315,7 +267,7 @@ def test_a_logger_that_cannot_close_does_not_keep_wandb_open(tmp_path: Path, mon
     with pytest.raises(OSError, match="disk full"):
         tracker.finish()
     assert len(offline_runs(tmp_path)) == 1
-    assert module.wandb.run is None
+    assert wandb.run is None
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
@@ -329,74 +281,12 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         Tracker([]).image("photo", tmp_path / "photo.jpg")
 
 
-def mode(**arguments: str) -> str:
-    return wandb_logger("unused", "p", **arguments)._wandb_init["mode"]  # type: ignore[arg-type,no-any-return]
-
-
-def test_online_takes_a_key_and_a_server(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", server)
-    assert mode() == "offline"  # no key
-    (tmp_path / "netrc").write_text(f"machine {server.removeprefix('http://')} login user password {KEY}\n")
-    assert mode() == "online"
-    (tmp_path / "netrc").write_text("machine elsewhere.example login user password secret\n")
-    assert mode() == "offline"
-    (tmp_path / "netrc").write_text("not a netrc file")
-    assert mode() == "offline"
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    assert mode() == mode(mode="online") == "online"
-
-
-@pytest.mark.parametrize(("wish", "result"), [("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")])
-def test_the_environment_may_say_otherwise(
-    wish: str, result: str, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", server)
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_MODE", wish)
-    assert mode() == result
-
-
-def test_a_wish_to_be_online_without_a_key_is_not_a_question(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", server)
-    monkeypatch.setenv("WANDB_MODE", "online")
-    assert mode() == "offline"
-
-
-def test_a_key_without_a_network_is_offline_at_once(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", nowhere)
-    assert mode() == "offline"
-    released = threading.Event()
-
-    def look_up(*_: object) -> list[object]:
-        released.wait(30)
-        return []
-
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    start = time.monotonic()
-    assert mode() == "offline"
-    assert time.monotonic() - start < 5
-    released.set()
-
-
-def test_a_proxy_counts_as_a_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", "https://api.example.invalid")
-    assert mode() == "offline"
-    monkeypatch.setenv("https_proxy", server)
-    assert mode() == "online"
-    monkeypatch.setenv("https_proxy", server.removeprefix("http://"))
-    assert mode() == "online"
-    monkeypatch.setenv("no_proxy", "example.invalid")
-    assert mode() == "offline"
-
-
 @pytest.mark.slow
 def test_a_newcomer_at_a_terminal_is_asked_nothing_and_sees_nothing(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file, so that nothing can be written into the home folder")
     code = f"""if True:
-        from smash_lightning.report.tracker import Tracker, wandb_logger
+        from smash_lightning.report.tracker import Tracker
+        from smash_lightning.report.wandb_run import wandb_logger
         with Tracker([wandb_logger({str(tmp_path)!r}, "p")]) as tracker:
             tracker.log("hypernet0", {{"loss": 1.0}}, 0)
             tracker.table("t", ["a"], [[1]])

@@ -29,6 +29,7 @@ RETRAIN = RetrainOptions(
     top=0,
     spread=3,
     random=0,
+    rank=None,
     start="random",
     use_validation=False,
     checkpoint_minutes=10,

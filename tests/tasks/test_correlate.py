@@ -41,7 +41,7 @@ class Listener(Tracker):
     def summary(self, values: dict[str, Value]) -> None:  # type: ignore[override]
         self.figures |= values
 
-    def artifact(self, name: str, kind: str, paths: Sequence[Path]) -> None:
+    def artifact(self, name: str, kind: str, paths: Sequence[Path], inputs: Sequence[tuple[str, Path]] = ()) -> None:
         self.files += [path.name for path in paths]
 
 
@@ -74,7 +74,7 @@ def test_rivals_are_compared_shown_and_tracked(
 ) -> None:
     experiment = finished(tmp_path)
     experiment.folder.checkpoints.mkdir()
-    torch.save({"smash": {"seconds": 90.0}, "callbacks": {}}, experiment.folder.hypernet(0))
+    torch.save({"smash": {"seconds": 90.0}, "callbacks": {}, "global_step": 20}, experiment.folder.hypernet(0))
     correlate(experiment, listener)
     contest = json.loads((tmp_path / "correlation.json").read_text())["contest"]
     assert set(RIVALS) < set(contest["predictors"])

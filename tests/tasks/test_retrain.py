@@ -85,6 +85,21 @@ def test_more_than_there_are_is_refused(spread: int, others: int) -> None:
         choose([*POOL, row("p", 0.1, "perturb", "r00")], options(spread=spread, random=others), 0)
 
 
+@pytest.mark.parametrize("place", [0, 7, 19])
+def test_a_rank_is_a_place_among_the_random_candidates(place: int) -> None:
+    others = [row(f"p{number:02}", number / 100, "perturb", "r00") for number in range(30)]
+    chosen = replace(options(top=3, spread=4, random=2), rank=place)
+    assert choose(others + POOL, chosen, 0) == {f"r{place:02}": "spread"}
+
+
+def test_a_rank_that_is_not_there_is_refused() -> None:
+    others = [row("p", 0.1, "perturb", "r00")]
+    with pytest.raises(ValueError, match=r"retrain.rank=20 is beyond the 20 random .* places are 0 to 19"):
+        choose(POOL + others, replace(options(), rank=20), 0)
+    with pytest.raises(ValueError, match=r"retrain.rank must not be negative, as 0 is the best, got -1"):
+        replace(options(), rank=-1)
+
+
 def test_a_training_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, learning_rate=1e9))
     rank_at_random(experiment.folder, 3)

@@ -62,15 +62,19 @@ class Training:
 
     estimated_stepping_batches = 100
 
-    def __init__(self, rank: int) -> None:
-        self.global_rank = rank
+    def __init__(self, rank: int, world: int = 1, accumulated: int = 1) -> None:
+        self.global_rank, self.world_size, self.accumulate_grad_batches = rank, world, accumulated
 
 
-def draws(case: Case, seed: int = 0, rank: int = 0, held_out: frozenset[str] = frozenset()) -> list[Any]:
-    module = SmashModule(case.space, HYPERNET, SEARCH, seed, held_out)
-    training = Training(rank)
+def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: Any) -> SmashModule:
+    module = SmashModule(case.space, HYPERNET, options, **{"seed": 0} | more)
     module.trainer = training  # type: ignore[assignment]
-    return [module.draw(step, index) for step in (0, 1, 50, 99) for index in (0, 1)]
+    return module
+
+
+def draws(case: Case, turn: int = 0, **more: Any) -> list[Any]:
+    module = on(Training(0), case, **more)
+    return [module.draw(step, turn, index) for step in (0, 1, 50, 99) for index in (0, 1)]
 
 
 @every_case
@@ -80,8 +84,18 @@ def test_the_architecture_of_seed_step_and_rank_is_reproducible(case: Case) -> N
     assert draws(case) == first
     assert len(set(first)) > 5
     assert draws(case, seed=1) != first
-    assert draws(case, rank=1) != first
+    assert draws(case, turn=1) != first
     assert all(case.space.contains(architecture) for architecture in first)
+
+
+def test_ranks_take_the_turns_of_accumulated_batches() -> None:
+    alone = on(Training(0, accumulated=6), CASES["v1-2d"])
+    ranks = [on(Training(rank, world=3, accumulated=2), CASES["v1-2d"]) for rank in range(3)]
+    assert [alone.turn(batch) for batch in range(12)] == 2 * list(range(6))
+    # Batches are given out in turns: the ranks' first ones come before anyone's second.
+    assert [each.turn(batch) for batch in range(4) for each in ranks] == 2 * list(range(6))
+    shared = on(Training(2, world=3, accumulated=2), CASES["v1-2d"], replace(SEARCH, architectures="shared"))
+    assert {shared.turn(batch) for batch in range(4)} == {0}
 
 
 def test_held_out_architectures_are_not_drawn() -> None:
@@ -98,7 +112,7 @@ def test_annealing_follows_the_training() -> None:
     module.trainer = training  # type: ignore[assignment]
 
     def largest(step: int) -> int:
-        ops = [op for index in range(20) for op in module.draw(step, index).ops()]
+        ops = [op for index in range(20) for op in module.draw(step, 0, index).ops()]
         return max(k for op in ops for path in op.paths for c in path for k in c.kernel)
 
     assert [largest(step) for step in (0, 30, 60)] == [3, 5, 7]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -32,6 +32,12 @@ class Material:
     recalibration: Tensor
     batches: tuple[tuple[Tensor, Tensor], ...]
     batch_size: int
+
+    def to(self, device: str) -> Material:
+        """The same on another device."""
+        single = {name: getattr(self, name).to(device) for name in ("images", "labels", "recalibration")}
+        pairs = tuple((images.to(device), labels.to(device)) for images, labels in self.batches)
+        return replace(self, **single, batches=pairs)
 
 
 class Policy(ABC):

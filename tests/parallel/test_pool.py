@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from smash_lightning.parallel import Failure, Pool
+from smash_lightning.parallel.pool import dismiss
 
 
 def work(context: int, job: str, send: Callable[[Any], None]) -> Any:
@@ -59,17 +61,34 @@ def test_a_process_that_is_killed_takes_nothing_with_it() -> None:
     assert sorted(index for index, _ in messages) == [0, 2, 4]
 
 
-def test_processes_are_used_again_and_share_the_cores() -> None:
+def test_processes_are_used_again_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         with Pool(work, 10, 2) as pool:
             assert [dict(pool.run(["threads", "threads"])) for _ in range(2)] == [{0: 2, 1: 2}] * 2
-            processes = [worker.process for worker in pool._idle]
-            assert len(processes) == 2
+            first = {worker.process.pid for worker in pool._idle}
+        with Pool(work, 20, 2) as pool:
+            assert dict(pool.run(["a", "bb"])) == {0: 20, 1: 40}
+            assert {worker.process.pid for worker in pool._idle} == first, "by the next pool, too"
+        monkeypatch.setenv("SOMETHING", "else")
+        with Pool(work, 30, 2) as pool:
+            assert dict(pool.run(["a", "bb"])) == {0: 30, 1: 60}
+            others = {worker.process.pid for worker in pool._idle}
+            assert not others & first, "those would know another environment"
+        alive = {process.pid for process in multiprocessing.active_children()}
+        assert alive == others
     finally:
         torch.set_num_threads(before)
-    assert not any(process.is_alive() for process in processes)
+    dismiss()
+    assert multiprocessing.active_children() == []
+
+
+def test_after_a_failure_no_process_is_kept() -> None:
+    dismiss()
+    with pytest.raises(RuntimeError, match="no such thing"), Pool(work, 10, 2) as pool:
+        list(pool.results(["a", "raise"], str))
+    assert multiprocessing.active_children() == []
 
 
 def test_nothing_to_do() -> None:

@@ -1,0 +1,117 @@
+"""A process that takes work: what runs on the other end of a connection to the process that gives it out.
+
+Jobs run in a thread of their own. The main thread listens, so that a request to stop is heard in the middle of a job,
+and so that the process ends at once when the one that gives out work does, however that one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from smash_lightning.parallel.place import Rank, settle, taking_part
+from smash_lightning.parallel.stopping import Stopped, ask_to_stop
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that raised, or whose process died."""
+
+    reason: str
+    details: str
+
+
+def failure(error: BaseException) -> Failure:
+    """What is told of an error."""
+    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def send(connection: Connection, *message: Any) -> None:
+    """Sends by value: what other pickles of tensors refer to does not exist on another machine."""
+    connection.send_bytes(pickle.dumps(message))
+
+
+def receive(connection: Connection) -> tuple[Any, ...]:
+    """What `send` sent.
+
+    Raises:
+        EOFError, ConnectionResetError: the other end is gone.
+    """
+    return pickle.loads(connection.recv_bytes())
+
+
+def spawned(connection: Connection, threads: int, local: int) -> None:
+    """The life of a process that was made for this."""
+    torch.set_num_threads(threads)
+    settle(local)
+    os._exit(work(connection, threads))
+
+
+def work(connection: Connection, threads: int | None = None) -> int:
+    """Takes work until the other end says that there is no more; returns its exit code, or 1 if it is gone.
+
+    What is heard:
+        ("context", function, context): what the next jobs are for.
+        ("job", job, rank): to be done as that rank of several, or alone where it is None.
+        ("stop",): whatever is being done should be saved and given up.
+        ("end", code): there is no more.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # the process that gives out work decides what they mean
+    jobs: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    threading.Thread(target=_run, args=(connection, jobs, threads), daemon=True).start()
+    while True:
+        try:
+            kind, *content = receive(connection)
+        except (EOFError, OSError):
+            return 1
+        if kind == "end":
+            return int(content[0])
+        if kind == "stop":
+            ask_to_stop()
+        else:
+            jobs.put((kind, *content))
+
+
+def _run(connection: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)  # each thread that computes has a number of its own
+    function: Callable[..., Any] = _nothing
+    context: Any = None
+    while True:
+        kind, *content = jobs.get()
+        if kind == "context":
+            function, context = content
+            continue
+        outcome = _outcome(connection, function, context, *content)
+        try:
+            send(connection, "done", outcome)
+        except OSError:
+            return  # the other thread ends the process
+        except Exception as error:  # a result that cannot be sent
+            send(connection, "done", failure(error))
+
+
+def _outcome(connection: Connection, function: Callable[..., Any], context: Any, job: Any, rank: Rank | None) -> Any:
+    try:
+        with nullcontext() if rank is None else taking_part(rank):
+            return function(context, job, lambda message: send(connection, "message", message))
+    except Stopped:
+        return Stopped
+    except Exception as error:
+        return failure(error)
+
+
+def _nothing(*arguments: Any) -> None:
+    raise RuntimeError("there was no context before the job")

@@ -1,0 +1,52 @@
+"""Loggers whose package is an extra, each of which says what to install where it is missing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
+
+
+def tensorboard_logger(folder: str) -> TensorBoardLogger:
+    """Writes to `FOLDER/tensorboard/version_N`; a resumed run begins a version of its own.
+
+    Raises:
+        ValueError: the package is missing.
+    """
+    _require("tensorboard", ("tensorboard",))
+    return TensorBoardLogger(folder, name="tensorboard")
+
+
+def mlflow_logger(folder: str, experiment: str, name: str | None = None, uri: str | None = None) -> MLFlowLogger:
+    """Writes to a data base in the run's folder, or to a tracking server.
+
+    Args:
+        folder: of the run; without `uri`, `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow/runs.db` shows it.
+        experiment: MLflow's word for a project.
+        name: of the run; MLflow invents one if None.
+        uri: of a tracking server.
+
+    Raises:
+        ValueError: a package is missing.
+    """
+    _require("mlflow", ("mlflow", "sqlalchemy", "alembic"))
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # or it tells its makers
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a data base tells each of its tables
+    logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)  # that an experiment is a new one
+    place = None
+    if uri is None:
+        home = Path(folder).resolve() / "mlflow"
+        home.mkdir(parents=True, exist_ok=True)
+        uri, place = f"sqlite:///{home / 'runs.db'}", (home / "artifacts").as_uri()
+    return MLFlowLogger(experiment, run_name=name, tracking_uri=uri, artifact_location=place)
+
+
+def _require(extra: str, packages: tuple[str, ...]) -> None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise ValueError(
+            f"logger={extra} needs the package {missing[0]}: install it with pip install 'smash-lightning[{extra}]'"
+        )

@@ -1,0 +1,106 @@
+"""A sweep's folder: its jobs, in numbered folders, and what each of them was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIG = "config.yaml"  # in the folder of every run, so that one without it is no run
+
+
+@dataclass(frozen=True, slots=True)
+class SweepJob:
+    """One job of a sweep.
+
+    Args:
+        folder: its numbered folder.
+        config: its configuration as plain values; empty where it did not begin.
+        options: what it was told on the command line, by option: a number where the text is one.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    options: Mapping[str, float | str]
+
+    @property
+    def name(self) -> str:
+        """How it is called: its number."""
+        return self.folder.name
+
+
+def job_folders(folder: Path) -> list[Path]:
+    """Numbered folders inside, by number; none where the folder is a run's own."""
+    if not folder.is_dir() or (folder / CONFIG).exists():
+        return []
+    return sorted((path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=_number)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run as plain values; empty where there is none.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        return {}
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds no configuration")
+    return config
+
+
+def read_jobs(folder: Path) -> list[SweepJob]:
+    """The jobs of a sweep, by number.
+
+    Raises:
+        ValueError: the folder is not there or holds none, or a configuration cannot be read.
+    """
+    jobs = [SweepJob(path, config := read_config(path), _options(config)) for path in job_folders(folder)]
+    if not jobs:
+        raise ValueError(f"{folder} is no sweep: it holds no numbered folders, as python run.py -m makes them")
+    return jobs
+
+
+def varied(jobs: Sequence[SweepJob]) -> list[str]:
+    """The options in which jobs differ, in the order in which they were given; what a job lacks is a difference."""
+    names = dict.fromkeys(name for job in jobs for name in job.options)
+    return [name for name in names if len({job.options.get(name) for job in jobs}) > 1]
+
+
+def leaves(value: Any, name: str = "") -> dict[str, Any]:
+    """The values of a nested section by their dotted names."""
+    if not isinstance(value, Mapping):
+        return {name: value}
+    parts = [leaves(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()]
+    return {key: leaf for part in parts for key, leaf in part.items()}
+
+
+def _number(path: Path) -> int:
+    return int(path.name)
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, float | str]:
+    """What the later of two overrides of one option says, as in Hydra; options of Hydra itself are left out."""
+    found: dict[str, float | str] = {}
+    for override in config.get("overrides") or ():
+        name, _, value = str(override).lstrip("+~").partition("=")
+        if not name.startswith("hydra"):
+            found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

@@ -1,0 +1,95 @@
+"""Loggers as they are chosen on the command line, one or several by one word each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report.offline import merged, offline_runs, start, without_account
+from tests.test_run import door
+
+DRAW = ("task=draw", "task.preset=densenet")
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_account(monkeypatch, tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) -> None:
+    sweep = tmp_path / "today" / "now"
+    assert door(
+        tmp_path, "-m", "task=draw", "task.preset=densenet,resnet", "logger=wandb", f"hydra.sweep.dir={sweep}"
+    ).well
+    jobs = [start(run) for folder in sorted(sweep.glob("[01]")) for run in offline_runs(folder)]
+    assert len({job.run_id for job in jobs}) == 2
+    assert {job.run_group for job in jobs} == {"today-now"}
+    assert {job.job_type for job in jobs} == {"draw"}
+    assert list(jobs[0].tags) == ["digits", "SingleConvolution", "residual"]
+
+    assert door(tmp_path, f"resume={sweep / '1'}").well
+    before, after = (start(run) for run in offline_runs(sweep / "1"))
+    assert (before.run_id, before.run_group) == (after.run_id, after.run_group) == (jobs[1].run_id, "today-now")
+
+    later = tmp_path / "later"
+    options = (f"checkpoint={sweep / '1'}", "logger=wandb", "logger.wandb.tags=[mine]", f"hydra.run.dir={later}")
+    assert door(tmp_path, *DRAW, *options).well
+    (run,) = offline_runs(later)
+    assert start(run).run_group == "today-now"
+    assert list(start(run).tags)[-1] == "mine"
+    config = {item.key: json.loads(item.value_json) for item in start(run).config.update} | merged(
+        run, "config", "update"
+    )
+    assert config["hypernet"]["kind"] == "residual", "the resolved configuration"
+
+
+@pytest.mark.slow
+def test_several_loggers_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path / "run"
+    assert door(tmp_path, *DRAW, "logger=[csv,tensorboard,mlflow,wandb]", f"hydra.run.dir={folder}").well
+    assert "densenet" in (folder / "logs" / "version_0" / "hparams.yaml").read_text()
+    assert list((folder / "tensorboard" / "version_0").glob("events.out.tfevents.*"))
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow' / 'runs.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("smash_lightning").experiment_id])
+    assert (run.info.status, run.data.params["task/preset"]) == ("FINISHED", "densenet")
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["architecture.svg"]
+    (own,) = offline_runs(folder)
+    assert own[-1].exit.exit_code == 0
+
+
+def test_a_run_that_fails_is_a_failed_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = door(tmp_path, "task=draw", "task.preset=nothing", "logger=wandb", f"hydra.run.dir={folder}")
+    assert "task.preset=nothing" in ended.error
+    (run,) = offline_runs(folder)
+    assert run[-1].exit.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("logger.wandb.trainings=some", ["logger.wandb.trainings", "some"]),
+        ("logger.wandb.mode=on", ["'on'", "auto, online, offline, disabled"]),
+        ("logger.wandb.mode=online", ["wandb login"]),
+    ],
+)
+def test_a_wrong_option_is_named_and_takes_no_folder(option: str, words: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = door(tmp_path, *DRAW, "logger=wandb", option, f"hydra.run.dir={folder}")
+    assert all(word in ended.error for word in words)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_without_wandb_does_not_import_it(tmp_path: Path) -> None:
+    code = "import sys, smash_lightning.tasks; sys.exit(any(name in sys.modules for name in ('wandb', 'mlflow')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], timeout=120).returncode == 0
