@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +21,8 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are, a
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
@@ -29,13 +33,13 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from smash_lightning.launched import launched
+from smash_lightning.launched import launched, require_one_sweeper
 
 if TYPE_CHECKING:
     from smash_lightning.tasks import Experiment
 
-NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "task", "data_folder", "cache_folder")
-PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
+NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "gpu", "data_folder", "cache_folder")
+ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # told in one line
 HELP = " All are shown by python run.py --help"
 
 
@@ -82,18 +86,94 @@ def main(config: DictConfig) -> float | None:
     """Runs one task in its output folder, and returns its figure for sweepers."""
     from smash_lightning.parallel import Stopped, listening, requeued
 
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if _is_restart(config, folder):
-        config.resume = str(folder)
+    chosen = HydraConfig.get()
+    folder, swept = Path(chosen.runtime.output_dir), chosen.mode == RunMode.MULTIRUN
     try:
         with listening():
-            result = _execute(_with_earlier(config), folder)
+            if swept:
+                return _job(config, folder)
+            result = _run(config, folder)
     except Stopped:
-        sys.exit(f"stopped; continue with resume={folder}{requeued(os.environ)}")
-    except (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException) as error:
+        again = f"hydra.sweep.dir={chosen.sweep.dir}" if swept else f"resume={folder}{requeued(os.environ)}"
+        sys.exit(f"stopped; continue with {again}")
+    except ERRORS as error:
         sys.exit(f"error: {_explain(error)}")
     print(folder)
     return result
+
+
+def _run(config: DictConfig, folder: Path) -> float | None:
+    if search := HydraConfig.get().runtime.choices.get("hparams_search"):
+        raise ValueError(f"hparams_search={search} is a sweep: add -m")
+    if _is_restart(config, folder):
+        config.resume = str(folder)
+    return _execute(_with_earlier(config), folder)
+
+
+def _job(config: DictConfig, folder: Path) -> float | None:
+    """One job of a sweep: skipped where it ended well before, continued where it was interrupted.
+
+    Its failure does not end the sweep: it is told, noted, and has no figure. A search that is continued does not try it
+    again, as what came next was chosen without it.
+    """
+    from smash_lightning.tasks.job import Job
+
+    chosen = HydraConfig.get()
+    job = Job(chosen.job.num, tuple(chosen.overrides.task), folder, Path(chosen.sweep.dir))
+    try:
+        require_one_sweeper(["-m"], os.environ)
+        config = _with_earlier(config)
+        if job.continues(_plain(config), NOT_COMPARED):
+            config.resume = str(folder)
+            if result := job.finished():
+                print(folder)
+                return result.value
+        if _is_search(chosen) and job.failed():
+            return None
+        value = _execute(config, folder)
+        print(folder)
+        return value
+    except Exception as error:
+        known = isinstance(error, ERRORS)
+        job.fail(_explain(error) if known else f"{type(error).__name__}: {error}")
+        if not known:
+            traceback.print_exc()
+        return None
+
+
+class Sweep(Callback):
+    """What Hydra tells of a sweep in the process that was started; its jobs may run in others."""
+
+    folder: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remembers the folder. What failed in it is tried again, but for searches."""
+        from smash_lightning.tasks.job import forget_failures
+
+        Sweep.folder = Path(config.hydra.sweep.dir)
+        found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        # Jobs in other processes find this copy of the package, and a user's own modules beside it.
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(Path(__file__).parent), *filter(None, found)]))
+        if not _is_search(config.hydra):
+            forget_failures(Sweep.folder)
+
+    @classmethod
+    def end(cls, error: str = "") -> None:
+        """Prints the folder of the sweep, if there was one, and exits with an error where there are some."""
+        if cls.folder is None:
+            return sys.exit(f"error: {error}") if error else None
+        from smash_lightning.tasks.job import failures, unended
+
+        print(cls.folder)
+        failed = [*failures(cls.folder), *error.splitlines()[:1]]
+        if error and (numbers := unended(cls.folder)):
+            failed[-1] += f" Not ended: job {', '.join(numbers)}; continue with hydra.sweep.dir={cls.folder}"
+        return sys.exit("\n".join(f"error: {line}" for line in failed)) if failed else None
+
+
+def _is_search(chosen: DictConfig) -> bool:
+    """Whether what jobs return decides which come next."""
+    return not chosen.sweeper._target_.endswith(".BasicSweeper")
 
 
 def _is_restart(config: DictConfig, folder: Path) -> bool:
@@ -104,7 +184,10 @@ def _is_restart(config: DictConfig, folder: Path) -> bool:
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.report.tracker import Tracker
+    from smash_lightning.tasks.gpu import choose_gpu
+    from smash_lightning.tasks.job import Result
 
+    choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
     experiment = _experiment(config, folder)
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
@@ -112,7 +195,9 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     with Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
-    return outcome if isinstance(outcome, float) else None
+    value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # no sweeper can do with NaN
+    Result(config.task._target_.split(".")[-1], value).write(experiment.folder.result)
+    return value
 
 
 def _experiment(config: DictConfig, folder: Path) -> Experiment:
@@ -170,6 +255,7 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     Where `checkpoint` is a sweep's folder, whose jobs are collected, they are those of its first job.
     """
     from smash_lightning.study.sweep import job_folders
+    from smash_lightning.tasks.job import require_same
 
     named = config.resume or config.checkpoint
     if named is None:
@@ -196,7 +282,7 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     combined.overrides = [*kept, *given]
     combined.resume = config.resume
     if config.resume:
-        _require_same(earlier, combined, folder)
+        require_same(_plain(earlier), _plain(combined), folder, (*NOT_COMPARED, "task", "study.metric"))
     return combined
 
 
@@ -209,32 +295,8 @@ def _is_within(key: str, replaced: set[str]) -> bool:
     return any(key == other or key.startswith(f"{other}.") for other in replaced)
 
 
-def _require_same(earlier: Any, combined: DictConfig, folder: Path) -> None:
-    before = _leaves(OmegaConf.to_container(earlier, resolve=True))
-    now = _leaves(OmegaConf.to_container(combined, resolve=True))
-    differing = [
-        f"{key} was {before.get(key, 'absent')}, now {now.get(key, 'absent')}"
-        for key in {**before, **now}
-        if before.get(key) != now.get(key) and not _may_differ(key)
-    ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise ValueError(
-            f"{folder} was run with other values: {'; '.join(differing[:3])}{more}. "
-            "Resume it with the same, or start anew"
-        )
-
-
-def _may_differ(key: str) -> bool:
-    group, _, rest = key.partition(".")
-    return group in NOT_COMPARED or (group == "dataset" and rest.split(".")[-1] in PLACES)
-
-
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
-    parts = [_leaves(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()]
-    return {key: leaf for part in parts for key, leaf in part.items()}
+def _plain(config: Any) -> dict[str, Any]:
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def _claim(folder: Path, config: DictConfig) -> None:
@@ -296,9 +358,12 @@ def _leading() -> Iterator[None]:
 
 if __name__ == "__main__":
     try:
+        require_one_sweeper(sys.argv[1:], os.environ)
         with _leading():
             main()
     except KeyboardInterrupt:
-        sys.exit("interrupted; continue with the same command and resume=FOLDER")
-    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {_explain(error)}")
+        again = "resume=FOLDER" if Sweep.folder is None else f"hydra.sweep.dir={Sweep.folder}"
+        sys.exit(f"interrupted; continue with the same command and {again}")
+    except ERRORS as error:
+        Sweep.end(_explain(error))
+    Sweep.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -51,3 +51,17 @@ def launched(environment: Mapping[str, str]) -> Launched | None:
     except KeyError as error:
         raise ValueError(f"the environment of one of several processes lacks {error.args[0]}") from None
     return None
+
+
+def require_one_sweeper(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Checks that not each of several processes begins the same sweep.
+
+    Raises:
+        ValueError: each would.
+    """
+    place = launched(environment)
+    if place and {"-m", "--multirun", "hydra.mode=MULTIRUN"} & {*arguments}:
+        raise ValueError(
+            f"this is one of {place.world} processes that srun or torchrun began, and each would begin the same sweep: "
+            "begin it once, with hydra/launcher=slurm for jobs of their own, or begin each run by a command of its own"
+        )

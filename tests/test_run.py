@@ -503,8 +503,8 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "resumed with another source": (["resume={whole}", "checkpoint=cut.ckpt"], ["checkpoint was None, now cut.ckpt"]),
     "folder with a run": (["hydra.run.dir={whole}"], ["{whole} already holds a run", "resume={whole}"]),
     "processes that train together": (
-        ["trainer=ddp_cpu", "workers=2"],
-        ["workers=2", "trainer.devices=2", "leave workers out"],
+        ["trainer=ddp_cpu", "workers=3"],
+        ["workers=3", "trainer.devices=2", "leave workers out"],
     ),
 }
 

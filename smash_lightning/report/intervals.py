@@ -46,6 +46,8 @@ LOOKS = (  # of lines, in order
 )
 ROW = 0.38  # inches of a row
 NOTE = 130  # characters of a line below a wide figure
+SEEN = 0.012  # of an axis: bars so far apart are seen beside each other
+NAME = 0.06  # of an axis, which the name of a value takes at most
 MOST_TICKS = 12  # values on an axis that are all named
 
 
@@ -206,10 +208,14 @@ def decimals_for(intervals: Sequence[Interval]) -> int:
 
 
 def _beside(values: Sequence[float], count: int, log: bool) -> list[float]:
-    """By how much each series is moved sideways, as a summand or a factor: together a fifth of the smallest gap."""
-    places = [math.log(value) for value in values] if log else list(values)
+    """By how much each series is moved sideways, as a summand or a factor.
+
+    Together a fifth of the smallest gap, but as much as can be seen where two values all but coincide.
+    """
+    places = _places(values, log)
     gap = min((b - a for a, b in pairwise(places)), default=0.0)
-    moves = [0.2 * gap * ((index + 0.5) / count - 0.5) for index in range(count)]
+    room = max(0.2 * gap, SEEN * (places[-1] - places[0])) if places else 0.0
+    moves = [room * ((index + 0.5) / count - 0.5) for index in range(count)]
     return [math.exp(move) for move in moves] if log else moves
 
 
@@ -220,4 +226,18 @@ def _x_axis(axes: Axes, values: Sequence[float], log: bool) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(ScalarFormatter())
     if len(values) <= MOST_TICKS:
-        axes.set_xticks(values)
+        axes.set_xticks(_apart(values, log))
+
+
+def _apart(values: Sequence[float], log: bool) -> list[float]:
+    """The values whose names have room beside those before them."""
+    named: list[float] = []
+    places = dict(zip(values, _places(values, log), strict=True))
+    for value in values:
+        if not named or places[value] - places[named[-1]] > NAME * (places[values[-1]] - places[values[0]]):
+            named.append(value)
+    return named
+
+
+def _places(values: Sequence[float], log: bool) -> list[float]:
+    return [math.log(value) for value in values] if log else list(values)

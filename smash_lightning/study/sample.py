@@ -113,7 +113,7 @@ def join(scored: Sequence[Scored], retrained: Sequence[Retrained], rivals: Seque
             )
         results.setdefault(row.fingerprint, {})[row.seed] = row
         arms.setdefault(row.fingerprint, set()).update(row.arm.split("+"))
-    with_truth = [name for name, rows in results.items() if any(_succeeded(row) for row in rows.values())]
+    with_truth = [name for name, rows in results.items() if any(succeeded(row) for row in rows.values())]
     kept = [name for name in with_truth if _has_score(score_of[name])]
     seeds = sorted({seed for name in kept for seed in results[name]})
     truths = {truth: _table(kept, seeds, results, truth) for truth in TRUTHS}
@@ -121,7 +121,7 @@ def join(scored: Sequence[Scored], retrained: Sequence[Retrained], rivals: Seque
     counts = Counts(
         architectures=len(results),
         trainings=len(trainings),
-        failed_trainings=sum(not _succeeded(row) for row in trainings),
+        failed_trainings=sum(not succeeded(row) for row in trainings),
         without_truth=len(results) - len(with_truth),
         without_score=len(with_truth) - len(kept),
         incomplete=int(np.isnan(truths[TRUTHS[0]]).any(axis=1).sum()),
@@ -142,7 +142,8 @@ def join(scored: Sequence[Scored], retrained: Sequence[Retrained], rivals: Seque
     )
 
 
-def _succeeded(row: Retrained) -> bool:
+def succeeded(row: Retrained) -> bool:
+    """Whether a training came to its end, with a finite truth."""
     return not row.failure and math.isfinite(row.true_loss) and math.isfinite(row.true_error)
 
 
@@ -154,7 +155,7 @@ def _table(names: list[str], seeds: list[int], results: dict[str, dict[int, Retr
     table = np.full((len(names), len(seeds)), np.nan)
     for i, name in enumerate(names):
         for seed, row in results[name].items():
-            if _succeeded(row):
+            if succeeded(row):
                 table[i, seeds.index(seed)] = getattr(row, truth)
     return table
 

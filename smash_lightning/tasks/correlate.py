@@ -6,8 +6,8 @@ import math
 
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.correlation import correlate as compare
+from smash_lightning.study.metric import value
 from smash_lightning.study.records import Predicted, read_records
-from smash_lightning.study.sample import KEY
 from smash_lightning.study.summary import summary
 from smash_lightning.tasks.collect import collect, hypernets_behind
 from smash_lightning.tasks.experiment import Experiment
@@ -26,7 +26,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         tracker: gets all that is shown.
 
     Returns:
-        Spearman's coefficient of score and mean test loss; None where it is undefined.
+        The figure that `experiment.study.metric` names; None where it is undefined.
 
     Raises:
         ValueError: nothing was ranked or retrained, or a sweep's jobs do not belong together.
@@ -47,5 +47,4 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     (folder.path / "correlation.json").write_text(correlation.to_json() + "\n")
     show(experiment, tracker, scored, retrained, correlation)
     print(summary(correlation))
-    rho = correlation.loss.scores[KEY].spearman
-    return None if rho is None else rho.value
+    return value(experiment.study.metric, correlation, scored, retrained)

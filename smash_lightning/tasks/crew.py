@@ -32,7 +32,9 @@ def crew(
     if count * num_nodes == 1:
         if began > 1 and workers not in (None, began):
             raise ValueError(f"workers={workers}: srun or torchrun began {began} processes, leave workers out")
-        return began if began > 1 else workers or (1 if device == "cuda" else cores()), False
+        if began == 1 and workers is None:
+            return (1 if device == "cuda" else cores()), False
+        return began if workers is None else workers, False
     if workers not in (None, count * num_nodes):
         raise ValueError(
             f"workers={workers} does not go with trainer.devices={devices}, where all devices train one HyperNet: "

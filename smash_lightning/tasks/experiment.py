@@ -17,6 +17,7 @@ from smash_lightning.ranking import RankingOptions
 from smash_lightning.rival import OneShot, RivalOptions
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.study.bootstrap import LEAST_RESAMPLES
+from smash_lightning.study.metric import Metric
 from smash_lightning.study.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
 
@@ -56,6 +57,11 @@ class RunFolder:
     def rivals(self) -> Path:
         """One row per architecture and rival of the score; missing where no rival was asked."""
         return self.path / "rivals.csv"
+
+    @property
+    def result(self) -> Path:
+        """The task and its figure; missing until the run has ended well."""
+        return self.path / "result.json"
 
     def hypernet(self, index: int, name: str = "hypernet") -> Path:
         """Checkpoint of a HyperNet, or of another source of weights that has a name of its own."""
@@ -104,9 +110,15 @@ def architecture_line(architecture: Architecture) -> str:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How scores are compared with truths: bootstrap resamples over architectures."""
+    """How scores are compared with truths.
+
+    Args:
+        bootstrap: resamples over architectures for every interval.
+        metric: the figure that a comparison returns, for searches over options.
+    """
 
     bootstrap: int
+    metric: Metric = "correlation"
 
     def __post_init__(self) -> None:
         if self.bootstrap < LEAST_RESAMPLES:  # said here, not at the end of the run that it is for

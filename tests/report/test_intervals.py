@@ -71,6 +71,14 @@ def test_bars_of_two_series_do_not_hide_each_other_nor_reach_the_next_value(log_
     assert (second[:-1] < first[1:]).all()
 
 
+def test_values_that_all_but_coincide_are_told_apart_and_named_once():
+    lines = {name: [(x, 0.5, 0.4, 0.6) for x in (744, 5624, 93_125, 97_625, 671_264)] for name in ("one", "other")}
+    axes = drawn(interval_lines(lines, **LABELS, log_x=True)).axes[0]
+    assert axes.get_xticks().tolist() == [744, 5624, 93_125, 671_264]
+    first, second = (np.log(line.get_xdata()) for line in axes.get_lines())
+    assert (second - first > 0.004 * (first[-1] - first[0])).all()
+
+
 def test_one_series_stands_at_its_values_without_a_legend():
     figure = drawn(interval_lines({"all": SERIES["conditional"]}, **LABELS))
     assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [8, 32, 128]

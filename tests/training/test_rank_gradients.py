@@ -1,0 +1,50 @@
+"""Why processes that train together draw architectures of their own: the step's gradient varies less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.network import forward
+from smash_lightning.randomness import generator
+from smash_lightning.training import SmashModule
+from tests.training.test_search import DIGITS, HYPERNET, SEARCH, Training, data
+
+STEPS = 60
+RANKS = 2
+
+
+def gradients(architectures: str) -> Tensor:
+    """The averaged gradient of each of many steps of one module (steps, weights)."""
+    options = replace(SEARCH, architectures=architectures, architectures_per_step=1)  # type: ignore[arg-type]
+    module = SmashModule(DIGITS, HYPERNET, options, 0)
+    images = data()
+    images.setup()
+    train = images.normalised(images.train)
+    order = torch.Generator().manual_seed(0)
+    rows = []
+    for step in range(STEPS):
+        batches = torch.randperm(len(train.labels), generator=order)[: 32 * RANKS].split(32)
+        module.zero_grad()
+        for rank, batch in enumerate(batches):
+            module.trainer = Training(rank, RANKS)  # type: ignore[assignment]
+            turn = module.turn(0)
+            architecture = module.draw(step, turn, 0)
+            z = module.weights.noise(architecture, generator("noise", 0, step, turn, 0))
+            weights = module.weights(architecture, z)
+            x = train.images[batch]
+            logits = forward(architecture, DIGITS.skeleton, weights, x, module.statistics, op_norm=False)
+            (F.cross_entropy(logits, train.labels[batch]) / RANKS).backward()
+        found = [parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None]
+        rows.append(torch.cat(found))
+    return torch.stack(rows)
+
+
+@pytest.mark.slow
+def test_own_architectures_make_the_gradient_vary_less() -> None:
+    variance = {kind: gradients(kind).var(0).sum().item() for kind in ("per_rank", "shared")}
+    assert variance["per_rank"] < 0.9 * variance["shared"]
