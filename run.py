@@ -162,13 +162,11 @@ class Sweep(Callback):
         """Prints the folder of the sweep, if there was one, and exits with an error where there are some."""
         if cls.folder is None:
             return sys.exit(f"error: {error}") if error else None
-        from smash_lightning.tasks.job import failures, unended
+        from smash_lightning.tasks.job import troubles
 
         print(cls.folder)
-        failed = [*failures(cls.folder), *error.splitlines()[:1]]
-        if error and (numbers := unended(cls.folder)):
-            failed[-1] += f" Not ended: job {', '.join(numbers)}; continue with hydra.sweep.dir={cls.folder}"
-        return sys.exit("\n".join(f"error: {line}" for line in failed)) if failed else None
+        told = "\n".join(f"error: {line}" for line in troubles(cls.folder, error))
+        return sys.exit(told) if told else None
 
 
 def _is_search(chosen: DictConfig) -> bool:

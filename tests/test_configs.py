@@ -130,7 +130,8 @@ def test_every_launcher_fits_its_class(path: Path) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         chosen = hydra.compose("config", [f"hydra/launcher={path.stem}"], return_hydra_config=True)
     launcher = chosen.hydra.launcher
-    launcher["n_jobs"] = 2 if OmegaConf.is_missing(launcher, "n_jobs") else 1
+    for name in [name for name in launcher if OmegaConf.is_missing(launcher, name)]:
+        launcher[name] = 2  # how many GPUs there are, which only the user knows
     made = hydra_instantiate(launcher)
     assert type(made).__name__ == launcher._target_.split(".")[-1]
 

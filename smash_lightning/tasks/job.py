@@ -112,6 +112,19 @@ def unended(sweep: Path) -> list[str]:
     return [str(number) for number in begun if not _note(sweep, number).exists()]
 
 
+def troubles(sweep: Path, error: str) -> list[str]:
+    """What is to be told at the end of a sweep: a line for each failed job, and one for what ended the sweep.
+
+    Args:
+        sweep: its folder.
+        error: what ended it; its first line is told. Empty where it came to its end.
+    """
+    lines = error.splitlines()[:1]
+    if lines and (numbers := unended(sweep)):
+        lines[0] += f" Not ended: job {', '.join(numbers)}; continue with hydra.sweep.dir={sweep}"
+    return [*failures(sweep), *lines]
+
+
 def forget_failures(sweep: Path) -> None:
     """Lets the failed jobs of a sweep be tried again."""
     shutil.rmtree(_notes(sweep), ignore_errors=True)
