@@ -94,8 +94,9 @@ def main(config: DictConfig) -> float | None:
                 return _job(config, folder)
             result = _run(config, folder)
     except Stopped:
-        again = f"hydra.sweep.dir={chosen.sweep.dir}" if swept else f"resume={folder}{requeued(os.environ)}"
-        sys.exit(f"stopped; continue with {again}")
+        again = f"hydra.sweep.dir={chosen.sweep.dir}" if swept else f"resume={folder}"
+        continues = folder.name.startswith("slurm-") or config.resume  # what SLURM begins again is the same command
+        sys.exit(f"stopped; continue with {again}{requeued(os.environ) if continues else ''}")
     except ERRORS as error:
         sys.exit(f"error: {_explain(error)}")
     print(folder)
@@ -181,10 +182,12 @@ def _is_restart(config: DictConfig, folder: Path) -> bool:
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
+    from smash_lightning.parallel import settle
     from smash_lightning.report.tracker import Tracker
     from smash_lightning.tasks.gpu import choose_gpu
     from smash_lightning.tasks.job import Result
 
+    settle(0)
     choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
     experiment = _experiment(config, folder)
     task = instantiate(config.task, "task")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,10 @@ def launched(environment: Mapping[str, str]) -> Launched | None:
             place = [int(environment[key]) for key in ("SLURM_NODEID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")]
             return Launched(name, *place)
         if "TORCHELASTIC_RUN_ID" in environment and int(environment["WORLD_SIZE"]) > 1:
+            several = environment.get("GROUP_WORLD_SIZE", "1") != "1"
+            meeting = environment["MASTER_ADDR"] if several else socket.gethostname()
             parts = [environment[key] for key in ("TORCHELASTIC_RUN_ID", "MASTER_PORT")]
-            name = "-".join(["torchrun", *parts, get("TORCHELASTIC_RESTART_COUNT", "0")])
+            name = "-".join(["torchrun", get("SLURM_JOB_ID", ""), meeting, *parts])
             return Launched(name, *(int(environment[key]) for key in ("GROUP_RANK", "LOCAL_RANK", "WORLD_SIZE")))
     except KeyError as error:
         raise ValueError(f"the environment of one of several processes lacks {error.args[0]}") from None

@@ -43,7 +43,7 @@ def shown_commands() -> list[str]:
     texts = [readme, help_text, *heads]
     lines = [line.lstrip("# ") for text in texts for line in text.splitlines()]
     commands = [re.split(r" {2,}|  *# ", line)[0].strip() for line in lines]
-    ours = [re.sub(r"^(srun python|torchrun \S+) run.py", "python run.py", command) for command in commands]
+    ours = [re.sub(r"^(srun \S+ python|torchrun \S+) run.py", "python run.py", command) for command in commands]
     return list(dict.fromkeys(command for command in ours if command.startswith("python run.py")))
 
 

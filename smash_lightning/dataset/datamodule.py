@@ -265,6 +265,10 @@ class DataModule(L.LightningDataModule):
     def train_dataloader(self) -> TensorLoader:
         """Shuffled and augmented batches of the training images; each process of a distributed run takes its share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if self.batch_size % world:
+            raise ValueError(
+                f"dataset.batch_size={self.batch_size} cannot be shared out evenly among {world} processes"
+            )
         options = {"order": self.order, "augmentation": self.augmentation, "rank": rank, "world": world}
         return self._loader(self.train, self.batch_size // world, **options)
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import secrets
 import socket
+import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 
 from smash_lightning.files import replacing
 from smash_lightning.launched import Launched
 from smash_lightning.parallel.place import settle
-from smash_lightning.parallel.worker import work
+from smash_lightning.parallel.worker import receive, send, work
 
 PATIENCE = 600.0  # seconds for all processes to start
+HANDSHAKE = 10  # seconds for one that connects to show that it belongs here
 
 
 class Joined:
@@ -32,6 +34,7 @@ class Joined:
     def __init__(self, connection: Connection, node: int, local: int, host: str) -> None:
         self.connection, self.node, self.local, self.host = connection, node, local, host
         self.speaks, self.gone = True, False
+        self.share = 1  # of how many processes that share its machine's cores it is one
 
     def how_it_died(self) -> str:
         """What can be said once its connection broke."""
@@ -61,18 +64,21 @@ def leading(place: Launched) -> Iterator[None]:
     settle(place.local)
     path = _meeting(place)
     key = secrets.token_bytes(32)
-    with Listener(("", 0), authkey=key) as listener:
+    with Listener(("", 0), backlog=place.world) as listener:
         address = [host(), listener.address[1]]
         path.unlink(missing_ok=True)
         with replacing(path) as partial:
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
             partial.write_text(json.dumps({"address": address, "key": key.hex()}))
         try:
-            _accept(listener, place.world - 1)
+            _accept(listener, place.world - 1, key)
         finally:
             path.unlink(missing_ok=True)
     try:
         yield
+    except SystemExit as end:
+        _dismiss(int(end.code not in (None, 0)))
+        raise
     except BaseException:
         _dismiss(1)
         raise
@@ -92,12 +98,12 @@ def serve(place: Launched) -> int:
             met = json.loads(path.read_text())
             connection = Client(tuple(met["address"]), authkey=bytes.fromhex(met["key"]))
             break
-        except (OSError, EOFError):  # not there yet, or left over from one that was killed
+        except (OSError, EOFError, ValueError, AuthenticationError):  # not there yet, or left over from another start
             if time.monotonic() > deadline:
                 raise ValueError(f"the first of {place.world} processes was not met by {path.resolve()}") from None
             time.sleep(0.1)
     _keep_alive(connection)
-    connection.send((place.node, place.local, socket.gethostname()))
+    send(connection, place.node, place.local, socket.gethostname(), sys.argv[1:])
     return work(connection)
 
 
@@ -121,29 +127,50 @@ def _meeting(place: Launched) -> Path:
     return Path(f".smash_lightning-{place.name}.json")
 
 
-def _accept(listener: Listener, count: int) -> None:
-    listener._listener._socket.settimeout(PATIENCE)  # type: ignore[attr-defined]  # it offers no way of its own
+def _accept(listener: Listener, count: int, key: bytes) -> None:
+    sockets = listener._listener  # type: ignore[attr-defined]  # accepts without the handshake, which a stranger may delay
+    sockets._socket.settimeout(1.0)
+    deadline = time.monotonic() + PATIENCE
     while len(joined) < count:
-        try:
-            connection = listener.accept()
-            joined.append(Joined(connection, *connection.recv()))
-        except TimeoutError:
-            raise ValueError(f"{len(joined)} of {count} further processes came within {PATIENCE:.0f} s") from None
-        except (AuthenticationError, EOFError, ConnectionError):
-            continue  # a stranger, or one that comes again
-        _keep_alive(connection)
+        if time.monotonic() > deadline:
+            raise ValueError(f"{len(joined)} of {count} further processes came within {PATIENCE:.0f} s")
+        with suppress(TimeoutError, AuthenticationError, EOFError, OSError):  # of a stranger, or one that comes again
+            connection = sockets.accept()
+            _limit(connection, HANDSHAKE)
+            deliver_challenge(connection, key)
+            answer_challenge(connection, key)
+            node, local, name, arguments = receive(connection)
+            _limit(connection, 0)
+            _keep_alive(connection)
+            joined.append(Joined(connection, node, local, name))
+            if arguments != sys.argv[1:]:
+                raise ValueError(
+                    f"srun or torchrun began process {local} of machine {node} with other arguments, {arguments}: "
+                    "all are to work on one run, begin runs of their own one by one"
+                )
     joined.sort(key=lambda one: (one.node, one.local))
+    for one in joined:
+        one.share = sum(other.node == one.node for other in joined) + (one.node == 0)
+
+
+def _limit(connection: Connection, seconds: int) -> None:
+    """How long a read may take; 0 is for ever."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))
 
 
 def _keep_alive(connection: Connection) -> None:
-    """Lets a machine that vanishes be noticed, in time, by the other."""
+    """Lets a machine that vanishes be noticed by the other, in a minute where the system allows to say so."""
     with socket.socket(fileno=os.dup(connection.fileno())) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, name):
+                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _dismiss(code: int) -> None:
     for one in joined:
         with suppress(OSError):
-            one.connection.send_bytes(pickle.dumps(("end", code)))
+            send(one.connection, "end", code)
         one.connection.close()
     joined.clear()

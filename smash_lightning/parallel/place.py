@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without the rest of it
@@ -43,6 +43,11 @@ class Rank:
     port: int
 
     @property
+    def world(self) -> int:
+        """How many they are."""
+        return self.nodes * self.per_node
+
+    @property
     def first(self) -> bool:
         """Whether this is the one that speaks for all."""
         return self.node == self.local == 0
@@ -78,10 +83,13 @@ def settle(local: int) -> None:
 @contextmanager
 def taking_part(rank: Rank) -> Iterator[None]:
     """Lets Lightning train as this rank; it finds the others by variables of the environment."""
+    if rank.per_node > 1 and torch.cuda.device_count() == 1:
+        # Schedulers may show each process its own GPU alone; for Lightning it is then on a machine of its own.
+        rank = replace(rank, node=rank.node * rank.per_node + rank.local, local=0, nodes=rank.world, per_node=1)
     names = {
         "LOCAL_RANK": rank.local,
         "NODE_RANK": rank.node,
-        "WORLD_SIZE": rank.nodes * rank.per_node,
+        "WORLD_SIZE": rank.world,
         "MASTER_ADDR": rank.address,
         "MASTER_PORT": rank.port,
     }
@@ -89,8 +97,9 @@ def taking_part(rank: Rank) -> Iterator[None]:
     _Here.rank = rank
     try:
         yield
-    finally:
-        _Here.rank = None
+        # After an error others may still wait for this one, and some backends would then wait for them here.
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+    finally:
+        _Here.rank = None
         settle(_Here.local)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import math
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -21,14 +23,13 @@ import torch
 
 from smash_lightning.parallel.external import Joined, free_port, host, joined
 from smash_lightning.parallel.place import Rank
-from smash_lightning.parallel.stopping import Stopped, asked_to_stop
-from smash_lightning.parallel.worker import Failure, failure, receive, send, spawned
+from smash_lightning.parallel.stopping import Stopped, asked_to_stop, seconds_to_save
+from smash_lightning.parallel.worker import IGNORED, Failure, failure, receive, send, spawned
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Send = Callable[[Any], None]
 
-GRACE = 20.0  # seconds that jobs have to save what they have, when the run is asked to stop
 GLANCE = 0.2  # seconds between looks at whether it is
 ECHO = 1.0  # seconds to hear of other failures, when one process of several fails: which one was the first is not known
 
@@ -85,6 +86,8 @@ class Pool(Generic[Job, Result]):
             return
         waiting = deque(enumerate(jobs))
         while waiting or self._busy:
+            if waiting and not self._busy and asked_to_stop():
+                raise Stopped
             while waiting and len(self._busy) < self.workers:
                 self._give(self._idle.pop() if self._idle else self._recruit(), *waiting.popleft())
             for worker, index, outcome in self._ended():
@@ -116,6 +119,8 @@ class Pool(Generic[Job, Result]):
             Stopped: as in `run`.
         """
         for index, job in enumerate(jobs):
+            if asked_to_stop():
+                raise Stopped
             while len(self._idle) < self.workers:
                 self._idle.append(self._recruit())
             team, self._idle = self._idle, []
@@ -124,7 +129,12 @@ class Pool(Generic[Job, Result]):
             ended: dict[_Worker, Any] = {}
             until = math.inf
             while self._busy and time.monotonic() < until:
-                ended |= {worker: outcome for worker, _, outcome in self._ended()}
+                try:
+                    for worker, _, outcome in self._ended():
+                        ended[worker] = outcome
+                except Stopped:
+                    _require_all(ended, what(index))  # one that could not save
+                    raise
                 if until == math.inf and any(isinstance(outcome, Failure) for outcome in ended.values()):
                     until = time.monotonic() + ECHO
             _require_all(ended, what(index))
@@ -133,20 +143,29 @@ class Pool(Generic[Job, Result]):
     def _run_here(self, index: int, job: Job) -> Result | Failure:
         try:
             return self.function(self.context, job, lambda message: self.on_message(index, message))
+        except SystemExit as end:  # Lightning's answer to signals
+            if asked_to_stop():
+                raise Stopped from None
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            return failure(end)
         except Exception as error:
             return failure(error)
 
     def _recruit(self) -> _Worker:
-        place = len(self._idle) + len(self._busy)
+        present = [*self._idle, *(worker for worker, _ in self._busy.values())]
+        taken = {worker.local for worker in present if worker.node == 0}
+        place = next(local for local in itertools.count() if local not in taken)
         # The first one is always made here: this process must stay free to listen.
         worker = joined.pop(0) if place and joined else _spawned(self.workers, place)
-        send(worker.connection, "context", self.function, self.context)
+        with suppress(OSError):  # that it has died is noticed when it is listened to
+            send(worker.connection, "context", self.function, self.context, worker.share)
         return worker
 
     def _give(self, worker: _Worker, index: int, job: Job, rank: Rank | None = None) -> None:
         worker.speaks = rank is None or rank.first
         self._busy[worker.connection] = (worker, index)
-        with suppress(OSError):  # that it has died is noticed when it is listened to
+        with suppress(OSError):
             send(worker.connection, "job", job, rank)
 
     def _ended(self) -> Iterator[tuple[_Worker, int, Any]]:
@@ -157,7 +176,7 @@ class Pool(Generic[Job, Result]):
         for connection in self._busy:
             with suppress(OSError):
                 send(connection, "stop")
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + seconds_to_save()
         while self._busy and time.monotonic() < deadline:
             yield from self._heard()
         raise Stopped
@@ -171,7 +190,8 @@ class Pool(Generic[Job, Result]):
             except (EOFError, OSError):
                 del self._busy[connection]
                 worker.stop()
-                yield worker, index, Failure(worker.how_it_died(), "")
+                if not asked_to_stop():  # then whoever asked may have killed it, and the job is no failure
+                    yield worker, index, Failure(worker.how_it_died(), "")
                 continue
             if kind == "message":
                 if worker.speaks:
@@ -190,11 +210,17 @@ class _Spawned:
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
         self.inherited = inherited
-        self.node, self.local, self.speaks = 0, inherited.local, True
+        self.node, self.local, self.speaks, self.share = 0, inherited.local, True, 1
         # Daemons end with this process; should it be killed, they end when the pipe breaks.
         args = (theirs, inherited.threads, inherited.local)
         self.process: BaseProcess = spawn.Process(target=spawned, args=args, daemon=True)
-        self.process.start()
+        # It is not to hear signals before it can say that it does not.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _living.append(self)
         theirs.close()
 
     def how_it_died(self) -> str:
@@ -206,6 +232,8 @@ class _Spawned:
         self.connection.close()
         self.process.kill()  # it ignores requests, and one that waits for other ranks could not hear
         self.process.join()
+        if self in _living:
+            _living.remove(self)
 
     def release(self) -> None:
         """Keeps it for the next pool: to make one takes as long as dozens of scores."""
@@ -223,12 +251,14 @@ class _Inherited:
     environment: frozenset[tuple[str, str]]
 
 
+_living: list[_Spawned] = []
 _resting: list[_Spawned] = []  # without work, until a pool wants them
 
 
 def _spawned(count: int, local: int) -> _Spawned:
     """A process that was made as one would be made now."""
-    threads = max(1, torch.get_num_threads() // (count - sum(one.node > 0 for one in joined)))
+    sharing = max(1, count - sum(one.node > 0 for one in joined))
+    threads = max(1, torch.get_num_threads() // sharing)
     wanted = _Inherited(local, threads, os.getcwd(), tuple(sys.path), frozenset(os.environ.items()))
     same_place = [worker for worker in _resting if worker.local == local]
     for worker in same_place:
@@ -241,9 +271,10 @@ def _spawned(count: int, local: int) -> _Spawned:
 
 @atexit.register
 def dismiss() -> None:
-    """Ends the processes that have no work; multiprocessing would wait for them."""
-    while _resting:
-        _resting.pop().stop()
+    """Ends all processes that were made; at the exit of this one, multiprocessing would wait for them."""
+    _resting.clear()
+    while _living:
+        _living[-1].stop()
 
 
 _Worker = _Spawned | Joined
@@ -260,7 +291,7 @@ def ranks_of(team: Sequence[_Worker]) -> list[Rank]:
     if rest or {(worker.node, worker.local) for worker in team} != {divmod(i, per_node) for i in range(len(team))}:
         counts = [sum(worker.node == node for worker in team) for node in range(nodes)]
         raise RuntimeError(f"machines must take part with equally many processes, not with {counts}")
-    address, port = host(), free_port()
+    address, port = host() if nodes > 1 else "127.0.0.1", free_port()
     return [Rank(worker.node, worker.local, nodes, per_node, address, port) for worker in team]
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 _asked = threading.Event()
 _by: list[signal.Signals] = []
+_listening: list[bool] = []
 
 
 class Stopped(BaseException):
@@ -41,20 +42,34 @@ def requeued(environment: Mapping[str, str]) -> str:
     return "; SLURM begins the job again" if asked.returncode == 0 else f"; scontrol: {asked.stderr.strip()}"
 
 
+def seconds_to_save() -> float:
+    """How long jobs may take to save: less than SLURM leaves after SIGTERM, more where it warned before its time."""
+    return 100.0 if signal.SIGUSR1 in _by else 20.0
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    del frame
+    _by.append(signal.Signals(number))
+    _asked.set()
+
+
+def hear_again() -> None:
+    """Takes the signals back from Lightning, which ends a training at SIGTERM as if it were complete."""
+    if _listening and threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, _hear)
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Takes the signals for requests to stop; only in a process's main thread."""
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        del frame
-        _by.append(signal.Signals(number))
-        _asked.set()
-
     _by.clear()
-    earlier = {number: signal.signal(number, hear) for number in SIGNALS}
+    _listening.append(True)
+    earlier = {number: signal.signal(number, _hear) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
         _asked.clear()
+        _listening.pop()

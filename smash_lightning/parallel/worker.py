@@ -10,6 +10,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,8 @@ import torch
 
 from smash_lightning.parallel.place import Rank, settle, taking_part
 from smash_lightning.parallel.stopping import Stopped, ask_to_stop
+
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +58,32 @@ def spawned(connection: Connection, threads: int, local: int) -> None:
     """The life of a process that was made for this."""
     torch.set_num_threads(threads)
     settle(local)
-    os._exit(work(connection, threads))
+    os._exit(work(connection))
 
 
-def work(connection: Connection, threads: int | None = None) -> int:
+def work(connection: Connection) -> int:
     """Takes work until the other end says that there is no more; returns its exit code, or 1 if it is gone.
 
     What is heard:
-        ("context", function, context): what the next jobs are for.
+        ("context", function, context, share): what the next jobs are for, and how many processes share the cores.
         ("job", job, rank): to be done as that rank of several, or alone where it is None.
         ("stop",): whatever is being done should be saved and given up.
         ("end", code): there is no more.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)  # the process that gives out work decides what they mean
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     jobs: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-    threading.Thread(target=_run, args=(connection, jobs, threads), daemon=True).start()
+    threading.Thread(target=_run, args=(connection, jobs, torch.get_num_threads()), daemon=True).start()
     while True:
         try:
-            kind, *content = receive(connection)
+            message = connection.recv_bytes()
         except (EOFError, OSError):
+            return 1
+        try:
+            kind, *content = pickle.loads(message)
+        except Exception:  # of a class that does not exist here, or a file that is gone
+            traceback.print_exc()
             return 1
         if kind == "end":
             return int(content[0])
@@ -84,15 +93,14 @@ def work(connection: Connection, threads: int | None = None) -> int:
             jobs.put((kind, *content))
 
 
-def _run(connection: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)  # each thread that computes has a number of its own
+def _run(connection: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], threads: int) -> None:
     function: Callable[..., Any] = _nothing
     context: Any = None
     while True:
         kind, *content = jobs.get()
         if kind == "context":
-            function, context = content
+            function, context, share = content
+            torch.set_num_threads(max(1, threads // share))  # each thread that computes has a number of its own
             continue
         outcome = _outcome(connection, function, context, *content)
         try:
@@ -109,8 +117,11 @@ def _outcome(connection: Connection, function: Callable[..., Any], context: Any,
             return function(context, job, lambda message: send(connection, "message", message))
     except Stopped:
         return Stopped
-    except Exception as error:
+    except BaseException as error:  # sys.exit too would end this thread, and nobody would hear of it
         return failure(error)
+    finally:
+        sys.stdout.flush()  # the process may be killed at any time after this
+        sys.stderr.flush()
 
 
 def _nothing(*arguments: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from smash_lightning.parallel.external import joined
 from smash_lightning.parallel.free_gpu import keep_free_gpu
 
 
@@ -22,6 +23,8 @@ def choose_gpu(gpu: Any, accelerator: str, devices: Any) -> None:
         return
     if gpu != "free":
         raise ValueError(f"gpu must be free or null, got {gpu!r}")
+    if joined:
+        raise ValueError("gpu=free is for a single process: srun and torchrun give each of several its own GPU")
     if accelerator == "cpu" or devices != 1:
         raise ValueError(
             f"gpu=free is for a run on one GPU, and here trainer.accelerator is {accelerator} and trainer.devices "

@@ -10,7 +10,7 @@ import torch
 from smash_lightning.architecture import Architecture, Skeleton, cost
 from smash_lightning.files import replacing
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
-from smash_lightning.parallel import Pool
+from smash_lightning.parallel import Pool, here
 from smash_lightning.progress import Bars
 from smash_lightning.ranking import (
     Candidate,
@@ -111,7 +111,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         drawn,
         data.validation.labels,
         constraints=options.constraints,
-        latency=MeasuredLatency(data.skeleton, experiment.device, options.latency_batch) if bounded else None,
+        latency=MeasuredLatency(data.skeleton, here(experiment.device), options.latency_batch) if bounded else None,
         gradient=lru_cache(maxsize=1)(scorer.gradient)
         if isinstance(source, GeneratedWeights) and source.conditional
         else None,

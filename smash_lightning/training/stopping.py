@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 
-from smash_lightning.parallel import Stopped, asked_to_stop
+from smash_lightning.parallel import Stopped, asked_to_stop, hear_again
 
 TOGETHER = 10  # steps between agreements of processes that train together, each of which makes them wait
 
@@ -23,6 +23,14 @@ class SaveWhenAsked(L.Callback):
 
     def __init__(self, path: Path, asked: Callable[[], bool] = asked_to_stop) -> None:
         self.path, self.asked = path, asked
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hears the signals, whatever Lightning has set up for them."""
+        hear_again()
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Likewise."""
+        hear_again()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -3,7 +3,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,8 @@ def work(context: int, job: str, send: Callable[[Any], None]) -> Any:
     """What a job's name says."""
     if job == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if job == "leave":
+        sys.exit("enough")
     if job == "raise":
         raise KeyError("no such thing")
     send((job, context))
@@ -50,6 +57,55 @@ def test_an_exception_is_a_failure_with_its_reason(workers: int) -> None:
     assert found[1].reason == "KeyError: 'no such thing'"
     assert "Traceback" in found[1].details
     assert "in work" in found[1].details
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_job_that_leaves_is_a_failure_like_others(workers: int) -> None:
+    found, _ = outcomes(["a", "leave", "bb"], workers)
+    assert (found[0], found[2]) == (10, 20)
+    assert found[1].reason == "SystemExit: enough"
+
+
+def test_a_killed_process_is_replaced_in_its_place() -> None:
+    with Pool(work, 10, 2) as pool:
+        assert isinstance(dict(pool.run(["die"]))[0], Failure)
+        assert dict(pool.run(["a", "bb"])) == {0: 10, 1: 20}
+        assert sorted(worker.local for worker in pool._idle) == [0, 1]
+
+
+BROKEN = """
+from smash_lightning.parallel import Pool
+if __name__ == "__main__":
+    with Pool(print, lambda: "nobody can send this", 2) as pool:
+        list(pool.run([1, 2]))
+"""
+
+
+def test_a_context_that_cannot_be_sent_ends_the_program(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    place = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    call = [sys.executable, str(tmp_path / "broken.py")]
+    ended = subprocess.run(call, capture_output=True, text=True, timeout=60, env=place, check=False)
+    assert ended.returncode == 1
+    assert "pickle" in ended.stderr
+
+
+def test_a_process_that_starts_hears_no_signal() -> None:
+    """A scheduler sends signals to all processes of a job, also to those that have not come to ignore them yet."""
+    dismiss()
+    with Pool(work, 10, 2) as pool:
+        thread = threading.Thread(target=signal_children)
+        thread.start()
+        assert dict(pool.run(["a", "bb"])) == {0: 10, 1: 20}
+        thread.join()
+
+
+def signal_children() -> None:
+    for _ in range(20):
+        for process in multiprocessing.active_children():
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+                os.kill(process.pid or 0, number)
+        time.sleep(0.1)
 
 
 def test_a_process_that_is_killed_takes_nothing_with_it() -> None:
