@@ -126,6 +126,19 @@ def test_a_process_that_is_killed_ends_the_others(victim: str, tmp_path: Path) -
     assert not load_checkpoint(tmp_path / "run" / "checkpoints" / "hypernet0.ckpt", "smash")["smash"]["finished"]
 
 
+def test_a_run_in_one_process_stops_in_the_middle_of_a_training(tmp_path: Path) -> None:
+    """There Lightning hears signals as well, and would end the training as if it were complete."""
+    options = [option for option in LONG if option != "trainer=ddp_cpu"]
+    run = begin(tmp_path, *options, "workers=1", "hydra.run.dir=run")
+    checkpoint = tmp_path / "run" / "checkpoints" / "hypernet0.ckpt"
+    wait_for(checkpoint.exists, run)
+    run.terminate()
+    ((code, _, error),) = end(run)
+    assert code == 1
+    assert error.splitlines()[-1] == f"stopped; continue with resume={tmp_path / 'run'}"
+    assert not load_checkpoint(checkpoint, "smash")["smash"]["finished"]
+
+
 def slurm(folder: Path, restart: int) -> list[subprocess.Popen[str]]:
     """Two tasks of a step of job 7, as srun begins them, with a `scontrol` that only notes what it is asked."""
     scontrol = folder / "bin" / "scontrol"
