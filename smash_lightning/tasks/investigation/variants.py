@@ -290,8 +290,10 @@ def _plain(estimate: Estimate) -> tuple[float, float, float]:
 
 def _summary(results: Mapping[str, VariantResult], count: int) -> str:
     lines = [f"Agreement with the test loss over {count} architectures, Spearman with [95 % interval]:"]
-    lines.append(f"  {'':<30}{'':<22}{'minus ' + BASE:<22}{'given parameters':<22}single HyperNets")
+    width = max(len(name) for name in results) + 2
+    lines.append(f"  {'':<{width}}{'':<22}{'minus ' + BASE:<22}{'given parameters':<22}single HyperNets")
     for name, r in results.items():
         paired = "" if name == BASE else figure(r.minus_base)
-        lines.append(f"  {name:<30}{figure(r.spearman):<22}{paired:<22}{figure(r.given_params):<22}{figure(r.single)}")
+        cells = (figure(r.spearman), paired, figure(r.given_params), figure(r.single))
+        lines.append(f"  {name:<{width}}" + "".join(f"{cell:<22}" for cell in cells).rstrip())
     return "\n".join(lines)
