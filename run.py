@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import itertools
 import math
 import os
@@ -93,6 +94,10 @@ def main(config: DictConfig) -> float | None:
             if swept:
                 return _job(config, folder)
             result = _run(config, folder)
+    except KeyboardInterrupt:
+        if swept:
+            raise
+        sys.exit(f"interrupted; continue with resume={folder}")
     except Stopped:
         again = f"hydra.sweep.dir={chosen.sweep.dir}" if swept else f"resume={folder}"
         continues = folder.name.startswith("slurm-") or config.resume  # what SLURM begins again is the same command
@@ -149,9 +154,10 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remembers the folder. What failed in it is tried again, but for searches."""
-        from smash_lightning.tasks.job import forget_failures
+        from smash_lightning.tasks.job import forget_failures, remember_sweep
 
         Sweep.folder = Path(config.hydra.sweep.dir)
+        remember_sweep(Sweep.folder, config.hydra.overrides.task)
         found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         # Jobs in other processes find this copy of the package, and a user's own modules beside it.
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(Path(__file__).parent), *filter(None, found)]))
@@ -193,7 +199,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
     _claim(folder, config)  # last: a folder is not taken by a run that cannot begin
-    with Tracker(loggers) as tracker:
+    with _held(folder), Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # no sweeper can do with NaN
@@ -313,6 +319,19 @@ def _claim(folder: Path, config: DictConfig) -> None:
         ) from None
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keeps other processes from working on the same run."""
+    with (folder / "config.yaml").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process is at work on this run, let it end first") from None
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+
+
 def _explain(error: Exception) -> str:
     """The message that helps, without Hydra's search path and wrappings, and with what was perhaps meant."""
     cause = error.__cause__
@@ -342,6 +361,17 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     return f": did you mean {close[0]}?" if close else "."
 
 
+def _require_own_folder(arguments: Sequence[str]) -> None:
+    """Checks the folder of a sweep, where one is named, before any of its jobs begins."""
+    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("hydra.sweep.dir=")]
+    if not folders or not Path(folders[-1]).exists():
+        return
+    from smash_lightning.tasks.job import require_same_sweep
+
+    asked = [each for each in arguments if not each.lstrip("+~").startswith(("-", "hydra.", "hydra/"))]
+    require_same_sweep(Path(folders[-1]), asked, (*NOT_COMPARED, "hydra"))
+
+
 @contextmanager
 def _leading() -> Iterator[None]:
     """Takes the other processes in hand where srun or torchrun began several; each of those never leaves this."""
@@ -360,6 +390,7 @@ def _leading() -> Iterator[None]:
 if __name__ == "__main__":
     try:
         require_one_sweeper(sys.argv[1:], os.environ)
+        _require_own_folder(sys.argv[1:])
         with _leading():
             main()
     except KeyboardInterrupt:

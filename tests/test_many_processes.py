@@ -132,11 +132,22 @@ def test_a_run_in_one_process_stops_in_the_middle_of_a_training(tmp_path: Path) 
     run = begin(tmp_path, *options, "workers=1", "hydra.run.dir=run")
     checkpoint = tmp_path / "run" / "checkpoints" / "hypernet0.ckpt"
     wait_for(checkpoint.exists, run)
+    other = begin(tmp_path, *options, "workers=1", "resume=run")
+    ((code, _, error),) = end(other)
+    assert code == 1
+    assert error == f"error: {tmp_path / 'run'}: another process is at work on this run, let it end first\n"
     run.terminate()
     ((code, _, error),) = end(run)
     assert code == 1
     assert error.splitlines()[-1] == f"stopped; continue with resume={tmp_path / 'run'}"
     assert not load_checkpoint(checkpoint, "smash")["smash"]["finished"]
+    stopped = checkpoint.stat().st_mtime_ns
+    again = begin(tmp_path, *options, "workers=1", "resume=run")
+    wait_for(lambda: checkpoint.stat().st_mtime_ns > stopped, again)
+    again.send_signal(signal.SIGINT)
+    ((code, _, error),) = end(again)
+    assert code == 1
+    assert error.splitlines()[-1] == f"interrupted; continue with resume={tmp_path / 'run'}"
 
 
 def slurm(folder: Path, restart: int) -> list[subprocess.Popen[str]]:

@@ -202,4 +202,7 @@ def over_table(kind: str, rows: list[list[Any]], account: str | None, texts: Map
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m smash_lightning.report.chart ACCOUNT")
-    print("\n".join(publish(sys.argv[1])))
+    try:
+        print("\n".join(publish(sys.argv[1])))
+    except (wandb.Error, wandb.errors.CommError) as error:
+        sys.exit(f"error: {str(error).splitlines()[0]} Run `wandb login` first, with an account that may add charts")

@@ -24,7 +24,7 @@ def choose_mode(mode: str) -> str:
         ValueError: an unknown mode, or online without an API key.
     """
     if mode not in MODES:
-        raise ValueError(f"unknown mode {mode!r} for W&B: one of {', '.join(MODES)}")
+        raise ValueError(f"logger.wandb.mode must be one of {', '.join(MODES)}, got {mode!r}")
     if mode == "online" and not has_key():
         raise ValueError("W&B online needs an API key: run `wandb login`, set WANDB_API_KEY, or use the mode auto")
     if mode != "auto":

@@ -64,7 +64,9 @@ def _count(device: str, devices: Any, began: int | None) -> int:
         here = 1 if device == "cpu" else torch.cuda.device_count()
         return began or here
     if not isinstance(devices, int) or devices < 1:
-        raise ValueError(f"trainer.devices={devices}: give a number, and choose GPUs by CUDA_VISIBLE_DEVICES")
+        raise ValueError(
+            f"trainer.devices={devices}: give a number of at least 1, and choose GPUs by CUDA_VISIBLE_DEVICES"
+        )
     if device == "cuda" and not began and devices > torch.cuda.device_count():
         raise ValueError(f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs")
     return devices

@@ -13,9 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from smash_lightning.files import replacing
 from smash_lightning.study.sweep import job_folders, leaves, read_config
 
+EARLIER = "sweep.yaml"  # what a sweep was asked to do
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
 
 
@@ -98,6 +101,33 @@ class Job:
         with replacing(path) as partial:
             partial.write_text(f"job {self.number} ({' '.join(self.overrides)}): {reason}\n")
         print(f"error: {_told(path)}", file=sys.stderr)
+
+
+def require_same_sweep(sweep: Path, overrides: Iterable[str], excepted: Iterable[str]) -> None:
+    """Checks that a sweep's folder, if it is there, holds the sweep of the same overrides: jobs are known by number.
+
+    Raises:
+        ValueError: it holds another sweep, or a single run.
+    """
+    if (sweep / "config.yaml").exists():
+        raise ValueError(f"{sweep} holds a single run: use another folder for a sweep")
+    if not (sweep / EARLIER).exists():
+        return
+    earlier = yaml.safe_load((sweep / EARLIER).read_text())
+    kept = [{each for each in side if not _may_differ(each.split("=")[0], excepted)} for side in (earlier, overrides)]
+    if kept[0] != kept[1]:
+        missing, new = (", ".join(sorted(a - b)) or "nothing" for a, b in (kept, kept[::-1]))
+        raise ValueError(
+            f"{sweep} holds another sweep, with {missing} instead of {new}: continue it with the same, or use another "
+            "folder, as its jobs are known by their numbers"
+        )
+
+
+def remember_sweep(sweep: Path, overrides: Iterable[str]) -> None:
+    """Notes what a sweep was asked to do."""
+    sweep.mkdir(parents=True, exist_ok=True)
+    with replacing(sweep / EARLIER) as partial:
+        partial.write_text(yaml.safe_dump(list(overrides)))
 
 
 def failures(sweep: Path) -> list[str]:

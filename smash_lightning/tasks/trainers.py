@@ -8,13 +8,14 @@ import lightning as L
 
 from smash_lightning.parallel import here, rank
 from smash_lightning.tasks.experiment import Experiment
+from smash_lightning.training import WholeFiles
 
 
 def alone(experiment: Experiment, **options: Any) -> L.Trainer:
     """A Trainer for this process's own device, however many the experiment has."""
     device = here(experiment.device)
     devices = 1 if device == "cpu" else [int(device.removeprefix("cuda:"))]
-    return experiment.trainer(**options, devices=devices, num_nodes=1, strategy="auto")
+    return experiment.trainer(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[WholeFiles()])
 
 
 def together(experiment: Experiment, **options: Any) -> L.Trainer:
@@ -22,4 +23,4 @@ def together(experiment: Experiment, **options: Any) -> L.Trainer:
     own = rank()
     if own is None:
         return alone(experiment, **options)
-    return experiment.trainer(**options, devices=own.per_node, num_nodes=own.nodes)
+    return experiment.trainer(**options, devices=own.per_node, num_nodes=own.nodes, plugins=[WholeFiles()])

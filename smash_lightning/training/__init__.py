@@ -1,5 +1,6 @@
 """How do we fit?"""
 
+from smash_lightning.training.checkpoint import WholeFiles as WholeFiles
 from smash_lightning.training.checkpoint import load_checkpoint as load_checkpoint
 from smash_lightning.training.fixed import DivergedError as DivergedError
 from smash_lightning.training.fixed import FixedModule as FixedModule

@@ -1,12 +1,32 @@
-"""Checkpoints that can be trusted: read without executing anything, refused with a reason."""
+"""Checkpoints that can be trusted: written as a whole, read without executing anything, refused with a reason."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from smash_lightning.files import replacing
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside the checkpoint that is replaced: a full disk, or a power cut, leaves that one as it was.
+
+    Lightning's own way goes by another file system, from which a file is copied over the one that was good.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Replaces `path` once everything is on the disk."""
+        del storage_options
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
@@ -20,8 +40,11 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file makes of the unpickler
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a readable checkpoint, perhaps it was cut off: {reason}") from None
+        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path} is not a readable checkpoint, perhaps it was cut off: {reason}. If it is a run's own, "
+            "delete it, and the run begins this part again"
+        ) from None
     if not isinstance(checkpoint, dict) or key not in checkpoint:
         raise ValueError(f"{path} is a checkpoint of something else: it holds no {key!r}")
     return checkpoint

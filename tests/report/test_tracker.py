@@ -273,7 +273,7 @@ def test_a_logger_that_cannot_close_does_not_keep_wandb_open(tmp_path: Path, mon
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 loggers of W&B"):
         Tracker([wandb_logger(tmp_path, "p"), wandb_logger(tmp_path, "p")])
-    with pytest.raises(ValueError, match=r"unknown mode 'on'.*auto"):
+    with pytest.raises(ValueError, match=r"logger.wandb.mode must be one of auto.*'on'"):
         wandb_logger(tmp_path, "p", mode="on")
     with pytest.raises(ValueError, match="wandb login"):
         wandb_logger(tmp_path, "p", mode="online")

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from smash_lightning.tasks.job import Job, Result, failures, forget_failures, require_same, unended
+from smash_lightning.tasks.job import (
+    Job,
+    Result,
+    failures,
+    forget_failures,
+    remember_sweep,
+    require_same,
+    require_same_sweep,
+    unended,
+)
 
 CONFIG = {"seed": 0, "task": {"preset": "wrn"}, "dataset": {"source": {"root": "here"}, "validation": 5}, "workers": 1}
 
@@ -72,3 +81,17 @@ def test_a_job_that_is_gone_is_neither_ended_nor_failed(tmp_path: Path) -> None:
     Result("rank", None).write(tmp_path / "10" / "result.json")
     Job(3, (), tmp_path / "3", tmp_path).fail("no memory")
     assert unended(tmp_path) == ["9", "11"]
+
+
+def test_a_sweep_is_continued_with_the_same_overrides(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    require_same_sweep(sweep, ["seed=0,1"], ())
+    remember_sweep(sweep, ["seed=0,1", "hypernet.width=4,8", "logger=none"])
+    require_same_sweep(sweep, ["hypernet.width=4,8", "seed=0,1", "logger=csv"], ("logger",))
+    with pytest.raises(ValueError, match=f"{sweep} holds another sweep, with seed=0,1 instead of seed=0,1,2: "):
+        require_same_sweep(sweep, ["hypernet.width=4,8", "seed=0,1,2"], ("logger",))
+    with pytest.raises(ValueError, match=r"with seed=0,1 instead of nothing: "):
+        require_same_sweep(sweep, ["hypernet.width=4,8"], ("logger",))
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    with pytest.raises(ValueError, match=f"{tmp_path} holds a single run"):
+        require_same_sweep(tmp_path, [], ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,14 @@ from smash_lightning.ranking import (
 )
 from smash_lightning.search_space import EqualSize, SingleConvolution
 from smash_lightning.tasks.search import averaging
-from smash_lightning.training import HyperNetOptions, SearchOptions, SmashModule, load_checkpoint, load_hypernet
+from smash_lightning.training import (
+    HyperNetOptions,
+    SearchOptions,
+    SmashModule,
+    WholeFiles,
+    load_checkpoint,
+    load_hypernet,
+)
 from tests.cases import CASES, V2, Case, every_case, small
 
 HYPERNET = HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2)
@@ -144,6 +152,19 @@ def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
         default_root_dir=folder,
         callbacks=list(callbacks),
     )
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "one.ckpt"
+    files = WholeFiles()
+    files.save_checkpoint({"smash": torch.ones(3)}, path)
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        files.save_checkpoint({"smash": torch.zeros(3), "what": lambda: None}, path)
+    assert torch.equal(load_checkpoint(path, "smash")["smash"], torch.ones(3))
+    assert [file.name for file in path.parent.iterdir()] == ["one.ckpt"]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=f"{path} is not a readable checkpoint.*delete it"):
+        load_checkpoint(path, "smash")
 
 
 class SaveAt(L.Callback):
@@ -344,12 +365,12 @@ def test_architectures_are_drawn_from_where_it_is_said() -> None:
     candidates = EqualSize(DIGITS, 0.2)
     module = SmashModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
-    drawn = [module.draw(step, index) for step in range(20) for index in range(2)]
+    drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in drawn)
     held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
     module = SmashModule(DIGITS, HYPERNET, SEARCH, 0, held_out, draws=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
-    others = [module.draw(step, index) for step in range(20) for index in range(2)]
+    others = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in others)
     assert not held_out & {architecture.fingerprint for architecture in others}
     everything = SmashModule(DIGITS, HYPERNET, SEARCH, 0)
