@@ -375,7 +375,7 @@ def test_architectures_are_drawn_from_where_it_is_said() -> None:
     assert not held_out & {architecture.fingerprint for architecture in others}
     everything = SmashModule(DIGITS, HYPERNET, SEARCH, 0)
     everything.trainer = Training(0)  # type: ignore[assignment]
-    assert not all(candidates.contains(everything.draw(step, 0)) for step in range(20))
+    assert not all(candidates.contains(everything.draw(step, 0, 0)) for step in range(20))
 
 
 # --- averaged weights ---
