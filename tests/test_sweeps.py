@@ -99,20 +99,39 @@ def test_a_run_leaves_its_figure(tmp_path: Path) -> None:
     assert result(tmp_path / "run") == {"task": "draw", "value": None}
 
 
-def test_jobs_with_other_values_are_told(tmp_path: Path) -> None:
+def test_another_sweep_is_refused_before_any_job_begins(tmp_path: Path) -> None:
     more = [*OWN, "hydra.sweep.dir=sweep"]
     assert door(tmp_path, *more, "task.preset=resnet,densenet").well
     before = digest(tmp_path / "sweep")
-    ended = door(tmp_path, *more, "task.preset=resnet,densenet", "retrain.top=3")
+    ended = door(tmp_path, *more, "task.preset=resnet,densenet,wrn")
+    assert ended.error.startswith("error: sweep holds another sweep, with task.preset=resnet,densenet instead of task.")
+    assert len(ended.error.splitlines()) == 1
+    assert digest(tmp_path / "sweep") == before
+    assert door(tmp_path, *more, "task.preset=resnet,densenet").well
+    assert door(tmp_path, *DRAWN, "task.preset=resnet", "hydra.run.dir=run").well
+    ended = door(tmp_path, *OWN, "hydra.sweep.dir=run", "task.preset=resnet,densenet")
+    assert ended.error == "error: run holds a single run: use another folder for a sweep"
+
+
+def test_jobs_with_other_values_are_told(tmp_path: Path) -> None:
+    """As where a configuration file was changed between the two."""
+
+    def sweep(*options: str) -> Any:
+        (tmp_path / "sweep" / "sweep.yaml").unlink(missing_ok=True)
+        return door(tmp_path, *OWN, "hydra.sweep.dir=sweep", *options)
+
+    assert sweep("task.preset=resnet,densenet").well
+    before = digest(tmp_path / "sweep")
+    ended = sweep("task.preset=resnet,densenet", "retrain.top=3")
     assert ended.error.count("retrain.top was 12, now 3") == 2
     assert {**digest(tmp_path / "sweep"), **before}.keys() == {*before, "failed/0.txt", "failed/1.txt"}
-    swapped = door(tmp_path, *more, "task.preset=resnet,wrn")
+    swapped = sweep("task.preset=resnet,wrn")
     assert "job 1 (" in swapped.error
     assert "task.preset was densenet, now wrn" in swapped.error
     assert len(swapped.error.splitlines()) == 1
-    metric = door(tmp_path, *more, "task.preset=resnet,densenet", "study.metric=best_true_loss")
+    metric = sweep("task.preset=resnet,densenet", "study.metric=best_true_loss")
     assert "study.metric was correlation, now best_true_loss" in metric.error
-    assert door(tmp_path, *more, "task.preset=resnet,densenet").well, "errors of before are forgotten"
+    assert sweep("task.preset=resnet,densenet").well, "errors of before are forgotten"
     assert {name: digest(tmp_path / "sweep")[name] for name in before} == before
 
 

@@ -205,4 +205,4 @@ if __name__ == "__main__":
     try:
         print("\n".join(publish(sys.argv[1])))
     except (wandb.Error, wandb.errors.CommError) as error:
-        sys.exit(f"error: {str(error).splitlines()[0]} Run `wandb login` first, with an account that may add charts")
+        sys.exit(f"error: {str(error).splitlines()[0]}")
