@@ -24,6 +24,8 @@ dd {
 figure { margin: 1.75rem 0; }
 figcaption { max-width: 46rem; color: var(--quiet); font-size: 0.9375rem; line-height: 1.5; }
 .scroll { max-width: 100%; overflow: auto; }
+.scroll::-webkit-scrollbar { height: 0.5rem; }
+.scroll::-webkit-scrollbar-thumb { background: var(--quiet); border-radius: 0.25rem; }
 .scroll + figcaption { margin-top: 0.75rem; }
 figcaption + .scroll { margin-top: 0.5rem; }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--blue); outline-offset: 3px; }
