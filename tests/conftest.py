@@ -20,3 +20,8 @@ settings.load_profile("laws")
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest test, or one process would do it at the end while the others have nothing to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_resume.py"))
