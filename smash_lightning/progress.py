@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,8 +31,6 @@ class Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             refresh_per_second=4,
-            # One process of a distributed training shows the bars of all.
-            disable=rank_zero_only.rank > 0,  # type: ignore[attr-defined]
         )
         self._bars: list[TaskID] = [
             self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)

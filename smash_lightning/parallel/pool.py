@@ -30,7 +30,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Send = Callable[[Any], None]
 
-GLANCE = 0.2  # seconds between looks at whether it is
+GLANCE = 0.2  # seconds between looks at whether the run is asked to stop
 ECHO = 1.0  # seconds to hear of other failures, when one process of several fails: which one was the first is not known
 
 

@@ -75,8 +75,13 @@ class Scorer:
         """Moves to the device of this process."""
         device = here(state.pop("device"))
         self.__dict__ |= state
+        self.to(device)
+
+    def to(self, device: str) -> Scorer:
+        """Moves HyperNets and images there, and returns itself."""
         self.material = self.material.to(device)
         _move(self.hypernets, device)
+        return self
 
     @torch.no_grad()
     def __call__(self, architecture: Architecture) -> Score:

@@ -10,13 +10,14 @@ from typing import Any
 from smash_lightning.study.records import Retrained, Scored, read_records, write_records
 from smash_lightning.study.sweep import SweepJob, job_folders, leaves, read_config, read_jobs
 from smash_lightning.tasks.experiment import Experiment, RunFolder
+from smash_lightning.tasks.job import PLACES
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import planned, take_over, trained
 from smash_lightning.training import RetrainOptions
 
 MAY_DIFFER = {  # between jobs: which architectures they train and how often, and where images lie
     "retrain": ("rank", "seeds", "top", "spread", "random", "checkpoint_minutes"),
-    "dataset": ("root", "cache", "download"),
+    "dataset": PLACES,
 }
 UNEVEN = 0.1  # share of the ranking that may be missing at one end, beside the distance of two places
 

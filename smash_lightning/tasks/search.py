@@ -147,21 +147,16 @@ def make_scorer(
     data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
 ) -> Scorer:
     """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
-    device = here(device)
-    for hypernet in hypernets:
-        hypernet.weights.to(device)
-        hypernet.statistics.to(device)
     validation = data.normalised(data.validation)
     material = Material(
-        validation.images.to(device),
-        validation.labels.to(device),
-        data.recalibration_images().to(device),
-        tuple(
-            (images.to(device), labels.to(device)) for images, labels in _batches(data, options.policy.batches, seed)
-        ),
+        validation.images,
+        validation.labels,
+        data.recalibration_images(),
+        tuple(_batches(data, options.policy.batches, seed)),
         data.eval_batch_size,
     )
-    return Scorer(hypernets, material, policy=options.policy, noises=options.noises, seed=seed)
+    scorer = Scorer(hypernets, material, policy=options.policy, noises=options.noises, seed=seed)
+    return scorer.to(here(device))
 
 
 def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
