@@ -1,22 +1,68 @@
-"""Where chance comes from: streams named by a key, so that any step of a run can be drawn again on its own."""
+"""Random streams named by a key, so that any step of a run can be drawn again on its own."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from enum import Enum, unique
 
 import torch
 
 
-def rng(*key: int | str) -> random.Random:
-    """The stream of the standard library that `key` names: the same key gives the same draws in any process."""
+@unique
+class Stream(Enum):
+    """Every random stream of the package. The values enter the seeds: a changed value changes published results."""
+
+    ANALYSIS = "investigation"
+    ARCHITECTURE = "architecture"
+    AUGMENTATION = "augmentation"
+    BASELINE_IMAGES = "rivals"
+    BENCHMARK = "benchmark"
+    BENCHMARK_IMAGES = "benchmark images"
+    BENCHMARK_LABELS = "benchmark labels"
+    BENCHMARK_NOISE = "benchmark noise"
+    CANDIDATE = "candidate"
+    CORRUPTION = "corruption"
+    DIGITS = "digits"
+    GRADIENT = "gradient"
+    HELD_OUT = "fixed"
+    HYPERNET = "hypernet"
+    LATENCY = "latency"
+    LOADING = "loading"
+    NOISE = "noise"
+    ORDER = "order"
+    PAIRS = "pairs"
+    PROBE = "a first look"
+    RACE_ORDER = "race order"
+    RACING = "racing"
+    RANDOM_GROUP = "random arm"
+    RANDOM_PERTURBATIONS = "random perturbations"
+    RANDOM_SCORE = "chance"
+    RECALIBRATION = "recalibration"
+    REPLAY = "replay"
+    RETRAIN = "retrain"
+    SCORE = "score"
+    SCORE_NOISE = "score noise"
+    SEARCH = "search"
+    SINGLE_IMAGES = "one by one"
+    SUBSETS = "subsets"
+    TEST_SPLIT = "test split"
+    VALIDATION = "validation"
+
+
+Key = int | str | Stream
+
+
+def rng(*key: Key) -> random.Random:
+    """A generator of the standard library seeded by `key`: the same key gives the same draws in any process."""
     return random.Random(_number(key))
 
 
-def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """The stream of torch that `key` names."""
+def generator(*key: Key, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of torch seeded by `key`."""
     return torch.Generator(device).manual_seed(_number(key))
 
 
-def _number(key: tuple[int | str, ...]) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+def _number(key: tuple[Key, ...]) -> int:
+    plain = tuple(part.value if isinstance(part, Stream) else part for part in key)
+    return int.from_bytes(hashlib.blake2b(repr(plain).encode(), digest_size=8).digest(), "big") >> 1

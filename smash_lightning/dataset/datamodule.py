@@ -20,7 +20,7 @@ from smash_lightning.dataset.cache import find_entry, kept_beside, open_entry, s
 from smash_lightning.dataset.loader import TensorLoader, normalise
 from smash_lightning.dataset.part import Part, hold_out
 from smash_lightning.dataset.source import Sets, Source, Split
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
 LARGEST_PIXEL = 100  # normalised; what is larger was divided by a deviation of other units
@@ -115,7 +115,7 @@ class DataModule(L.LightningDataModule):
         assert len(self.train)
         assert self.mean.shape == self.deviation.shape
         if self.augmentation is not None:  # it may not be one for images of so many dimensions
-            self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator("a first look"))
+            self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator(Stream.PROBE))
 
     @cached_property
     def entry(self) -> Path | None:
@@ -221,9 +221,9 @@ class DataModule(L.LightningDataModule):
 
         return measure() if self.entry is None else kept_beside(self.entry, f"moments-{self._digests[0]}", measure)
 
-    def ordered(self, purpose: str, seed: int) -> DataModule:
+    def ordered(self, purpose: Stream, seed: int) -> DataModule:
         """The same data, with training batches in the order of `seed`; two purposes share no order."""
-        return self._but(order=f"{purpose} {seed}")
+        return self._but(order=f"{purpose.value} {seed}")
 
     def with_validation(self) -> DataModule:
         """The same data, normalised alike, with the validation images among the training images as well."""
@@ -259,7 +259,7 @@ class DataModule(L.LightningDataModule):
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
-        order = torch.randperm(len(self.train), generator=generator("recalibration"))[: self.recalibration]
+        order = torch.randperm(len(self.train), generator=generator(Stream.RECALIBRATION))[: self.recalibration]
         return self.normalised(self.train.take(order)).images
 
     def train_dataloader(self) -> TensorLoader:

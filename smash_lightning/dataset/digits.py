@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from smash_lightning.dataset.source import Sets, Source, Split
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ class Digits(Source):
         if not 1 <= self.test < len(digits.target):
             raise ValueError(f"dataset.source.test must lie between 1 and {len(digits.target) - 1}, got {self.test}")
         whole = Split(torch.from_numpy(digits.images).to(torch.uint8)[:, None], torch.from_numpy(digits.target).long())
-        order = torch.randperm(len(whole), generator=generator("digits"))
+        order = torch.randperm(len(whole), generator=generator(Stream.DIGITS))
         train, test = whole.take(order[: -self.test]), whole.take(order[-self.test :])
         return Sets(train, test, tuple(str(name) for name in digits.target_names))

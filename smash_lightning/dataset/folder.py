@@ -12,7 +12,7 @@ from torch import Tensor
 
 from smash_lightning.dataset.decode import Encoded, decoded_sets, listed
 from smash_lightning.dataset.source import Sets, Source
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 SPLIT_WORDS = {
     "train": "train",
@@ -156,7 +156,7 @@ def held_images(
         if len(mine) == 1:
             raise ValueError(f"class {name} has one image only: it needs two, as a test set is to be drawn from train")
         taken = min(max(round(share * len(mine)), 1), len(mine) - 1)
-        held[mine[torch.randperm(len(mine), generator=generator("test split", seed, name))[:taken]]] = True
+        held[mine[torch.randperm(len(mine), generator=generator(Stream.TEST_SPLIT, seed, name))[:taken]]] = True
     return held, (f"There is no test split: {share:g} of each class, drawn from train with seed {seed}, is it.",)
 
 

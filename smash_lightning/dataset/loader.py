@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smash_lightning.dataset.augmentation import Augmentation
 from smash_lightning.dataset.part import Part
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 Change = Callable[[Tensor], Tensor]
 
@@ -91,13 +91,13 @@ class TensorLoader:
 
     def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
         """Index and augmentation of each batch of this epoch."""
-        order = torch.randperm(len(self.part), generator=generator("order", stream, self._epoch))
+        order = torch.randperm(len(self.part), generator=generator(Stream.ORDER, stream, self._epoch))
         batches = self._mine(self.part.index[order])
         if self.augmentation is None:
             for batch in batches:
                 yield batch, _unchanged
             return
-        chance = generator("augmentation", stream, self._epoch)
+        chance = generator(Stream.AUGMENTATION, stream, self._epoch)
         drawn = self.augmentation.draw(len(self.part), tuple(self.part.whole.images.shape[2:]), chance)
         for batch, mine in zip(batches, self._mine(drawn, self.mean.device), strict=True):
             yield batch, partial(self.augmentation.apply, drawn=mine)

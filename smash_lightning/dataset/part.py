@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.dataset.source import Split
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 CHUNK = 1 << 26  # bytes of images whose pixels are counted at a time
 
@@ -68,7 +68,7 @@ def hold_out(split: Split, classes: int, wanted: float, seed: int) -> tuple[Part
     count = round(wanted * total) if wanted < 1 else int(wanted)
     if not 0 < count < total:
         raise ValueError(f"dataset.validation={wanted} does not divide {total} training images in two")
-    order = torch.randperm(total, generator=generator("validation", seed))
+    order = torch.randperm(total, generator=generator(Stream.VALIDATION, seed))
     labels = split.labels[order]
     # Each image's place among those of its class: taking the lowest places first takes all classes evenly.
     place = torch.empty(total)

@@ -9,7 +9,7 @@ import torch
 
 from smash_lightning.architecture import Architecture, Skeleton
 from smash_lightning.network import FreeNetwork
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 WARM_UP = 2
 REPEATS = 9
@@ -29,7 +29,7 @@ class MeasuredLatency:
     def __init__(self, skeleton: Skeleton, device: torch.device | str, batch: int) -> None:
         self.skeleton, self.device = skeleton, torch.device(device)
         shape = (batch, skeleton.channels, *skeleton.size)
-        self.images = torch.randn(shape, generator=generator("latency")).to(self.device)
+        self.images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(self.device)
         self._measured: dict[Architecture, float] = {}
 
     def __call__(self, architecture: Architecture) -> float:
@@ -40,7 +40,7 @@ class MeasuredLatency:
 
     @torch.no_grad()
     def _measure(self, architecture: Architecture) -> float:
-        network = FreeNetwork(architecture, self.skeleton, generator("latency")).eval().to(self.device)
+        network = FreeNetwork(architecture, self.skeleton, generator(Stream.LATENCY)).eval().to(self.device)
         times = [self._time(network) for _ in range(WARM_UP + REPEATS)]
         return 1000 * statistics.median(times[WARM_UP:])
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking.admission import Admission
 from smash_lightning.ranking.constraints import Constraints, Latency
 from smash_lightning.ranking.key import Figures, Key, Loss
@@ -150,7 +150,7 @@ class Ranking:
 
     def _fresh(self, proposal: Proposal, place: tuple[int, int], history: History, admission: Admission) -> Candidate:
         for attempt in range(ATTEMPTS):
-            chance = rng("candidate", self.seed, *place, attempt)
+            chance = rng(Stream.CANDIDATE, self.seed, *place, attempt)
             architecture, parent = proposal.propose(self.space, history, chance)
             if admission(architecture):
                 return Candidate(self.space.require(architecture), proposal.origin, parent)

@@ -17,7 +17,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 LEAST_IMAGES = 20  # of the first round: losses are skewed, and a t-test of fewer says little
 LEAST_OF_CLASS = 8  # images from which on a class has a variance of its own
@@ -269,7 +269,7 @@ def class_balanced_order(labels: Tensor, seed: int) -> Tensor:
         labels: (images,).
         seed: of the order.
     """
-    chance, labels, n = generator("race order", seed), labels.cpu(), len(labels)
+    chance, labels, n = generator(Stream.RACE_ORDER, seed), labels.cpu(), len(labels)
     shuffled, classes = torch.randperm(n, generator=chance), labels.unique()
     windows = []  # of an image: first place, place it is due before, turn of its class among equals, position
     for turn, label in enumerate(classes[torch.randperm(len(classes), generator=chance)]):

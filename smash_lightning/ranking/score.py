@@ -17,7 +17,7 @@ from smash_lightning.architecture import Architecture, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.network import BatchStatistics
 from smash_lightning.parallel import here
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 from smash_lightning.ranking.policy import Material, Policy, Predictor
 from smash_lightning.ranking.policy.base import run
 
@@ -145,7 +145,7 @@ class Scorer:
                 raise ValueError(
                     "there is no gradient in c without a HyperNet that sees it: use hypernet.kind=conditional"
                 )
-            z = source.noise(architecture, generator("score noise", self.seed, device=self.material.images.device))
+            z = source.noise(architecture, generator(Stream.SCORE_NOISE, self.seed, device=self.material.images.device))
             c = source.encode(architecture).requires_grad_()
             batches = zip(*(part.split(self.material.batch_size) for part in self._labelled), strict=True)
             for images, labels in batches:
@@ -163,7 +163,7 @@ class Scorer:
 
     def _predictors(self, architecture: Architecture, hypernet: TrainedHyperNet) -> Iterator[Predictor]:
         for draw in range(self._draws(hypernet)):
-            key: tuple[int | str, ...] = ("score noise", self.seed, draw) if draw else ("score noise", self.seed)
+            key = (Stream.SCORE_NOISE, self.seed, draw) if draw else (Stream.SCORE_NOISE, self.seed)
             z = hypernet.weights.noise(architecture, generator(*key, device=self.material.images.device))
             yield self.policy.predictor(architecture, hypernet, hypernet.weights(architecture, z), self.material)
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Skeleton, layers
 from smash_lightning.network import BatchStatistics, FreeNetwork, forward
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 from smash_lightning.rival.base import Setting
 
 
 def first_weights(architecture: Architecture, setting: Setting) -> dict[str, Tensor]:
     """All weights by name, equal to those that `FixedModule` begins with; device and precision of the images."""
-    network = FreeNetwork(architecture, setting.skeleton, generator("retrain", setting.seed))
+    network = FreeNetwork(architecture, setting.skeleton, generator(Stream.RETRAIN, setting.seed))
     return {name: tensor.detach().to(setting.images) for name, tensor in network.weights.named_parameters()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.rival.base import Rival, Setting
 
 
@@ -15,4 +15,4 @@ class Chance(Rival):
 
     def value(self, architecture: Architecture, setting: Setting) -> float:
         """The same for the same architecture and seed, whatever was asked for before."""
-        return rng("chance", setting.seed, architecture.fingerprint).random()
+        return rng(Stream.RANDOM_SCORE, setting.seed, architecture.fingerprint).random()

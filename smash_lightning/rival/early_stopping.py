@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.randomness import Stream
 from smash_lightning.rival.base import Rival, Setting, worst_unless_finite
 from smash_lightning.training import DivergedError, FixedModule, quiet
 
@@ -30,7 +31,7 @@ class EarlyStopping(Rival):
         A training begins with random weights and leaves the validation images alone, whatever `retrain` says.
         """
         quiet()
-        data = setting.data.ordered("retrain", setting.seed)
+        data = setting.data.ordered(Stream.RETRAIN, setting.seed)
         module = FixedModule(architecture, setting.skeleton, setting.retrain, setting.seed)
         trainer = setting.trainer(
             max_steps=self._steps(setting),

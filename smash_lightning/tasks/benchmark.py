@@ -17,7 +17,7 @@ from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.network import BatchStatistics, FreeNetwork, forward
 from smash_lightning.network.counting import OperationCounter
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import generator, rng
+from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.ranking import Material, Recalibrated, Scorer
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
@@ -163,13 +163,13 @@ class _Bench:
         self.weights = weights
         self.optimizer = _adam(self.weights)
         shape = (experiment.data.batch_size, skeleton.channels, *skeleton.size)
-        self.images = torch.randn(shape, generator=generator("benchmark images")).to(self.device)
-        labels = torch.randint(skeleton.classes, shape[:1], generator=generator("benchmark labels"))
+        self.images = torch.randn(shape, generator=generator(Stream.BENCHMARK_IMAGES)).to(self.device)
+        labels = torch.randint(skeleton.classes, shape[:1], generator=generator(Stream.BENCHMARK_LABELS))
         self.labels = labels.to(self.device)
 
     def measure(self, index: int, progress: float) -> _Measured:
         """One architecture: searching and free steps by turns, so that a slow moment slows both."""
-        architecture = self.space.sample(rng("benchmark", self.seed, index), progress)
+        architecture = self.space.sample(rng(Stream.BENCHMARK, self.seed, index), progress)
         free = FreeNetwork(architecture, self.skeleton, op_norm=False).to(self.device)
         free_optimizer = _adam(free)
         searching, drawing, generating, ordinary = [], [], [], []
@@ -200,7 +200,7 @@ class _Bench:
         """Seconds to draw, to generate, and of the whole step."""
         self._wait()
         started = time.perf_counter()
-        architecture = self.space.sample(rng("benchmark", self.seed, index), progress)
+        architecture = self.space.sample(rng(Stream.BENCHMARK, self.seed, index), progress)
         drawn = time.perf_counter()
         weights = self.weights(architecture, self.weights.noise(architecture, self._noise()))
         self._wait()
@@ -246,7 +246,7 @@ class _Bench:
         return time.perf_counter() - started
 
     def _noise(self) -> torch.Generator:
-        return generator("benchmark noise", device=self.device)
+        return generator(Stream.BENCHMARK_NOISE, device=self.device)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

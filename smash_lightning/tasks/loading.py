@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
 from smash_lightning.parallel import cores
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 MOST_WORKERS = 8  # processes of a DataLoader
 BATCHES = 64  # of one epoch; the first one of it draws its order
@@ -46,7 +46,7 @@ class OneByOne(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         images = self.part.whole.images[position : position + 1]
         if self.augmentation is not None:
-            drawn = self.augmentation.draw(1, tuple(images.shape[2:]), generator("one by one", position))
+            drawn = self.augmentation.draw(1, tuple(images.shape[2:]), generator(Stream.SINGLE_IMAGES, position))
             images = self.augmentation.apply(images, drawn)
         return (images[0] - MEAN) / DEVIATION, self.part.whole.labels[position]
 
@@ -70,7 +70,7 @@ def seconds_per_batch(
         workers: processes of a DataLoader; None takes our loader.
     """
     count = BATCHES * batch
-    chance = generator("loading")
+    chance = generator(Stream.LOADING)
     images = torch.randint(256, (count, skeleton.channels, *skeleton.size), dtype=torch.uint8, generator=chance)
     labels = torch.randint(skeleton.classes, (count,), generator=chance)
     batches: Iterable[tuple[Tensor, Tensor]]

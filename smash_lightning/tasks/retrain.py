@@ -16,7 +16,7 @@ from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.parallel import Failure, Pool
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import generator, rng
+from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment, RunFolder
@@ -136,7 +136,7 @@ def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dic
     chosen = {
         "top": _shortlist(by_score, options.top),
         "spread": spread,
-        "random": rng("random arm", seed).sample(sorted(others), options.random),
+        "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
     }
     arms: dict[str, str] = {}
     for arm, names in chosen.items():
@@ -213,7 +213,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         limit_val_batches=0,
         default_root_dir=folder.path,
     )
-    data = data.ordered("retrain", job.seed)
+    data = data.ordered(Stream.RETRAIN, job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)
     trainer.save_checkpoint(folder.network(name, job.seed), weights_only=True)
@@ -232,7 +232,7 @@ def _failed(job: Job, failure: Failure) -> Retrained:
 def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
     """Weights of the first HyperNet, from which a training may start."""
     weights = _first_hypernet(experiment)
-    return weights(architecture, weights.noise(architecture, generator("score noise", experiment.seed)))
+    return weights(architecture, weights.noise(architecture, generator(Stream.SCORE_NOISE, experiment.seed)))
 
 
 def _first_hypernet(experiment: Experiment) -> WeightSource:

@@ -14,7 +14,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Pool, here
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.rival import OneShot, Rival, Setting
 from smash_lightning.study.records import Predicted, append_record, read_records, write_records
@@ -100,7 +100,7 @@ def setting(experiment: Experiment) -> Setting:
     """What rivals may use in this experiment; the images are not on the device yet."""
     data = experiment.data
     count = min(experiment.rivals.images, len(data.train))
-    order = torch.randperm(len(data.train), generator=generator("rivals", experiment.seed))[:count]
+    order = torch.randperm(len(data.train), generator=generator(Stream.BASELINE_IMAGES, experiment.seed))[:count]
     batch = data.normalised(data.train.take(order))
     return Setting(
         skeleton=data.skeleton,

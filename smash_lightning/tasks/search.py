@@ -16,7 +16,7 @@ from smash_lightning.dataset import DataModule
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Pool, here
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import Material, RankingCallback, RankingOptions, Scorer
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SearchSpace, SizeBalanced
@@ -118,7 +118,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         default_root_dir=experiment.folder.path,
     )
     resume = path if path.exists() else None
-    trainer.fit(module, datamodule=experiment.data.ordered("search", seed), ckpt_path=resume)
+    trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
 
 
@@ -139,7 +139,8 @@ def _draws(experiment: Experiment) -> SearchSpace:
 def fixed_architectures(experiment: Experiment) -> list[Architecture]:
     """The held-out architectures whose scores are followed during training."""
     return [
-        experiment.candidates.sample(rng("fixed", experiment.seed, index)) for index in range(experiment.ranking.fixed)
+        experiment.candidates.sample(rng(Stream.HELD_OUT, experiment.seed, index))
+        for index in range(experiment.ranking.fixed)
     ]
 
 
@@ -161,7 +162,7 @@ def make_scorer(
 
 def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """The first training batches in an order of their own, the same for every architecture that is scored."""
-    loader = data.ordered("score", seed).train_dataloader()
+    loader = data.ordered(Stream.SCORE, seed).train_dataloader()
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in itertools.count():

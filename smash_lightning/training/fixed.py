@@ -13,7 +13,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Skeleton
 from smash_lightning.network import FreeNetwork, Weights
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 from smash_lightning.training.schedules import cosine
 
 
@@ -96,7 +96,7 @@ class FixedModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.architecture, self.options, self.seed, self.views = architecture, options, seed, views
-        self.network = FreeNetwork(architecture, skeleton, generator("retrain", seed))
+        self.network = FreeNetwork(architecture, skeleton, generator(Stream.RETRAIN, seed))
         if start is not None:
             with torch.no_grad():
                 for name, tensor in self.network.weights.named_parameters():

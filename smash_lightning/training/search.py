@@ -18,7 +18,7 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights, TrainedHyperNet, WeightSource
 from smash_lightning.hypernet.modulation import PARTS as MODULATED
 from smash_lightning.network import forward
-from smash_lightning.randomness import generator, rng
+from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.checkpoint import load_checkpoint, require_same
 from smash_lightning.training.schedules import cosine
@@ -71,7 +71,7 @@ class HyperNetOptions:
     def build(self, space: SearchSpace, seed: int) -> WeightSource:
         """Weights for the architectures of `space`, initialised from `seed`."""
         encoding = Encoding(space.limits, self.depth_compression, self.context)
-        chance = generator("hypernet", seed)
+        chance = generator(Stream.HYPERNET, seed)
         if self.kind == "shared":
             return SharedWeights(encoding, space.skeleton, generator=chance)
         return GeneratedWeights(
@@ -181,7 +181,7 @@ class SmashModule(L.LightningModule):
         progress = step / max(self.trainer.estimated_stepping_batches, 1)
         attempt = 0
         while True:
-            key = ("architecture", self.seed, step, turn, index, attempt)
+            key = (Stream.ARCHITECTURE, self.seed, step, turn, index, attempt)
             architecture = self.draws.sample(rng(*key), progress)
             if architecture.fingerprint not in self.held_out:
                 return architecture
@@ -199,7 +199,7 @@ class SmashModule(L.LightningModule):
         for index in range(count):
             architecture = self.draw(step, turn, index)
             self.drawn.add(architecture.fingerprint)
-            noise = generator("noise", self.seed, step, turn, index, device=self.device)
+            noise = generator(Stream.NOISE, self.seed, step, turn, index, device=self.device)
             weights = self.weights(architecture, self.weights.noise(architecture, noise))
             logits = forward(architecture, self.space.skeleton, weights, images, self.statistics, op_norm=False)
             losses.append(F.cross_entropy(logits, labels))

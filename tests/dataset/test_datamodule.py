@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smash_lightning.dataset import DataModule, Digits, Download, Part, Sets, Source, Split
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 
 
 class Tiny(Source):
@@ -68,7 +68,7 @@ def test_a_part_of_the_training_images_is_nearly_class_balanced() -> None:
 
 
 def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
-    one, other = data(), data().ordered("search", 5)
+    one, other = data(), data().ordered(Stream.SEARCH, 5)
     assert numbers(one.validation) == numbers(other.validation)
     assert numbers(one.train) == numbers(other.train)
     assert numbers(data(split_seed=1).validation) != numbers(one.validation)
@@ -85,11 +85,11 @@ def test_chance_elsewhere_does_not_move_the_split() -> None:
 
 def test_an_order_belongs_to_its_copy() -> None:
     one = data()
-    other = one.ordered("search", 5)
+    other = one.ordered(Stream.SEARCH, 5)
     assert (one.order, other.order) == ("", "search 5")
     first, second = ([batch.tolist() for _, batch in m.train_dataloader()] for m in (one, other))
     assert first != second
-    assert second == [batch.tolist() for _, batch in data().ordered("search", 5).train_dataloader()]
+    assert second == [batch.tolist() for _, batch in data().ordered(Stream.SEARCH, 5).train_dataloader()]
 
 
 def test_pixels_are_normalised_by_the_training_images() -> None:
@@ -167,7 +167,7 @@ def test_impossible_test_sets_are_named(test: int) -> None:
 
 def test_validation_images_may_join_the_training_images() -> None:
     one = data()
-    both = one.ordered("retrain", 3).with_validation()
+    both = one.ordered(Stream.RETRAIN, 3).with_validation()
     assert sorted(numbers(both.train)) == list(range(60))
     assert numbers(both.validation) == numbers(one.validation)
     assert torch.equal(both.mean, one.mean), "a network meets images as it would without them"

@@ -23,6 +23,7 @@ from smash_lightning.dataset import (
     Source,
     VoxelMoves,
 )
+from smash_lightning.randomness import Stream
 from tests.dataset import test_cifar, test_folder, test_imagenet32, test_modelnet10, test_parquet, test_stl10
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -175,7 +176,7 @@ def test_a_pass_over_real_images_of_two_and_three_dimensions(tmp_path: Path) -> 
         options |= {"augmentation": augmentation, "average_views": True, "cache": str(tmp_path)}
         data = DataModule(name="x", source=source, stem_stride=1, split_seed=0, **options)
         data.setup()
-        data = data.ordered("pass", 0)
+        data = data.ordered(Stream.SEARCH, 0)
         for images, labels in data.train_dataloader():
             assert images.shape == (50, *data.sets.train.images.shape[1:])
             assert images.isfinite().all()

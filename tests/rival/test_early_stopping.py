@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule, Digits, Sets, Split
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.rival import EarlyStopping, Setting
 from smash_lightning.training import FixedModule, quiet
 from tests.rival.small_setting import digits_setting
@@ -33,7 +33,7 @@ def ordinary_training(architecture: Architecture, setting: Setting, epochs: int)
         logger=False,
         default_root_dir=setting.folder,
     )
-    trainer.fit(module, datamodule=setting.data.ordered("retrain", setting.seed))
+    trainer.fit(module, datamodule=setting.data.ordered(Stream.RETRAIN, setting.seed))
     assert trainer.global_step == epochs * STEPS_PER_EPOCH
     validation = setting.data.normalised(setting.data.validation)
     with torch.no_grad():

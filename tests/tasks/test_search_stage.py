@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import Batch, Random, RankingOptions, Recalibrated, Softened, WarmStart
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
@@ -77,7 +77,7 @@ def test_a_scorer_has_the_first_training_batches_of_an_order_of_its_own(tmp_path
     more = 2 * STEPS + 3  # more than two passes
     expected = []
     for epoch in range(3):
-        loader = data.ordered("score", 4).train_dataloader()
+        loader = data.ordered(Stream.SCORE, 4).train_dataloader()
         loader.set_epoch(epoch)
         expected += list(loader)
     found = batches(WarmStart(more), 4)

@@ -17,7 +17,7 @@ import torch
 from smash_lightning.architecture import Skeleton
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights
-from smash_lightning.randomness import generator, rng
+from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.ranking import (
     Material,
     Policy,
@@ -287,7 +287,7 @@ def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
     other = data(split_seed=5).specification()
     with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
         load_hypernet(folder / "21.ckpt", DIGITS, other)
-    assert data().ordered("search", 3).specification() == data().specification()
+    assert data().ordered(Stream.SEARCH, 3).specification() == data().specification()
 
 
 def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 from matplotlib.figure import Figure
 
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.report.intervals import interval_lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.bootstrap import Bootstrap, Estimate
@@ -119,8 +119,8 @@ def average(truths: Truths, resamples: int, seed: int) -> Averaging:
     """
     total = truths.by_hypernet.shape[1]
     sizes = range(1, total + 1)
-    chosen = [subsets(total, size, MOST, rng("subsets", seed, size)) for size in sizes]
-    paired = [disjoint_pairs(total, size, MOST, rng("pairs", seed, size)) for size in sizes]
+    chosen = [subsets(total, size, MOST, rng(Stream.SUBSETS, seed, size)) for size in sizes]
+    paired = [disjoint_pairs(total, size, MOST, rng(Stream.PAIRS, seed, size)) for size in sizes]
     truth = truths.losses
 
     def ranked(subset: Subset, weights: Floats) -> Floats:

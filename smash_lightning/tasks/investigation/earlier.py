@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import GeneratedWeights
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import Scorer
 from smash_lightning.study.bootstrap import MINIMUM
 from smash_lightning.study.coefficients import Floats
@@ -97,7 +97,7 @@ def random_candidates(
             f"{MINIMUM} show nothing: name a run with more (ranking.proposals.random.count) with checkpoint=FOLDER"
         )
     names = sorted(row.fingerprint for row in rows)
-    rng("investigation", experiment.seed).shuffle(names)
+    rng(Stream.ANALYSIS, experiment.seed).shuffle(names)
     names.sort(key=lambda name: name not in preferred)
     architectures = source.read_architectures()
     return [architectures[name] for name in names[:count]]

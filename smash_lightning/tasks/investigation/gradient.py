@@ -14,7 +14,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
 from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import ArchitecturalGradient, Entry, Gradient, History, Score
 from smash_lightning.ranking.proposal.gradient import change
 from smash_lightning.report.panels import Panel, interval_panels
@@ -108,7 +108,7 @@ class Trial:
             admits=lambda architecture: self._admits(parent, architecture),
         )
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
-        pick, _ = strategy.propose(self.space, history, rng("gradient", self.seed, parent.fingerprint))
+        pick, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
         rows = []
         for place, child in enumerate([pick, *others]):
             score = self.score(child)
@@ -124,7 +124,7 @@ class Trial:
         Raises:
             ValueError: so many are not found.
         """
-        chance = rng("random perturbations", self.seed, parent.fingerprint)
+        chance = rng(Stream.RANDOM_PERTURBATIONS, self.seed, parent.fingerprint)
         found: dict[Architecture, None] = {}
         for _ in range(DRAWS * self.trials):
             child = self.space.perturb(parent, chance, self.probability)

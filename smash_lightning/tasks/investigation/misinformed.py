@@ -14,7 +14,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet import GeneratedWeights, WeightSource
 from smash_lightning.network import Weights
-from smash_lightning.randomness import generator
+from smash_lightning.randomness import Stream, generator
 from smash_lightning.ranking import Scorer
 
 
@@ -43,7 +43,7 @@ class Noisy(Told):
     def c(self, source: GeneratedWeights, architecture: Architecture) -> Tensor:
         """See `Told`."""
         c = source.encode(architecture)
-        chance = generator("corruption", self.seed, architecture.fingerprint)
+        chance = generator(Stream.CORRUPTION, self.seed, architecture.fingerprint)
         return c + self.sigma * torch.randn(c.shape, generator=chance).to(c)
 
 

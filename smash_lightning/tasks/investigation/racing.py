@@ -14,7 +14,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.parallel import Pool
 from smash_lightning.progress import Bars
-from smash_lightning.randomness import rng
+from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import Racing
 from smash_lightning.ranking.racing import Race
 from smash_lightning.report.intervals import interval_lines
@@ -96,7 +96,7 @@ def _losses(experiment: Experiment, count: int) -> Tensor:
     hypernets = hypernets_of(experiment)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
     everything = torch.arange(len(experiment.data.validation))
-    drawn = [experiment.candidates.sample(rng("racing", experiment.seed, index)) for index in range(count)]
+    drawn = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(count)]
     jobs: list[tuple[Architecture, Tensor]] = [(architecture, everything) for architecture in drawn]
     losses = torch.zeros(count, len(everything), dtype=torch.float64)
     with Bars(["scoring candidates"], [count]) as bars, Pool(look_once, scorer, experiment.workers) as pool:
@@ -107,7 +107,7 @@ def _losses(experiment: Experiment, count: int) -> Tensor:
 
 
 def _replay(racing: Racing, losses: Tensor, labels: Tensor, size: int, repeat: int) -> Replay:
-    chosen = rng("replay", size, repeat).sample(range(len(losses)), size)
+    chosen = rng(Stream.REPLAY, size, repeat).sample(range(len(losses)), size)
     table = losses[chosen]
     race = Race(racing, size, labels, repeat)
     state = race.init()
