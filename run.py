@@ -85,12 +85,12 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float | None:
     """Runs one task in its output folder, and returns its figure for sweepers."""
-    from smash_lightning.parallel import Stopped, listening, requeued
+    from smash_lightning.parallel import Stopped, handling_stop_signals, requeued
 
     chosen = HydraConfig.get()
     folder, swept = Path(chosen.runtime.output_dir), chosen.mode == RunMode.MULTIRUN
     try:
-        with listening():
+        with handling_stop_signals():
             if swept:
                 return _job(config, folder)
             result = _run(config, folder)
@@ -188,12 +188,12 @@ def _is_restart(config: DictConfig, folder: Path) -> bool:
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
-    from smash_lightning.parallel import settle
+    from smash_lightning.parallel import set_local_rank
     from smash_lightning.report.tracker import Tracker
     from smash_lightning.tasks.gpu import choose_gpu
     from smash_lightning.tasks.job import Result
 
-    settle(0)
+    set_local_rank(0)
     choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
     experiment = _experiment(config, folder)
     task = instantiate(config.task, "task")
@@ -219,7 +219,7 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     for note in data.sets.notes:
         print(f"{data.name}: {note}")
     options = OmegaConf.masked_copy(config.search_space, [k for k in config.search_space if not k.startswith("size_")])
-    space = instantiate(options, "search_space")(skeleton=data.skeleton)
+    space = instantiate(options, "search_space")(image_spec=data.image_spec)
     tolerance, target = config.search_space.size_tolerance, config.search_space.size_target
     require_type("search_space.size_tolerance", tolerance, float | None)
     require_type("search_space.size_target", target, int | None)

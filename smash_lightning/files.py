@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a place beside `path` to write to, which replaces it at the end; after a failure `path` is as it was.
 
     Each call has a place of its own, so that several processes may replace one file: the last one stands.

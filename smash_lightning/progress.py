@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 
-class Bars:
+class ProgressBars:
     """One bar for each of `labels`, in order; only the last state is printed where there is no terminal.
 
     Args:
@@ -36,7 +36,7 @@ class Bars:
             self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)
         ]
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> ProgressBars:
         self._progress.start()
         return self
 
@@ -44,5 +44,5 @@ class Bars:
         self._progress.stop()
 
     def show(self, bar: int, done: int, total: int | None = None) -> None:
-        """Sets how far a bar has come, and what it counts up to where that has changed."""
+        """RawDataset how far a bar has come, and what it counts up to where that has changed."""
         self._progress.update(self._bars[bar], completed=done, total=total)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Convolution, Limits, Op, Skeleton
+from smash_lightning.architecture import Architecture, Convolution, ImageSpec, Limits, Op
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
 from smash_lightning.search_space import (
@@ -21,8 +21,8 @@ from smash_lightning.search_space import (
     SingleConvolution,
 )
 
-IMAGES = Skeleton(channels=3, size=(8, 8), classes=5)
-VOLUMES = Skeleton(channels=1, size=(4, 4, 4), classes=5)
+IMAGES = ImageSpec(channels=3, size=(8, 8), classes=5)
+VOLUMES = ImageSpec(channels=1, size=(4, 4, 4), classes=5)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Case:
         return self.space.sample(rng("case", seed), progress)
 
 
-def small(skeleton: Skeleton, body: Any, **changes: Any) -> MemoryBankSpace:
+def small(image_spec: ImageSpec, body: Any, **changes: Any) -> MemoryBankSpace:
     """A space of two small blocks."""
     values: dict[str, Any] = {
         "base": 4,
@@ -58,7 +58,7 @@ def small(skeleton: Skeleton, body: Any, **changes: Any) -> MemoryBankSpace:
         "budget_depth": 0,
         "budget_share": (0.3, 0.5),
     }
-    return MemoryBankSpace(skeleton, body, **values | changes)
+    return MemoryBankSpace(image_spec, body, **values | changes)
 
 
 V1 = small(IMAGES, SingleConvolution(), sample_banks=True, units="near_read")
@@ -89,9 +89,9 @@ CASES = {
 BARE_CASES = {name: case for name, case in CASES.items() if not name.startswith("equal")}
 
 # The paper's default sizes (appendix), those of a WRN-40-4 on CIFAR-100.
-CIFAR100 = Skeleton(channels=3, size=(32, 32), classes=100)
+CIFAR100 = ImageSpec(channels=3, size=(32, 32), classes=100)
 SMASHV1 = MemoryBankSpace(
-    skeleton=CIFAR100,
+    image_spec=CIFAR100,
     body=SingleConvolution(),
     base=6,
     max_units=7,

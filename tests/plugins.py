@@ -9,12 +9,21 @@ from dataclasses import dataclass, field
 
 import torch
 
-from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op, Skeleton
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import Weights
-from smash_lightning.ranking import Figures, History, Key, Material, Pick, Policy, Proposal, Recalibrated
+from smash_lightning.ranking import (
+    BatchNormPolicy,
+    CandidateMetrics,
+    History,
+    Proposal,
+    RecalibratedStatistics,
+    ScoringData,
+    SmashScore,
+    Strategy,
+)
 from smash_lightning.ranking.policy import Predictor
-from smash_lightning.rival import Rival, Setting
+from smash_lightning.rival import BaselineContext, Rival
 from smash_lightning.search_space import SearchSpace
 
 
@@ -22,7 +31,7 @@ from smash_lightning.search_space import SearchSpace
 class Chains(SearchSpace):
     """Blocks of two banks that are read and written in turn, each op with a dilation of its own."""
 
-    skeleton: Skeleton
+    image_spec: ImageSpec
     width: int
     ops: int
     dilations: tuple[int, ...] = (1, 2, 3)
@@ -32,7 +41,7 @@ class Chains(SearchSpace):
     def limits(self) -> Limits:
         channels = (2 * self.width,) * self.blocks
         return Limits(
-            dimensions=self.skeleton.dimensions,
+            dimensions=self.image_spec.dimensions,
             base=self.width,
             max_units=1,
             inputs=channels,
@@ -62,7 +71,7 @@ class Chains(SearchSpace):
         return self.limits.refusal(architecture)
 
     def _block(self, rng: random.Random, ops: Sequence[Op | None]) -> Block:
-        axes, dilations = self.skeleton.dimensions, list(self.dilations)
+        axes, dilations = self.image_spec.dimensions, list(self.dilations)
         made = []
         for o, op in enumerate(ops):
             paths = ((Convolution((3,) * axes, (rng.choice(dilations),) * axes),),) if op is None else op.paths
@@ -71,28 +80,28 @@ class Chains(SearchSpace):
 
 
 @dataclass(frozen=True)
-class Halved(Policy):
+class Halved(BatchNormPolicy):
     """Recalibrated predictions from weights that are scaled."""
 
     factor: float = 0.5
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
         scaled = {name: weight * self.factor for name, weight in weights.items()}
-        return Recalibrated().predictor(architecture, hypernet, scaled, material)
+        return RecalibratedStatistics().predictor(architecture, hypernet, scaled, material)
 
 
 @dataclass(frozen=True)
-class Smallest(Key):
+class Smallest(SmashScore):
     """The fewest parameters first, and among equals the lowest loss."""
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
         return [figures.params + math.tanh(figures.loss) for figures in scored]
 
 
 @dataclass(frozen=True)
-class FromTheWorst(Proposal):
+class FromTheWorst(Strategy):
     """Perturbs what ranks last."""
 
     count: int
@@ -100,7 +109,7 @@ class FromTheWorst(Proposal):
     origin = "from_the_worst"
     sequential = False
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         worst = max(history.entries, key=lambda entry: entry.loss).architecture
         return space.perturb(worst, rng, self.probability), worst.fingerprint
 
@@ -111,7 +120,7 @@ class Dilation(Rival):
 
     weight: float
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         return -self.weight * sum(d for op in architecture.ops() for path in op.paths for c in path for d in c.dilation)
 
 
@@ -119,7 +128,7 @@ class Dilation(Rival):
 class Speechless(Rival):
     """Has no answer."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         return math.nan
 
 
@@ -127,7 +136,7 @@ class Speechless(Rival):
 class Undefined(Rival):
     """Knows nothing of some."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         return math.inf if int(architecture.fingerprint, 16) % 2 else float(torch.zeros(()))
 
 
@@ -135,5 +144,5 @@ class Undefined(Rival):
 class Broken(Rival):
     """Fails."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         raise KeyError("no such layer")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 
 
 @pytest.mark.parametrize("before", [None, "old"])
@@ -12,7 +12,7 @@ def test_a_file_changes_only_when_all_is_written(tmp_path: Path, before: str | N
     path = tmp_path / "table.csv"
     if before is not None:
         path.write_text(before)
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         assert partial.parent == path.parent, "to replace is atomic within one file system alone"
         partial.write_text("new")
         assert (path.read_text() if path.exists() else None) == before
@@ -26,7 +26,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
     tmp_path: Path, error: type[BaseException], written: bool
 ) -> None:
     def fail() -> None:
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             if written:
                 partial.write_text("half")
             raise error("in the midst")
@@ -41,7 +41,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
 
 def test_two_that_replace_one_file_at_once_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    with replacing(path) as first, replacing(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first", "the outer one ends last"

@@ -11,8 +11,15 @@ from omegaconf import OmegaConf
 
 import run as entrance
 from smash_lightning.architecture import Architecture
-from smash_lightning.ranking import Material, Policy, Recalibrated, Scorer, WarmStart, WithSize
-from smash_lightning.ranking.key import Figures
+from smash_lightning.ranking import (
+    BatchNormPolicy,
+    LossPlusSizeRank,
+    RecalibratedStatistics,
+    Scorer,
+    ScoringData,
+    WarmStart,
+)
+from smash_lightning.ranking.key import CandidateMetrics
 from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
 from smash_lightning.tasks import RunFolder
 from smash_lightning.tasks.search import make_scorer
@@ -54,7 +61,7 @@ QUICK = [
     "rivals=cheap",
     "study.bootstrap=200",
 ]
-SPACE = Chains(DIGITS.skeleton, width=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
+SPACE = Chains(DIGITS.image_spec, width=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +79,11 @@ def scored(folder: Path) -> list[Scored]:
     return read_records(folder / "ranking.csv", Scored)
 
 
-def by_hand(folder: Path, policy: Policy, architecture: Architecture) -> float:
+def by_hand(folder: Path, policy: BatchNormPolicy, architecture: Architecture) -> float:
     """The validation loss with another scorer than the run's."""
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), SPACE, DIGITS.specification())
     validation = DIGITS.normalised(DIGITS.validation)
-    material = Material(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
+    material = ScoringData(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
     return Scorer([hypernet], material, policy=policy, seed=0)(architecture).loss
 
 
@@ -95,13 +102,15 @@ def test_scores_are_of_ones_own_policy(run: Path) -> None:
     for row in scored(run)[:2]:
         architecture = architectures[row.fingerprint]
         assert row.val_loss == pytest.approx(by_hand(run, Halved(0.25), architecture), rel=1e-5)
-        assert row.val_loss != pytest.approx(by_hand(run, Recalibrated(), architecture), rel=1e-3)
+        assert row.val_loss != pytest.approx(by_hand(run, RecalibratedStatistics(), architecture), rel=1e-3)
 
 
 def test_the_table_and_the_shortlist_follow_ones_own_key(run: Path) -> None:
     rows = scored(run)
     assert [row.key for row in rows] == sorted(row.key for row in rows)
-    assert [row.key for row in rows] == Smallest()([Figures(row.smash_score, row.val_loss, row.params) for row in rows])
+    assert [row.key for row in rows] == Smallest()(
+        [CandidateMetrics(row.smash_score, row.val_loss, row.params) for row in rows]
+    )
     assert [row.val_loss for row in rows] != sorted(row.val_loss for row in rows), "else this would show nothing"
     trained = read_records(run / "retrained.csv", Retrained)
     top = {row.fingerprint for row in trained if "top" in row.arm.split("+")}
@@ -178,19 +187,23 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
     assert (smash["kind"], smash["context"], list(smash["modulate"])) == ("residual", True, ["kernels", "norms"])
     chosen = ["ranking.policy._target_=smash_lightning.ranking.WarmStart", "+ranking.policy.steps=2"]
-    chosen += ["ranking.key._target_=smash_lightning.ranking.WithSize", "+ranking.key.weight=0.5", "ranking.noises=2"]
+    chosen += [
+        "ranking.key._target_=smash_lightning.ranking.LossPlusSizeRank",
+        "+ranking.key.weight=0.5",
+        "ranking.noises=2",
+    ]
     ranked = tmp_path / "ranked"
     place = ["task=rank", f"checkpoint={folder}", f"hydra.run.dir={ranked}", "logger=none"]
     assert door(tmp_path, *place, *chosen).well
     rows = scored(ranked)
-    table = [Figures(row.smash_score, row.val_loss, row.params) for row in rows]
-    assert [row.key for row in rows] == pytest.approx(WithSize(0.5)(table))
+    table = [CandidateMetrics(row.smash_score, row.val_loss, row.params) for row in rows]
+    assert [row.key for row in rows] == pytest.approx(LossPlusSizeRank(0.5)(table))
     assert [row.key for row in rows] == sorted(row.key for row in rows)
     # The same by hand.
     config = configuration(ranked)
     sizes = ("size_tolerance", "size_target")
     section = OmegaConf.masked_copy(config.search_space, [key for key in config.search_space if key not in sizes])
-    space = entrance.instantiate(section, "search_space")(skeleton=DIGITS.skeleton)
+    space = entrance.instantiate(section, "search_space")(image_spec=DIGITS.image_spec)
     options = entrance.instantiate(config.ranking, "ranking")
     assert options.policy == WarmStart(2)
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), space, DIGITS.specification())

@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.dataset import DataModule, Digits
-from smash_lightning.network import FreeNetwork
+from smash_lightning.network import StandaloneNetwork
 from smash_lightning.search_space.presets import densenet
 from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
 from smash_lightning.tasks import RunFolder
@@ -54,7 +54,7 @@ TINY = [
     "retrain.top=2",
     "study.bootstrap=200",
 ]
-RIVALS = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_order"]
+RIVALS = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_score"]
 EXPENSIVE_RIVALS = ["early_stopping", "weight_sharing", "unconditional", "untrained"]
 DIGITS = DataModule(
     name="digits",
@@ -204,7 +204,7 @@ def test_the_ranking_is_complete_and_best_first(whole: Path) -> None:
     architectures = RunFolder(whole).read_architectures()
     assert len({row.fingerprint for row in rows}) == len(rows) == len(architectures)
     for row in rows:
-        size = cost(architectures[row.fingerprint], DIGITS.skeleton)
+        size = cost(architectures[row.fingerprint], DIGITS.image_spec)
         assert (row.params, row.macs, row.ops) == (size.params, size.macs, size.ops)
         losses = [float(loss) for loss in row.val_loss_by_hypernet.split(";")]
         assert len(losses) == 2
@@ -355,7 +355,7 @@ def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path
     architecture = Architecture.from_json((tmp_path / "out" / "architecture.json").read_text())
     row = min((r for r in retrained(whole) if r.fingerprint == architecture.fingerprint), key=lambda r: r.seed)
     checkpoint = torch.load(RunFolder(whole).network(row.fingerprint, row.seed), weights_only=True)
-    network = FreeNetwork(architecture, DIGITS.skeleton).eval()
+    network = StandaloneNetwork(architecture, DIGITS.image_spec).eval()
     network.load_state_dict({name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()})
     test = DIGITS.normalised(DIGITS.test)
     program = torch.export.load(tmp_path / "out" / "network.pt2").module()
@@ -446,8 +446,8 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "module that is not there": (["ranking.key._target_=mine.Key"], ["ranking.key._target_=mine.Key", "'mine'"]),
     "key for a policy": (
-        ["ranking.policy._target_=smash_lightning.ranking.Loss"],
-        ["ranking.policy must be a Policy", "smash_lightning.ranking.key.Loss is none"],
+        ["ranking.policy._target_=smash_lightning.ranking.ValidationLoss"],
+        ["ranking.policy must be a Policy", "smash_lightning.ranking.ValidationLoss is none"],
     ),
     "rival for a strategy": (
         ["+ranking.proposals.deep={{_target_: smash_lightning.rival.Depth}}"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from smash_lightning.architecture.definition import Architecture
-from smash_lightning.architecture.shapes import Skeleton, layers
+from smash_lightning.architecture.shapes import ImageSpec, layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Cost:
 
 
 @lru_cache(maxsize=4096)  # a ranking asks again and again
-def cost(architecture: Architecture, skeleton: Skeleton) -> Cost:
+def cost(architecture: Architecture, image_spec: ImageSpec) -> Cost:
     """Counts the ordinary network of `architecture`, from the table that the network itself runs."""
-    table = layers(architecture, skeleton, op_norm=True)
+    table = layers(architecture, image_spec, op_norm=True)
     params = sum(math.prod(shape) for shape in table.parameters().values())
     return Cost(params, sum(layer.macs for layer in table), sum(1 for _ in architecture.ops()))

@@ -17,7 +17,7 @@ STEM_KERNEL = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Skeleton:
+class ImageSpec:
     """What stands around the blocks: the image, the stem and the classifier.
 
     Args:
@@ -119,34 +119,34 @@ class Layers:
 
 
 @lru_cache(maxsize=512)
-def layers(architecture: Architecture, skeleton: Skeleton, op_norm: bool) -> Layers:
+def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> Layers:
     """The table of an architecture's layers.
 
     Args:
         architecture: what to lay out.
-        skeleton: image, stem and classifier around it.
+        image_spec: image, stem and classifier around it.
         op_norm: whether ops hold BatchNorm. They do in an ordinary network (the first two convolutions in series are
             normalised, as in the paper); under a HyperNet they do not, as their statistics cannot be generated.
 
     Raises:
         ValueError: the images are too small for so many blocks, or their axes do not fit the architecture.
     """
-    axes = skeleton.dimensions
+    axes = image_spec.dimensions
     if architecture.dimensions != axes:
-        raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {skeleton.size}")
-    size = tuple((s - 1) // skeleton.stem_stride + 1 for s in skeleton.size)
+        raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
+    size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
     blocks = architecture.blocks
     channels = blocks[0].inputs * blocks[0].width
     stem = Layer(
         "stem",
         "convolution",
-        skeleton.channels,
+        image_spec.channels,
         channels,
         size,
         (STEM_KERNEL,) * axes,
         (1,) * axes,
         1,
-        skeleton.stem_stride,
+        image_spec.stem_stride,
     )
     table = []
     for b, block in enumerate(blocks):
@@ -158,8 +158,8 @@ def layers(architecture: Architecture, skeleton: Skeleton, op_norm: bool) -> Lay
             transition = _pointwise(f"block{b}.transition", block.channels, _input_channels(blocks[b + 1]), size)
         table.append(BlockLayers(ops, norm, transition))
     if not all(size):
-        raise ValueError(f"images of size {skeleton.size} are too small for {len(blocks)} blocks: use fewer blocks")
-    head = Layer("head", "linear", blocks[-1].channels, skeleton.classes)
+        raise ValueError(f"images of size {image_spec.size} are too small for {len(blocks)} blocks: use fewer blocks")
+    head = Layer("head", "linear", blocks[-1].channels, image_spec.classes)
     return Layers(stem, tuple(table), head)
 
 

@@ -13,9 +13,9 @@ from smash_lightning.dataset.imagenet32 import ImageNet32 as ImageNet32
 from smash_lightning.dataset.loader import TensorLoader as TensorLoader
 from smash_lightning.dataset.modelnet10 import ModelNet10 as ModelNet10
 from smash_lightning.dataset.parquet import Parquet as Parquet
-from smash_lightning.dataset.part import Part as Part
+from smash_lightning.dataset.part import Subset as Subset
 from smash_lightning.dataset.source import Download as Download
-from smash_lightning.dataset.source import Sets as Sets
+from smash_lightning.dataset.source import RawDataset as RawDataset
 from smash_lightning.dataset.source import Source as Source
 from smash_lightning.dataset.source import Split as Split
 from smash_lightning.dataset.stl10 import STL10 as STL10

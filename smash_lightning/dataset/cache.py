@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from smash_lightning.dataset.source import Sets, Source, Split
-from smash_lightning.files import replacing
-from smash_lightning.progress import Bars
+from smash_lightning.dataset.source import RawDataset, Source, Split
+from smash_lightning.files import atomic_write
+from smash_lightning.progress import ProgressBars
 
 Plain = TypeVar("Plain")
 
@@ -56,14 +56,14 @@ def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
     return entry
 
 
-def open_entry(entry: Path) -> Sets:
+def open_entry(entry: Path) -> RawDataset:
     """The decoded set, mapped into memory: nothing is read before it is used."""
     about = json.loads((entry / "about.json").read_text())
     train, test = (
         Split(*(torch.from_numpy(np.load(_array(entry, split, kind), mmap_mode="c")) for kind in ("images", "labels")))
         for split in SPLITS
     )
-    return Sets(train, test, tuple(about["classes"]), tuple(about["notes"]))
+    return RawDataset(train, test, tuple(about["classes"]), tuple(about["notes"]))
 
 
 def split_digests(entry: Path) -> tuple[str, str]:
@@ -80,12 +80,12 @@ def kept_beside(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
             return json.loads(file.read_text())
     made = make()
     if os.access(entry, os.W_OK):
-        with replacing(file) as partial:
+        with atomic_write(file) as partial:
             partial.write_text(json.dumps(made) + "\n")
     return made
 
 
-def _write(sets: Sets, entry: Path) -> None:
+def _write(sets: RawDataset, entry: Path) -> None:
     partial = entry.with_name(f"{entry.name}.partial")
     splits = dict(zip(SPLITS, (sets.train, sets.test), strict=True))
     for leftover in (partial, entry):  # of a process that was killed; of a disk that lost a file
@@ -170,7 +170,7 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
     if re.fullmatch(rf"{type(source).__name__.lower()}-[0-9a-f]{{16}}", known):
         return known
     contents = []
-    with Bars(["reading files MiB"], [max(1, sum(s.st_size for s in stats) >> 20)]) as bars:
+    with ProgressBars(["reading files MiB"], [max(1, sum(s.st_size for s in stats) >> 20)]) as bars:
         done = 0
         for path, stat in zip(files, stats, strict=True):
             with path.open("rb") as file:
@@ -180,7 +180,7 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
             bars.show(0, done >> 20)
     name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
     if os.access(folder, os.W_OK):  # one that others filled may be closed to us
-        with _writing(folder), replacing(memory) as partial:
+        with _writing(folder), atomic_write(memory) as partial:
             partial.write_text(name)
     return name
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from smash_lightning.dataset.download import fetch_archive
 from smash_lightning.dataset.official import FETCH_AGAIN, find_files, shortfall
 from smash_lightning.dataset.pickles import read_dictionary, text
-from smash_lightning.dataset.source import Download, Sets, Source, Split
+from smash_lightning.dataset.source import Download, RawDataset, Source, Split
 
 OFFICIAL = (50_000, 10_000)  # training and test images of either
 LABELS = ("fine", "coarse")
@@ -52,7 +52,7 @@ class CIFAR10(Source):
         """Five training batches, one of test images, and the names of the classes."""
         return find_files(self.root, CIFAR10_FOLDER, CIFAR10_FILES)
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 3, 32, 32) in the official order."""
         return _read("CIFAR-10", self.files(), "labels", "label_names")
 
@@ -86,7 +86,7 @@ class CIFAR100(Source):
             raise ValueError(f"dataset.source.labels must be one of {', '.join(LABELS)}, got {self.labels!r}")
         return find_files(self.root, CIFAR100_FOLDER, CIFAR100_FILES)
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 3, 32, 32) in the official order."""
         return _read("CIFAR-100", self.files(), f"{self.labels}_labels", f"{self.labels}_label_names")
 
@@ -125,7 +125,7 @@ def read_batch(path: Path, key: str, numbers: range) -> Split:
     return Split(torch.from_numpy(np.ascontiguousarray(data)).view(-1, 3, 32, 32), labels)
 
 
-def _read(name: str, files: Sequence[Path], labels: str, names: str) -> Sets:
+def _read(name: str, files: Sequence[Path], labels: str, names: str) -> RawDataset:
     *batches, test, meta = files
     classes = _read_names(meta, names)
     splits = []
@@ -133,7 +133,7 @@ def _read(name: str, files: Sequence[Path], labels: str, names: str) -> Sets:
         parts = [read_batch(path, labels, range(len(classes))) for path in paths]
         splits.append(Split(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])))
     train, held = splits
-    return Sets(train, held, classes, shortfall(name, (len(train), len(held)), OFFICIAL))
+    return RawDataset(train, held, classes, shortfall(name, (len(train), len(held)), OFFICIAL))
 
 
 def _read_labels(path: Path, labels: Any, numbers: range) -> Tensor:

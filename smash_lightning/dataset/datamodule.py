@@ -14,12 +14,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from smash_lightning.architecture import Skeleton
+from smash_lightning.architecture import ImageSpec
 from smash_lightning.dataset.augmentation import Augmentation
 from smash_lightning.dataset.cache import find_entry, kept_beside, open_entry, split_digests
 from smash_lightning.dataset.loader import TensorLoader, normalise
-from smash_lightning.dataset.part import Part, hold_out
-from smash_lightning.dataset.source import Sets, Source, Split
+from smash_lightning.dataset.part import Subset, stratified_split
+from smash_lightning.dataset.source import RawDataset, Source, Split
 from smash_lightning.randomness import Stream, generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
@@ -75,7 +75,7 @@ class DataModule(L.LightningDataModule):
         augmentation: Augmentation | None = None,
         average_views: bool = False,
         mean: Sequence[float] | None = None,
-        deviation: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         for key, value in (
@@ -92,7 +92,7 @@ class DataModule(L.LightningDataModule):
         self.augmentation, self.stem_stride, self.order = augmentation, stem_stride, ""
         self.views = augmentation.views if augmentation is not None and average_views else 1
         self._options = (validation, train, split_seed)
-        self._given = {"mean": mean, "deviation": deviation}
+        self._given = {"mean": mean, "deviation": std}
         self._on_device: dict[tuple[int, torch.device], Split] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,13 +107,17 @@ class DataModule(L.LightningDataModule):
         if state.get("entry") is not None:
             self.__dict__["sets"] = sets = open_entry(state["entry"])
             train, validation, test = state["_parts"]
-            self.__dict__["_parts"] = (Part(sets.train, train), Part(sets.train, validation), Part(sets.test, test))
+            self.__dict__["_parts"] = (
+                Subset(sets.train, train),
+                Subset(sets.train, validation),
+                Subset(sets.test, test),
+            )
 
     def setup(self, stage: str | None = None) -> None:
         """Reads, and downloads if need be, so that whatever is wrong is said before anything else begins."""
         del stage
         assert len(self.train)
-        assert self.mean.shape == self.deviation.shape
+        assert self.mean.shape == self.std.shape
         if self.augmentation is not None:  # it may not be one for images of so many dimensions
             self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator(Stream.PROBE))
 
@@ -142,15 +146,15 @@ class DataModule(L.LightningDataModule):
             return self.source.files()
 
     @cached_property
-    def sets(self) -> Sets:
+    def sets(self) -> RawDataset:
         """The whole data set as it is distributed."""
         return self.source.read() if self.entry is None else open_entry(self.entry)
 
     @cached_property
-    def _parts(self) -> tuple[Part, Part, Part]:
+    def _parts(self) -> tuple[Subset, Subset, Subset]:
         validation, train, seed = self._options
         sets = self.sets
-        held, kept = hold_out(sets.train, len(sets.classes), validation, seed)
+        held, kept = stratified_split(sets.train, len(sets.classes), validation, seed)
         there, left = (torch.bincount(part.labels, minlength=len(sets.classes)) for part in (sets.train, kept))
         if scarce := [name for name, n, whole in zip(sets.classes, left, there, strict=True) if whole > n == 0]:
             raise ValueError(
@@ -164,20 +168,20 @@ class DataModule(L.LightningDataModule):
         for name in ("batch_size", "recalibration"):
             if getattr(self, name) > len(kept):
                 raise ValueError(f"dataset.{name}={getattr(self, name)} is more than the {len(kept)} training images")
-        return kept, held, Part(sets.test, torch.arange(len(sets.test)))
+        return kept, held, Subset(sets.test, torch.arange(len(sets.test)))
 
     @property
-    def train(self) -> Part:
+    def train(self) -> Subset:
         """What is learned from."""
         return self._parts[0]
 
     @property
-    def validation(self) -> Part:
+    def validation(self) -> Subset:
         """What architectures are scored on."""
         return self._parts[1]
 
     @property
-    def test(self) -> Part:
+    def test(self) -> Subset:
         """What true errors are taken from."""
         return self._parts[2]
 
@@ -187,10 +191,10 @@ class DataModule(L.LightningDataModule):
         return self.sets.classes
 
     @property
-    def skeleton(self) -> Skeleton:
+    def image_spec(self) -> ImageSpec:
         """What every network for these images has in common."""
         channels, *size = self.sets.train.images.shape[1:]
-        return Skeleton(channels, tuple(size), len(self.classes), self.stem_stride)
+        return ImageSpec(channels, tuple(size), len(self.classes), self.stem_stride)
 
     @cached_property
     def mean(self) -> Tensor:
@@ -198,7 +202,7 @@ class DataModule(L.LightningDataModule):
         return self._per_channel("mean")
 
     @cached_property
-    def deviation(self) -> Tensor:
+    def std(self) -> Tensor:
         """What they are divided by (1, channels, 1, ...)."""
         return self._per_channel("deviation").clamp_min(1e-6)
 
@@ -227,8 +231,8 @@ class DataModule(L.LightningDataModule):
 
     def with_validation(self) -> DataModule:
         """The same data, normalised alike, with the validation images among the training images as well."""
-        more = Part(self.train.whole, torch.cat([self.train.index, self.validation.index]))
-        constants = {"mean": self.mean, "deviation": self.deviation, "_digests": self._digests}
+        more = Subset(self.train.whole, torch.cat([self.train.index, self.validation.index]))
+        constants = {"mean": self.mean, "deviation": self.std, "_digests": self._digests}
         return self._but(**constants, _parts=(more, self.validation, self.test))
 
     def _but(self, **changes: Any) -> DataModule:
@@ -253,9 +257,9 @@ class DataModule(L.LightningDataModule):
         )
         return train, validation
 
-    def normalised(self, part: Part) -> Normalised:
+    def normalised(self, part: Subset) -> Normalised:
         """A part as floats, all at once."""
-        return Normalised(normalise(part.images, self.mean, self.deviation), part.labels)
+        return Normalised(normalise(part.images, self.mean, self.std), part.labels)
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
@@ -281,10 +285,10 @@ class DataModule(L.LightningDataModule):
         augmentation = self.augmentation if self.views > 1 else None
         return self._loader(self.test, self.eval_batch_size, augmentation=augmentation, views=self.views)
 
-    def _loader(self, part: Part, batch_size: int, **options: Any) -> TensorLoader:
+    def _loader(self, part: Subset, batch_size: int, **options: Any) -> TensorLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        part = Part(self._resident(part.whole, device), part.index)
-        return TensorLoader(part, self.mean.to(device), self.deviation.to(device), batch_size, **options)
+        part = Subset(self._resident(part.whole, device), part.index)
+        return TensorLoader(part, self.mean.to(device), self.std.to(device), batch_size, **options)
 
     def _resident(self, split: Split, device: torch.device) -> Split:
         """The split on `device`, where it leaves room for the training; otherwise where it is."""
@@ -295,11 +299,11 @@ class DataModule(L.LightningDataModule):
         return self._on_device.get(key, split)
 
 
-def _require_bytes(deviation: Sequence[float], split: Split) -> None:
+def _require_bytes(std: Sequence[float], split: Split) -> None:
     """Refuses deviations of zero and less, and those of values from 0 to 1 for images of bytes."""
     brightest = int(split.images[:100].max())
-    if min(deviation) <= 0 or brightest / min(deviation) > LARGEST_PIXEL:
+    if min(std) <= 0 or brightest / min(std) > LARGEST_PIXEL:
         raise ValueError(
-            f"dataset.deviation={list(deviation)} would make pixels of {brightest} enormous: mean and deviation are "
+            f"dataset.std={list(std)} would make pixels of {brightest} enormous: mean and deviation are "
             "in units of the stored bytes, from 0 to 255"
         )

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from smash_lightning.dataset.source import MOST_UNREADABLE, Sets, Split
-from smash_lightning.progress import Bars
+from smash_lightning.dataset.source import MOST_UNREADABLE, RawDataset, Split
+from smash_lightning.progress import ProgressBars
 
 # Named, as Pillow would otherwise also run what is not an image: PostScript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -86,7 +86,7 @@ def decode(encoded: Iterable[Encoded], count: int, size: Size) -> Decoded:
     """
     target = (size, size) if isinstance(size, int) else size
     store = _Store(count)
-    with ThreadPoolExecutor() as pool, Bars(["decoding images"], [count]) as bars:
+    with ThreadPoolExecutor() as pool, ProgressBars(["decoding images"], [count]) as bars:
         for job, results in _in_order(pool, lambda job: [_pixels(each, target) for each in job], _jobs(encoded)):
             for each, result in zip(job, results, strict=True):
                 store.add(each.name, result)
@@ -101,7 +101,7 @@ def decoded_sets(
     classes: tuple[str, ...],
     size: Size,
     notes: Sequence[str] = (),
-) -> Sets:
+) -> RawDataset:
     """A data set from encoded images; its notes state what had to be left out.
 
     Args:
@@ -130,7 +130,7 @@ def decoded_sets(
         absent = (torch.bincount(split.labels, minlength=len(classes)) == 0).nonzero().flatten().tolist()
         if absent:
             notes.append(f"There is no {name} image of {listed([classes[label] for label in absent])}.")
-    return Sets(train, test, classes, tuple(notes))
+    return RawDataset(train, test, classes, tuple(notes))
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

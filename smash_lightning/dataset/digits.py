@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 
-from smash_lightning.dataset.source import Sets, Source, Split
+from smash_lightning.dataset.source import RawDataset, Source, Split
 from smash_lightning.randomness import Stream, generator
 
 
@@ -30,7 +30,7 @@ class Digits(Source):
         """None of our own: the images come with scikit-learn."""
         return ()
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 1, 8, 8) with values from 0 to 16."""
         digits = load_digits()
         if not 1 <= self.test < len(digits.target):
@@ -38,4 +38,4 @@ class Digits(Source):
         whole = Split(torch.from_numpy(digits.images).to(torch.uint8)[:, None], torch.from_numpy(digits.target).long())
         order = torch.randperm(len(whole), generator=generator(Stream.DIGITS))
         train, test = whole.take(order[: -self.test]), whole.take(order[-self.test :])
-        return Sets(train, test, tuple(str(name) for name in digits.target_names))
+        return RawDataset(train, test, tuple(str(name) for name in digits.target_names))

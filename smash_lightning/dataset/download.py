@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from smash_lightning.dataset.official import FETCH_AGAIN
 from smash_lightning.dataset.source import Download
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 
 OTHER_FOLDER = "choose another folder with dataset.root=FOLDER"
 CHUNK = 1 << 20  # bytes between two movements of a progress bar
@@ -63,7 +63,7 @@ def fetch_archive(
         with FileLock(root / f"{archive.name}.lock"):
             if (root / folder).is_dir():  # another process has fetched it meanwhile
                 return
-            with Bars(steps, [max(download.size >> 20, 1)] * len(steps)) as bars:
+            with ProgressBars(steps, [max(download.size >> 20, 1)] * len(steps)) as bars:
                 shows = [lambda done, bar=bar: bars.show(bar, done >> 20) for bar in range(len(steps))]
                 ours = _obtain(download, archive, shows[0], shows[1])
                 _unpack(archive, folder, wanted, shows[2], ours)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.dataset.decode import Encoded, decoded_sets, listed
-from smash_lightning.dataset.source import Sets, Source
+from smash_lightning.dataset.source import RawDataset, Source
 from smash_lightning.randomness import Stream, generator
 
 SPLIT_WORDS = {
@@ -57,7 +57,7 @@ class Folder(Source):
         layout = self._layout()
         return sorted(path for group in (*layout.train, *layout.test) for path in group.images)
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 1 or 3, height, width), in the order of classes and file names within each split.
 
         Raises:

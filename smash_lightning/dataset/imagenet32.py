@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smash_lightning.dataset.cifar import read_batch
 from smash_lightning.dataset.official import shortfall
-from smash_lightning.dataset.source import Sets, Source, Split
+from smash_lightning.dataset.source import RawDataset, Source, Split
 
 OFFICIAL = (1_281_167, 50_000)  # training and test images
 IDS = range(1, 1001)  # of classes
@@ -51,7 +51,7 @@ class ImageNet32(Source):
             raise FileNotFoundError(f"{missing[0]} is missing: {BY_HAND}")
         return [*batches, *[base / name for name in NAME_FILES if (base / name).is_file()][:1]]
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 3, 32, 32) in the official order, of which there is never a second copy."""
         files = self.files()
         test, names = files[len(TRAIN)], files[len(TRAIN) + 1 :]
@@ -72,7 +72,7 @@ class ImageNet32(Source):
                 *notes,
                 f"{len(present)} of the official {len(IDS):,} classes occur, and only these are told apart.",
             )
-        return Sets(
+        return RawDataset(
             Split(train.images, labels[train.labels]),
             Split(held.images, labels[held.labels]),
             _class_names(names, present + IDS.start),

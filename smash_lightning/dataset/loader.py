@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.dataset.augmentation import Augmentation
-from smash_lightning.dataset.part import Part
+from smash_lightning.dataset.part import Subset
 from smash_lightning.randomness import Stream, generator
 
 Change = Callable[[Tensor], Tensor]
@@ -39,9 +39,9 @@ class TensorLoader:
 
     def __init__(
         self,
-        part: Part,
+        part: Subset,
         mean: Tensor,
-        deviation: Tensor,
+        std: Tensor,
         batch_size: int,
         *,
         order: str | None = None,
@@ -54,7 +54,7 @@ class TensorLoader:
             raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(part) // world} training images")
         assert views == 1 or augmentation is not None
         self.part, self.batch_size, self.order = part, batch_size, order
-        self.mean, self.deviation = mean, deviation
+        self.mean, self.std = mean, std
         self.augmentation, self.views = augmentation, views
         self.rank, self.world = rank, world
         self.sampler, self.batch_sampler = self, None  # what Lightning looks for in a loader
@@ -87,7 +87,7 @@ class TensorLoader:
                 tensor.index_select(0, index) for tensor in (self.part.whole.images, self.part.whole.labels)
             )
             images = change(images.to(self.mean.device))
-            yield normalise(images, self.mean, self.deviation), labels.to(self.mean.device)
+            yield normalise(images, self.mean, self.std), labels.to(self.mean.device)
 
     def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
         """Index and augmentation of each batch of this epoch."""
@@ -115,9 +115,9 @@ class TensorLoader:
         return whole.split(self.batch_size)[self.rank :: self.world]
 
 
-def normalise(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Bytes (count, channels, *size) as floats of zero mean and unit deviation per channel (1, channels, 1, ...)."""
-    return (images - mean).div_(deviation)
+    return (images - mean).div_(std)
 
 
 def _unchanged(images: Tensor) -> Tensor:

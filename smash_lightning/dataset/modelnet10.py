@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from smash_lightning.dataset.download import fetch_archive
 from smash_lightning.dataset.official import shortfall
-from smash_lightning.dataset.source import MOST_UNREADABLE, Download, Sets, Source, Split
+from smash_lightning.dataset.source import MOST_UNREADABLE, Download, RawDataset, Source, Split
 from smash_lightning.dataset.voxelise import Grid, in_the_middle, read_binvox, read_off, voxelise
 from smash_lightning.parallel import Failure, Pool, Send, cores
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 
 FOLDER = "ModelNet10"
 OFFICIAL = (3_991, 908)  # training and test objects
@@ -65,7 +65,7 @@ class ModelNet10(Source):
                 return shapes
         return _find_npz(root)
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Grids (count, 1, size, size, size) in the order of `files`, or of the .npz."""
         files = self.files()
         if files[0].suffix == ".npz":
@@ -78,7 +78,7 @@ class ModelNet10(Source):
         repeated = sum(grid.tobytes() in trained for grid in np.packbits(test.images.flatten(1).numpy(), axis=1))
         if repeated:
             notes.append(f"{repeated:,} test objects have the same grid as a training object; they were kept.")
-        return Sets(train, test, found.classes, tuple(notes))
+        return RawDataset(train, test, found.classes, tuple(notes))
 
     def downloads(self) -> Sequence[Download]:
         """The official meshes, of which no checksum is published."""
@@ -147,7 +147,7 @@ def _read_shapes(files: Sequence[Path], size: int, fill: int) -> _Found:
     workers = max(1, min(cores(), len(files) // OBJECTS_PER_PROCESS))
     grids = np.zeros((len(files), size, size, size), np.uint8)
     unreadable: dict[int, str] = {}
-    with Bars(["reading objects"], [len(files)]) as bars, Pool(_read_shape, (size, fill), workers) as pool:
+    with ProgressBars(["reading objects"], [len(files)]) as bars, Pool(_read_shape, (size, fill), workers) as pool:
         for done, (index, outcome) in enumerate(pool.run(files), start=1):
             if isinstance(outcome, Failure):
                 unreadable[index] = outcome.reason.removeprefix("ValueError: ")

@@ -20,7 +20,7 @@ import torch
 
 from smash_lightning.dataset.decode import Encoded, decoded_sets, listed
 from smash_lightning.dataset.folder import SPLIT_WORDS, check_options, choose_test, held_images, is_hidden
-from smash_lightning.dataset.source import Sets, Source
+from smash_lightning.dataset.source import RawDataset, Source
 
 _ROWS = 256  # images that are read at once
 
@@ -60,7 +60,7 @@ class Parquet(Source):
         shards = self._shards()
         return [*shards.train, *shards.test]
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 1 or 3, height, width), in the order of shards and rows within each split.
 
         Raises:

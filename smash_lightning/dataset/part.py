@@ -14,7 +14,7 @@ CHUNK = 1 << 26  # bytes of images whose pixels are counted at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subset:
     """The examples of `whole` at `index`, in that order."""
 
     whole: Split
@@ -33,9 +33,9 @@ class Part:
         """The labels (count,)."""
         return self.whole.labels[self.index]
 
-    def take(self, positions: Tensor) -> Part:
+    def take(self, positions: Tensor) -> Subset:
         """The examples of this part at `positions`, in that order."""
-        return Part(self.whole, self.index[positions])
+        return Subset(self.whole, self.index[positions])
 
     def moments(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of the bytes of each channel: exact, from counts of the 256 values."""
@@ -52,7 +52,7 @@ class Part:
         return mean.tolist(), variance.sqrt().tolist()
 
 
-def hold_out(split: Split, classes: int, wanted: float, seed: int) -> tuple[Part, Part]:
+def stratified_split(split: Split, classes: int, wanted: float, seed: int) -> tuple[Subset, Subset]:
     """A class-balanced part of a split, and the rest, both in random order.
 
     Args:
@@ -78,4 +78,4 @@ def hold_out(split: Split, classes: int, wanted: float, seed: int) -> tuple[Part
         place[mine] = torch.arange(size) / size if size > 1 else 1.0  # an only one is learned from
     by_place = torch.argsort(place, stable=True)
     held, kept = order[by_place[:count]], order[torch.sort(by_place[count:]).values]
-    return Part(split, held), Part(split, kept)
+    return Subset(split, held), Subset(split, kept)

@@ -38,7 +38,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
+class RawDataset:
     """A data set as it is distributed: what may be learned from, and what is kept for true errors.
 
     Args:
@@ -104,7 +104,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """The whole set, decoded.
 
         Raises:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from smash_lightning.dataset.download import fetch_archive
 from smash_lightning.dataset.official import FETCH_AGAIN, find_files, shortfall
-from smash_lightning.dataset.source import Download, Sets, Source, Split
+from smash_lightning.dataset.source import Download, RawDataset, Source, Split
 
 OFFICIAL = (5_000, 8_000)  # training and test images
 FOLDS = 10
@@ -49,7 +49,7 @@ class STL10(Source):
             raise ValueError(f"dataset.fold must lie between 0 and {FOLDS - 1}, or be null for all, got {self.fold}")
         return find_files(self.root, FOLDER, FILES if self.fold is None else (*FILES, FOLD_FILE))
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         """Images (count, 3, 96, 96) in the official order, that of the fold where one is asked for."""
         train_images, train_labels, test_images, test_labels, names, *folds = self.files()
         classes = _read_names(names)
@@ -58,7 +58,7 @@ class STL10(Source):
         notes = shortfall("STL-10", (len(train), len(test)), OFFICIAL)
         if self.fold is not None:
             train = train.take(_read_fold(folds[0], self.fold, len(train)))
-        return Sets(train, test, classes, notes)
+        return RawDataset(train, test, classes, notes)
 
     def downloads(self) -> Sequence[Download]:
         """The official binary version, most of which is unlabelled images."""

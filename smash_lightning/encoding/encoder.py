@@ -126,33 +126,33 @@ class Encoding:
             raise ValueError("c marks no op")
         blocks: dict[int, tuple[int, list[Op]]] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
-            here = np.any(marks[:, first:last], axis=1)
-            (b,), (width,) = self._values(here, "block"), self._values(here, "width")
-            blocks.setdefault(b, (width, []))[1].append(self._op(here, width))
+            local_device = np.any(marks[:, first:last], axis=1)
+            (b,), (width,) = self._values(local_device, "block"), self._values(local_device, "width")
+            blocks.setdefault(b, (width, []))[1].append(self._op(local_device, width))
         return Architecture(
             tuple(
                 Block(width, self.limits.inputs[b] // width, tuple(ops)) for b, (width, ops) in sorted(blocks.items())
             )
         )
 
-    def _values(self, here: np.ndarray, name: str) -> list[int]:
+    def _values(self, local_device: np.ndarray, name: str) -> list[int]:
         found = self.layout[name]
-        return [value for value, mark in zip(found.options, here[found.channels], strict=True) if mark]
+        return [value for value, mark in zip(found.options, local_device[found.channels], strict=True) if mark]
 
-    def _op(self, here: np.ndarray, width: int) -> Op:
-        read, write = self._values(here, "read"), self._values(here, "write")
-        (rows,) = self._values(here, "units")
+    def _op(self, local_device: np.ndarray, width: int) -> Op:
+        read, write = self._values(local_device, "read"), self._values(local_device, "write")
+        (rows,) = self._values(local_device, "units")
         outputs = rows * self.limits.base
         paths: list[list[Convolution]] = [[], []]
         for position in range(self.limits.positions):
-            if self._values(here, f"conv{position}.active"):
-                paths[position // 2].append(self._convolution(here, f"conv{position}"))
+            if self._values(local_device, f"conv{position}.active"):
+                paths[position // 2].append(self._convolution(local_device, f"conv{position}"))
         bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
         kept = tuple(tuple(path) for path in paths if path)
         return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept)
 
-    def _convolution(self, here: np.ndarray, name: str) -> Convolution:
+    def _convolution(self, local_device: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)
-        kernel = [self._values(here, f"{name}.kernel{axis}")[0] for axis in axes]
-        dilation = [self._values(here, f"{name}.dilation{axis}")[0] for axis in axes]
-        return Convolution(tuple(kernel), tuple(dilation), self._values(here, f"{name}.groups")[0])
+        kernel = [self._values(local_device, f"{name}.kernel{axis}")[0] for axis in axes]
+        dilation = [self._values(local_device, f"{name}.dilation{axis}")[0] for axis in axes]
+        return Convolution(tuple(kernel), tuple(dilation), self._values(local_device, f"{name}.groups")[0])

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet.densenet import HyperNet
-from smash_lightning.hypernet.learned import learned_tensors, named_pointwise, sliced
+from smash_lightning.hypernet.learned import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.modulation import Modulation
 from smash_lightning.hypernet.source import WeightSource
 from smash_lightning.hypernet.unpack import grid_channels, unpack
@@ -25,11 +25,11 @@ GENERATED_SHARE = 0.2  # of what is generated beside what ops share, when a resi
 class GeneratedWeights(WeightSource):
     """Weights of which the 1x1 convolutions come from a HyperNet, each divided by its norm (paper, section 3.3).
 
-    Everything else is learned and shared: see `learned_tensors`.
+    Everything else is learned and shared: see `make_shared_tensors`.
 
     Args:
         encoding: writes architectures as c.
-        skeleton: image, stem and classifier.
+        image_spec: image, stem and classifier.
         width: as in `HyperNet`.
         depths: as in `HyperNet`.
         growth: as in `HyperNet`.
@@ -44,7 +44,7 @@ class GeneratedWeights(WeightSource):
     def __init__(
         self,
         encoding: Encoding,
-        skeleton: Skeleton,
+        image_spec: ImageSpec,
         *,
         width: int | None,
         depths: Sequence[int],
@@ -56,7 +56,7 @@ class GeneratedWeights(WeightSource):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.encoding, self.skeleton, self.conditional = encoding, skeleton, conditional
+        self.encoding, self.image_spec, self.conditional = encoding, image_spec, conditional
         self.hypernet = HyperNet(
             encoding.layout.channels,
             grid_channels(encoding),
@@ -66,7 +66,7 @@ class GeneratedWeights(WeightSource):
             noise=noise,
             generator=generator,
         )
-        self.shared = learned_tensors(encoding, skeleton, generator)
+        self.shared = make_shared_tensors(encoding, image_spec, generator)
         self.pointwise = shared_matrices(encoding.limits, generator) if residual else None
         self.share = nn.Parameter(torch.tensor(GENERATED_SHARE)) if residual else None
         self.modulation = Modulation(encoding, modulate) if modulate else None
@@ -106,7 +106,7 @@ class GeneratedWeights(WeightSource):
             together = _in_a_row(common) + self.share * _in_a_row(pointwise)
             pieces = together.split([shape.numel() for shape in shapes])
             pointwise = unit_norm(tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)))
-        weights = sliced(self.shared, architecture, self.skeleton)
+        weights = sliced(self.shared, architecture, self.image_spec)
         if self.modulation is not None:
             weights = self.modulation(architecture, grid, weights)
         return weights | named_pointwise(architecture, pointwise)

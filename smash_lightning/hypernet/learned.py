@@ -5,32 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Layer, Skeleton, layers
+from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
 from smash_lightning.architecture.shapes import STEM_KERNEL
 from smash_lightning.encoding import Encoding
-from smash_lightning.network import RunningStatistics, initialise, norm_channels
+from smash_lightning.network import RunningAverages, initialize, norm_channels
 from smash_lightning.network.gradients import Region, crop
 
 
-def learned_tensors(encoding: Encoding, skeleton: Skeleton, generator: torch.Generator | None) -> nn.ParameterDict:
+def make_shared_tensors(
+    encoding: Encoding, image_spec: ImageSpec, generator: torch.Generator | None
+) -> nn.ParameterDict:
     """Everything but the 1x1 convolutions of ops, of the largest size that any architecture asks.
 
     The stem; for each block one kernel per convolution position; transitions, norms and the classifier.
     """
     tensors = nn.ParameterDict()
-    for layer in _largest_layers(encoding, skeleton):
-        for name, tensor in initialise(layer, generator).items():
+    for layer in _largest_layers(encoding, image_spec):
+        for name, tensor in initialize(layer, generator).items():
             tensors[name.replace(".", "/")] = nn.Parameter(tensor)
     return tensors
 
 
-def sliced(tensors: nn.ParameterDict, architecture: Architecture, skeleton: Skeleton) -> dict[str, Tensor]:
+def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: ImageSpec) -> dict[str, Tensor]:
     """The tensors of an architecture by name: leading channels, and the centre in space.
 
     Each learned tensor is cut once into all the pieces that are asked of it.
     """
     wanted: dict[str, list[tuple[str, Region]]] = {}
-    for layer in layers(architecture, skeleton, False):
+    for layer in layers(architecture, image_spec, False):
         if layer.name.endswith(".pointwise"):
             continue
         for name, shape in layer.parameters.items():
@@ -43,9 +45,9 @@ def sliced(tensors: nn.ParameterDict, architecture: Architecture, skeleton: Skel
     return weights
 
 
-def running_statistics(encoding: Encoding, skeleton: Skeleton) -> RunningStatistics:
+def running_statistics(encoding: Encoding, image_spec: ImageSpec) -> RunningAverages:
     """Fresh averages for the norms of any architecture within the encoding's limits."""
-    return RunningStatistics(norm_channels(_largest_layers(encoding, skeleton)))
+    return RunningAverages(norm_channels(_largest_layers(encoding, image_spec)))
 
 
 def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -68,12 +70,12 @@ def _region(whole: torch.Size, shape: tuple[int, ...]) -> Region:
     return (*(slice(0, s) for s in shape[:2]), *centred)
 
 
-def _largest_layers(encoding: Encoding, skeleton: Skeleton) -> list[Layer]:
+def _largest_layers(encoding: Encoding, image_spec: ImageSpec) -> list[Layer]:
     limits = encoding.limits
     outputs, kernel = limits.max_outputs, (limits.kernels[-1],) * limits.dimensions
     ones = (1,) * limits.dimensions
     stem = (STEM_KERNEL,) * limits.dimensions
-    table = [Layer("stem", "convolution", skeleton.channels, limits.inputs[0], kernel=stem)]
+    table = [Layer("stem", "convolution", image_spec.channels, limits.inputs[0], kernel=stem)]
     for b, channels in enumerate(limits.memory):
         for position in range(limits.positions):
             inputs = outputs if position % 2 else limits.bottleneck * outputs
@@ -81,5 +83,5 @@ def _largest_layers(encoding: Encoding, skeleton: Skeleton) -> list[Layer]:
         table.append(Layer(f"block{b}.norm", "norm", channels, channels))
         if b + 1 < len(limits.memory):
             table.append(Layer(f"block{b}.transition", "convolution", channels, limits.inputs[b + 1], kernel=ones))
-    table.append(Layer("head", "linear", limits.memory[-1], skeleton.classes))
+    table.append(Layer("head", "linear", limits.memory[-1], image_spec.classes))
     return table

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.learned import running_statistics
-from smash_lightning.network import RunningStatistics, Weights
+from smash_lightning.network import RunningAverages, Weights
 
 
 class WeightSource(nn.Module, ABC):
     """Named weights for any architecture within an encoding's limits, trained over many of them at once."""
 
     encoding: Encoding
-    skeleton: Skeleton
+    image_spec: ImageSpec
 
     @property
     @abstractmethod
@@ -37,9 +37,9 @@ class WeightSource(nn.Module, ABC):
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters that weight decay spares, such as a HyperNet's, whose filters are divided by their norms."""
 
-    def running_statistics(self) -> RunningStatistics:
+    def running_statistics(self) -> RunningAverages:
         """Fresh averages for the norms of any architecture within the limits."""
-        return running_statistics(self.encoding, self.skeleton)
+        return running_statistics(self.encoding, self.image_spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class TrainedHyperNet:
     """
 
     weights: WeightSource
-    statistics: RunningStatistics
+    statistics: RunningAverages
     drawn: frozenset[str]
     finished: bool = False
     seconds: float = 0.0

@@ -18,7 +18,7 @@ def grid_channels(encoding: Encoding) -> int:
     return encoding.limits.bottleneck * encoding.limits.base * encoding.slice_channels
 
 
-class _Bricks(torch.autograd.Function):
+class _TileGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, grid: Tensor, inputs: int) -> Tensor:
         _, channels, rows, slices = grid.shape
@@ -34,13 +34,13 @@ class _Bricks(torch.autograd.Function):
         return bricks.reshape(1, inputs * outputs, rows, slices), None
 
 
-def wall(grid: Tensor, inputs: int) -> Tensor:
+def tile_grid(grid: Tensor, inputs: int) -> Tensor:
     """Stacks the cells of `grid` (1, outputs x inputs, rows, slices) like bricks.
 
     Returns:
         Matrix (rows x outputs, slices x inputs): the block of cell (row, slice) stands at that place.
     """
-    return _Bricks.apply(grid, inputs)
+    return _TileGrid.apply(grid, inputs)
 
 
 def unpack(grid: Tensor, encoding: Encoding, architecture: Architecture) -> tuple[Tensor, ...]:
@@ -49,7 +49,7 @@ def unpack(grid: Tensor, encoding: Encoding, architecture: Architecture) -> tupl
     Every number of the grid belongs to one weight of one op, or to none: a cell beyond an op's rows is not used, and
     where a width is no multiple of a slice its last cells are cut.
     """
-    return crop(wall(grid, encoding.slice_channels), _regions(encoding, architecture))
+    return crop(tile_grid(grid, encoding.slice_channels), _regions(encoding, architecture))
 
 
 def _regions(encoding: Encoding, architecture: Architecture) -> tuple[Region, ...]:

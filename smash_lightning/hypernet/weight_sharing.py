@@ -7,9 +7,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Block, Limits, Skeleton
+from smash_lightning.architecture import Architecture, Block, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet.learned import learned_tensors, named_pointwise, sliced
+from smash_lightning.hypernet.learned import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.source import WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
@@ -23,15 +23,15 @@ class SharedWeights(WeightSource):
 
     Args:
         encoding: bounds the architectures.
-        skeleton: image, stem and classifier.
+        image_spec: image, stem and classifier.
         generator: stream of the initialisation.
     """
 
-    def __init__(self, encoding: Encoding, skeleton: Skeleton, *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, encoding: Encoding, image_spec: ImageSpec, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.encoding, self.skeleton = encoding, skeleton
+        self.encoding, self.image_spec = encoding, image_spec
         self.pointwise = shared_matrices(encoding.limits, generator)
-        self.shared = learned_tensors(encoding, skeleton, generator)
+        self.shared = make_shared_tensors(encoding, image_spec, generator)
 
     @property
     def takes_noise(self) -> bool:
@@ -47,7 +47,7 @@ class SharedWeights(WeightSource):
         """Every tensor that the network of `architecture` needs without norms in ops, by name."""
         assert z is None
         matrices = unit_norm(sliced_matrices(self.pointwise, architecture))
-        return sliced(self.shared, architecture, self.skeleton) | named_pointwise(architecture, matrices)
+        return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)
 
     def undecayed(self) -> list[nn.Parameter]:
         """The matrices, which are divided by their norms as a HyperNet's filters are."""

@@ -8,21 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Block, Layer, Skeleton, layers
+from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, layers
 from smash_lightning.architecture.shapes import BlockLayers, OpLayers, Stage
 from smash_lightning.network import gradients, nd
 from smash_lightning.network.banks import Average, accesses
-from smash_lightning.network.statistics import Statistics
+from smash_lightning.network.statistics import NormSource
 
 Weights = Mapping[str, Tensor]
 
 
 def forward(
     architecture: Architecture,
-    skeleton: Skeleton,
+    image_spec: ImageSpec,
     weights: Weights,
     x: Tensor,
-    statistics: Statistics,
+    statistics: NormSource,
     *,
     op_norm: bool,
 ) -> Tensor:
@@ -30,13 +30,13 @@ def forward(
 
     Args:
         architecture: what to compute.
-        skeleton: image, stem and classifier around it.
-        weights: every tensor of `layers(architecture, skeleton, op_norm).parameters()`, by name.
+        image_spec: image, stem and classifier around it.
+        weights: every tensor of `layers(architecture, image_spec, op_norm).parameters()`, by name.
         x: images.
         statistics: where the norms take their moments from.
         op_norm: whether ops hold BatchNorm: True for ordinary networks, False under a HyperNet.
     """
-    table = layers(architecture, skeleton, op_norm)
+    table = layers(architecture, image_spec, op_norm)
     x = x.contiguous(memory_format=nd.memory_format(x))
     x = nd.convolution(x, weights["stem.weight"], table.stem.dilation, stride=table.stem.stride)
     if not op_norm:
@@ -50,7 +50,7 @@ def forward(
     return F.linear(features, weights["head.weight"], weights["head.bias"])
 
 
-def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: Statistics) -> Tensor:
+def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource) -> Tensor:
     memory = gradients.open_memory(x, block.channels)
     for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
         h, memory = gradients.read(memory, access.read, x.shape)
@@ -62,7 +62,7 @@ def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statisti
     return torch.relu_(_norm(row.norm, weights, gradients.close_memory(memory, x.shape), statistics))
 
 
-def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
     if layer.entry is not None:
         h = torch.relu_(_norm(layer.entry, weights, h, statistics))
     if layer.pointwise is not None:
@@ -76,7 +76,7 @@ def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: Statistics) ->
     return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
 
-def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
     h = _convolve(stage.convolution, weights, h)
     if stage.norm is not None:
         h = _norm(stage.norm, weights, h, statistics)
@@ -87,5 +87,5 @@ def _convolve(layer: Layer, weights: Weights, h: Tensor) -> Tensor:
     return nd.convolution(h, weights[f"{layer.name}.weight"], layer.dilation, layer.groups)
 
 
-def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: Statistics) -> Tensor:
+def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
     return statistics.normalise(layer.name, h, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"])

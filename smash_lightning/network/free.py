@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Layer, Skeleton, layers
+from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
 from smash_lightning.network.forward import Weights, forward
-from smash_lightning.network.statistics import RunningStatistics, norm_channels
+from smash_lightning.network.statistics import RunningAverages, norm_channels
 
 
-def initialise(layer: Layer, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[str, Tensor]:
     """Fresh parameters of a layer: orthogonal convolutions (paper, section 4), norms at one, biases at zero.
 
     The classifier begins as torch's own does, uniform within 1 / sqrt(inputs): an orthogonal one, twice as large,
@@ -30,12 +30,12 @@ def initialise(layer: Layer, generator: torch.Generator | None = None) -> dict[s
     return tensors
 
 
-class FreeNetwork(nn.Module):
+class StandaloneNetwork(nn.Module):
     """The ordinary network of one architecture; its state has a tensor for each name of the table of layers.
 
     Args:
         architecture: what to build.
-        skeleton: image, stem and classifier around it.
+        image_spec: image, stem and classifier around it.
         generator: stream of the initialisation.
         op_norm: whether ops hold BatchNorm.
     """
@@ -43,24 +43,24 @@ class FreeNetwork(nn.Module):
     def __init__(
         self,
         architecture: Architecture,
-        skeleton: Skeleton,
+        image_spec: ImageSpec,
         generator: torch.Generator | None = None,
         *,
         op_norm: bool = True,
     ) -> None:
         super().__init__()
-        self.architecture, self.skeleton, self.op_norm = architecture, skeleton, op_norm
-        table = layers(architecture, skeleton, op_norm)
+        self.architecture, self.image_spec, self.op_norm = architecture, image_spec, op_norm
+        table = layers(architecture, image_spec, op_norm)
         self.weights = nn.Module()
         for layer in table:
-            for name, tensor in initialise(layer, generator).items():
+            for name, tensor in initialize(layer, generator).items():
                 register(self.weights, name, tensor)
-        self.statistics = RunningStatistics(norm_channels(table))
+        self.statistics = RunningAverages(norm_channels(table))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, classes) of images x (batch, channels, *size)."""
         weights: Weights = dict(self.weights.named_parameters())
-        return forward(self.architecture, self.skeleton, weights, x, self.statistics, op_norm=self.op_norm)
+        return forward(self.architecture, self.image_spec, weights, x, self.statistics, op_norm=self.op_norm)
 
 
 def register(module: nn.Module, name: str, tensor: Tensor) -> None:

@@ -14,7 +14,7 @@ from smash_lightning.architecture import Layer
 EPSILON = 1e-5
 
 
-class Statistics(ABC):
+class NormSource(ABC):
     """Normalises the channels of an activation."""
 
     @abstractmethod
@@ -22,7 +22,7 @@ class Statistics(ABC):
         """BatchNorm of x (batch, channels, *space), for the norm called `name`."""
 
 
-class BatchStatistics(Statistics):
+class UseBatchStatistics(NormSource):
     """Those of the batch at hand."""
 
     def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class BatchStatistics(Statistics):
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
 
 
-class RecordedStatistics(Statistics):
+class RecordedAverages(NormSource):
     """Those of the one batch that was seen while recording: the recalibration of one architecture."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class RecordedStatistics(Statistics):
         return F.batch_norm(x, *self.moments[name], weight, bias, training=False, eps=EPSILON)
 
 
-class RunningStatistics(nn.Module, Statistics):
+class RunningAverages(nn.Module, NormSource):
     """Exponential averages, kept as buffers and sliced to the channels at hand, as in the authors' code.
 
     Args:

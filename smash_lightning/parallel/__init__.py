@@ -2,14 +2,14 @@
 
 from smash_lightning.parallel.place import Rank as Rank
 from smash_lightning.parallel.place import cores as cores
-from smash_lightning.parallel.place import here as here
+from smash_lightning.parallel.place import local_device as local_device
 from smash_lightning.parallel.place import rank as rank
-from smash_lightning.parallel.place import settle as settle
+from smash_lightning.parallel.place import set_local_rank as set_local_rank
 from smash_lightning.parallel.pool import Failure as Failure
 from smash_lightning.parallel.pool import Pool as Pool
 from smash_lightning.parallel.pool import Send as Send
 from smash_lightning.parallel.stopping import Stopped as Stopped
-from smash_lightning.parallel.stopping import asked_to_stop as asked_to_stop
-from smash_lightning.parallel.stopping import hear_again as hear_again
-from smash_lightning.parallel.stopping import listening as listening
+from smash_lightning.parallel.stopping import handling_stop_signals as handling_stop_signals
+from smash_lightning.parallel.stopping import install_signal_handlers as install_signal_handlers
 from smash_lightning.parallel.stopping import requeued as requeued
+from smash_lightning.parallel.stopping import stop_requested as stop_requested

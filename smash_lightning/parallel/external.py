@@ -19,9 +19,9 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 from smash_lightning.launched import Launched
-from smash_lightning.parallel.place import settle
+from smash_lightning.parallel.place import set_local_rank
 from smash_lightning.parallel.worker import receive, send, work
 
 PATIENCE = 600.0  # seconds for all processes to start
@@ -61,13 +61,13 @@ def leading(place: Launched) -> Iterator[None]:
     Raises:
         ValueError: they did not all come.
     """
-    settle(place.local)
+    set_local_rank(place.local)
     path = _meeting(place)
     key = secrets.token_bytes(32)
     with Listener(("", 0), backlog=place.world) as listener:
         address = [host(), listener.address[1]]
         path.unlink(missing_ok=True)
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
             partial.write_text(json.dumps({"address": address, "key": key.hex()}))
         try:
@@ -91,7 +91,7 @@ def serve(place: Launched) -> int:
     Raises:
         ValueError: the first process did not come.
     """
-    settle(place.local)
+    set_local_rank(place.local)
     path, deadline = _meeting(place), time.monotonic() + PATIENCE
     while True:
         try:

@@ -65,14 +65,14 @@ def rank() -> Rank | None:
     return _Here.rank
 
 
-def here(device: str) -> str:
+def local_device(device: str) -> str:
     """The device "cpu" or "cuda" as this process sees it: of several GPUs the one that is its own."""
     if device != "cuda":
         return device
     return f"cuda:{_Here.local % torch.cuda.device_count()}"
 
 
-def settle(local: int) -> None:
+def set_local_rank(local: int) -> None:
     """Tells this process its place on its machine, and hides from Lightning who started it."""
     _Here.local = local
     for name in FOREIGN:
@@ -81,7 +81,7 @@ def settle(local: int) -> None:
 
 
 @contextmanager
-def taking_part(rank: Rank) -> Iterator[None]:
+def distributed_environment(rank: Rank) -> Iterator[None]:
     """Lets Lightning train as this rank; it finds the others by variables of the environment."""
     if rank.per_node > 1 and torch.cuda.device_count() == 1:
         # Schedulers may show each process its own GPU alone; for Lightning it is then on a machine of its own.
@@ -102,4 +102,4 @@ def taking_part(rank: Rank) -> Iterator[None]:
             torch.distributed.destroy_process_group()
     finally:
         _Here.rank = None
-        settle(_Here.local)
+        set_local_rank(_Here.local)

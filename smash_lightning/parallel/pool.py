@@ -23,7 +23,7 @@ import torch
 
 from smash_lightning.parallel.external import Joined, free_port, host, joined
 from smash_lightning.parallel.place import Rank
-from smash_lightning.parallel.stopping import Stopped, asked_to_stop, seconds_to_save
+from smash_lightning.parallel.stopping import Stopped, seconds_to_save, stop_requested
 from smash_lightning.parallel.worker import IGNORED, Failure, failure, receive, send, spawned
 
 Job = TypeVar("Job")
@@ -80,13 +80,13 @@ class Pool(Generic[Job, Result]):
         """
         if self.workers == 1:
             for index, job in enumerate(jobs):
-                if asked_to_stop():
+                if stop_requested():
                     raise Stopped
                 yield index, self._run_here(index, job)
             return
         waiting = deque(enumerate(jobs))
         while waiting or self._busy:
-            if waiting and not self._busy and asked_to_stop():
+            if waiting and not self._busy and stop_requested():
                 raise Stopped
             while waiting and len(self._busy) < self.workers:
                 self._give(self._idle.pop() if self._idle else self._recruit(), *waiting.popleft())
@@ -119,7 +119,7 @@ class Pool(Generic[Job, Result]):
             Stopped: as in `run`.
         """
         for index, job in enumerate(jobs):
-            if asked_to_stop():
+            if stop_requested():
                 raise Stopped
             while len(self._idle) < self.workers:
                 self._idle.append(self._recruit())
@@ -144,7 +144,7 @@ class Pool(Generic[Job, Result]):
         try:
             return self.function(self.context, job, lambda message: self.on_message(index, message))
         except SystemExit as end:  # Lightning's answer to signals
-            if asked_to_stop():
+            if stop_requested():
                 raise Stopped from None
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
@@ -171,7 +171,7 @@ class Pool(Generic[Job, Result]):
     def _ended(self) -> Iterator[tuple[_Worker, int, Any]]:
         """Listens for a moment, and yields the outcomes of jobs that have ended."""
         yield from self._heard()
-        if not asked_to_stop():
+        if not stop_requested():
             return
         for connection in self._busy:
             with suppress(OSError):
@@ -190,7 +190,7 @@ class Pool(Generic[Job, Result]):
             except (EOFError, OSError):
                 del self._busy[connection]
                 worker.stop()
-                if not asked_to_stop():  # then whoever asked may have killed it, and the job is no failure
+                if not stop_requested():  # then whoever asked may have killed it, and the job is no failure
                     yield worker, index, Failure(worker.how_it_died(), "")
                 continue
             if kind == "message":

@@ -19,12 +19,12 @@ class Stopped(BaseException):
     """The run was asked to stop, and what it had is saved. No error of a job, so nothing may take it for one."""
 
 
-def asked_to_stop() -> bool:
+def stop_requested() -> bool:
     """Whether a job in this process should save what it has and raise `Stopped`."""
     return _asked.is_set()
 
 
-def ask_to_stop() -> None:
+def request_stop() -> None:
     """Lets the jobs of this process know."""
     _asked.set()
 
@@ -53,7 +53,7 @@ def _hear(number: int, frame: FrameType | None) -> None:
     _asked.set()
 
 
-def hear_again() -> None:
+def install_signal_handlers() -> None:
     """Takes the signals back from Lightning, which ends a training at SIGTERM as if it were complete."""
     if _listening and threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
@@ -61,7 +61,7 @@ def hear_again() -> None:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def handling_stop_signals() -> Iterator[None]:
     """Takes the signals for requests to stop; only in a process's main thread."""
     _by.clear()
     _listening.append(True)

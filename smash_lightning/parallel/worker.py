@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from smash_lightning.parallel.place import Rank, settle, taking_part
-from smash_lightning.parallel.stopping import Stopped, ask_to_stop
+from smash_lightning.parallel.place import Rank, distributed_environment, set_local_rank
+from smash_lightning.parallel.stopping import Stopped, request_stop
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -57,7 +57,7 @@ def receive(connection: Connection) -> tuple[Any, ...]:
 def spawned(connection: Connection, threads: int, local: int) -> None:
     """The life of a process that was made for this."""
     torch.set_num_threads(threads)
-    settle(local)
+    set_local_rank(local)
     os._exit(work(connection))
 
 
@@ -88,7 +88,7 @@ def work(connection: Connection) -> int:
         if kind == "end":
             return int(content[0])
         if kind == "stop":
-            ask_to_stop()
+            request_stop()
         else:
             jobs.put((kind, *content))
 
@@ -113,7 +113,7 @@ def _run(connection: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], threa
 
 def _outcome(connection: Connection, function: Callable[..., Any], context: Any, job: Any, rank: Rank | None) -> Any:
     try:
-        with nullcontext() if rank is None else taking_part(rank):
+        with nullcontext() if rank is None else distributed_environment(rank):
             return function(context, job, lambda message: send(connection, "message", message))
     except Stopped:
         return Stopped

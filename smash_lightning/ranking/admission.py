@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.ranking.constraints import Constraints, Excess, Latency
 
 
-class Admission:
+class CandidateFilter:
     """Says of architectures whether they are taken up, and remembers why not, for a message that helps.
 
     Args:
         taken: architectures that are candidates already.
         drawn: fingerprints of those that training has drawn.
         constraints: bounds that hold.
-        skeleton: image, stem and classifier of the ordinary networks.
+        image_spec: image, stem and classifier of the ordinary networks.
         latency: milliseconds of a forward pass, where it is bounded.
     """
 
@@ -24,18 +24,18 @@ class Admission:
         taken: Set[Architecture],
         drawn: Set[str],
         constraints: Constraints,
-        skeleton: Skeleton,
+        image_spec: ImageSpec,
         latency: Latency | None,
     ) -> None:
         self.taken, self.drawn = taken, drawn
-        self.constraints, self.skeleton, self.latency = constraints, skeleton, latency
+        self.constraints, self.image_spec, self.latency = constraints, image_spec, latency
         self._nearest: dict[str, float] = {}
 
     def __call__(self, architecture: Architecture) -> bool:
         """Whether it is taken up."""
         if architecture in self.taken or architecture.fingerprint in self.drawn:
             return False
-        excess = self.constraints.excess(architecture, self.skeleton, self.latency)
+        excess = self.constraints.excess(architecture, self.image_spec, self.latency)
         if excess is not None:
             self._remember(excess)
         return excess is None

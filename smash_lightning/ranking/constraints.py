@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, cost
 
 Latency = Callable[[Architecture], float]
 
@@ -38,17 +38,17 @@ class Constraints:
             if bound is not None and not bound > 0:
                 raise ValueError(f"ranking.{field.name} must be above 0, or null for no bound, got {bound}")
 
-    def excess(self, architecture: Architecture, skeleton: Skeleton, latency: Latency | None) -> Excess | None:
+    def excess(self, architecture: Architecture, image_spec: ImageSpec, latency: Latency | None) -> Excess | None:
         """The first bound that `architecture` breaks; None if it keeps all.
 
         Args:
             architecture: what to check.
-            skeleton: image, stem and classifier around it.
+            image_spec: image, stem and classifier around it.
             latency: milliseconds of a forward pass; asked last, as it may have to be measured, and only where there is
                 a bound on it, which needs it.
         """
         if self.max_params is not None or self.max_macs is not None:
-            size = cost(architecture, skeleton)
+            size = cost(architecture, image_spec)
             if self.max_params is not None and size.params > self.max_params:
                 return Excess("max_params", size.params)
             if self.max_macs is not None and size.macs > self.max_macs:

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class CandidateMetrics:
     """What a key is made of: validation error (%) and loss (nats) with generated weights, and parameters."""
 
     error: float
@@ -22,34 +22,34 @@ class Figures:
     params: int
 
 
-class Key(ABC):
+class SmashScore(ABC):
     """Orders scored architectures. A key of your own implements `__call__`; a frozen dataclass of plain values."""
 
     @abstractmethod
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
         """One number for each, lower is better. It may depend on all that was scored so far."""
 
 
 @dataclass(frozen=True)
-class Loss(Key):
+class ValidationLoss(SmashScore):
     """The validation loss."""
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
-        """See `Key`."""
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
         return [figures.loss for figures in scored]
 
 
 @dataclass(frozen=True)
-class Error(Key):
+class ValidationError(SmashScore):
     """The validation error, as in the paper: coarse, as few images give few different errors."""
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
-        """See `Key`."""
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
         return [figures.error for figures in scored]
 
 
 @dataclass(frozen=True)
-class WithSize(Key):
+class LossPlusSizeRank(SmashScore):
     """Rank by loss plus `weight` times the rank by parameters, where bigger is better, from 0 to 1 + `weight`.
 
     Generated weights are far from trained ones, and the more so the more of them there are: what a large network would
@@ -58,19 +58,19 @@ class WithSize(Key):
 
     weight: float = 1.0
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
-        """See `Key`."""
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
         losses = _losses(scored)
         size = _share(rankdata([-figures.params for figures in scored]))
         return _last_without_loss(_share(rankdata(losses)) + self.weight * size, losses)
 
 
 @dataclass(frozen=True)
-class SizeAdjusted(Key):
+class SizeAdjusted(SmashScore):
     """What is left of the loss after linear regression on the logarithm of parameters: who is good for its size?"""
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
-        """See `Key`."""
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
         loss, size = _losses(scored), np.log([figures.params for figures in scored])
         known = np.isfinite(loss)
         if known.sum() < 3 or not np.ptp(size[known]):
@@ -80,7 +80,7 @@ class SizeAdjusted(Key):
 
 
 @dataclass(frozen=True)
-class Stratified(Key):
+class Stratified(SmashScore):
     """The rank by loss among the architectures of about the same size, from 0 to 1, in `strata` equal groups."""
 
     strata: int = 5
@@ -89,8 +89,8 @@ class Stratified(Key):
         if self.strata < 1:
             raise ValueError(f"ranking.key.strata must be at least 1, got {self.strata}")
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
-        """See `Key`."""
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
         loss = _losses(scored)
         keys = np.zeros(len(scored))
         by_size = np.argsort([figures.params for figures in scored], kind="stable")
@@ -99,7 +99,7 @@ class Stratified(Key):
         return _last_without_loss(keys, loss)
 
 
-def _losses(scored: Sequence[Figures]) -> Floats:
+def _losses(scored: Sequence[CandidateMetrics]) -> Floats:
     """Their losses, inf where one is not a number."""
     losses = np.array([figures.loss for figures in scored])
     return np.where(np.isnan(losses), np.inf, losses)

@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from smash_lightning.architecture import Architecture, Skeleton
-from smash_lightning.network import FreeNetwork
+from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.network import StandaloneNetwork
 from smash_lightning.randomness import Stream, generator
 
 WARM_UP = 2
@@ -21,14 +21,14 @@ class MeasuredLatency:
     An architecture is measured once; asked again, the answer is the same. Between runs it differs, as the machine does.
 
     Args:
-        skeleton: image, stem and classifier.
+        image_spec: image, stem and classifier.
         device: where to measure.
         batch: images in a pass.
     """
 
-    def __init__(self, skeleton: Skeleton, device: torch.device | str, batch: int) -> None:
-        self.skeleton, self.device = skeleton, torch.device(device)
-        shape = (batch, skeleton.channels, *skeleton.size)
+    def __init__(self, image_spec: ImageSpec, device: torch.device | str, batch: int) -> None:
+        self.image_spec, self.device = image_spec, torch.device(device)
+        shape = (batch, image_spec.channels, *image_spec.size)
         self.images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(self.device)
         self._measured: dict[Architecture, float] = {}
 
@@ -40,11 +40,11 @@ class MeasuredLatency:
 
     @torch.no_grad()
     def _measure(self, architecture: Architecture) -> float:
-        network = FreeNetwork(architecture, self.skeleton, generator(Stream.LATENCY)).eval().to(self.device)
+        network = StandaloneNetwork(architecture, self.image_spec, generator(Stream.LATENCY)).eval().to(self.device)
         times = [self._time(network) for _ in range(WARM_UP + REPEATS)]
         return 1000 * statistics.median(times[WARM_UP:])
 
-    def _time(self, network: FreeNetwork) -> float:
+    def _time(self, network: StandaloneNetwork) -> float:
         self._wait()
         started = time.perf_counter()
         network(self.images)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smash_lightning.ranking.constraints import Constraints
-from smash_lightning.ranking.key import Key, Loss
-from smash_lightning.ranking.policy import Policy
-from smash_lightning.ranking.proposal import Proposal
+from smash_lightning.ranking.key import SmashScore, ValidationLoss
+from smash_lightning.ranking.policy import BatchNormPolicy
+from smash_lightning.ranking.proposal import Strategy
 from smash_lightning.ranking.racing import Racing
 
 
@@ -31,15 +31,15 @@ class RankingOptions:
             scores each on all of them.
     """
 
-    proposals: Mapping[str, Proposal]
-    policy: Policy
+    proposals: Mapping[str, Strategy]
+    policy: BatchNormPolicy
     fixed: int
     fixed_every: int
     max_params: int | None = None
     max_macs: int | None = None
     max_latency: float | None = None
     latency_batch: int = 1
-    key: Key = field(default_factory=Loss)
+    key: SmashScore = field(default_factory=ValidationLoss)
     noises: int = 1
     racing: Racing | None = None
 
@@ -59,6 +59,6 @@ class RankingOptions:
         return Constraints(self.max_params, self.max_macs, self.max_latency)
 
     @property
-    def strategies(self) -> tuple[Proposal, ...]:
+    def strategies(self) -> tuple[Strategy, ...]:
         """Those that propose anything."""
         return tuple(proposal for proposal in self.proposals.values() if proposal.count > 0)

@@ -14,10 +14,10 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import Stream, rng
-from smash_lightning.ranking.admission import Admission
+from smash_lightning.ranking.admission import CandidateFilter
 from smash_lightning.ranking.constraints import Constraints, Latency
-from smash_lightning.ranking.key import Figures, Key, Loss
-from smash_lightning.ranking.proposal import Entry, Gradient, History, Proposal
+from smash_lightning.ranking.key import CandidateMetrics, SmashScore, ValidationLoss
+from smash_lightning.ranking.proposal import Entry, Gradient, History, Strategy
 from smash_lightning.ranking.score import Score
 from smash_lightning.search_space import SearchSpace
 
@@ -72,7 +72,7 @@ class Ranking:
     """
 
     space: SearchSpace
-    proposals: tuple[Proposal, ...]
+    proposals: tuple[Strategy, ...]
     seed: int
     drawn: frozenset[str]
     labels: Tensor
@@ -80,7 +80,7 @@ class Ranking:
     latency: Latency | None = None
     gradient: Gradient | None = None
     encoding: Encoding | None = None
-    key: Key = field(default_factory=Loss)
+    key: SmashScore = field(default_factory=ValidationLoss)
 
     def __post_init__(self) -> None:
         if self.constraints.max_latency is not None and self.latency is None:
@@ -116,7 +116,7 @@ class Ranking:
         entries = [_entry(row, key) for row, key in zip(known, self.keys(known), strict=True)]
         taken = {row.candidate.architecture for row in state.rows}
         batch = 1 if proposal.sequential else min(most, before + proposal.count - done)
-        admission = Admission(taken, self.drawn, self.constraints, self.space.skeleton, self.latency)
+        admission = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec, self.latency)
         history = History(
             before=entries[:before],
             own=entries[before:],
@@ -136,7 +136,7 @@ class Ranking:
         Raises:
             ValueError: the key gives more numbers, or fewer.
         """
-        keys = self.key([Figures(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
+        keys = self.key([CandidateMetrics(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
         if len(keys) != len(rows):
             name = type(self.key).__name__
             raise ValueError(
@@ -146,9 +146,11 @@ class Ranking:
 
     def params(self, row: Row) -> int:
         """Parameters of the ordinary network of a scored architecture."""
-        return cost(row.candidate.architecture, self.space.skeleton).params
+        return cost(row.candidate.architecture, self.space.image_spec).params
 
-    def _fresh(self, proposal: Proposal, place: tuple[int, int], history: History, admission: Admission) -> Candidate:
+    def _fresh(
+        self, proposal: Strategy, place: tuple[int, int], history: History, admission: CandidateFilter
+    ) -> Candidate:
         for attempt in range(ATTEMPTS):
             chance = rng(Stream.CANDIDATE, self.seed, *place, attempt)
             architecture, parent = proposal.propose(self.space, history, chance)

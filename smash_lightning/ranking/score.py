@@ -15,10 +15,10 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
-from smash_lightning.network import BatchStatistics
-from smash_lightning.parallel import here
+from smash_lightning.network import UseBatchStatistics
+from smash_lightning.parallel import local_device
 from smash_lightning.randomness import Stream, generator
-from smash_lightning.ranking.policy import Material, Policy, Predictor
+from smash_lightning.ranking.policy import BatchNormPolicy, Predictor, ScoringData
 from smash_lightning.ranking.policy.base import run
 
 REMEMBERED = 250_000_000  # generated weights that are kept between looks: a gigabyte
@@ -57,7 +57,13 @@ class Scorer:
     """
 
     def __init__(
-        self, hypernets: Sequence[TrainedHyperNet], material: Material, *, policy: Policy, seed: int, noises: int = 1
+        self,
+        hypernets: Sequence[TrainedHyperNet],
+        material: ScoringData,
+        *,
+        policy: BatchNormPolicy,
+        seed: int,
+        noises: int = 1,
     ) -> None:
         self.hypernets, self.material, self.policy = hypernets, material, policy
         self.noises, self.seed = noises, seed
@@ -73,7 +79,7 @@ class Scorer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Moves to the device of this process."""
-        device = here(state.pop("device"))
+        device = local_device(state.pop("device"))
         self.__dict__ |= state
         self.to(device)
 
@@ -125,7 +131,7 @@ class Scorer:
         if key not in self._predictors_of:
             hypernet = self.hypernets[index]
             self._predictors_of[key] = list(self._predictors(architecture, hypernet))
-            weights = cost(architecture, hypernet.weights.skeleton).params * self._draws(hypernet)
+            weights = cost(architecture, hypernet.weights.image_spec).params * self._draws(hypernet)
             while len(self._predictors_of) > max(1, REMEMBERED // weights):
                 self._predictors_of.popitem(last=False)
         return self._predictors_of[key]
@@ -149,7 +155,7 @@ class Scorer:
             c = source.encode(architecture).requires_grad_()
             batches = zip(*(part.split(self.material.batch_size) for part in self._labelled), strict=True)
             for images, labels in batches:
-                logits = run(architecture, hypernet, source.from_c(architecture, c, z), images, BatchStatistics())
+                logits = run(architecture, hypernet, source.from_c(architecture, c, z), images, UseBatchStatistics())
                 loss = F.cross_entropy(logits, labels, reduction="sum") / len(self.material.labels)
                 total = total + torch.autograd.grad(loss, c)[0].cpu() / len(self.hypernets)
         return total

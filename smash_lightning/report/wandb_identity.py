@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Identity:
     def write(self, folder: Path) -> None:
         """Keeps it in a run's folder."""
         _file(folder).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(_file(folder)) as partial:
+        with atomic_write(_file(folder)) as partial:
             partial.write_text(json.dumps(asdict(self)) + "\n")
 
 

@@ -1,10 +1,10 @@
 """What could beat the score?"""
 
+from smash_lightning.rival.base import BaselineContext as BaselineContext
 from smash_lightning.rival.base import Rival as Rival
-from smash_lightning.rival.base import Setting as Setting
-from smash_lightning.rival.base import worst_unless_finite as worst_unless_finite
-from smash_lightning.rival.beginning import first_weights as first_weights
-from smash_lightning.rival.chance import Chance as Chance
+from smash_lightning.rival.base import nan_to_inf as nan_to_inf
+from smash_lightning.rival.beginning import initial_weights as initial_weights
+from smash_lightning.rival.chance import RandomScore as RandomScore
 from smash_lightning.rival.depth import Depth as Depth
 from smash_lightning.rival.early_stopping import EarlyStopping as EarlyStopping
 from smash_lightning.rival.gradient_norm import GradientNorm as GradientNorm

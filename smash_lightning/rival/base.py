@@ -11,17 +11,17 @@ from pathlib import Path
 import lightning as L
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.dataset import DataModule
 from smash_lightning.training import RetrainOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Setting:
+class BaselineContext:
     """What rivals may use: the same for every architecture of a comparison.
 
     Args:
-        skeleton: image, stem and classifier around every architecture.
+        image_spec: image, stem and classifier around every architecture.
         images: a normalised batch of at least two training images (count, channels, *size), on the device and in the
             precision that rivals compute in; never validation or test images.
         labels: their labels (count,), on the same device.
@@ -36,7 +36,7 @@ class Setting:
         folder: where Lightning may leave files.
     """
 
-    skeleton: Skeleton
+    image_spec: ImageSpec
     images: Tensor
     labels: Tensor
     data: DataModule
@@ -54,13 +54,13 @@ class Rival(ABC):
     """
 
     @abstractmethod
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """The prediction, a function of its arguments alone: the lower, the lower is the true loss said to be.
 
-        It is +inf where it is undefined, see `worst_unless_finite`; never NaN, which no order has a place for.
+        It is +inf where it is undefined, see `nan_to_inf`; never NaN, which no order has a place for.
         """
 
 
-def worst_unless_finite(value: float) -> float:
+def nan_to_inf(value: float) -> float:
     """`value`, or +inf where it is not a finite number: where nothing is predicted, nothing good is."""
     return value if math.isfinite(value) else math.inf

@@ -8,33 +8,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Skeleton, layers
-from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.architecture import Architecture, ImageSpec, layers
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.randomness import Stream, generator
-from smash_lightning.rival.base import Setting
+from smash_lightning.rival.base import BaselineContext
 
 
-def first_weights(architecture: Architecture, setting: Setting) -> dict[str, Tensor]:
-    """All weights by name, equal to those that `FixedModule` begins with; device and precision of the images."""
-    network = FreeNetwork(architecture, setting.skeleton, generator(Stream.RETRAIN, setting.seed))
-    return {name: tensor.detach().to(setting.images) for name, tensor in network.weights.named_parameters()}
+def initial_weights(architecture: Architecture, context: BaselineContext) -> dict[str, Tensor]:
+    """All weights by name, equal to those that `RetrainModule` begins with; device and precision of the images."""
+    network = StandaloneNetwork(architecture, context.image_spec, generator(Stream.RETRAIN, context.seed))
+    return {name: tensor.detach().to(context.images) for name, tensor in network.weights.named_parameters()}
 
 
-def filter_names(architecture: Architecture, skeleton: Skeleton) -> list[str]:
+def filter_names(architecture: Architecture, image_spec: ImageSpec) -> list[str]:
     """Names of the weights of convolutions and classifier: what pruning criteria count, without norms and biases."""
-    table = layers(architecture, skeleton, op_norm=True)
+    table = layers(architecture, image_spec, op_norm=True)
     return [f"{layer.name}.weight" for layer in table if layer.kind != "norm"]
 
 
-def filter_gradients(architecture: Architecture, setting: Setting) -> list[tuple[Tensor, Tensor]]:
+def filter_gradients(architecture: Architecture, context: BaselineContext) -> list[tuple[Tensor, Tensor]]:
     """Weight of each convolution and of the classifier, and the gradient there of the batch's mean cross-entropy.
 
     Norms take the moments of the batch, as at the first step of a training.
     """
-    weights = first_weights(architecture, setting)
-    filters = [weights[name].requires_grad_() for name in filter_names(architecture, setting.skeleton)]
-    logits = forward(architecture, setting.skeleton, weights, setting.images, BatchStatistics(), op_norm=True)
-    gradients = torch.autograd.grad(F.cross_entropy(logits, setting.labels), filters)
+    weights = initial_weights(architecture, context)
+    filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
+    logits = forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
+    gradients = torch.autograd.grad(F.cross_entropy(logits, context.labels), filters)
     return [(tensor.detach(), gradient) for tensor, gradient in zip(filters, gradients, strict=True)]
 
 

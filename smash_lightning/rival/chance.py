@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.randomness import Stream, rng
-from smash_lightning.rival.base import Rival, Setting
+from smash_lightning.rival.base import BaselineContext, Rival
 
 
 @dataclass(frozen=True)
-class Chance(Rival):
+class RandomScore(Rival):
     """A number between 0 and 1 that has nothing to do with the architecture but its name."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """The same for the same architecture and seed, whatever was asked for before."""
-        return rng(Stream.RANDOM_SCORE, setting.seed, architecture.fingerprint).random()
+        return rng(Stream.RANDOM_SCORE, context.seed, architecture.fingerprint).random()

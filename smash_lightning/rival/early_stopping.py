@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.randomness import Stream
-from smash_lightning.rival.base import Rival, Setting, worst_unless_finite
-from smash_lightning.training import DivergedError, FixedModule, quiet
+from smash_lightning.rival.base import BaselineContext, Rival, nan_to_inf
+from smash_lightning.training import DivergedError, RetrainModule, silence_lightning
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,30 @@ class EarlyStopping(Rival):
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps of early stopping must be at least 1, or null for SMASH's cost, got {self.steps}")
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """Cross-entropy in nats. The learning rate falls along the whole cosine within these few steps.
 
         A training begins with random weights and leaves the validation images alone, whatever `retrain` says.
         """
-        quiet()
-        data = setting.data.ordered(Stream.RETRAIN, setting.seed)
-        module = FixedModule(architecture, setting.skeleton, setting.retrain, setting.seed)
-        trainer = setting.trainer(
-            max_steps=self._steps(setting),
+        silence_lightning()
+        data = context.data.ordered(Stream.RETRAIN, context.seed)
+        module = RetrainModule(architecture, context.image_spec, context.retrain, context.seed)
+        trainer = context.trainer(
+            max_steps=self._steps(context),
             max_epochs=-1,
             limit_val_batches=0,
             enable_checkpointing=False,
             logger=False,
-            default_root_dir=setting.folder,
+            default_root_dir=context.folder,
         )
         try:
             trainer.fit(module, datamodule=data)
         except DivergedError:
             return math.inf
         trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
-        return worst_unless_finite(module.true_loss)
+        return nan_to_inf(module.true_loss)
 
-    def _steps(self, setting: Setting) -> int:
+    def _steps(self, context: BaselineContext) -> int:
         if self.steps is not None:
             return self.steps
-        return max(1, math.ceil(setting.images_per_candidate / setting.data.batch_size))
+        return max(1, math.ceil(context.images_per_candidate / context.data.batch_size))

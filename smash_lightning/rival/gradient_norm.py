@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.rival.base import Rival, Setting
+from smash_lightning.rival.base import BaselineContext, Rival
 from smash_lightning.rival.beginning import filter_gradients, minus_log
 
 
@@ -13,7 +13,7 @@ from smash_lightning.rival.beginning import filter_gradients, minus_log
 class GradientNorm(Rival):
     """-log of the sum of the Euclidean norms of dL/dw, over the weight tensors w of convolutions and classifier."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """L is the mean cross-entropy of the setting's images."""
-        pairs = filter_gradients(architecture, setting)
+        pairs = filter_gradients(architecture, context)
         return minus_log(sum(gradient.norm().item() for _, gradient in pairs))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.network import BatchStatistics, forward
-from smash_lightning.rival.base import Rival, Setting
-from smash_lightning.rival.beginning import first_weights
+from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.rival.base import BaselineContext, Rival
+from smash_lightning.rival.beginning import initial_weights
 
 K = 1e-5  # the paper's k, which keeps the logarithm of an eigenvalue of zero finite
 
@@ -25,11 +25,11 @@ class JacobianCovariance(Rival):
     The sum is least, the number of images, if no two of them are correlated. Undefined where an image has no gradient.
     """
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """An image's gradient is that of the sum of all logits, with norms that take the moments of the batch."""
-        images = setting.images.clone().requires_grad_()
-        weights = first_weights(architecture, setting)
-        logits = forward(architecture, setting.skeleton, weights, images, BatchStatistics(), op_norm=True)
+        images = context.images.clone().requires_grad_()
+        weights = initial_weights(architecture, context)
+        logits = forward(architecture, context.image_spec, weights, images, UseBatchStatistics(), op_norm=True)
         (gradient,) = torch.autograd.grad(logits.sum(), images)
         correlations = torch.corrcoef(gradient.flatten(1).double().cpu())
         if not correlations.isfinite().all():

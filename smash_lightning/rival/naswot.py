@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.network import BatchStatistics, forward
-from smash_lightning.rival.base import Rival, Setting
-from smash_lightning.rival.beginning import first_weights
+from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.rival.base import BaselineContext, Rival
+from smash_lightning.rival.beginning import initial_weights
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Naswot(Rival):
     is singular, as with two images that no unit tells apart.
     """
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """Codes of all ReLUs of the network, whose norms take the moments of the batch."""
-        weights = first_weights(architecture, setting)
-        with torch.no_grad(), Agreement(len(setting.images)) as agreement:
-            forward(architecture, setting.skeleton, weights, setting.images, BatchStatistics(), op_norm=True)
+        weights = initial_weights(architecture, context)
+        with torch.no_grad(), Agreement(len(context.images)) as agreement:
+            forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
         eigenvalues = torch.linalg.eigvalsh(agreement.units)
         rounding = torch.finfo(torch.float64).eps * len(eigenvalues) * eigenvalues[-1]
         return -eigenvalues.log().sum().item() if eigenvalues[0] > rounding else math.inf

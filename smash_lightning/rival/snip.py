@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.rival.base import Rival, Setting
+from smash_lightning.rival.base import BaselineContext, Rival
 from smash_lightning.rival.beginning import filter_gradients, minus_log
 
 
@@ -17,7 +17,7 @@ from smash_lightning.rival.beginning import filter_gradients, minus_log
 class Snip(Rival):
     """-log of the sum over weights w of |w dL/dw|, which is |dL/dm| of a mask m = 1 on w."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """L is the mean cross-entropy of the setting's images."""
-        pairs = filter_gradients(architecture, setting)
+        pairs = filter_gradients(architecture, context)
         return minus_log(sum((tensor * gradient).abs().sum().item() for tensor, gradient in pairs))

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.network import Statistics, forward
-from smash_lightning.rival.base import Rival, Setting
-from smash_lightning.rival.beginning import filter_names, first_weights, minus_log
+from smash_lightning.network import NormSource, forward
+from smash_lightning.rival.base import BaselineContext, Rival
+from smash_lightning.rival.beginning import filter_names, initial_weights, minus_log
 
 
-class NoNorm(Statistics):
+class NoNorm(NormSource):
     """Leaves activations as they are."""
 
     def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -29,13 +29,13 @@ class NoNorm(Statistics):
 class SynFlow(Rival):
     """-log of the sum over weights w of |w dR/dw|, R being the sum of logits of an image of ones under weights |w|."""
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         """In 64-bit floats, as R is a product of as many factors as the network has layers. No image is looked at."""
-        weights = {name: tensor.double().abs() for name, tensor in first_weights(architecture, setting).items()}
-        filters = [weights[name].requires_grad_() for name in filter_names(architecture, setting.skeleton)]
-        shape = (1, setting.skeleton.channels, *setting.skeleton.size)
-        ones = torch.ones(shape, dtype=torch.float64, device=setting.images.device)
-        logits = forward(architecture, setting.skeleton, weights, ones, NoNorm(), op_norm=True)
+        weights = {name: tensor.double().abs() for name, tensor in initial_weights(architecture, context).items()}
+        filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
+        shape = (1, context.image_spec.channels, *context.image_spec.size)
+        ones = torch.ones(shape, dtype=torch.float64, device=context.images.device)
+        logits = forward(architecture, context.image_spec, weights, ones, NoNorm(), op_norm=True)
         gradients = torch.autograd.grad(logits.sum(), filters)
         flow = sum((w.detach() * gradient).sum().item() for w, gradient in zip(filters, gradients, strict=True))
         return minus_log(flow)

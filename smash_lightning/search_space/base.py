@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from smash_lightning.architecture import Architecture, Limits, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec, Limits
 
 
 class SearchSpace(ABC):
@@ -17,7 +17,7 @@ class SearchSpace(ABC):
     of one space are never used with another.
     """
 
-    skeleton: Skeleton
+    image_spec: ImageSpec
 
     @property
     @abstractmethod

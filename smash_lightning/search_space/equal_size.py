@@ -6,7 +6,7 @@ import random
 import statistics
 from dataclasses import dataclass, field
 
-from smash_lightning.architecture import Architecture, Limits, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, Limits, cost
 from smash_lightning.randomness import rng as stream
 from smash_lightning.search_space.base import SearchSpace
 
@@ -27,15 +27,15 @@ class EqualSize(SearchSpace):
     space: SearchSpace
     tolerance: float
     target: int | None = None
-    skeleton: Skeleton = field(init=False, repr=False)
+    image_spec: ImageSpec = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skeleton", self.space.skeleton)
+        object.__setattr__(self, "image_spec", self.space.image_spec)
         if not 0 < self.tolerance < 1:
             raise ValueError(f"search_space.size_tolerance must lie between 0 and 1, got {self.tolerance}")
         if self.target is None:
             draws = [self.space.sample(stream("median size", i)) for i in range(MEDIAN_OF)]
-            median = int(statistics.median(cost(draw, self.skeleton).params for draw in draws))
+            median = int(statistics.median(cost(draw, self.image_spec).params for draw in draws))
             object.__setattr__(self, "target", median)
 
     @property
@@ -73,7 +73,7 @@ class EqualSize(SearchSpace):
 
     def _size_refusal(self, architecture: Architecture) -> str | None:
         assert self.target is not None
-        params = cost(architecture, self.skeleton).params
+        params = cost(architecture, self.image_spec).params
         if abs(params / self.target - 1) <= self.tolerance:
             return None
         return f"it has {params} parameters, not {self.target} within {self.tolerance:.0%}"

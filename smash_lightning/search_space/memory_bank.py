@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
-from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op, Skeleton
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
 from smash_lightning.search_space.base import SearchSpace
 
 Paths = tuple[tuple[Convolution, ...], ...]
@@ -49,7 +49,7 @@ class MemoryBankSpace(SearchSpace):
     """Architectures of memory banks, drawn op by op.
 
     Args:
-        skeleton: image, stem and classifier.
+        image_spec: image, stem and classifier.
         body: what an op does after its 1x1: that of SMASHv1 or of SMASHv2.
         base: the paper's N, channels in a unit.
         max_units: the paper's N_max / N, most units of an op.
@@ -69,7 +69,7 @@ class MemoryBankSpace(SearchSpace):
             bound rises to 1 by half of training.
     """
 
-    skeleton: Skeleton
+    image_spec: ImageSpec
     body: Body
     base: int
     max_units: int
@@ -110,7 +110,7 @@ class MemoryBankSpace(SearchSpace):
 
     def _make_limits(self) -> Limits:
         return Limits(
-            dimensions=self.skeleton.dimensions,
+            dimensions=self.image_spec.dimensions,
             base=self.base,
             max_units=self.max_units,
             inputs=self.inputs,
@@ -157,7 +157,7 @@ class MemoryBankSpace(SearchSpace):
         read = self._draw_read(width, filled, rng)
         units = self._draw_units(width, len(read), banks, rng)
         write = _draw_write(units, filled, banks, rng)
-        return self._op(read, write, units, width, self.body.draw(rng, self.skeleton.dimensions, progress))
+        return self._op(read, write, units, width, self.body.draw(rng, self.image_spec.dimensions, progress))
 
     def _op(self, read: tuple[int, ...], write: tuple[int, ...], units: int, width: int, paths: Paths) -> Op:
         return Op(read, write, units, self.limits.bottleneck_channels(len(read) * width, units * width), paths)
@@ -181,7 +181,7 @@ class MemoryBankSpace(SearchSpace):
         return rng.choices(choices, weights)[0]
 
     def _budget(self, b: int) -> int:
-        return int(self.budget_depth * 3**self.skeleton.dimensions * self.inputs[b] ** 2)
+        return int(self.budget_depth * 3**self.image_spec.dimensions * self.inputs[b] ** 2)
 
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Redraws each element with `probability`: of every op its reads, units, writes, shape and convolutions; of a

@@ -1,6 +1,6 @@
 """Published networks written as memory-bank architectures (paper, section 3.2).
 
-Each block is the textbook's; stem, transitions and classifier are those of the skeleton, the same for all.
+Each block is the textbook's; stem, transitions and classifier are those of the image_spec, the same for all.
 """
 
 from __future__ import annotations

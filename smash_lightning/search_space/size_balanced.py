@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from smash_lightning.architecture import Architecture, Limits, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, Limits, cost
 from smash_lightning.randomness import rng as stream
 from smash_lightning.search_space.base import SearchSpace
 
@@ -31,11 +31,11 @@ class SizeBalanced(SearchSpace):
 
     space: SearchSpace
     pool: int = 8
-    skeleton: Skeleton = field(init=False, repr=False)
+    image_spec: ImageSpec = field(init=False, repr=False)
     extremes: tuple[float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skeleton", self.space.skeleton)
+        object.__setattr__(self, "image_spec", self.space.image_spec)
         if self.pool < 2:
             raise ValueError(f"a pool of {self.pool} draws cannot be balanced: take at least 2")
         sizes = [self._log_size(self.space.sample(stream("range of sizes", index))) for index in range(RANGE_OF)]
@@ -53,7 +53,7 @@ class SizeBalanced(SearchSpace):
         return min(draws, key=lambda draw: abs(self._log_size(draw) - wanted))
 
     def _log_size(self, architecture: Architecture) -> float:
-        return math.log(cost(architecture, self.skeleton).params)
+        return math.log(cost(architecture, self.image_spec).params)
 
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """As in the whole space."""

@@ -25,7 +25,7 @@ GOAL = 0.9  # of the noise ceiling
 OWN = (*SCORES, TOGETHER)  # the score itself in some form, hence no rivals
 FIGURES = (
     *("spearman", "concordance", "given_params", "regret", "precision"),
-    *("score_minus_it", "score_minus_it_alike"),  # differences of the first two
+    *("delta_spearman", "delta_tau_size_matched"),  # differences of the first two
 )
 
 
@@ -45,15 +45,15 @@ class Predictor:
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class PredictorMetrics:
     """How well one predictor does; what is undefined is None.
 
     Args:
         spearman: with the mean test loss; positive where it predicts it.
-        score_minus_it: Spearman of the score minus its own, paired; None for the score itself.
+        delta_spearman: Spearman of the score minus its own, paired; None for the score itself.
         given_params: partial Spearman given the number of parameters.
         concordance: Kendall's tau-b over pairs of nearly equal size.
-        score_minus_it_alike: concordance of the score minus its own, paired; None for the score itself.
+        delta_tau_size_matched: concordance of the score minus its own, paired; None for the score itself.
         regret: mean test loss of the fifth that it picks minus that of the true best fifth, nats.
         precision: share of the fifth that it picks that is in the true best fifth, 0 to 1.
         seconds: what it costs per architecture.
@@ -61,10 +61,10 @@ class Contestant:
     """
 
     spearman: Estimate | None
-    score_minus_it: Estimate | None
+    delta_spearman: Estimate | None
     given_params: Estimate | None
     concordance: Estimate | None
-    score_minus_it_alike: Estimate | None
+    delta_tau_size_matched: Estimate | None
     regret: Estimate | None
     precision: Estimate | None
     seconds: float | None
@@ -72,7 +72,7 @@ class Contestant:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class PredictorComparison:
     """All predictors against the mean test loss, on the representative architectures.
 
     Args:
@@ -87,7 +87,7 @@ class Contest:
     architectures: int
     band: float
     pairs: int
-    predictors: dict[str, Contestant]
+    predictors: dict[str, PredictorMetrics]
     left_out: dict[str, int]
     above_goal: Estimate | None
 
@@ -95,14 +95,16 @@ class Contest:
         """Predictors other than the score whose Spearman is defined, the strongest first."""
         return [name for name, figures in self.predictors.items() if name not in OWN and figures.spearman is not None]
 
-    def strongest_alike(self) -> str | None:
+    def strongest_size_matched(self) -> str | None:
         """The rival with the highest concordance over pairs of nearly equal size; None where none is defined."""
         found = {name: figures.concordance for name, figures in self.predictors.items() if name not in OWN}
         values = {name: estimate.value for name, estimate in found.items() if estimate is not None}
         return max(values, key=values.__getitem__, default=None)
 
 
-def contest(sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0, band: float = BAND) -> Contest:
+def contest(
+    sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0, band: float = BAND
+) -> PredictorComparison:
     """Compares all predictors.
 
     Args:
@@ -114,16 +116,16 @@ def contest(sample: Sample, resamples: int, seed: int, *, training_seconds: floa
     """
     chosen = sample.representative
     target, params = sample.truth("true_loss")[chosen], sample.columns["params"][chosen]
-    predictors, alike = _predictors(sample, training_seconds), nearly_equal(params, band)
+    predictors, alike = _predictors(sample, training_seconds), size_matched_pairs(params, band)
     bootstrap = Bootstrap(len(target), resamples, seed)
     measured = measure({name: p.column for name, p in predictors.items()}, target, params, alike, bootstrap)
     contestants = {
-        name: Contestant(**measured[name], seconds=p.seconds, training_seconds=p.training_seconds)
+        name: PredictorMetrics(**measured[name], seconds=p.seconds, training_seconds=p.training_seconds)
         for name, p in predictors.items()
     }
     order = sorted(contestants, key=lambda name: -_value(contestants[name].spearman))
     missing = {name: int(np.isnan(rival.values[chosen]).sum()) for name, rival in sample.rivals.items()}
-    return Contest(
+    return PredictorComparison(
         architectures=len(target),
         band=band,
         pairs=int(alike.sum()) // 2,
@@ -133,7 +135,7 @@ def contest(sample: Sample, resamples: int, seed: int, *, training_seconds: floa
     )
 
 
-def nearly_equal(params: Floats, band: float) -> NDArray[np.bool_]:
+def size_matched_pairs(params: Floats, band: float) -> NDArray[np.bool_]:
     """Which pairs differ by at most `band` as a share of the smaller one, (n, n); none with itself."""
     within = params[:, None] <= (1 + band) * params * (1 + 1e-12)  # 110 is within a tenth of 100, rounding or not
     return within & within.T & ~np.eye(len(params), dtype=bool)
@@ -142,7 +144,7 @@ def nearly_equal(params: Floats, band: float) -> NDArray[np.bool_]:
 def measure(
     columns: Mapping[str, Floats], target: Floats, params: Floats, alike: NDArray[np.bool_], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Estimate | None]]:
-    """The estimates of a `Contestant` by field, for each predictor.
+    """The estimates of a `PredictorMetrics` by field, for each predictor.
 
     Args:
         columns: predictors by name, (n,) each, the score among them: lower predicts a lower target.

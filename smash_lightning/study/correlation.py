@@ -15,7 +15,7 @@ from itertools import combinations
 from smash_lightning.study.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.study.coefficients import mean_pairwise_spearman, spearman
 from smash_lightning.study.comparison import Coefficients, Comparison, compare
-from smash_lightning.study.contest import Contest, contest
+from smash_lightning.study.contest import PredictorComparison, contest
 from smash_lightning.study.records import Predicted, Retrained, Scored
 from smash_lightning.study.sample import Counts, join
 from smash_lightning.study.verdict import Verdict, verdict
@@ -55,7 +55,7 @@ class Correlation:
     confidence: float
     loss: Comparison
     error: Comparison
-    contest: Contest
+    contest: PredictorComparison
     hypernet_pairs: tuple[Pair, ...]
     hypernet_agreement: Estimate | None
     verdict: Verdict

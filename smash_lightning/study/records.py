@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -125,7 +125,7 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 
 def write_records(path: Path, records: Iterable[Row], kind: type[Row]) -> None:
     """Writes a whole table at once: either the old file stands or the new one, never half of it."""
-    with replacing(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(kind)])
         writer.writerows(asdict(record).values() for record in records)

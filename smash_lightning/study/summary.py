@@ -6,7 +6,7 @@ import textwrap
 
 from smash_lightning.study.bootstrap import MINIMUM
 from smash_lightning.study.comparison import Comparison
-from smash_lightning.study.contest import Contest
+from smash_lightning.study.contest import PredictorComparison
 from smash_lightning.study.correlation import Correlation
 from smash_lightning.study.names import cost, label, left_out
 from smash_lightning.study.sample import KEY
@@ -58,11 +58,11 @@ def _column(correlation: Correlation, truth: Comparison) -> dict[str, str]:
     return {name: figure(estimate) for name, estimate in rows.items()}
 
 
-def _rivals(contest: Contest) -> list[str]:
+def _rivals(contest: PredictorComparison) -> list[str]:
     """Every predictor against the test loss, best first."""
     lines = [_row("against the test loss", "Spearman's rho", "SMASH minus it", "tau at equal size", "cost each + once")]
     for name, figures in contest.predictors.items():
-        ahead = "" if name == KEY else figure(figures.score_minus_it)
+        ahead = "" if name == KEY else figure(figures.delta_spearman)
         overall, equal = figure(figures.spearman), figure(figures.concordance)
         price = cost(figures.seconds, figures.training_seconds)
         lines.append(_row(f"  {textwrap.shorten(label(name), 24, placeholder='...')}", overall, ahead, equal, price))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smash_lightning.study.bootstrap import MINIMUM, Estimate
 from smash_lightning.study.comparison import Comparison
-from smash_lightning.study.contest import GOAL, Contest
+from smash_lightning.study.contest import GOAL, PredictorComparison
 from smash_lightning.study.names import label
 from smash_lightning.study.reliability import Reliability
 from smash_lightning.study.sample import KEY
@@ -23,7 +23,7 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
-def verdict(loss: Comparison, contest: Contest) -> Verdict:
+def verdict(loss: Comparison, contest: PredictorComparison) -> Verdict:
     """What the study shows about the score as predictor of the test loss, or why it shows nothing.
 
     Args:
@@ -67,7 +67,7 @@ def _refusal(loss: Comparison, architectures: int) -> str:
     return ""
 
 
-def _agreement(rho: Estimate, reliability: Reliability, contest: Contest) -> str:
+def _agreement(rho: Estimate, reliability: Reliability, contest: PredictorComparison) -> str:
     claim = {
         "above": "The score predicts the true loss",
         "around": "The score cannot be told from chance",
@@ -86,7 +86,7 @@ def _goal(above: Estimate | None) -> str:
     return f", and the score {words[_side(above)]} {GOAL} of that (difference {figure(above)})"
 
 
-def _rivals(contest: Contest) -> str:
+def _rivals(contest: PredictorComparison) -> str:
     """The strongest rival overall and at equal size, and the number of parameters, which is always there to be had."""
     rivals = contest.rivals()
     strongest = f"the strongest of {len(rivals)} rivals in this sample"
@@ -94,14 +94,14 @@ def _rivals(contest: Contest) -> str:
     if "params" not in rivals:
         clauses.append("cannot be compared with the number of parameters, which do not vary here")
     elif rivals[0] != "params":
-        clauses.append(_against("params", contest.predictors["params"].score_minus_it))
+        clauses.append(_against("params", contest.predictors["params"].delta_spearman))
     if rivals:
-        clauses.append(f"{_against(rivals[0], contest.predictors[rivals[0]].score_minus_it)}, {strongest}")
+        clauses.append(f"{_against(rivals[0], contest.predictors[rivals[0]].delta_spearman)}, {strongest}")
     text = f"As a predictor it {' and '.join(clauses)}"
-    if alike := contest.strongest_alike():
+    if alike := contest.strongest_size_matched():
         text += (
             f"; between architectures whose parameters differ by at most {contest.band:.0%} ({contest.pairs} pairs) it "
-            f"{_against(alike, contest.predictors[alike].score_minus_it_alike)}, the strongest there"
+            f"{_against(alike, contest.predictors[alike].delta_tau_size_matched)}, the strongest there"
         )
     return f"{text}."
 

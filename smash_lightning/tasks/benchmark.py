@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
-from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.network.counting import OperationCounter
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, generator, rng
-from smash_lightning.ranking import Material, Recalibrated, Scorer
+from smash_lightning.ranking import RecalibratedStatistics, Scorer, ScoringData
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.loading import Loading, measure_loading
@@ -115,18 +115,18 @@ def benchmark(
     """
     if repeats < 1 or architectures < 2:
         raise ValueError(f"task: repeats ({repeats}) must be at least 1, architectures ({architectures}) at least 2")
-    skeleton = experiment.data.skeleton
-    if image is not None and len(image) - 1 != skeleton.dimensions:
-        raise ValueError(f"task.image needs channels and {skeleton.dimensions} sizes, got {list(image)}")
+    image_spec = experiment.data.image_spec
+    if image is not None and len(image) - 1 != image_spec.dimensions:
+        raise ValueError(f"task.image needs channels and {image_spec.dimensions} sizes, got {list(image)}")
     if image is not None:
-        skeleton = replace(skeleton, channels=image[0], size=tuple(image[1:]))
-    skeleton = replace(skeleton, classes=classes or skeleton.classes)
-    bench = _Bench(experiment, skeleton, repeats)
+        image_spec = replace(image_spec, channels=image[0], size=tuple(image[1:]))
+    image_spec = replace(image_spec, classes=classes or image_spec.classes)
+    bench = _Bench(experiment, image_spec, repeats)
     data = experiment.data
-    loading = measure_loading(skeleton, data.batch_size, data.augmentation, bench.device)
+    loading = measure_loading(image_spec, data.batch_size, data.augmentation, bench.device)
     rows: list[Row] = []
     ratios: list[float] = []
-    with Bars(["measuring"], [2 * architectures]) as bars:
+    with ProgressBars(["measuring"], [2 * architectures]) as bars:
         for phase, progress in (("start", 0.0), ("end", 1.0)):
             measured = []
             for index in range(architectures):
@@ -151,10 +151,10 @@ def benchmark(
 
 
 class _Bench:
-    def __init__(self, experiment: Experiment, skeleton: Skeleton, repeats: int) -> None:
+    def __init__(self, experiment: Experiment, image_spec: ImageSpec, repeats: int) -> None:
         self.device = torch.device(experiment.device)
-        self.space = replace(experiment.space, skeleton=skeleton)  # type: ignore[type-var]
-        self.skeleton, self.repeats, self.seed = skeleton, repeats, experiment.seed
+        self.space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]
+        self.image_spec, self.repeats, self.seed = image_spec, repeats, experiment.seed
         augmentation = experiment.data.augmentation
         self.augmentation = "none" if augmentation is None else type(augmentation).__name__
         weights = experiment.hypernet.build(self.space, 0).to(self.device)
@@ -162,15 +162,15 @@ class _Bench:
             raise ValueError(f"hypernet.kind={experiment.hypernet.kind} has no HyperNet to measure: use conditional")
         self.weights = weights
         self.optimizer = _adam(self.weights)
-        shape = (experiment.data.batch_size, skeleton.channels, *skeleton.size)
+        shape = (experiment.data.batch_size, image_spec.channels, *image_spec.size)
         self.images = torch.randn(shape, generator=generator(Stream.BENCHMARK_IMAGES)).to(self.device)
-        labels = torch.randint(skeleton.classes, shape[:1], generator=generator(Stream.BENCHMARK_LABELS))
+        labels = torch.randint(image_spec.classes, shape[:1], generator=generator(Stream.BENCHMARK_LABELS))
         self.labels = labels.to(self.device)
 
     def measure(self, index: int, progress: float) -> _Measured:
         """One architecture: searching and free steps by turns, so that a slow moment slows both."""
         architecture = self.space.sample(rng(Stream.BENCHMARK, self.seed, index), progress)
-        free = FreeNetwork(architecture, self.skeleton, op_norm=False).to(self.device)
+        free = StandaloneNetwork(architecture, self.image_spec, op_norm=False).to(self.device)
         free_optimizer = _adam(free)
         searching, drawing, generating, ordinary = [], [], [], []
         self._reset_memory()
@@ -182,7 +182,7 @@ class _Bench:
                 drawing.append(draw)
                 generating.append(generate)
                 ordinary.append(alone)
-        size = cost(architecture, self.skeleton)
+        size = cost(architecture, self.image_spec)
         best = min(searching)
         return _Measured(
             size.ops,
@@ -205,7 +205,7 @@ class _Bench:
         weights = self.weights(architecture, self.weights.noise(architecture, self._noise()))
         self._wait()
         generated = time.perf_counter()
-        logits = forward(architecture, self.skeleton, weights, self.images, BatchStatistics(), op_norm=False)
+        logits = forward(architecture, self.image_spec, weights, self.images, UseBatchStatistics(), op_norm=False)
         self._update(logits, self.optimizer)
         self._wait()
         return drawn - started, generated - drawn, time.perf_counter() - started
@@ -223,7 +223,7 @@ class _Bench:
         leaf = grid.detach().requires_grad_()
         with OperationCounter() as main:
             weights = self.weights.from_grid(architecture, leaf)
-            logits = forward(architecture, self.skeleton, weights, self.images, BatchStatistics(), op_norm=False)
+            logits = forward(architecture, self.image_spec, weights, self.images, UseBatchStatistics(), op_norm=False)
             F.cross_entropy(logits, self.labels).backward()
         with hypernet:
             grid.backward(leaf.grad)
@@ -234,8 +234,8 @@ class _Bench:
 
     def _scoring(self, architecture: Architecture) -> float:
         trained = TrainedHyperNet(self.weights, self.weights.running_statistics(), frozenset())
-        material = Material(self.images, self.labels, self.images, (), len(self.images))
-        scorer = Scorer([trained], material, policy=Recalibrated(), seed=0)
+        material = ScoringData(self.images, self.labels, self.images, (), len(self.images))
+        scorer = Scorer([trained], material, policy=RecalibratedStatistics(), seed=0)
         return len(self.images) / min(self._timed(lambda: scorer(architecture)) for _ in range(self.repeats))
 
     def _timed(self, work: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ from smash_lightning.study.sweep import SweepJob, job_folders, leaves, read_conf
 from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.job import PLACES
 from smash_lightning.tasks.rank import ranked
-from smash_lightning.tasks.retrain import planned, take_over, trained
+from smash_lightning.tasks.retrain import copy_tables, planned, trained
 from smash_lightning.training import RetrainOptions
 
 MAY_DIFFER = {  # between jobs: which architectures they train and how often, and where images lie
@@ -51,7 +51,7 @@ def collect(experiment: Experiment) -> Experiment:
     _require_even(ranked(first), rows, named)
     for stale in (folder.ranking, folder.architectures):
         stale.unlink(missing_ok=True)  # of an earlier attempt, when fewer jobs may have been there
-    take_over(first, folder)
+    copy_tables(first, folder)
     write_records(folder.retrained, rows, Retrained)
     count = len({row.fingerprint for row in rows})
     print(
@@ -61,7 +61,7 @@ def collect(experiment: Experiment) -> Experiment:
     return replace(experiment, source=None)
 
 
-def hypernets_behind(folder: RunFolder) -> list[Path]:
+def find_hypernets(folder: RunFolder) -> list[Path]:
     """Checkpoints of the HyperNets behind a run's ranking: its own, or those of the run that it builds on, and so on.
 
     Empty where they cannot be found any more.

@@ -9,7 +9,7 @@ from smash_lightning.study.correlation import correlate as compare
 from smash_lightning.study.metric import value
 from smash_lightning.study.records import Predicted, read_records
 from smash_lightning.study.summary import summary
-from smash_lightning.tasks.collect import collect, hypernets_behind
+from smash_lightning.tasks.collect import collect, find_hypernets
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import trained
@@ -35,7 +35,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     source, folder = experiment.source_folder(), experiment.folder
     scored, retrained = ranked(source), trained(source)
     rivals = read_records(source.rivals, Predicted) if source.rivals.exists() else []
-    hypernets = hypernets_behind(source)
+    hypernets = find_hypernets(source)
     correlation = compare(
         scored,
         retrained,

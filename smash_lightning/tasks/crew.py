@@ -61,8 +61,8 @@ def crew(
 def _count(device: str, devices: Any, began: int | None) -> int:
     """Devices on each machine."""
     if devices in (-1, "-1", "auto"):
-        here = 1 if device == "cpu" else torch.cuda.device_count()
-        return began or here
+        local_device = 1 if device == "cpu" else torch.cuda.device_count()
+        return began or local_device
     if not isinstance(devices, int) or devices < 1:
         raise ValueError(
             f"trainer.devices={devices}: give a number of at least 1, and choose GPUs by CUDA_VISIBLE_DEVICES"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from smash_lightning.dataset import DataModule, Part
+from smash_lightning.dataset import DataModule, Subset
 from smash_lightning.report.contact_sheet import DPI, contact_sheet
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import write_records
@@ -44,7 +44,7 @@ class Row:
     classes: int = 0
     shape: str = ""
     mean: str = ""
-    deviation: str = ""
+    std: str = ""
     notes: str = ""
 
 
@@ -96,7 +96,7 @@ def _row(name: str, data: DataModule) -> Row:
         classes=len(sets.classes),
         shape=" x ".join(map(str, sets.train.images.shape[1:])),
         mean=_listed(data.mean),
-        deviation=_listed(data.deviation),
+        std=_listed(data.std),
         notes=" ".join([*sets.notes, *_against_published(data)]),
     )
 
@@ -110,7 +110,7 @@ def _against_published(data: DataModule) -> list[str]:
     published = data.source.published
     if published is None:
         return []
-    measured = torch.stack([data.mean.flatten(), data.deviation.flatten()]) / 255
+    measured = torch.stack([data.mean.flatten(), data.std.flatten()]) / 255
     distance = float((measured - torch.tensor(published)).abs().max())
     if distance <= FAR:
         return []
@@ -127,7 +127,7 @@ def _sheet(data: DataModule) -> Figure:
     return contact_sheet(examples, [sets.classes[label] for label in chosen], title)
 
 
-def _examples(part: Part, label: int) -> np.ndarray:
+def _examples(part: Subset, label: int) -> np.ndarray:
     return part.take((part.labels == label).nonzero().flatten()[:COLUMNS]).images.numpy()
 
 
@@ -135,4 +135,4 @@ def _line(row: Row) -> str:
     if row.state != "there":
         return f"{row.name}: {row.state}. {row.remedy}"
     what = f"{row.train:,} + {row.test:,} images of {row.shape}, {row.classes} classes"
-    return f"{row.name}: {what}, mean {row.mean}, deviation {row.deviation}. {row.notes}".rstrip()
+    return f"{row.name}: {what}, mean {row.mean}, deviation {row.std}. {row.notes}".rstrip()

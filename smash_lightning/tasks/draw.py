@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from smash_lightning.architecture import Architecture, Skeleton, cost, load_architecture
+from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space.presets import PRESETS
@@ -35,12 +35,12 @@ def draw(
         ValueError: an unknown preset or argument, a file without an architecture, or nothing to draw.
     """
     chosen, title = _choose(experiment, preset, arguments, architecture)
-    skeleton = experiment.data.skeleton
+    image_spec = experiment.data.image_spec
     folder = experiment.folder.path
-    (folder / "architecture.svg").write_text(architecture_svg(chosen, skeleton, title))
+    (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title))
     (folder / "architecture.json").write_text(chosen.to_json() + "\n")
     tracker.image("architecture", folder / "architecture.svg")
-    _describe(title, chosen, skeleton)
+    _describe(title, chosen, image_spec)
 
 
 def _choose(
@@ -64,6 +64,6 @@ def _choose(
     return folder.read_architectures()[best], f"The best by score: {best}"
 
 
-def _describe(title: str, architecture: Architecture, skeleton: Skeleton) -> None:
-    size = cost(architecture, skeleton)
+def _describe(title: str, architecture: Architecture, image_spec: ImageSpec) -> None:
+    size = cost(architecture, image_spec)
     print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")

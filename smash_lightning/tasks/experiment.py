@@ -12,7 +12,7 @@ import lightning as L
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 from smash_lightning.ranking import RankingOptions
 from smash_lightning.rival import OneShot, RivalOptions
 from smash_lightning.search_space import SearchSpace
@@ -99,7 +99,7 @@ class RunFolder:
 
     def write_architectures(self, architectures: Sequence[Architecture]) -> None:
         """Writes the whole file at once."""
-        with replacing(self.architectures) as partial:
+        with atomic_write(self.architectures) as partial:
             partial.write_text("".join(architecture_line(architecture) for architecture in architectures))
 
 
@@ -109,7 +109,7 @@ def architecture_line(architecture: Architecture) -> str:
 
 
 @dataclass(frozen=True)
-class StudyOptions:
+class EvaluationOptions:
     """How scores are compared with truths.
 
     Args:
@@ -159,7 +159,7 @@ class Experiment:
     ranking: RankingOptions
     retrain: RetrainOptions
     rivals: RivalOptions
-    study: StudyOptions
+    study: EvaluationOptions
     trainer: Callable[..., L.Trainer]
     device: str
     workers: int

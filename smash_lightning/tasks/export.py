@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.network import FreeNetwork
+from smash_lightning.network import StandaloneNetwork
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained
 from smash_lightning.tasks.experiment import Experiment
@@ -26,17 +26,17 @@ class Classifier(nn.Module):
     """From raw images (batch, channels, *size), values from 0 to 255, to logits (batch, classes)."""
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
-    def __init__(self, network: FreeNetwork, mean: Tensor, deviation: Tensor) -> None:
+    def __init__(self, network: StandaloneNetwork, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
+        self.register_buffer("deviation", std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalises and classifies."""
-        return self.network((images - self.mean) / self.deviation)
+        return self.network((images - self.mean) / self.std)
 
 
 def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = None) -> None:
@@ -58,10 +58,10 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     path = source.network(record.fingerprint, record.seed)
     checkpoint = load_checkpoint(path, "architecture")
     architecture = Architecture.from_json(checkpoint["architecture"])
-    network = FreeNetwork(architecture, experiment.data.skeleton)
+    network = StandaloneNetwork(architecture, experiment.data.image_spec)
     state = checkpoint["state_dict"].items()
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state})
-    classifier = Classifier(network, experiment.data.mean, experiment.data.deviation).eval()
+    classifier = Classifier(network, experiment.data.mean, experiment.data.std).eval()
     folder = experiment.folder.path
     _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2")
     (folder / "architecture.json").write_text(architecture.to_json() + "\n")

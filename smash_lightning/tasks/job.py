@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 from smash_lightning.study.sweep import job_folders, leaves, read_config
 
 EARLIER = "sweep.yaml"  # what a sweep was asked to do
@@ -31,7 +31,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Writes `result.json`."""
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(json.dumps(asdict(self), allow_nan=False) + "\n")
 
     @classmethod
@@ -98,7 +98,7 @@ class Job:
         """Tells that it failed, and notes it for the sweep."""
         path = _note(self.sweep, self.number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(f"job {self.number} ({' '.join(self.overrides)}): {reason}\n")
         print(f"error: {_told(path)}", file=sys.stderr)
 
@@ -126,7 +126,7 @@ def require_same_sweep(sweep: Path, overrides: Iterable[str], excepted: Iterable
 def remember_sweep(sweep: Path, overrides: Iterable[str]) -> None:
     """Notes what a sweep was asked to do."""
     sweep.mkdir(parents=True, exist_ok=True)
-    with replacing(sweep / EARLIER) as partial:
+    with atomic_write(sweep / EARLIER) as partial:
         partial.write_text(yaml.safe_dump(list(overrides)))
 
 

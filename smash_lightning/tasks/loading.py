@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from smash_lightning.architecture import Skeleton
-from smash_lightning.dataset import Augmentation, Part, Split, TensorLoader
+from smash_lightning.architecture import ImageSpec
+from smash_lightning.dataset import Augmentation, Split, Subset, TensorLoader
 from smash_lightning.parallel import cores
 from smash_lightning.randomness import Stream, generator
 
@@ -37,7 +37,7 @@ class OneByOne(Dataset[tuple[Tensor, Tensor]]):
         augmentation: what is done to each at random.
     """
 
-    def __init__(self, part: Part, augmentation: Augmentation | None) -> None:
+    def __init__(self, part: Subset, augmentation: Augmentation | None) -> None:
         self.part, self.augmentation = part, augmentation
 
     def __len__(self) -> int:
@@ -51,19 +51,21 @@ class OneByOne(Dataset[tuple[Tensor, Tensor]]):
         return (images[0] - MEAN) / DEVIATION, self.part.whole.labels[position]
 
 
-def measure_loading(skeleton: Skeleton, batch: int, augmentation: Augmentation | None, device: torch.device) -> Loading:
+def measure_loading(
+    image_spec: ImageSpec, batch: int, augmentation: Augmentation | None, device: torch.device
+) -> Loading:
     """What a batch of made-up images costs; arguments as of `seconds_per_batch`."""
     workers = (None, 0, min(MOST_WORKERS, cores()))
-    return Loading(*(seconds_per_batch(skeleton, batch, augmentation, device, count) for count in workers))
+    return Loading(*(seconds_per_batch(image_spec, batch, augmentation, device, count) for count in workers))
 
 
 def seconds_per_batch(
-    skeleton: Skeleton, batch: int, augmentation: Augmentation | None, device: torch.device, workers: int | None
+    image_spec: ImageSpec, batch: int, augmentation: Augmentation | None, device: torch.device, workers: int | None
 ) -> float:
     """Seconds from one batch of made-up images to the next, over an epoch that has begun.
 
     Args:
-        skeleton: their shape and classes.
+        image_spec: their shape and classes.
         batch: images in a batch.
         augmentation: what is done to them at random.
         device: where they are wanted.
@@ -71,16 +73,16 @@ def seconds_per_batch(
     """
     count = BATCHES * batch
     chance = generator(Stream.LOADING)
-    images = torch.randint(256, (count, skeleton.channels, *skeleton.size), dtype=torch.uint8, generator=chance)
-    labels = torch.randint(skeleton.classes, (count,), generator=chance)
+    images = torch.randint(256, (count, image_spec.channels, *image_spec.size), dtype=torch.uint8, generator=chance)
+    labels = torch.randint(image_spec.classes, (count,), generator=chance)
     batches: Iterable[tuple[Tensor, Tensor]]
     if workers is None:
-        part = Part(Split(images.to(device), labels.to(device)), torch.arange(count))
-        moments = (torch.full((1, skeleton.channels, *[1] * skeleton.dimensions), v) for v in (MEAN, DEVIATION))
+        part = Subset(Split(images.to(device), labels.to(device)), torch.arange(count))
+        moments = (torch.full((1, image_spec.channels, *[1] * image_spec.dimensions), v) for v in (MEAN, DEVIATION))
         mean, deviation = (each.to(device) for each in moments)
         batches = TensorLoader(part, mean, deviation, batch, order="loading", augmentation=augmentation)
     else:
-        part = Part(Split(images, labels), torch.arange(count))
+        part = Subset(Split(images, labels), torch.arange(count))
         pin = device.type == "cuda"
         batches = DataLoader(OneByOne(part, augmentation), batch, shuffle=True, num_workers=workers, pin_memory=pin)
     wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None

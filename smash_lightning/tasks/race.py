@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 from smash_lightning.parallel import Pool
 from smash_lightning.ranking import Score, Scorer
 from smash_lightning.ranking.racing import Race, RaceState, Racing, full_means, race_from_plain, race_to_plain
@@ -111,5 +111,5 @@ def _restore(path: Path | None, race: Race, belongs: list[str], rows: int) -> tu
 
 def _save(path: Path | None, belongs: list[str], state: RaceState, looks: list[Tensor]) -> None:
     if path is not None:
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             torch.save({"belongs": belongs, "race": race_to_plain(state), "looks": looks}, partial)

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import torch
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
-from smash_lightning.files import replacing
+from smash_lightning.architecture import Architecture, ImageSpec, cost
+from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
-from smash_lightning.parallel import Pool, here
-from smash_lightning.progress import Bars
+from smash_lightning.parallel import Pool, local_device
+from smash_lightning.progress import ProgressBars
 from smash_lightning.ranking import (
     Candidate,
     MeasuredLatency,
@@ -52,12 +52,15 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
     def records(state: State, first: int = 0) -> list[Scored]:
         keys = ranking.keys(state.rows)
         rows = zip(state.rows[first:], keys[first:], strict=True)
-        return [_record(row, key, len(data.validation), data.skeleton) for row, key in rows]
+        return [_record(row, key, len(data.validation), data.image_spec) for row, key in rows]
 
     write_records(folder.ranking, records(state), Scored)
     folder.write_architectures([row.candidate.architecture for row in state.rows])
 
-    with Bars(["scoring architectures"], [ranking.total]) as bars, Pool(score_one, scorer, experiment.workers) as pool:
+    with (
+        ProgressBars(["scoring architectures"], [ranking.total]) as bars,
+        Pool(score_one, scorer, experiment.workers) as pool,
+    ):
         bars.show(0, len(state.rows))
 
         def score(architectures: Sequence[Architecture]) -> list[Score]:
@@ -111,7 +114,9 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         drawn,
         data.validation.labels,
         constraints=options.constraints,
-        latency=MeasuredLatency(data.skeleton, here(experiment.device), options.latency_batch) if bounded else None,
+        latency=MeasuredLatency(data.image_spec, local_device(experiment.device), options.latency_batch)
+        if bounded
+        else None,
         gradient=lru_cache(maxsize=1)(scorer.gradient)
         if isinstance(source, GeneratedWeights) and source.conditional
         else None,
@@ -183,13 +188,13 @@ def _restore(folder: RunFolder, ranking: Ranking) -> State:
 
 
 def _save(folder: RunFolder, state: State) -> None:
-    with replacing(folder.ranking_state) as partial:
+    with atomic_write(folder.ranking_state) as partial:
         torch.save(state_to_plain(state), partial)
 
 
-def _record(row: Row, key: float, images: int, skeleton: Skeleton) -> Scored:
+def _record(row: Row, key: float, images: int, image_spec: ImageSpec) -> Scored:
     architecture = row.candidate.architecture
-    size = cost(architecture, skeleton)
+    size = cost(architecture, image_spec)
     return Scored(
         fingerprint=architecture.fingerprint,
         origin=row.candidate.origin,

@@ -15,7 +15,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.parallel import Failure, Pool
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored, append_record, read_records, write_records
@@ -24,15 +24,15 @@ from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.track import keep_best, training
 from smash_lightning.tasks.trainers import alone
 from smash_lightning.training import (
-    FixedModule,
+    GracefulStop,
     Metrics,
     Progress,
-    RelayLogger,
-    RelayProgress,
+    QueueLogger,
+    QueueProgress,
+    RetrainModule,
     RetrainOptions,
-    SaveWhenAsked,
     load_hypernet,
-    quiet,
+    silence_lightning,
 )
 from smash_lightning.training.relay import Send
 
@@ -61,7 +61,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # a wrong one is said at once, not by every training
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    take_over(experiment.source_folder(), folder)
+    copy_tables(experiment.source_folder(), folder)
     ranking, wanted = ranked(folder), sum(strategy.count for strategy in experiment.ranking.strategies)
     if len(ranking) < wanted:
         raise ValueError(
@@ -74,7 +74,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
     finished = {(record.fingerprint, record.seed) for record in done}
     jobs = [job for job in plan if (job.architecture.fingerprint, job.seed) not in finished]
 
-    with Bars(["training architectures"], [len(plan)]) as bars:
+    with ProgressBars(["training architectures"], [len(plan)]) as bars:
         bars.show(0, len(plan) - len(jobs))
         history: defaultdict[int, list[tuple[dict[str, float], int]]] = defaultdict(list)
 
@@ -89,7 +89,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
                 append_record(folder.retrained, record)
                 done.append(record)
                 tracker.training(
-                    training(job.architecture, experiment.data.skeleton, record, history.pop(position, []))
+                    training(job.architecture, experiment.data.image_spec, record, history.pop(position, []))
                 )
                 bars.show(0, len(done))
                 tracker.log("retrained", {"true_error": record.true_error, "true_loss": record.true_loss}, len(done))
@@ -192,12 +192,12 @@ def _shortlist(by_score: Sequence[Scored], count: int) -> list[str]:
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
     """Trains one architecture and measures it on the test images."""
-    quiet()
+    silence_lightning()
     started = time.perf_counter()
     options, folder, name = experiment.retrain, experiment.folder, job.architecture.fingerprint
     start = _generated(experiment, job.architecture) if options.start == "generated" else None
     data = experiment.data.with_validation() if options.use_validation else experiment.data
-    module = FixedModule(job.architecture, data.skeleton, options, job.seed, start, data.views)
+    module = RetrainModule(job.architecture, data.image_spec, options, job.seed, start, data.views)
     unfinished = folder.network(name, job.seed).with_suffix(".unfinished.ckpt")
     checkpoint = ModelCheckpoint(
         dirpath=unfinished.parent,
@@ -208,8 +208,8 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
     trainer = alone(
         experiment,
         max_epochs=options.epochs,
-        logger=RelayLogger(send),
-        callbacks=[RelayProgress(send), checkpoint, SaveWhenAsked(unfinished)],
+        logger=QueueLogger(send),
+        callbacks=[QueueProgress(send), checkpoint, GracefulStop(unfinished)],
         limit_val_batches=0,
         default_root_dir=folder.path,
     )
@@ -242,7 +242,7 @@ def _first_hypernet(experiment: Experiment) -> WeightSource:
     return load_hypernet(source.hypernets()[0], experiment.space, experiment.data.specification()).weights
 
 
-def take_over(source: RunFolder, folder: RunFolder, *, with_trainings: bool = False) -> None:
+def copy_tables(source: RunFolder, folder: RunFolder, *, with_trainings: bool = False) -> None:
     """Copies an earlier run's ranking, and its trainings too, so that the new run folder is complete in itself.
 
     Raises:

@@ -12,15 +12,15 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Pool, here
-from smash_lightning.progress import Bars
+from smash_lightning.parallel import Pool, local_device
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, generator
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.rival import OneShot, Rival, Setting
+from smash_lightning.rival import BaselineContext, OneShot, Rival
 from smash_lightning.study.records import Predicted, append_record, read_records, write_records
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.rank import SIDE_BY_SIDE, ranked, score_all, score_one
-from smash_lightning.tasks.retrain import take_over, trained
+from smash_lightning.tasks.retrain import copy_tables, trained
 from smash_lightning.tasks.search import make_scorer, search
 from smash_lightning.tasks.trainers import alone
 from smash_lightning.training import Kind, load_hypernet
@@ -46,7 +46,7 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
     """
     folder = experiment.folder
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    take_over(experiment.source_folder(), folder, with_trainings=True)
+    copy_tables(experiment.source_folder(), folder, with_trainings=True)
     names = list(dict.fromkeys(record.fingerprint for record in trained(folder)))
     architectures = folder.read_architectures()
     done = read_records(folder.rivals, Predicted) if folder.rivals.exists() else []
@@ -69,8 +69,8 @@ def rivals(experiment: Experiment, tracker: Tracker) -> list[Predicted]:
 
 
 def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
-    context = (experiment.rivals.chosen, setting(experiment), experiment.device)
-    with Bars(["asking rivals"], [len(jobs)]) as bars, Pool(ask_one, context, experiment.workers) as pool:
+    context = (experiment.rivals.chosen, baseline_context(experiment), experiment.device)
+    with ProgressBars(["asking rivals"], [len(jobs)]) as bars, Pool(ask_one, context, experiment.workers) as pool:
         named = pool.results(jobs, lambda i: f"rival {jobs[i][0]}, architecture {jobs[i][1].fingerprint}")
         for count, (position, outcome) in enumerate(named, start=1):
             name, architecture = jobs[position]
@@ -79,7 +79,7 @@ def _ask(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> No
 
 
 def ask_one(
-    context: tuple[Mapping[str, Rival], Setting, str], job: tuple[str, Architecture], send: Send
+    context: tuple[Mapping[str, Rival], BaselineContext, str], job: tuple[str, Architecture], send: Send
 ) -> tuple[float, float]:
     """A rival's answer and the seconds it took, in a process of its own.
 
@@ -87,23 +87,27 @@ def ask_one(
         ValueError: the answer is not a number.
     """
     del send
-    (rivals, setting, device), (name, architecture) = context, job
-    setting = replace(setting, images=setting.images.to(here(device)), labels=setting.labels.to(here(device)))
+    (rivals, baseline_context, device), (name, architecture) = context, job
+    baseline_context = replace(
+        baseline_context,
+        images=baseline_context.images.to(local_device(device)),
+        labels=baseline_context.labels.to(local_device(device)),
+    )
     started = time.perf_counter()
-    value = float(rivals[name].value(architecture, setting))
+    value = float(rivals[name].value(architecture, baseline_context))
     if math.isnan(value):
         raise ValueError("it answered NaN, which no order has a place for: let it answer inf where nothing is known")
     return value, time.perf_counter() - started
 
 
-def setting(experiment: Experiment) -> Setting:
+def baseline_context(experiment: Experiment) -> BaselineContext:
     """What rivals may use in this experiment; the images are not on the device yet."""
     data = experiment.data
     count = min(experiment.rivals.images, len(data.train))
     order = torch.randperm(len(data.train), generator=generator(Stream.BASELINE_IMAGES, experiment.seed))[:count]
     batch = data.normalised(data.train.take(order))
-    return Setting(
-        skeleton=data.skeleton,
+    return BaselineContext(
+        image_spec=data.image_spec,
         images=batch.images,
         labels=batch.labels,
         data=data,
@@ -135,7 +139,10 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     sources = _untrained(other) if name == "untrained" else _trained(other, tracker, name)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
     training_seconds = sum(source.seconds for source in sources)
-    with Bars([f"scoring, {name}"], [len(architectures)]) as bars, Pool(score_one, scorer, experiment.workers) as pool:
+    with (
+        ProgressBars([f"scoring, {name}"], [len(architectures)]) as bars,
+        Pool(score_one, scorer, experiment.workers) as pool,
+    ):
         for first in range(0, len(architectures), SIDE_BY_SIDE):
             batch = architectures[first : first + SIDE_BY_SIDE]
             for architecture, score in zip(batch, score_all(pool, batch), strict=True):

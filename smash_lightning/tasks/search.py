@@ -14,24 +14,24 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.dataset import DataModule
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.parallel import Pool, here
-from smash_lightning.progress import Bars
+from smash_lightning.parallel import Pool, local_device
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, rng
-from smash_lightning.ranking import Material, RankingCallback, RankingOptions, Scorer
+from smash_lightning.ranking import RankingCallback, RankingOptions, Scorer, ScoringData
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SearchSpace, SizeBalanced
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.trainers import together
 from smash_lightning.training import (
+    GracefulStop,
+    HyperNetModule,
     Metrics,
     Progress,
-    RelayLogger,
-    RelayProgress,
-    SaveWhenAsked,
+    QueueLogger,
+    QueueProgress,
     SearchOptions,
-    SmashModule,
     load_checkpoint,
-    quiet,
+    silence_lightning,
 )
 from smash_lightning.training.relay import Send
 
@@ -63,7 +63,7 @@ def search(
     paths = [experiment.folder.hypernet(index, name) for index in range(count)]
     missing = [index for index in range(count) if not finished(paths[index])]
 
-    with Bars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
+    with ProgressBars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 
         def receive(position: int, message: Metrics | Progress) -> None:
             if isinstance(message, Progress):
@@ -88,11 +88,11 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
 
     A job is its name, its place among its like, and the architectures that are held out and followed.
     """
-    quiet()
+    silence_lightning()
     name, index, fixed = job
     seed = experiment.seed_of(index)
     path = experiment.folder.hypernet(index, name)
-    module = SmashModule(
+    module = HyperNetModule(
         experiment.space,
         experiment.hypernet,
         experiment.search,
@@ -112,8 +112,8 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     trainer = together(
         experiment,
         max_epochs=experiment.search.epochs,
-        logger=RelayLogger(send),
-        callbacks=[*averaging(experiment.search), RelayProgress(send), ranking, checkpoint, SaveWhenAsked(path)],
+        logger=QueueLogger(send),
+        callbacks=[*averaging(experiment.search), QueueProgress(send), ranking, checkpoint, GracefulStop(path)],
         limit_val_batches=0,
         default_root_dir=experiment.folder.path,
     )
@@ -149,7 +149,7 @@ def make_scorer(
 ) -> Scorer:
     """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
     validation = data.normalised(data.validation)
-    material = Material(
+    material = ScoringData(
         validation.images,
         validation.labels,
         data.recalibration_images(),
@@ -157,7 +157,7 @@ def make_scorer(
         data.eval_batch_size,
     )
     scorer = Scorer(hypernets, material, policy=options.policy, noises=options.noises, seed=seed)
-    return scorer.to(here(device))
+    return scorer.to(local_device(device))
 
 
 def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smash_lightning.architecture import Skeleton
+from smash_lightning.architecture import ImageSpec
 from smash_lightning.dataset.decode import listed
 from smash_lightning.ranking import pareto_front
 from smash_lightning.report.diagram import architecture_svg
@@ -15,7 +15,7 @@ from smash_lightning.report.front import front_figure
 from smash_lightning.report.page import Drawing, Facts, Paragraphs, Picture, Preformatted, Section, Table, report_page
 from smash_lightning.report.plots import settling_figure
 from smash_lightning.report.tracker import Tracker, Value
-from smash_lightning.study.contest import Contest
+from smash_lightning.study.contest import PredictorComparison
 from smash_lightning.study.correlation import Correlation
 from smash_lightning.study.names import label, left_out
 from smash_lightning.study.picture import picture, rivals_picture
@@ -23,7 +23,7 @@ from smash_lightning.study.records import Retrained, Scored
 from smash_lightning.study.sample import KEY
 from smash_lightning.study.summary import summary
 from smash_lightning.study.verdict import figure
-from smash_lightning.tasks.collect import hypernets_behind
+from smash_lightning.tasks.collect import find_hypernets
 from smash_lightning.tasks.experiment import Experiment, RunFolder
 from smash_lightning.tasks.search import settling
 from smash_lightning.tasks.shown import Looks, looks_of
@@ -48,9 +48,9 @@ def show(
     rivals_picture(correlation).savefig(folder.path / "rivals.png")
     best = source.read_architectures()[scored[0].fingerprint]
     title = f"The best of {len(scored)} architectures by score: {scored[0].fingerprint}"
-    drawing = architecture_svg(best, experiment.data.skeleton, title)
+    drawing = architecture_svg(best, experiment.data.image_spec, title)
     (folder.path / "architecture.svg").write_text(drawing)
-    hypernets = hypernets_behind(source)
+    hypernets = find_hypernets(source)
     looks = looks_of(experiment, scored, retrained, hypernets)
     _write_settling(hypernets, folder)
     _write_front(scored, folder)
@@ -121,7 +121,7 @@ def _page(
     return report_page(f"SMASH on {data.name}", sections)
 
 
-def _contest(png: Path, contest: Contest) -> tuple[Picture, Table, Paragraphs]:
+def _contest(png: Path, contest: PredictorComparison) -> tuple[Picture, Table, Paragraphs]:
     alike = f"{contest.pairs} pairs of architectures whose parameters differ by at most {contest.band:.0%}"
     chart = Picture(
         png.read_bytes(),
@@ -132,7 +132,7 @@ def _contest(png: Path, contest: Contest) -> tuple[Picture, Table, Paragraphs]:
     for name, figures in contest.predictors.items():
         shown: list[Value] = [label(name)]
         for column in CONTEST:
-            empty = name == KEY and column.startswith("score_minus_it")
+            empty = name == KEY and column.startswith("delta_spearman")
             shown.append("" if empty else figure(getattr(figures, column), 4 if column == "regret" else 2))
         rows.append((*shown, figures.seconds, figures.training_seconds))
     columns = ("predictor", *CONTEST.values(), "seconds each", "seconds once")
@@ -182,7 +182,7 @@ def _setting(experiment: Experiment) -> Paragraphs:
     return Paragraphs(
         (
             f"{data.name}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
-            f"images of {' x '.join(map(str, data.skeleton.size))} {_unit(data.skeleton)}, {len(data.classes)} "
+            f"images of {' x '.join(map(str, data.image_spec.size))} {_unit(data.image_spec)}, {len(data.classes)} "
             f"classes ({listed(data.classes, CLASSES)}). Scores come from the validation images, true losses and "
             f"errors from the test images{_poses(data.views)}. {' '.join(data.sets.notes)}".rstrip(),
             f"{_count(search.hypernets, 'HyperNet')} of {_count(search.epochs, 'epoch')}; the chosen architectures "
@@ -192,8 +192,8 @@ def _setting(experiment: Experiment) -> Paragraphs:
     )
 
 
-def _unit(skeleton: Skeleton) -> str:
-    return "pixels" if skeleton.dimensions == 2 else "voxels"
+def _unit(image_spec: ImageSpec) -> str:
+    return "pixels" if image_spec.dimensions == 2 else "voxels"
 
 
 def _count(number: int, thing: str) -> str:

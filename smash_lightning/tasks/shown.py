@@ -89,7 +89,7 @@ def looks_of(
         for s in chosen
     ]
     named = [(architectures[s.fingerprint], s.fingerprint) for s in chosen]
-    drawings = [architecture_svg(architecture, experiment.data.skeleton, name) for architecture, name in named]
+    drawings = [architecture_svg(architecture, experiment.data.image_spec, name) for architecture, name in named]
     columns = ("fingerprint", "origin", "arm", "key", "validation loss", "parameters", "test loss")
     costs = _costs(experiment, scored, retrained, hypernets)
     last = next(reversed(architectures))  # they are written in the order in which they were scored

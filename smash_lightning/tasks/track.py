@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.report.board import Training
 from smash_lightning.report.tracker import Tracker, Value
 from smash_lightning.study.bootstrap import Estimate
-from smash_lightning.study.contest import Contest
+from smash_lightning.study.contest import PredictorComparison
 from smash_lightning.study.correlation import Correlation
 from smash_lightning.study.names import label
 from smash_lightning.study.picture import score_name
@@ -22,10 +22,10 @@ from smash_lightning.tasks.shown import Looks
 
 CONTEST = {  # columns of the contest's table by their names in `correlation.json`
     "spearman": "Spearman",
-    "score_minus_it": "SMASH minus it",
+    "delta_spearman": "SMASH minus it",
     "given_params": "given parameters",
     "concordance": "equal size",
-    "score_minus_it_alike": "SMASH minus it, equal size",
+    "delta_tau_size_matched": "SMASH minus it, equal size",
     "regret": "regret, nats",
     "precision": "precision",
 }
@@ -71,12 +71,12 @@ def track(
 
 def training(
     architecture: Architecture,
-    skeleton: Skeleton,
+    image_spec: ImageSpec,
     record: Retrained,
     history: Sequence[tuple[Mapping[str, float], int]],
 ) -> Training:
     """One ordinary training, as a run of its own shows it."""
-    size = cost(architecture, skeleton)
+    size = cost(architecture, image_spec)
     config = {
         "fingerprint": record.fingerprint,
         "seed": record.seed,
@@ -145,7 +145,7 @@ def _settling(tracker: Tracker, looks: Looks) -> None:
         tracker.lines(f"ranks_hypernet{hypernet}", title, points, "epoch", "place by validation loss")
 
 
-def _contest_in_numbers(contest: Contest) -> tuple[list[str], list[list[Value]]]:
+def _contest_in_numbers(contest: PredictorComparison) -> tuple[list[str], list[list[Value]]]:
     """Columns and rows: every estimate as value, low and high."""
     columns = ["predictor", *(f"{name}{end}" for name in CONTEST for end in ("", "_low", "_high"))]
     rows: list[list[Value]] = []

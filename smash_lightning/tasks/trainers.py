@@ -6,16 +6,16 @@ from typing import Any
 
 import lightning as L
 
-from smash_lightning.parallel import here, rank
+from smash_lightning.parallel import local_device, rank
 from smash_lightning.tasks.experiment import Experiment
-from smash_lightning.training import WholeFiles
+from smash_lightning.training import AtomicCheckpointIO
 
 
 def alone(experiment: Experiment, **options: Any) -> L.Trainer:
     """A Trainer for this process's own device, however many the experiment has."""
-    device = here(experiment.device)
+    device = local_device(experiment.device)
     devices = 1 if device == "cpu" else [int(device.removeprefix("cuda:"))]
-    return experiment.trainer(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[WholeFiles()])
+    return experiment.trainer(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[AtomicCheckpointIO()])
 
 
 def together(experiment: Experiment, **options: Any) -> L.Trainer:
@@ -23,4 +23,4 @@ def together(experiment: Experiment, **options: Any) -> L.Trainer:
     own = rank()
     if own is None:
         return alone(experiment, **options)
-    return experiment.trainer(**options, devices=own.per_node, num_nodes=own.nodes, plugins=[WholeFiles()])
+    return experiment.trainer(**options, devices=own.per_node, num_nodes=own.nodes, plugins=[AtomicCheckpointIO()])

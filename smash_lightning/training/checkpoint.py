@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 
 
-class WholeFiles(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the checkpoint that is replaced: a full disk, or a power cut, leaves that one as it was.
 
     Lightning's own way goes by another file system, from which a file is copied over the one that was good.
@@ -23,7 +23,7 @@ class WholeFiles(TorchCheckpointIO):
         """Replaces `path` once everything is on the disk."""
         del storage_options
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as partial, partial.open("wb") as file:
+        with atomic_write(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Skeleton
-from smash_lightning.network import FreeNetwork, Weights
+from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.network import StandaloneNetwork, Weights
 from smash_lightning.randomness import Stream, generator
 from smash_lightning.training.schedules import cosine
 
@@ -72,12 +72,12 @@ class RetrainOptions:
             raise ValueError(f"retrain.start must be random or generated, got {self.start!r}")
 
 
-class FixedModule(L.LightningModule):
+class RetrainModule(L.LightningModule):
     """One architecture as an ordinary network.
 
     Args:
         architecture: what to train.
-        skeleton: image, stem and classifier.
+        image_spec: image, stem and classifier.
         options: how.
         seed: of the initialisation.
         start: tensors to begin from, by name; the others are drawn.
@@ -88,7 +88,7 @@ class FixedModule(L.LightningModule):
     def __init__(
         self,
         architecture: Architecture,
-        skeleton: Skeleton,
+        image_spec: ImageSpec,
         options: RetrainOptions,
         seed: int,
         start: Weights | None = None,
@@ -96,7 +96,7 @@ class FixedModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.architecture, self.options, self.seed, self.views = architecture, options, seed, views
-        self.network = FreeNetwork(architecture, skeleton, generator(Stream.RETRAIN, seed))
+        self.network = StandaloneNetwork(architecture, image_spec, generator(Stream.RETRAIN, seed))
         if start is not None:
             with torch.no_grad():
                 for name, tensor in self.network.weights.named_parameters():

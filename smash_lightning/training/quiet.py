@@ -6,7 +6,7 @@ import logging
 import warnings
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Keeps Lightning's notices and its warnings about ordinary data loaders from this process's output."""
     import lightning  # noqa: F401 (its import sets the levels that are set here)
 

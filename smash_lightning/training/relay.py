@@ -31,7 +31,7 @@ class Progress:
 Send = Callable[[Metrics | Progress], None]
 
 
-class RelayLogger(Logger):
+class QueueLogger(Logger):
     """A Lightning logger that sends metrics on."""
 
     def __init__(self, send: Send) -> None:
@@ -59,7 +59,7 @@ class RelayLogger(Logger):
         """Nothing: the run's configuration is kept as a whole elsewhere."""
 
 
-class RelayProgress(L.Callback):
+class QueueProgress(L.Callback):
     """Sends how far a training has come, about a hundred times."""
 
     def __init__(self, send: Send) -> None:

@@ -25,7 +25,7 @@ from smash_lightning.training.schedules import cosine
 
 Kind = Literal["conditional", "unconditional", "residual", "shared"]
 Sampling = Literal["space", "candidates", "balanced"]
-Over = Literal["per_rank", "shared"]
+ArchitectureSharing = Literal["per_rank", "shared"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class HyperNetOptions:
         encoding = Encoding(space.limits, self.depth_compression, self.context)
         chance = generator(Stream.HYPERNET, seed)
         if self.kind == "shared":
-            return SharedWeights(encoding, space.skeleton, generator=chance)
+            return SharedWeights(encoding, space.image_spec, generator=chance)
         return GeneratedWeights(
             encoding,
-            space.skeleton,
+            space.image_spec,
             width=self.width,
             depths=self.depths,
             growth=self.growth,
@@ -118,7 +118,7 @@ class SearchOptions:
     checkpoint_every: int
     sampling: Sampling = "space"
     average: float | None = None
-    architectures: Over = "per_rank"
+    architectures: ArchitectureSharing = "per_rank"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -126,7 +126,7 @@ class SearchOptions:
             raise ValueError(f"search.learning_rate must not be negative, got {self.learning_rate}")
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"search.sampling must be one of {', '.join(get_args(Sampling))}, got {self.sampling!r}")
-        if self.architectures not in get_args(Over):
+        if self.architectures not in get_args(ArchitectureSharing):
             raise ValueError(f"search.architectures must be per_rank or shared, got {self.architectures!r}")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"search.average must lie between 0 and 1, or be null, got {self.average}")
@@ -135,7 +135,7 @@ class SearchOptions:
                 raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
 
 
-class SmashModule(L.LightningModule):
+class HyperNetModule(L.LightningModule):
     """Generated weights and the training that fits them.
 
     The architecture of a step is a pure function of (seed, step, rank), so an interrupted run draws them again.
@@ -170,18 +170,18 @@ class SmashModule(L.LightningModule):
         self._seconds = 0.0  # of training, before it was last taken up
         self._begun = time.perf_counter()
 
-    def turn(self, batch_idx: int) -> int:
+    def microbatch_index(self, batch_idx: int) -> int:
         """The place of a batch, whose gradient is averaged with others, among those of one step."""
         if self.options.architectures == "shared":
             return 0
         return batch_idx % self.trainer.accumulate_grad_batches * self.trainer.world_size + self.global_rank
 
-    def draw(self, step: int, turn: int, index: int) -> Architecture:
+    def draw(self, step: int, microbatch_index: int, index: int) -> Architecture:
         """The `index`-th architecture of a batch, never one that is held out."""
         progress = step / max(self.trainer.estimated_stepping_batches, 1)
         attempt = 0
         while True:
-            key = (Stream.ARCHITECTURE, self.seed, step, turn, index, attempt)
+            key = (Stream.ARCHITECTURE, self.seed, step, microbatch_index, index, attempt)
             architecture = self.draws.sample(rng(*key), progress)
             if architecture.fingerprint not in self.held_out:
                 return architecture
@@ -194,18 +194,22 @@ class SmashModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""
         images, labels = batch
-        step, turn, count = self.global_step, self.turn(batch_idx), self.options.architectures_per_step
+        step, microbatch_index, count = (
+            self.global_step,
+            self.microbatch_index(batch_idx),
+            self.options.architectures_per_step,
+        )
         losses, errors, sizes = [], [], []
         for index in range(count):
-            architecture = self.draw(step, turn, index)
+            architecture = self.draw(step, microbatch_index, index)
             self.drawn.add(architecture.fingerprint)
-            noise = generator(Stream.NOISE, self.seed, step, turn, index, device=self.device)
+            noise = generator(Stream.NOISE, self.seed, step, microbatch_index, index, device=self.device)
             weights = self.weights(architecture, self.weights.noise(architecture, noise))
-            logits = forward(architecture, self.space.skeleton, weights, images, self.statistics, op_norm=False)
+            logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
             losses.append(F.cross_entropy(logits, labels))
             if self._logs(step):
                 errors.append((logits.argmax(1) != labels).float().mean())
-                sizes.append(float(cost(architecture, self.space.skeleton).params))
+                sizes.append(float(cost(architecture, self.space.image_spec).params))
         loss = losses[0] if count == 1 else torch.stack(losses).mean()
         if self._logs(step):
             self.log("loss", loss.detach())

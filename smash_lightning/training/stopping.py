@@ -8,12 +8,12 @@ from typing import Any
 
 import lightning as L
 
-from smash_lightning.parallel import Stopped, asked_to_stop, hear_again
+from smash_lightning.parallel import Stopped, install_signal_handlers, stop_requested
 
 TOGETHER = 10  # steps between agreements of processes that train together, each of which makes them wait
 
 
-class SaveWhenAsked(L.Callback):
+class GracefulStop(L.Callback):
     """Writes a checkpoint and ends the fit by `Stopped`, at the first step after the run was asked to stop.
 
     Args:
@@ -21,16 +21,16 @@ class SaveWhenAsked(L.Callback):
         asked: whether the run was.
     """
 
-    def __init__(self, path: Path, asked: Callable[[], bool] = asked_to_stop) -> None:
+    def __init__(self, path: Path, asked: Callable[[], bool] = stop_requested) -> None:
         self.path, self.asked = path, asked
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Hears the signals, whatever Lightning has set up for them."""
-        hear_again()
+        install_signal_handlers()
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Likewise."""
-        hear_again()
+        install_signal_handlers()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

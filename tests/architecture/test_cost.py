@@ -4,19 +4,19 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from smash_lightning.architecture import Architecture, Skeleton, cost, layers
-from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.architecture import Architecture, ImageSpec, cost, layers
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.search_space.presets import PRESETS
 from tests.cases import CIFAR100, SMASHV1, SMASHV2, Case, every_case, every_seed
 
 
-def measured_macs(architecture: Architecture, skeleton: Skeleton) -> int:
+def measured_macs(architecture: Architecture, image_spec: ImageSpec) -> int:
     """Those of one image's forward pass, as torch counts them, without computing anything."""
-    shapes = layers(architecture, skeleton, op_norm=True).parameters()
+    shapes = layers(architecture, image_spec, op_norm=True).parameters()
     weights = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    image = torch.empty(1, skeleton.channels, *skeleton.size, device="meta")
+    image = torch.empty(1, image_spec.channels, *image_spec.size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        forward(architecture, skeleton, weights, image, BatchStatistics(), op_norm=True)
+        forward(architecture, image_spec, weights, image, UseBatchStatistics(), op_norm=True)
     assert counter.get_total_flops() % 2 == 0
     return counter.get_total_flops() // 2
 
@@ -24,24 +24,24 @@ def measured_macs(architecture: Architecture, skeleton: Skeleton) -> int:
 @every_case
 @every_seed
 def test_counted_parameters_are_those_of_the_network(case: Case, seed: int) -> None:
-    architecture, skeleton = case.draw(seed), case.space.skeleton
-    network = FreeNetwork(architecture, skeleton, torch.Generator().manual_seed(0))
-    assert cost(architecture, skeleton).params == sum(p.numel() for p in network.parameters())
-    assert cost(architecture, skeleton).ops == sum(len(block.ops) for block in architecture.blocks)
+    architecture, image_spec = case.draw(seed), case.space.image_spec
+    network = StandaloneNetwork(architecture, image_spec, torch.Generator().manual_seed(0))
+    assert cost(architecture, image_spec).params == sum(p.numel() for p in network.parameters())
+    assert cost(architecture, image_spec).ops == sum(len(block.ops) for block in architecture.blocks)
 
 
 @every_case
 @every_seed
 def test_counted_macs_are_those_measured(case: Case, seed: int) -> None:
-    architecture, skeleton = case.draw(seed), case.space.skeleton
-    assert cost(architecture, skeleton).macs == measured_macs(architecture, skeleton)
+    architecture, image_spec = case.draw(seed), case.space.image_spec
+    assert cost(architecture, image_spec).macs == measured_macs(architecture, image_spec)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("skeleton", [CIFAR100, Skeleton(3, (97, 95), 10, stem_stride=2)], ids=["32x32", "97x95"])
-def test_counted_macs_of_presets_are_those_measured(name: str, skeleton: Skeleton) -> None:
+@pytest.mark.parametrize("image_spec", [CIFAR100, ImageSpec(3, (97, 95), 10, stem_stride=2)], ids=["32x32", "97x95"])
+def test_counted_macs_of_presets_are_those_measured(name: str, image_spec: ImageSpec) -> None:
     architecture = PRESETS[name]()
-    assert cost(architecture, skeleton).macs == measured_macs(architecture, skeleton)
+    assert cost(architecture, image_spec).macs == measured_macs(architecture, image_spec)
 
 
 @pytest.mark.parametrize("space", [SMASHV1, SMASHV2], ids=["v1", "v2"])
@@ -52,6 +52,6 @@ def test_counted_macs_at_the_papers_size_are_those_measured(space) -> None:
 
 def test_images_that_are_too_small_are_named() -> None:
     with pytest.raises(ValueError, match=r"images of size \(3, 8\) are too small for 3 blocks: use fewer blocks"):
-        cost(PRESETS["resnet"](), Skeleton(3, (3, 8), 10))
+        cost(PRESETS["resnet"](), ImageSpec(3, (3, 8), 10))
     with pytest.raises(ValueError, match=r"a 2D architecture cannot read images of size \(8, 8, 8\)"):
-        cost(PRESETS["resnet"](), Skeleton(3, (8, 8, 8), 10))
+        cost(PRESETS["resnet"](), ImageSpec(3, (8, 8, 8), 10))

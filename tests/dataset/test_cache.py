@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from smash_lightning.dataset import DataModule, Sets, Source, Split
+from smash_lightning.dataset import DataModule, RawDataset, Source, Split
 from smash_lightning.dataset.cache import find_entry, open_entry
 
 
@@ -29,7 +29,7 @@ class Raw(Source):
     def files(self) -> Sequence[Path]:
         return [Path(self.root) / name for name in ("train.bin", "test.bin")]
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         with (Path(self.root) / "reads.txt").open("a") as file:
             file.write("read\n")
         time.sleep(self.seconds)
@@ -37,7 +37,7 @@ class Raw(Source):
         for path in self.files():
             images = torch.from_numpy(np.fromfile(path, np.uint8).reshape(-1, 1, 6, 6))
             splits.append(Split(images + self.offset, images[:, 0, 0, 0].long() % 3))
-        return Sets(*splits, ("a", "b", "c"), ("A note.",))
+        return RawDataset(*splits, ("a", "b", "c"), ("A note.",))
 
     def reads(self) -> int:
         return len((Path(self.root) / "reads.txt").read_text().splitlines())
@@ -54,7 +54,7 @@ def entry_of(source: Source, cache: Path) -> Path:
     return find_entry(source, source.files(), cache)
 
 
-def assert_equal(one: Sets, other: Sets) -> None:
+def assert_equal(one: RawDataset, other: RawDataset) -> None:
     for left, right in ((one.train, other.train), (one.test, other.test)):
         assert torch.equal(left.images, right.images)
         assert torch.equal(left.labels, right.labels)
@@ -196,7 +196,7 @@ def test_moments_are_kept_beside_the_entry_and_belong_to_their_images(tmp_path: 
     for seed in (0, 1, 0):
         stored, fresh = module(seed, str(tmp_path / "cache")), module(seed, None)
         assert torch.equal(stored.mean, fresh.mean)
-        assert torch.equal(stored.deviation, fresh.deviation)
+        assert torch.equal(stored.std, fresh.std)
     assert module(0, None).mean != module(1, None).mean
     assert len(list((tmp_path / "cache").glob("*/moments-*.json"))) == 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.dataset import DataModule, Digits, Download, Part, Sets, Source, Split
+from smash_lightning.dataset import DataModule, Digits, Download, RawDataset, Source, Split, Subset
 from smash_lightning.randomness import Stream, generator
 
 
@@ -17,12 +17,12 @@ class Tiny(Source):
     def files(self) -> Sequence[Path]:
         return ()
 
-    def read(self) -> Sets:
+    def read(self) -> RawDataset:
         labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 30)[torch.randperm(60, generator=generator("tiny"))]
         images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 2, 4, 4)
         images[:, 1] *= 3
         test = Split(images[:8] + 100, labels[:8])
-        return Sets(Split(images, labels), test, ("a", "b", "c"))
+        return RawDataset(Split(images, labels), test, ("a", "b", "c"))
 
 
 def data(source: Source | None = None, **changes: Any) -> DataModule:
@@ -42,7 +42,7 @@ def data(source: Source | None = None, **changes: Any) -> DataModule:
     return module
 
 
-def numbers(split: Part) -> list[int]:
+def numbers(split: Subset) -> list[int]:
     """Which images a part of `Tiny` holds."""
     return split.images[:, 0, 0, 0].tolist()
 
@@ -105,7 +105,7 @@ def test_pixels_are_normalised_by_the_training_images() -> None:
 
 def test_a_channel_without_contrast_stays_finite() -> None:
     class Flat(Tiny):
-        def read(self) -> Sets:
+        def read(self) -> RawDataset:
             sets = super().read()
             sets.train.images[:, 1] = 7
             return sets
@@ -118,14 +118,14 @@ def test_recalibration_uses_training_images_only() -> None:
     module = data()
     images = module.recalibration_images()
     assert len(images) == 16
-    raw = (images * module.deviation + module.mean)[:, 0, 0, 0].round().int().tolist()
+    raw = (images * module.std + module.mean)[:, 0, 0, 0].round().int().tolist()
     assert len(set(raw)) == 16
     assert set(raw) <= set(numbers(module.train))
 
 
 def test_the_skeleton_is_that_of_the_images() -> None:
-    skeleton = data(stem_stride=2).skeleton
-    assert (skeleton.channels, skeleton.size, skeleton.classes, skeleton.stem_stride) == (2, (4, 4), 3, 2)
+    image_spec = data(stem_stride=2).image_spec
+    assert (image_spec.channels, image_spec.size, image_spec.classes, image_spec.stem_stride) == (2, (4, 4), 3, 2)
 
 
 def test_digits() -> None:
@@ -180,7 +180,7 @@ def test_a_share_of_the_training_images_may_be_asked_for() -> None:
 
 
 def test_given_constants_replace_measured_ones() -> None:
-    module = data(mean=[1.0, 2.0], deviation=[4.0, 8.0])
+    module = data(mean=[1.0, 2.0], std=[4.0, 8.0])
     first = module.train.images[0, :, 0, 0]
     expected = [(float(first[0]) - 1) / 4, (float(first[1]) - 2) / 8]
     assert module.normalised(module.train).images[0, :, 0, 0].tolist() == expected
@@ -191,10 +191,10 @@ def test_given_constants_replace_measured_ones() -> None:
 def test_moments_are_those_of_the_bytes() -> None:
     images = torch.randint(256, (50, 3, 5, 4), dtype=torch.uint8, generator=generator("moments"))
     index = torch.arange(10, 40)
-    mean, deviation = Part(Split(images, torch.zeros(50).long()), index).moments()
+    mean, std = Subset(Split(images, torch.zeros(50).long()), index).moments()
     pixels = images[index].double()
     torch.testing.assert_close(torch.tensor(mean).double(), pixels.mean((0, 2, 3)))
-    torch.testing.assert_close(torch.tensor(deviation).double(), pixels.std((0, 2, 3)))
+    torch.testing.assert_close(torch.tensor(std).double(), pixels.std((0, 2, 3)))
 
 
 def test_a_set_that_is_not_there_is_downloaded_only_if_wanted() -> None:
@@ -229,23 +229,23 @@ def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], messa
     images = torch.zeros(3 if labels else 0, 1, 2, 2, dtype=torch.uint8)
     test = Split(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).long())
     with pytest.raises(ValueError, match=message):
-        Sets(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
+        RawDataset(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("deviation", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
-def test_constants_in_other_units_are_refused(deviation: list[float]) -> None:
+def test_constants_in_other_units_are_refused(std: list[float]) -> None:
     with pytest.raises(ValueError, match=r"dataset\.deviation=\[.*are in units of the stored bytes, from 0 to 255"):
-        data(deviation=deviation)
+        data(std=std)
 
 
 def some(counts: tuple[int, ...]) -> Tiny:
     """The first images of each class of `Tiny`."""
 
     class Some(Tiny):
-        def read(self) -> Sets:
+        def read(self) -> RawDataset:
             sets = super().read()
             keep = [(sets.train.labels == label).nonzero().flatten()[:count] for label, count in enumerate(counts)]
-            return Sets(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
+            return RawDataset(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
 
     return Some()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smash_lightning.dataset.folder import Folder, choose_test, held_images
-from smash_lightning.dataset.source import Sets, Split
+from smash_lightning.dataset.source import RawDataset, Split
 
 
 def image(path: Path, value: int, shape: tuple[int, ...] = (4, 4)) -> None:
@@ -31,12 +31,12 @@ def values(split: Split) -> list[int]:
     return split.images[:, 0, 0, 0].tolist()
 
 
-def by_class(sets: Sets, split: Split) -> dict[str, list[int]]:
+def by_class(sets: RawDataset, split: Split) -> dict[str, list[int]]:
     pairs = list(zip(values(split), split.labels.tolist(), strict=True))
     return {name: [value for value, label in pairs if label == number] for number, name in enumerate(sets.classes)}
 
 
-def read(root: Path, size: int | None = None, test_share: float = 0.2, seed: int = 0) -> Sets:
+def read(root: Path, size: int | None = None, test_share: float = 0.2, seed: int = 0) -> RawDataset:
     return Folder(str(root), size, test_share, seed).read()
 
 

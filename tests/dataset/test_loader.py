@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smash_lightning.dataset import Augmentation, CropFlip, Part, Split, TensorLoader
+from smash_lightning.dataset import Augmentation, CropFlip, Split, Subset, TensorLoader
 
 COUNT = 23
 # Image i is all i, and so is its label: a batch says which examples it holds.
 SPLIT = Split(torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 2, 3, 3), torch.arange(COUNT))
-PART = Part(SPLIT, torch.arange(COUNT))
+PART = Subset(SPLIT, torch.arange(COUNT))
 MEAN, DEVIATION = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), torch.tensor([0.5, 4.0]).view(1, 2, 1, 1)
 
 
@@ -214,7 +214,7 @@ def test_poses_follow_one_another_each_in_order(batch_size: int) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("augmentation", [None, CropFlip(1)])
 def test_a_step_does_not_make_a_gpu_wait(augmentation: Augmentation | None) -> None:
-    resident = Part(Split(SPLIT.images.cuda(), SPLIT.labels.cuda()), PART.index)
+    resident = Subset(Split(SPLIT.images.cuda(), SPLIT.labels.cuda()), PART.index)
     loader = TensorLoader(resident, MEAN.cuda(), DEVIATION.cuda(), 4, order="gpu", augmentation=augmentation)
     batches = iter(loader)
     next(batches)  # begins the epoch

@@ -14,7 +14,7 @@ import torch
 
 from smash_lightning.dataset import modelnet10
 from smash_lightning.dataset.modelnet10 import ModelNet10
-from smash_lightning.dataset.source import Sets
+from smash_lightning.dataset.source import RawDataset
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "modelnet10"
 with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no copy of ModelNet10")
@@ -70,11 +70,11 @@ def write_npz(path: Path, size: int = 8, **changes: Any) -> Path:
     return path
 
 
-def grids(sets: Sets) -> list[np.ndarray]:
+def grids(sets: RawDataset) -> list[np.ndarray]:
     return [split.images[:, 0].numpy() for split in (sets.train, sets.test)]
 
 
-def same(one: Sets, other: Sets) -> bool:
+def same(one: RawDataset, other: RawDataset) -> bool:
     return one.classes == other.classes and all(
         torch.equal(getattr(left, part), getattr(right, part))
         for left, right in ((one.train, other.train), (one.test, other.test))
@@ -163,7 +163,7 @@ def test_binvox_files_in_the_official_layout_are_read_where_there_are_no_meshes(
     assert [path.name for path in ModelNet10(str(place.parent)).files()] == ["a.npz"]
 
 
-def _in_order(sets: Sets) -> list[np.ndarray]:
+def _in_order(sets: RawDataset) -> list[np.ndarray]:
     """Grids of the splits in the order of files: each class's training objects, then its test objects."""
     return [
         grid[0].numpy()

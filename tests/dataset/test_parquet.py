@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from smash_lightning.dataset.parquet import Parquet
-from smash_lightning.dataset.source import Sets, Split
+from smash_lightning.dataset.source import RawDataset, Split
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -56,7 +56,9 @@ def plain(path: Path, values: Sequence[int], names: Sequence[str] | None = NAMES
     return shard(path, about, **({"image": images(values), "label": labels} | columns))
 
 
-def read(root: Path, image: str | None = None, label: str | None = None, size: int | None = None, **more: Any) -> Sets:
+def read(
+    root: Path, image: str | None = None, label: str | None = None, size: int | None = None, **more: Any
+) -> RawDataset:
     return Parquet(str(root), image, label, size, **more).read()
 
 

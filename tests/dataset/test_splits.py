@@ -19,8 +19,8 @@ from smash_lightning.dataset import (
     ImageNet32,
     ModelNet10,
     Parquet,
-    Part,
     Source,
+    Subset,
     VoxelMoves,
 )
 from smash_lightning.randomness import Stream
@@ -92,7 +92,7 @@ def module(source: Source, root: Path) -> DataModule:
     return data
 
 
-def contents(part: Part) -> list[bytes]:
+def contents(part: Subset) -> list[bytes]:
     return [image.numpy().tobytes() for image in part.images]
 
 
@@ -161,7 +161,7 @@ def test_real_images_play_one_role(tmp_path: Path, source: Source, repeated: int
 def test_published_constants_are_those_of_the_images() -> None:
     # All of CIFAR-10, after a JPEG compression that takes a little of the contrast.
     train = Parquet(str(SHARED / "cifar10"), None, None, None).read().train
-    measured = torch.tensor(Part(train, torch.arange(len(train))).moments()) / 255
+    measured = torch.tensor(Subset(train, torch.arange(len(train))).moments()) / 255
     assert CIFAR10.published is not None
     torch.testing.assert_close(measured, torch.tensor(CIFAR10.published), atol=0.0025, rtol=0)
 

@@ -64,9 +64,9 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
         # So many slices that each of the D N channels is the place of one input.
         assert (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width >= 0
         assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
-        here = c[:, :, span.first : span.last]
-        assert (here[:, span.rows :] == EMPTY).all()
-        assert (here[:, : span.rows] == here[:, :1]).all()
+        local_device = c[:, :, span.first : span.last]
+        assert (local_device[:, span.rows :] == EMPTY).all()
+        assert (local_device[:, : span.rows] == local_device[:, :1]).all()
     assert before == c.shape[2]
 
 
@@ -78,18 +78,18 @@ def test_fields_say_what_an_op_does(case: Case, seed: int) -> None:
     for b, block in enumerate(architecture.blocks):
         for op in block.ops:
             span = next(spans)
-            here = c[:, span.first : span.last]
+            local_device = c[:, span.first : span.last]
 
-            def on(name: str, here: Tensor = here) -> Tensor:
-                return here[layout[name].channels] > 0
+            def on(name: str, local_device: Tensor = local_device) -> Tensor:
+                return local_device[layout[name].channels] > 0
 
             assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
-            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * here.shape[1]
+            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * local_device.shape[1]
             assert on("read").any(1).nonzero().flatten().tolist() == list(op.read)
             assert on("write").all(1).nonzero().flatten().tolist() == list(op.write)
             assert (on("write").any(1) == on("write").all(1)).all()
-            assert on("width").sum(0).tolist() == [1] * here.shape[1]
-            assert on("units").sum(0).tolist() == [1] * here.shape[1]
+            assert on("width").sum(0).tolist() == [1] * local_device.shape[1]
+            assert on("units").sum(0).tolist() == [1] * local_device.shape[1]
             active = sum(int(on(f"conv{p}.active").all()) for p in range(case.space.limits.positions))
             assert active == sum(len(path) for path in op.paths)
 

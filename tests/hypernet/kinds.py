@@ -21,7 +21,7 @@ def _hypernet(context: bool = False, **changes: Any) -> Make:
     def make(case: Case, seed: int) -> GeneratedWeights:
         shape: dict[str, Any] = {"width": None, "depths": (2, 1), "growth": 4, "noise": True}
         encoding = replace(case.encoding, context=context)
-        return GeneratedWeights(encoding, case.space.skeleton, **shape | changes, generator=generator("tiny", seed))
+        return GeneratedWeights(encoding, case.space.image_spec, **shape | changes, generator=generator("tiny", seed))
 
     return make
 
@@ -37,7 +37,7 @@ def _modulated(case: Case, seed: int) -> GeneratedWeights:
 
 
 def _shared(case: Case, seed: int) -> SharedWeights:
-    return SharedWeights(case.encoding, case.space.skeleton, generator=generator("tiny", seed))
+    return SharedWeights(case.encoding, case.space.image_spec, generator=generator("tiny", seed))
 
 
 KINDS: dict[str, Make] = {

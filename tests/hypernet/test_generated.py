@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, layers
 from smash_lightning.hypernet import GeneratedWeights, HyperNet
-from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.randomness import generator
 from tests.cases import BARE_CASES, Case, every_bare_case, every_seed
 from tests.reference.slow import slow_weights
@@ -23,7 +23,7 @@ def generated(case: Case, shape: str, noise: bool) -> GeneratedWeights:
     width, depths, growth = SHAPES[shape]
     source = GeneratedWeights(
         case.encoding,
-        case.space.skeleton,
+        case.space.image_spec,
         width=width,
         depths=depths,
         growth=growth,
@@ -68,7 +68,7 @@ def test_weights_and_gradients_are_the_slow_ones(case: Case, shape: str, noise: 
 def test_every_tensor_that_the_network_asks_for_is_there(case: Case, seed: int) -> None:
     source, architecture = generated(case, "one", noise=True), case.draw(seed)
     weights = source(architecture, source.noise(architecture, generator(seed)))
-    wanted = layers(architecture, case.space.skeleton, op_norm=False).parameters()
+    wanted = layers(architecture, case.space.image_spec, op_norm=False).parameters()
     assert {name: tuple(weight.shape) for name, weight in weights.items()} == wanted
     for name, weight in weights.items():
         if name.endswith("pointwise.weight"):
@@ -78,16 +78,16 @@ def test_every_tensor_that_the_network_asks_for_is_there(case: Case, seed: int) 
 @every_bare_case
 @every_seed
 def test_forward_is_that_of_a_plain_network_with_the_same_weights(case: Case, seed: int) -> None:
-    source, architecture, skeleton = generated(case, "paper", noise=True), case.draw(seed), case.space.skeleton
+    source, architecture, image_spec = generated(case, "paper", noise=True), case.draw(seed), case.space.image_spec
     weights = source(architecture, source.noise(architecture, generator(seed)))
-    network = FreeNetwork(architecture, skeleton, op_norm=False).double()
+    network = StandaloneNetwork(architecture, image_spec, op_norm=False).double()
     free = dict(network.weights.named_parameters())
     assert free.keys() == weights.keys()
     for name, parameter in free.items():
         parameter.data.copy_(weights[name])
-    shape = (3, skeleton.channels, *skeleton.size)
+    shape = (3, image_spec.channels, *image_spec.size)
     x = torch.randn(shape, generator=generator("x", seed), dtype=torch.float64, requires_grad=True)
-    ours = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=False)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=False)
     theirs = network(x)
     torch.testing.assert_close(ours, theirs)
     direction = torch.randn(ours.shape, generator=generator("direction", seed), dtype=torch.float64)
@@ -100,12 +100,12 @@ def test_forward_is_that_of_a_plain_network_with_the_same_weights(case: Case, se
 
 def test_a_step_reaches_every_parameter_over_some_architectures() -> None:
     for case in BARE_CASES.values():
-        source, skeleton = generated(case, "paper", noise=True).float(), case.space.skeleton
-        x = torch.randn(4, skeleton.channels, *skeleton.size, generator=generator("x"))
+        source, image_spec = generated(case, "paper", noise=True).float(), case.space.image_spec
+        x = torch.randn(4, image_spec.channels, *image_spec.size, generator=generator("x"))
         for seed in range(40):
             architecture = case.draw(seed)
             weights = source(architecture, source.noise(architecture, generator(seed)))
-            logits = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=False)
+            logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=False)
             logits.square().sum().backward()
         idle = [name for name, p in source.named_parameters() if p.grad is None or not p.grad.any()]
         assert not idle
@@ -146,12 +146,12 @@ def test_initialisation_is_a_function_of_its_stream() -> None:
 
 def test_running_statistics_serve_every_architecture() -> None:
     for case in BARE_CASES.values():
-        source, skeleton = generated(case, "one", noise=False).float(), case.space.skeleton
+        source, image_spec = generated(case, "one", noise=False).float(), case.space.image_spec
         statistics = source.running_statistics()
-        x = torch.randn(2, skeleton.channels, *skeleton.size, generator=generator("x"))
+        x = torch.randn(2, image_spec.channels, *image_spec.size, generator=generator("x"))
         for seed in range(10):
             architecture = case.draw(seed)
-            forward(architecture, skeleton, source(architecture, None), x, statistics, op_norm=False)
+            forward(architecture, image_spec, source(architecture, None), x, statistics, op_norm=False)
         assert all(buffer.isfinite().all() for buffer in statistics.buffers())
 
 

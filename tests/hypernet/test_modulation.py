@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.hypernet.modulation import PARTS, Modulation
-from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.randomness import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
 
@@ -24,7 +24,7 @@ def generated(case: Case, parts: Sequence[str], *, moved: bool) -> GeneratedWeig
     """A tiny HyperNet with a say in `parts`, at its beginning or `moved` from there."""
     source = GeneratedWeights(
         case.encoding,
-        case.space.skeleton,
+        case.space.image_spec,
         width=None,
         depths=(2, 1),
         growth=4,
@@ -116,7 +116,9 @@ def test_the_first_step_moves_it(parts: Sequence[str]) -> None:
     x = torch.randn(4, 3, 8, 8, generator=generator("x"))
     for seed in range(20):
         architecture = case.draw(seed)
-        logits = forward(architecture, source.skeleton, source(architecture, None), x, BatchStatistics(), op_norm=False)
+        logits = forward(
+            architecture, source.image_spec, source(architecture, None), x, UseBatchStatistics(), op_norm=False
+        )
         logits.square().sum().backward()
     assert isinstance(source.modulation, Modulation)
     gradients = {name: parameter.grad for name, parameter in source.modulation.named_parameters()}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, layers
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights, WeightSource
-from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.randomness import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import KINDS, Make, every_kind
@@ -36,7 +36,7 @@ def test_every_tensor_that_a_network_asks_for_is_there(case: Case, make: Make) -
     for seed in range(5):
         architecture = case.draw(seed)
         weights = source(architecture, source.noise(architecture, generator("z", seed)))
-        wanted = layers(architecture, case.space.skeleton, op_norm=False).parameters()
+        wanted = layers(architecture, case.space.image_spec, op_norm=False).parameters()
         assert {name: tuple(weight.shape) for name, weight in weights.items()} == wanted
         for weight in pointwise(weights):
             torch.testing.assert_close(weight.norm(), torch.ones(()))
@@ -63,7 +63,7 @@ def test_a_step_reaches_every_parameter(make: Make) -> None:
         architecture = CASE.draw(seed)
         weights = source(architecture, source.noise(architecture, generator(seed)))
         forward(
-            architecture, CASE.space.skeleton, weights, x, BatchStatistics(), op_norm=False
+            architecture, CASE.space.image_spec, weights, x, UseBatchStatistics(), op_norm=False
         ).square().sum().backward()
     assert not [name for name, p in source.named_parameters() if p.grad is None or not p.grad.any()]
 
@@ -133,13 +133,13 @@ def test_a_residual_source_adds_to_what_ops_share(case: Case) -> None:
     assert isinstance(source, GeneratedWeights)
     assert source.pointwise is not None
     assert source.share is not None
-    shared = SharedWeights(case.encoding, case.space.skeleton)
+    shared = SharedWeights(case.encoding, case.space.image_spec)
     shared.pointwise, shared.shared = source.pointwise, source.shared
     for seed in range(3):
         architecture = case.draw(seed)
         z = source.noise(architecture, generator("z", seed))
         found, common = source(architecture, z), shared(architecture, None)
-        plain = GeneratedWeights(case.encoding, case.space.skeleton, width=None, depths=(2, 1), growth=4, noise=True)
+        plain = GeneratedWeights(case.encoding, case.space.image_spec, width=None, depths=(2, 1), growth=4, noise=True)
         plain.hypernet, plain.shared = source.hypernet, source.shared
         generated = plain(architecture, z)
         for name, weight in found.items():

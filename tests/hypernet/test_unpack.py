@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet.unpack import grid_channels, unpack, wall
+from smash_lightning.hypernet.unpack import grid_channels, tile_grid, unpack
 from smash_lightning.randomness import rng
 from smash_lightning.search_space import SingleConvolution
 from tests.cases import IMAGES, Case, every_case, every_seed, small
@@ -34,16 +34,16 @@ def test_cells_stack_like_bricks() -> None:
         [10, 12, 14, 110, 112, 114, 210, 212, 214],
         [11, 13, 15, 111, 113, 115, 211, 213, 215],
     ]
-    assert wall(grid, inputs=3).tolist() == expected
+    assert tile_grid(grid, inputs=3).tolist() == expected
 
 
 @given(outputs=st.integers(1, 4), inputs=st.integers(1, 4), rows=st.integers(1, 3), slices=st.integers(1, 4))
 def test_the_wall_holds_every_number_once(outputs: int, inputs: int, rows: int, slices: int) -> None:
     grid = torch.arange(outputs * inputs * rows * slices).view(1, outputs * inputs, rows, slices).double()
-    bricks = wall(grid, inputs)
+    bricks = tile_grid(grid, inputs)
     assert bricks.shape == (rows * outputs, slices * inputs)
     assert bricks.flatten().sort().values.tolist() == grid.flatten().tolist()
-    assert torch.autograd.gradcheck(lambda g: wall(g, inputs), [grid.requires_grad_()])
+    assert torch.autograd.gradcheck(lambda g: tile_grid(g, inputs), [grid.requires_grad_()])
 
 
 @every_case

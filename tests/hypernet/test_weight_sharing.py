@@ -17,7 +17,7 @@ from tests.reference.slow import unit
 
 
 def shared(case: Case) -> SharedWeights:
-    return SharedWeights(case.encoding, case.space.skeleton, generator=generator("shared")).double()
+    return SharedWeights(case.encoding, case.space.image_spec, generator=generator("shared")).double()
 
 
 def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
@@ -38,7 +38,7 @@ def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[st
 def slow_learned(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
     """Everything else: leading channels, and the centre of the kernel."""
     weights = {}
-    for name, shape in layers(architecture, source.skeleton, False).parameters().items():
+    for name, shape in layers(architecture, source.image_spec, False).parameters().items():
         if not name.endswith("pointwise.weight"):
             tensor = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
             for axis, size in enumerate(shape):

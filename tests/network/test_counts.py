@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import GeneratedWeights
-from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.counting import OperationCounter
 from smash_lightning.randomness import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
@@ -55,7 +55,7 @@ def generated(space: MemoryBankSpace, depth: int) -> GeneratedWeights:
     """The paper's HyperNet: dense blocks of 8, 10 and 4 layers, growth 10."""
     return GeneratedWeights(
         Encoding(space.limits, depth),
-        space.skeleton,
+        space.image_spec,
         width=None,
         depths=(8, 10, 4),
         growth=10,
@@ -65,7 +65,7 @@ def generated(space: MemoryBankSpace, depth: int) -> GeneratedWeights:
 
 
 def cross_entropy(space, architecture, weights: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    logits = forward(architecture, space.skeleton, weights, images, BatchStatistics(), op_norm=False)
+    logits = forward(architecture, space.image_spec, weights, images, UseBatchStatistics(), op_norm=False)
     return F.cross_entropy(logits, labels)
 
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Convolution, Op, Skeleton, layers
-from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.architecture import Architecture, Convolution, ImageSpec, Op, layers
+from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.randomness import generator, rng
 from tests.cases import V1, V2
 
@@ -38,7 +38,7 @@ SPACES = {
 @given(seed=st.integers(0, 2**32))
 def test_depth_one_is_two_dimensional(name: str, op_norm: bool, seed: int) -> None:
     flat = SPACES[name].sample(rng("flat", seed))
-    image = SPACES[name].skeleton
+    image = SPACES[name].image_spec
     chance = generator("flat", seed)
     weights, thick = {}, {}
     for key, shape in layers(flat, image, op_norm).parameters().items():
@@ -48,11 +48,11 @@ def test_depth_one_is_two_dimensional(name: str, op_norm: bool, seed: int) -> No
     stem = torch.randn(*thick["stem.weight"].shape[:2], 3, 3, 3, generator=chance, dtype=torch.float64)
     stem[:, :, 1] = weights["stem.weight"]
     thick["stem.weight"] = stem
-    volume = Skeleton(image.channels, (1, *image.size), image.classes)
+    volume = ImageSpec(image.channels, (1, *image.size), image.classes)
     shapes = {key: tuple(tensor.shape) for key, tensor in thick.items()}
     assert shapes == layers(deep(flat), volume, op_norm).parameters()
 
     x = torch.randn(3, image.channels, *image.size, generator=chance, dtype=torch.float64)
-    two = forward(flat, image, weights, x, BatchStatistics(), op_norm=op_norm)
-    three = forward(deep(flat), volume, thick, x.unsqueeze(2), BatchStatistics(), op_norm=op_norm)
+    two = forward(flat, image, weights, x, UseBatchStatistics(), op_norm=op_norm)
+    three = forward(deep(flat), volume, thick, x.unsqueeze(2), UseBatchStatistics(), op_norm=op_norm)
     torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Op, Skeleton, layers
-from smash_lightning.network import BatchStatistics, FreeNetwork, forward
+from smash_lightning.architecture import Architecture, ImageSpec, Op, layers
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.network.banks import accesses
-from smash_lightning.network.free import initialise
+from smash_lightning.network.free import initialize
 from smash_lightning.randomness import generator, rng
 from tests.cases import BARE_CASES, Case, every_bare_case, every_seed
 from tests.reference.slow import SlowNetwork
@@ -37,18 +37,18 @@ def styled(architecture: Architecture, style: str, pointwise: bool, seed: int) -
     return Architecture(tuple(replace(b, ops=tuple(change(op) for op in b.ops)) for b in architecture.blocks))
 
 
-def random_weights(architecture: Architecture, skeleton: Skeleton, op_norm: bool, seed: int) -> dict[str, Tensor]:
+def random_weights(architecture: Architecture, image_spec: ImageSpec, op_norm: bool, seed: int) -> dict[str, Tensor]:
     """Weights of sound size, with norms and biases that are not neutral."""
     chance, weights = generator("weights", seed), {}
-    for layer in layers(architecture, skeleton, op_norm):
-        for name, tensor in initialise(layer, chance).items():
+    for layer in layers(architecture, image_spec, op_norm):
+        for name, tensor in initialize(layer, chance).items():
             noise = 0.2 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64)
             weights[name] = (tensor.double() + noise).requires_grad_()
     return weights
 
 
-def random_images(skeleton: Skeleton, seed: int, count: int = 3) -> Tensor:
-    shape = (count, skeleton.channels, *skeleton.size)
+def random_images(image_spec: ImageSpec, seed: int, count: int = 3) -> Tensor:
+    shape = (count, image_spec.channels, *image_spec.size)
     return torch.randn(shape, generator=generator("images", seed), dtype=torch.float64, requires_grad=True)
 
 
@@ -68,10 +68,10 @@ def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
 @every_bare_case
 @given(seed=st.integers(0, 2**32), pointwise=st.booleans())
 def test_the_network_is_the_slow_one(case: Case, style: str, op_norm: bool, seed: int, pointwise: bool) -> None:
-    architecture, skeleton = styled(case.draw(seed), style, pointwise, seed), case.space.skeleton
-    weights, x = random_weights(architecture, skeleton, op_norm, seed), random_images(skeleton, seed)
-    ours = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=op_norm)
-    theirs = SlowNetwork(architecture, skeleton, weights, op_norm)(x)
+    architecture, image_spec = styled(case.draw(seed), style, pointwise, seed), case.space.image_spec
+    weights, x = random_weights(architecture, image_spec, op_norm, seed), random_images(image_spec, seed)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=op_norm)
+    theirs = SlowNetwork(architecture, image_spec, weights, op_norm)(x)
     inputs = [x, *weights.values()]
     assert_same(outputs_and_gradients(ours, inputs, seed), outputs_and_gradients(theirs, inputs, seed))
 
@@ -80,11 +80,11 @@ def test_the_network_is_the_slow_one(case: Case, style: str, op_norm: bool, seed
 @pytest.mark.parametrize("size", [9, 12])
 def test_a_stem_with_a_stride_halves_the_resolution(name: str, size: int) -> None:
     case = BARE_CASES[name]
-    skeleton = Skeleton(2, (size, *case.space.skeleton.size[1:]), 3, stem_stride=2)
+    image_spec = ImageSpec(2, (size, *case.space.image_spec.size[1:]), 3, stem_stride=2)
     architecture = case.draw(1)
-    weights, x = random_weights(architecture, skeleton, True, 1), random_images(skeleton, 1)
-    ours = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
-    theirs = SlowNetwork(architecture, skeleton, weights, True)(x)
+    weights, x = random_weights(architecture, image_spec, True, 1), random_images(image_spec, 1)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+    theirs = SlowNetwork(architecture, image_spec, weights, True)(x)
     inputs = [x, *weights.values()]
     assert_same(outputs_and_gradients(ours, inputs, 0), outputs_and_gradients(theirs, inputs, 0))
 
@@ -92,20 +92,20 @@ def test_a_stem_with_a_stride_halves_the_resolution(name: str, size: int) -> Non
 @every_bare_case
 @every_seed
 def test_the_free_network_runs_its_own_weights(case: Case, seed: int) -> None:
-    architecture, skeleton = case.draw(seed), case.space.skeleton
-    network = FreeNetwork(architecture, skeleton, generator(seed)).double()
+    architecture, image_spec = case.draw(seed), case.space.image_spec
+    network = StandaloneNetwork(architecture, image_spec, generator(seed)).double()
     weights = dict(network.weights.named_parameters())
-    assert {n: tuple(w.shape) for n, w in weights.items()} == layers(architecture, skeleton, True).parameters()
-    x = random_images(skeleton, seed)
-    assert_same([network(x)], [SlowNetwork(architecture, skeleton, weights, True)(x)])
+    assert {n: tuple(w.shape) for n, w in weights.items()} == layers(architecture, image_spec, True).parameters()
+    x = random_images(image_spec, seed)
+    assert_same([network(x)], [SlowNetwork(architecture, image_spec, weights, True)(x)])
 
 
 @every_bare_case
 def test_the_initialisation_is_orthogonal_and_a_function_of_its_stream(case: Case) -> None:
-    architecture, skeleton = case.draw(0), case.space.skeleton
-    first, second = (FreeNetwork(architecture, skeleton, generator("init")) for _ in range(2))
+    architecture, image_spec = case.draw(0), case.space.image_spec
+    first, second = (StandaloneNetwork(architecture, image_spec, generator("init")) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    other = FreeNetwork(architecture, skeleton, generator("other"))
+    other = StandaloneNetwork(architecture, image_spec, generator("other"))
     assert not torch.equal(first.weights.get_parameter("stem.weight"), other.weights.get_parameter("stem.weight"))
     for name, weight in first.weights.named_parameters():
         if name == "head.weight":
@@ -122,36 +122,36 @@ def test_the_initialisation_is_orthogonal_and_a_function_of_its_stream(case: Cas
 @pytest.mark.parametrize("style", STYLES)
 def test_the_input_is_not_changed(style: str) -> None:
     for case in BARE_CASES.values():
-        architecture, skeleton = styled(case.draw(2), style, True, 2), case.space.skeleton
-        weights, x = random_weights(architecture, skeleton, True, 2), random_images(skeleton, 2)
+        architecture, image_spec = styled(case.draw(2), style, True, 2), case.space.image_spec
+        weights, x = random_weights(architecture, image_spec, True, 2), random_images(image_spec, 2)
         before = {name: tensor.detach().clone() for name, tensor in {**weights, "x": x}.items()}
-        logits = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+        logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
         logits.sum().backward()
         assert all(torch.equal(before[name], tensor) for name, tensor in {**weights, "x": x}.items())
-        again = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+        again = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
         assert torch.equal(logits, again)
 
 
 @pytest.mark.parametrize("name", ["v1-2d", "v2-3d"])
 def test_nothing_depends_on_the_layout_of_the_images(name: str) -> None:
     case = BARE_CASES[name]
-    architecture, skeleton = case.draw(3), case.space.skeleton
-    weights, x = random_weights(architecture, skeleton, True, 3), random_images(skeleton, 3)
+    architecture, image_spec = case.draw(3), case.space.image_spec
+    weights, x = random_weights(architecture, image_spec, True, 3), random_images(image_spec, 3)
     turned = x.detach().transpose(2, 3).contiguous().transpose(2, 3)
     assert not turned.is_contiguous()
-    logits = [forward(architecture, skeleton, weights, i, BatchStatistics(), op_norm=True) for i in (x, turned)]
+    logits = [forward(architecture, image_spec, weights, i, UseBatchStatistics(), op_norm=True) for i in (x, turned)]
     torch.testing.assert_close(*logits)
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_network_is_trained_after_an_evaluation(style: str) -> None:
     case = BARE_CASES["v1-2d"]
-    architecture, skeleton = styled(case.draw(5), style, True, 5), case.space.skeleton
-    weights, x = random_weights(architecture, skeleton, True, 5), random_images(skeleton, 5)
+    architecture, image_spec = styled(case.draw(5), style, True, 5), case.space.image_spec
+    weights, x = random_weights(architecture, image_spec, True, 5), random_images(image_spec, 5)
     accesses.cache_clear()
     with torch.inference_mode():  # as Lightning evaluates
-        before = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True).clone()
-    logits = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+        before = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True).clone()
+    logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     logits.sum().backward()
     torch.testing.assert_close(logits, before)
 
@@ -159,13 +159,13 @@ def test_a_network_is_trained_after_an_evaluation(style: str) -> None:
 @pytest.mark.parametrize("style", STYLES)
 @every_bare_case
 def test_half_precision_is_near_full_precision(case: Case, style: str) -> None:
-    architecture, skeleton = styled(case.draw(6), style, True, 6), case.space.skeleton
-    weights = {n: w.detach().float() for n, w in random_weights(architecture, skeleton, True, 6).items()}
-    x = random_images(skeleton, 6, count=8).detach().float()
-    full = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+    architecture, image_spec = styled(case.draw(6), style, True, 6), case.space.image_spec
+    weights = {n: w.detach().float() for n, w in random_weights(architecture, image_spec, True, 6).items()}
+    x = random_images(image_spec, 6, count=8).detach().float()
+    full = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     weights = {name: weight.requires_grad_() for name, weight in weights.items()}
     with torch.autocast("cpu", torch.bfloat16):
-        half = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+        half = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), full, rtol=0.2, atol=0.3)
     half.sum().backward()

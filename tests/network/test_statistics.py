@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from smash_lightning.network import (
-    BatchStatistics,
-    FreeNetwork,
-    RecordedStatistics,
-    RunningStatistics,
-    Statistics,
+    NormSource,
+    RecordedAverages,
+    RunningAverages,
+    StandaloneNetwork,
+    UseBatchStatistics,
     forward,
 )
 from smash_lightning.randomness import generator
@@ -34,7 +34,7 @@ def normalised(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return (x - mean.view(1, 3, 1, 1)) / (variance.view(1, 3, 1, 1) + 1e-5).sqrt()
 
 
-class TwoPass(Statistics):
+class TwoPass(NormSource):
     """Moments of each norm's input on the recalibration images, by the slowest way."""
 
     def __init__(self) -> None:
@@ -51,16 +51,16 @@ class TwoPass(Statistics):
 
 
 def test_statistics_of_the_batch() -> None:
-    out = BatchStatistics().normalise("n", batch(0), 2 * ONE, ONE)
+    out = UseBatchStatistics().normalise("n", batch(0), 2 * ONE, ONE)
     mean, variance = moments(out)
     torch.testing.assert_close(mean, ONE)
     torch.testing.assert_close(variance, 4 * ONE * 96 / 95, rtol=1e-3, atol=0)
 
 
 def test_recorded_statistics_are_those_of_the_batch_that_was_recorded() -> None:
-    statistics = RecordedStatistics()
+    statistics = RecordedAverages()
     first = statistics.normalise("n", batch(0), ONE, ZERO)
-    torch.testing.assert_close(first, BatchStatistics().normalise("n", batch(0), ONE, ZERO))
+    torch.testing.assert_close(first, UseBatchStatistics().normalise("n", batch(0), ONE, ZERO))
     for kept, expected in zip(statistics.moments["n"], moments(batch(0)), strict=True):
         torch.testing.assert_close(kept, expected)
     statistics.recording = False
@@ -69,7 +69,7 @@ def test_recorded_statistics_are_those_of_the_batch_that_was_recorded() -> None:
 
 
 def test_an_evaluation_does_not_change_what_was_recorded() -> None:
-    statistics = RecordedStatistics()
+    statistics = RecordedAverages()
     statistics.normalise("n", batch(0), ONE, ZERO)
     before = [tensor.clone() for tensor in statistics.moments["n"]]
     statistics.recording = False
@@ -81,14 +81,14 @@ def test_an_evaluation_does_not_change_what_was_recorded() -> None:
 
 @every_bare_case
 def test_recalibration_of_a_whole_network(case: Case) -> None:
-    architecture, skeleton = case.draw(4), case.space.skeleton
-    network = FreeNetwork(architecture, skeleton, generator("recalibrate"), op_norm=False).double()
+    architecture, image_spec = case.draw(4), case.space.image_spec
+    network = StandaloneNetwork(architecture, image_spec, generator("recalibrate"), op_norm=False).double()
     weights = dict(network.weights.named_parameters())
-    images = torch.randn(16, skeleton.channels, *skeleton.size, generator=generator("images"), dtype=torch.float64)
-    recorded, slow = RecordedStatistics(), TwoPass()
+    images = torch.randn(16, image_spec.channels, *image_spec.size, generator=generator("images"), dtype=torch.float64)
+    recorded, slow = RecordedAverages(), TwoPass()
     with torch.no_grad():
         ours, theirs = (
-            forward(architecture, skeleton, weights, images, statistics, op_norm=False)
+            forward(architecture, image_spec, weights, images, statistics, op_norm=False)
             for statistics in (recorded, slow)
         )
     torch.testing.assert_close(ours, theirs)
@@ -97,18 +97,18 @@ def test_recalibration_of_a_whole_network(case: Case) -> None:
         torch.testing.assert_close(kept, slow.found[name])
     recorded.recording = False
     with torch.no_grad():
-        together = forward(architecture, skeleton, weights, images, recorded, op_norm=False)
-        alone = [forward(architecture, skeleton, weights, image[None], recorded, op_norm=False) for image in images]
+        together = forward(architecture, image_spec, weights, images, recorded, op_norm=False)
+        alone = [forward(architecture, image_spec, weights, image[None], recorded, op_norm=False) for image in images]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.5])
 def test_running_statistics_are_an_average_with_momentum(momentum: float) -> None:
-    statistics = RunningStatistics({"other": 2, "n": 5}, momentum).double()
+    statistics = RunningAverages({"other": 2, "n": 5}, momentum).double()
     mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
     for seed in range(4):
         out = statistics.normalise("n", batch(seed), ONE, ZERO)
-        torch.testing.assert_close(out, BatchStatistics().normalise("n", batch(seed), ONE, ZERO))
+        torch.testing.assert_close(out, UseBatchStatistics().normalise("n", batch(seed), ONE, ZERO))
         # Three of five channels are at hand: the others keep what they have.
         new_mean, new_variance = moments(batch(seed))
         mean[:3] = (1 - momentum) * mean[:3] + momentum * new_mean
@@ -124,9 +124,9 @@ def test_running_statistics_are_an_average_with_momentum(momentum: float) -> Non
 
 def test_running_statistics_are_in_the_state() -> None:
     case = CASES["v1-2d"]
-    network = FreeNetwork(case.draw(0), case.space.skeleton, generator(0))
+    network = StandaloneNetwork(case.draw(0), case.space.image_spec, generator(0))
     network(torch.randn(4, 3, 8, 8, generator=generator(1)))
-    other = FreeNetwork(case.draw(0), case.space.skeleton, generator(2))
+    other = StandaloneNetwork(case.draw(0), case.space.image_spec, generator(2))
     other.load_state_dict(network.state_dict())
     x = torch.randn(4, 3, 8, 8, generator=generator(3))
     assert torch.equal(network.eval()(x), other.eval()(x))

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, Skeleton, layers
-from smash_lightning.network import BatchStatistics, forward
-from smash_lightning.network.free import initialise
+from smash_lightning.architecture import Architecture, ImageSpec, layers
+from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.network.free import initialize
 from smash_lightning.randomness import generator
 from smash_lightning.search_space.presets import densenet, fractalnet, resnet
 from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks
@@ -54,10 +54,10 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
     make, make_block = TEXTBOOK[name]
     architecture, block = make(dimensions), make_block(dimensions).double()
-    skeleton = Skeleton(2, (5,) * dimensions, 3)
+    image_spec = ImageSpec(2, (5,) * dimensions, 3)
     chance, weights = generator("textbook", name), {}
-    for layer in layers(architecture, skeleton, op_norm=True):
-        for key, tensor in initialise(layer, chance).items():
+    for layer in layers(architecture, image_spec, op_norm=True):
+        for key, tensor in initialize(layer, chance).items():
             weights[key] = tensor.double() + 0.2 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64)
     inner = [key for key in weights if ".op" in key]
     parameters = dict(zip(inner, block.parameters(), strict=True))
@@ -66,7 +66,7 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
         parameter.data.copy_(weights[key])
 
     # A block hands all its banks on; what the textbook's block puts out stands in the last of them.
-    x = torch.randn(4, 2, *skeleton.size, generator=chance, dtype=torch.float64)
+    x = torch.randn(4, 2, *image_spec.size, generator=chance, dtype=torch.float64)
     stem = weights["stem.weight"].clone().requires_grad_()
     y = block(convolve(x, stem))
     handed_on = slice(weights["head.weight"].shape[1] - y.shape[1], None)
@@ -78,7 +78,7 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
 
     for tensor in weights.values():
         tensor.requires_grad_()
-    ours = forward(architecture, skeleton, weights, x, BatchStatistics(), op_norm=True)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     torch.testing.assert_close(ours, theirs)
     direction = torch.randn(ours.shape, generator=chance, dtype=torch.float64)
     ours.backward(direction)

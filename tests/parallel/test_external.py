@@ -154,7 +154,7 @@ def test_a_gpu_that_is_shown_alone_is_a_machine_of_its_own(monkeypatch: pytest.M
         monkeypatch.delenv(name, raising=False)
     for gpus, expected in ((4, (1, 2, 2, 4)), (1, (6, 0, 8, 1)), (0, (1, 2, 2, 4))):
         monkeypatch.setattr("torch.cuda.device_count", lambda gpus=gpus: gpus)
-        with place.taking_part(rank):
+        with place.distributed_environment(rank):
             own = place.rank()
             assert own is not None
             assert (own.node, own.local, own.nodes, own.per_node) == expected

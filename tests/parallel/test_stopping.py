@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.parallel import Pool, Stopped, asked_to_stop, listening, requeued
+from smash_lightning.parallel import Pool, Stopped, handling_stop_signals, requeued, stop_requested
 
 
 def until_asked(context: Path, job: str, send: Callable[[Any], None]) -> str:
@@ -20,7 +20,7 @@ def until_asked(context: Path, job: str, send: Callable[[Any], None]) -> str:
     if job == "short":
         return "done"
     deadline = time.monotonic() + 60
-    while not asked_to_stop():
+    while not stop_requested():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     if job == "last":
@@ -41,7 +41,7 @@ def test_jobs_save_and_the_run_ends(workers: int, number: signal.Signals, tmp_pa
             os.kill(os.getpid(), number)
 
     found = {}
-    with listening(), Pool(until_asked, tmp_path, workers, receive) as pool:
+    with handling_stop_signals(), Pool(until_asked, tmp_path, workers, receive) as pool:
         ending = pool.run(jobs)
         with pytest.raises(Stopped):
             found.update(next(ending) for _ in jobs)
@@ -52,12 +52,12 @@ def test_jobs_save_and_the_run_ends(workers: int, number: signal.Signals, tmp_pa
 
 def test_signals_are_as_before_and_the_next_run_is_not_asked() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with listening():
+    with handling_stop_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert asked_to_stop()
+        assert stop_requested()
     assert signal.getsignal(signal.SIGTERM) is before
-    with listening():
-        assert not asked_to_stop()
+    with handling_stop_signals():
+        assert not stop_requested()
 
 
 def test_slurm_is_asked_to_begin_again_only_before_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_slurm_is_asked_to_begin_again_only_before_time_is_up(tmp_path: Path, mo
     )
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with listening():
+    with handling_stop_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         assert requeued({"SLURM_JOB_ID": "7"}) == "", "after a pre-emption SLURM does so by itself"
         os.kill(os.getpid(), signal.SIGUSR1)

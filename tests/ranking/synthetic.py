@@ -13,16 +13,16 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import generator
 from smash_lightning.ranking import (
     ArchitecturalGradient,
-    Autoregressive,
+    AutoregressiveSampler,
     Evolution,
     LearnedPredictor,
     Markov,
     Perturb,
-    Proposal,
     Random,
     Ranking,
     Score,
     State,
+    Strategy,
     rank,
 )
 from smash_lightning.search_space import SearchSpace
@@ -30,13 +30,13 @@ from tests.cases import V1
 
 EQUAL_OPS = replace(V1, min_ops=3, max_ops=3)  # so that no score is a matter of how many ops there are
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
-LEARNED: dict[str, Callable[[int], Proposal]] = {
+LEARNED: dict[str, Callable[[int], Strategy]] = {
     "evolution": lambda count: Evolution(count, population=10, sample=4, probability=0.2),
     "predictor": lambda count: LearnedPredictor(count, pool=16, parents=3, probability=0.2, members=5),
     "gradient": lambda count: ArchitecturalGradient(count, pool=8, probability=0.2),
-    "autoregressive": lambda count: Autoregressive(count, pool=16, elite=0.3),
+    "autoregressive": lambda count: AutoregressiveSampler(count, pool=16, elite=0.3),
 }
-STRATEGIES: dict[str, Callable[[int], Proposal]] = {
+STRATEGIES: dict[str, Callable[[int], Strategy]] = {
     "random": lambda count: Random(count),
     "perturb": lambda count: Perturb(count, 0.2),
     "markov": lambda count: Markov(count, 0.2),
@@ -77,7 +77,7 @@ class Separable:
 
 def ranking(
     space: SearchSpace,
-    proposals: Sequence[Proposal],
+    proposals: Sequence[Strategy],
     loss: Separable,
     seed: int = 0,
     drawn: frozenset[str] = frozenset(),

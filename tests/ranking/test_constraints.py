@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.network import FreeNetwork
+from smash_lightning.network import StandaloneNetwork
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import Constraints, MeasuredLatency, Proposal, Random, RankingOptions
+from smash_lightning.ranking import Constraints, MeasuredLatency, Random, RankingOptions, Strategy
 from tests.cases import V1
 from tests.ranking.synthetic import STRATEGIES, Separable, complete, ranking
 
 LOSS = Separable.over(V1)
-COSTS = [cost(V1.sample(rng("cost", i)), V1.skeleton) for i in range(60)]
+COSTS = [cost(V1.sample(rng("cost", i)), V1.image_spec) for i in range(60)]
 PARAMS, MACS = (int(statistics.median(getattr(each, name) for each in COSTS)) for name in ("params", "macs"))
 every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES.keys())
 
@@ -33,12 +33,12 @@ def depth(architecture: Architecture) -> float:
     [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0)],
     ids=["params", "macs", "latency"],
 )
-def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[int], Proposal]) -> None:
+def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
     bound = replace(free, constraints=constraints, latency=depth)
 
     def broken(architecture: Architecture) -> bool:
-        size = cost(architecture, V1.skeleton)
+        size = cost(architecture, V1.image_spec)
         return (
             (constraints.max_params is not None and size.params > constraints.max_params)
             or (constraints.max_macs is not None and size.macs > constraints.max_macs)
@@ -53,7 +53,7 @@ def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[in
 
 
 @every_strategy
-def test_a_bound_that_all_keep_changes_nothing(make: Callable[[int], Proposal]) -> None:
+def test_a_bound_that_all_keep_changes_nothing(make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
     loose = replace(free, constraints=Constraints(10**9, 10**12, 1e9), latency=depth)
     assert complete(loose, LOSS).rows == complete(free, LOSS).rows
@@ -61,10 +61,10 @@ def test_a_bound_that_all_keep_changes_nothing(make: Callable[[int], Proposal]) 
 
 def test_a_bound_is_kept_exactly() -> None:
     architecture = V1.sample(rng("exact"))
-    size = cost(architecture, V1.skeleton)
-    assert Constraints(size.params, size.macs, depth(architecture)).excess(architecture, V1.skeleton, depth) is None
+    size = cost(architecture, V1.image_spec)
+    assert Constraints(size.params, size.macs, depth(architecture)).excess(architecture, V1.image_spec, depth) is None
     for name, value in (("max_params", size.params), ("max_macs", size.macs), ("max_latency", depth(architecture))):
-        excess = Constraints(**{name: value - 1}).excess(architecture, V1.skeleton, depth)
+        excess = Constraints(**{name: value - 1}).excess(architecture, V1.image_spec, depth)
         assert excess is not None
         assert (excess.name, excess.value) == (name, value)
 
@@ -121,12 +121,12 @@ def test_options_hold_the_bounds() -> None:
 
 
 def test_an_architecture_is_measured_once_and_can_be_trained_afterwards() -> None:
-    latency = MeasuredLatency(V1.skeleton, "cpu", batch=2)
+    latency = MeasuredLatency(V1.image_spec, "cpu", batch=2)
     first, second = V1.sample(rng("first")), V1.sample(rng("second"))
     milliseconds = latency(first)
     assert milliseconds > 0
     assert latency(second) > 0
     assert latency(first) == milliseconds
-    network = FreeNetwork(first, V1.skeleton)
-    network(torch.randn(2, V1.skeleton.channels, *V1.skeleton.size)).sum().backward()
+    network = StandaloneNetwork(first, V1.image_spec)
+    network(torch.randn(2, V1.image_spec.channels, *V1.image_spec.size)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())

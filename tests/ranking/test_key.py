@@ -13,26 +13,26 @@ from scipy.stats import linregress
 
 from smash_lightning.architecture import cost
 from smash_lightning.ranking import (
-    Error,
-    Figures,
-    Key,
-    Loss,
+    CandidateMetrics,
+    LossPlusSizeRank,
     Markov,
     Perturb,
     Random,
     Ranking,
     SizeAdjusted,
+    SmashScore,
     State,
     Stratified,
-    WithSize,
+    ValidationError,
+    ValidationLoss,
 )
 from tests.cases import V1
 from tests.ranking.synthetic import Separable, complete, ranking
 
-KEYS: dict[str, Key] = {
-    "loss": Loss(),
-    "error": Error(),
-    "with size": WithSize(),
+KEYS: dict[str, SmashScore] = {
+    "loss": ValidationLoss(),
+    "error": ValidationError(),
+    "with size": LossPlusSizeRank(),
     "size adjusted": SizeAdjusted(),
     "stratified": Stratified(3),
 }
@@ -40,7 +40,9 @@ every_key = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
 # Few different values, so that ties occur.
 losses = st.one_of(st.sampled_from([0.5, 0.75, 1.0, 2.0]), st.floats(0.1, 4))
 sizes = st.one_of(st.sampled_from([1000, 1500, 4000]), st.integers(500, 9000))
-tables = st.lists(st.builds(Figures, error=st.integers(0, 20).map(lambda n: 5.0 * n), loss=losses, params=sizes))
+tables = st.lists(
+    st.builds(CandidateMetrics, error=st.integers(0, 20).map(lambda n: 5.0 * n), loss=losses, params=sizes)
+)
 unknown = st.sampled_from([math.nan, math.inf])
 
 
@@ -55,30 +57,30 @@ def share(value: float, among: Sequence[float]) -> float:
 
 
 @given(table=tables)
-def test_loss_and_error_are_what_they_say(table: list[Figures]) -> None:
-    assert Loss()(table) == [figures.loss for figures in table]
-    assert Error()(table) == [figures.error for figures in table]
+def test_loss_and_error_are_what_they_say(table: list[CandidateMetrics]) -> None:
+    assert ValidationLoss()(table) == [figures.loss for figures in table]
+    assert ValidationError()(table) == [figures.error for figures in table]
 
 
 @given(table=tables, weight=st.floats(0, 3))
-def test_with_size_adds_two_ranks(table: list[Figures], weight: float) -> None:
+def test_with_size_adds_two_ranks(table: list[CandidateMetrics], weight: float) -> None:
     expected = [
         share(one.loss, [other.loss for other in table])
         + weight * share(-one.params, [-other.params for other in table])
         for one in table
     ]
-    assert WithSize(weight)(table) == pytest.approx(expected)
-    assert all(0 < key < 1 + weight or weight == 0 for key in WithSize(weight)(table))
+    assert LossPlusSizeRank(weight)(table) == pytest.approx(expected)
+    assert all(0 < key < 1 + weight or weight == 0 for key in LossPlusSizeRank(weight)(table))
 
 
 @given(table=tables)
-def test_without_weight_size_does_not_matter(table: list[Figures]) -> None:
-    assert order(WithSize(0)(table)) == order(Loss()(table))
+def test_without_weight_size_does_not_matter(table: list[CandidateMetrics]) -> None:
+    assert order(LossPlusSizeRank(0)(table)) == order(ValidationLoss()(table))
 
 
 @given(table=tables)
-def test_of_two_equal_losses_the_larger_is_better(table: list[Figures]) -> None:
-    keys = WithSize()(table)
+def test_of_two_equal_losses_the_larger_is_better(table: list[CandidateMetrics]) -> None:
+    keys = LossPlusSizeRank()(table)
     for one, key in zip(table, keys, strict=True):
         for other, its in zip(table, keys, strict=True):
             if one.loss == other.loss and one.params > other.params:
@@ -86,7 +88,7 @@ def test_of_two_equal_losses_the_larger_is_better(table: list[Figures]) -> None:
 
 
 @given(table=tables)
-def test_size_adjusted_is_what_a_regression_leaves(table: list[Figures]) -> None:
+def test_size_adjusted_is_what_a_regression_leaves(table: list[CandidateMetrics]) -> None:
     found = SizeAdjusted()(table)
     if len({figures.params for figures in table}) < 2 or len(table) < 3:
         assert found == [figures.loss for figures in table]
@@ -100,7 +102,7 @@ def test_size_adjusted_is_what_a_regression_leaves(table: list[Figures]) -> None
 
 @given(table=tables, slope=st.floats(-2, 2), level=st.floats(-5, 5))
 def test_size_adjusted_does_not_see_what_is_linear_in_log_size(
-    table: list[Figures], slope: float, level: float
+    table: list[CandidateMetrics], slope: float, level: float
 ) -> None:
     if len({figures.params for figures in table}) < 2 or len(table) < 3:
         return
@@ -109,7 +111,7 @@ def test_size_adjusted_does_not_see_what_is_linear_in_log_size(
 
 
 @given(table=tables, strata=st.integers(1, 6))
-def test_stratified_ranks_within_groups_of_equal_size(table: list[Figures], strata: int) -> None:
+def test_stratified_ranks_within_groups_of_equal_size(table: list[CandidateMetrics], strata: int) -> None:
     found = Stratified(strata)(table)
     by_size = sorted(range(len(table)), key=lambda place: table[place].params)
     groups, first = min(strata, len(table)), 0
@@ -125,31 +127,34 @@ def test_stratified_ranks_within_groups_of_equal_size(table: list[Figures], stra
 
 
 @given(table=tables)
-def test_one_stratum_is_the_loss(table: list[Figures]) -> None:
-    assert order(Stratified(1)(table)) == order(Loss()(table))
+def test_one_stratum_is_the_loss(table: list[CandidateMetrics]) -> None:
+    assert order(Stratified(1)(table)) == order(ValidationLoss()(table))
 
 
 def test_strata_keep_sizes_apart() -> None:
     """The best of the small ones is as good as the best of the large ones, however large their losses."""
-    small = [Figures(0.0, 3.0 + i, 1000 + i) for i in range(4)]
-    large = [Figures(0.0, 0.1 * i, 9000 + i) for i in range(4)]
+    small = [CandidateMetrics(0.0, 3.0 + i, 1000 + i) for i in range(4)]
+    large = [CandidateMetrics(0.0, 0.1 * i, 9000 + i) for i in range(4)]
     keys = Stratified(2)(small + large)
     assert keys[:4] == keys[4:] == [0.125, 0.375, 0.625, 0.875]
 
 
 @every_key
 @given(table=tables)
-def test_keys_follow_the_table(key: Key, table: list[Figures]) -> None:
+def test_keys_follow_the_table(key: SmashScore, table: list[CandidateMetrics]) -> None:
     """Another order of the rows is another order of the keys, up to rows of one size that fall into two strata."""
     distinct = [replace(figures, params=figures.params + 10_000 * place) for place, figures in enumerate(table)]
     assert key(distinct[::-1]) == pytest.approx(key(distinct)[::-1], abs=1e-9)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS.values() if not isinstance(key, Error)], ids=str)
-@given(table=st.lists(st.builds(Figures, error=st.just(50.0), loss=losses, params=sizes), max_size=9), data=st.data())
-def test_what_has_no_loss_ranks_last(key: Key, table: list[Figures], data: st.DataObject) -> None:
+@pytest.mark.parametrize("key", [key for key in KEYS.values() if not isinstance(key, ValidationError)], ids=str)
+@given(
+    table=st.lists(st.builds(CandidateMetrics, error=st.just(50.0), loss=losses, params=sizes), max_size=9),
+    data=st.data(),
+)
+def test_what_has_no_loss_ranks_last(key: SmashScore, table: list[CandidateMetrics], data: st.DataObject) -> None:
     # The largest of all, and the smallest: size must not make up for it.
-    lost = [Figures(50.0, data.draw(unknown), size) for size in (10, 10**9)]
+    lost = [CandidateMetrics(50.0, data.draw(unknown), size) for size in (10, 10**9)]
     keys = [math.inf if math.isnan(k) else k for k in key([*table, *lost])]
     assert keys[len(table) :] == [math.inf] * 2
     assert all(math.isfinite(k) for k in keys[: len(table)])
@@ -166,17 +171,19 @@ LOSS = Separable.over(V1)
 PROPOSALS = (Random(8), Perturb(5, 0.3), Markov(5, 0.3))
 
 
-def keyed(key: Key) -> Ranking:
+def keyed(key: SmashScore) -> Ranking:
     return replace(ranking(V1, PROPOSALS, LOSS), key=key)
 
 
-def figures(state: State, count: int) -> list[Figures]:
+def figures(state: State, count: int) -> list[CandidateMetrics]:
     rows = state.rows[:count]
-    return [Figures(row.error, row.loss, cost(row.candidate.architecture, V1.skeleton).params) for row in rows]
+    return [
+        CandidateMetrics(row.error, row.loss, cost(row.candidate.architecture, V1.image_spec).params) for row in rows
+    ]
 
 
 @every_key
-def test_strategies_begin_with_the_best_by_the_key(key: Key) -> None:
+def test_strategies_begin_with_the_best_by_the_key(key: SmashScore) -> None:
     state = complete(keyed(key), LOSS)
     names = [row.candidate.architecture.fingerprint for row in state.rows]
     perturbed = names[order(key(figures(state, 8)))[0]]
@@ -193,23 +200,23 @@ def test_keys_choose_other_parents() -> None:
 
 @every_key
 @given(most=st.integers(2, 9))
-def test_rows_do_not_depend_on_how_many_are_scored_side_by_side(key: Key, most: int) -> None:
+def test_rows_do_not_depend_on_how_many_are_scored_side_by_side(key: SmashScore, most: int) -> None:
     """Though a key of ranks changes with each row that is added."""
     assert complete(keyed(key), LOSS, most).rows == complete(keyed(key), LOSS).rows
 
 
 @every_key
-def test_all_rows_have_their_key(key: Key) -> None:
+def test_all_rows_have_their_key(key: SmashScore) -> None:
     state = complete(keyed(key), LOSS)
     assert keyed(key).keys(state.rows) == key(figures(state, 18))
     assert keyed(key).keys(()) == []
 
 
 @dataclass(frozen=True)
-class Forgetful(Key):
+class Forgetful(SmashScore):
     """Has nothing to say of the first."""
 
-    def __call__(self, scored: Sequence[Figures]) -> list[float]:
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
         return [figures.loss for figures in scored[1:]]
 
 
@@ -221,4 +228,4 @@ def test_a_key_that_leaves_one_out_is_named() -> None:
 def test_a_key_that_is_not_a_number_ranks_last() -> None:
     state = complete(ranking(V1, (Random(3),), LOSS), LOSS)
     broken = replace(state, rows=(replace(state.rows[0], loss=math.nan), *state.rows[1:]))
-    assert keyed(Loss()).keys(broken.rows) == [math.inf, state.rows[1].loss, state.rows[2].loss]
+    assert keyed(ValidationLoss()).keys(broken.rows) == [math.inf, state.rows[1].loss, state.rows[2].loss]

@@ -14,25 +14,33 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import FreeNetwork, Weights
+from smash_lightning.network import StandaloneNetwork, Weights
 from smash_lightning.randomness import generator
-from smash_lightning.ranking import Batch, Material, Policy, Recalibrated, Running, Softened, WarmStart
+from smash_lightning.ranking import (
+    BatchNormPolicy,
+    BatchStatistics,
+    RecalibratedStatistics,
+    RunningStatistics,
+    ScoringData,
+    Softened,
+    WarmStart,
+)
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import KINDS
 from tests.ranking.small_material import BATCHES, material
 
 CASE = BARE_CASES["v1-2d"]
-EVERY: dict[str, Policy] = {
-    "recalibrated": Recalibrated(),
-    "running": Running(),
-    "batch": Batch(),
+EVERY: dict[str, BatchNormPolicy] = {
+    "recalibrated": RecalibratedStatistics(),
+    "running": RunningStatistics(),
+    "batch": BatchStatistics(),
     "warm start": WarmStart(BATCHES),
     "softened": Softened(WarmStart(2), 3.0),
 }
 every_policy = pytest.mark.parametrize("policy", EVERY.values(), ids=EVERY.keys())
 
 
-def in_doubles(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, Material]:
+def in_doubles(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, ScoringData]:
     """An untrained HyperNet that has seen some images, and what it is scored with."""
     weights, given = KINDS[kind](case, 0).double(), material(case)
     statistics = weights.running_statistics().double()
@@ -49,16 +57,16 @@ def generated(architecture: Architecture, hypernet: TrainedHyperNet) -> Weights:
         return source(architecture, source.noise(architecture, generator("z")))
 
 
-def plain_network(architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights) -> FreeNetwork:
+def plain_network(architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights) -> StandaloneNetwork:
     """A module whose own parameters are the weights."""
-    network = FreeNetwork(architecture, hypernet.weights.skeleton, op_norm=False).double()
+    network = StandaloneNetwork(architecture, hypernet.weights.image_spec, op_norm=False).double()
     with torch.no_grad():
         for name, parameter in network.weights.named_parameters():
             parameter.copy_(weights[name])
     return network.train()
 
 
-def recalibrated(network: FreeNetwork, images: Tensor) -> FreeNetwork:
+def recalibrated(network: StandaloneNetwork, images: Tensor) -> StandaloneNetwork:
     """With the moments of one batch in its norms."""
     network.statistics.momentum = 1.0
     with torch.no_grad():
@@ -66,7 +74,9 @@ def recalibrated(network: FreeNetwork, images: Tensor) -> FreeNetwork:
     return network.eval()
 
 
-def predicted(policy: Policy, architecture: Architecture, hypernet: TrainedHyperNet, given: Material) -> Tensor:
+def predicted(
+    policy: BatchNormPolicy, architecture: Architecture, hypernet: TrainedHyperNet, given: ScoringData
+) -> Tensor:
     with torch.no_grad():  # as a scorer asks
         return policy.predictor(architecture, hypernet, generated(architecture, hypernet), given)(given.images)
 
@@ -82,16 +92,18 @@ def test_recalibrated_is_a_plain_network_after_one_look(case: Case) -> None:
         plain_network(architecture, hypernet, generated(architecture, hypernet)), given.recalibration
     )
     with torch.no_grad():
-        torch.testing.assert_close(predicted(Recalibrated(), architecture, hypernet, given), network(given.images))
+        torch.testing.assert_close(
+            predicted(RecalibratedStatistics(), architecture, hypernet, given), network(given.images)
+        )
 
 
 @pytest.mark.parametrize("images", [2, 5, 12])
 def test_recalibrated_on_some_images_is_on_the_first_ones(images: int) -> None:
     hypernet, given = in_doubles(CASE)
     some = replace(given, recalibration=given.recalibration[:images])
-    found = predicted(Recalibrated(images), CASE.draw(1), hypernet, given)
-    assert torch.equal(found, predicted(Recalibrated(), CASE.draw(1), hypernet, some))
-    everything = predicted(Recalibrated(), CASE.draw(1), hypernet, given)
+    found = predicted(RecalibratedStatistics(images), CASE.draw(1), hypernet, given)
+    assert torch.equal(found, predicted(RecalibratedStatistics(), CASE.draw(1), hypernet, some))
+    everything = predicted(RecalibratedStatistics(), CASE.draw(1), hypernet, given)
     assert torch.equal(found, everything) == (images == 12)
 
 
@@ -104,7 +116,7 @@ def test_running_takes_the_averages_of_the_training() -> None:
     for mine, other in zip(ours, theirs, strict=True):
         mine.copy_(other[: len(mine)])
     with torch.no_grad():
-        torch.testing.assert_close(predicted(Running(), architecture, hypernet, given), network(given.images))
+        torch.testing.assert_close(predicted(RunningStatistics(), architecture, hypernet, given), network(given.images))
 
 
 def test_batch_takes_the_moments_of_what_it_predicts() -> None:
@@ -112,13 +124,13 @@ def test_batch_takes_the_moments_of_what_it_predicts() -> None:
     architecture = CASE.draw(2)
     network = plain_network(architecture, hypernet, generated(architecture, hypernet))  # as in training
     with torch.no_grad():
-        torch.testing.assert_close(predicted(Batch(), architecture, hypernet, given), network(given.images))
+        torch.testing.assert_close(predicted(BatchStatistics(), architecture, hypernet, given), network(given.images))
 
 
 # --- a warm start ---
 
 
-def slow_warm_start(network: FreeNetwork, policy: WarmStart, given: Material) -> FreeNetwork:
+def slow_warm_start(network: StandaloneNetwork, policy: WarmStart, given: ScoringData) -> StandaloneNetwork:
     """Ordinary training by torch's plain optimizer, a loop by hand."""
     optimizer = torch.optim.SGD(network.parameters(), lr=99.0, momentum=policy.momentum, nesterov=True)
     for step in range(policy.steps):
@@ -183,7 +195,7 @@ def test_a_warm_start_lowers_the_loss_that_it_descends() -> None:
 
 
 @every_policy
-def test_a_policy_is_pure(policy: Policy) -> None:
+def test_a_policy_is_pure(policy: BatchNormPolicy) -> None:
     hypernet, given = in_doubles(CASE)
     architecture = CASE.draw(1)
     weights = generated(architecture, hypernet)
@@ -201,7 +213,7 @@ def test_a_policy_is_pure(policy: Policy) -> None:
 
 
 @every_policy
-def test_a_policy_asks_for_the_batches_that_it_uses(policy: Policy) -> None:
+def test_a_policy_asks_for_the_batches_that_it_uses(policy: BatchNormPolicy) -> None:
     hypernet, given = in_doubles(CASE)
     enough = replace(given, batches=given.batches[: policy.batches])
     expected = predicted(policy, CASE.draw(1), hypernet, given)
@@ -228,12 +240,12 @@ def test_softened_divides_logits() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Recalibrated(1), r"ranking\.policy\.images must be at least 2, or null for all, got 1"),
+        (lambda: RecalibratedStatistics(1), r"ranking\.policy\.images must be at least 2, or null for all, got 1"),
         (lambda: WarmStart(0), r"ranking\.policy: steps \(0\) must be at least 1"),
         (lambda: WarmStart(1, learning_rate=0.0), r"learning_rate \(0\.0\) positive"),
         (lambda: WarmStart(1, momentum=0.0), r"momentum \(0\.0\) lie between 0 and 1"),
         (lambda: WarmStart(1, momentum=1.0), r"momentum \(1\.0\) lie between 0 and 1"),
-        (lambda: Softened(Batch(), 0.0), r"ranking\.policy\.temperature must be positive, got 0\.0"),
+        (lambda: Softened(BatchStatistics(), 0.0), r"ranking\.policy\.temperature must be positive, got 0\.0"),
     ],
 )
 def test_policies_that_make_no_sense_are_named(make: Callable[[], Any], message: str) -> None:
@@ -243,4 +255,4 @@ def test_policies_that_make_no_sense_are_named(make: Callable[[], Any], message:
 
 def test_a_policy_must_say_how_it_predicts() -> None:
     with pytest.raises(TypeError, match="predictor"):
-        Policy()  # type: ignore[abstract]
+        BatchNormPolicy()  # type: ignore[abstract]

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.randomness import generator, rng
 from smash_lightning.ranking import (
     Candidate,
@@ -32,9 +32,9 @@ LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
 PROPOSALS = (Random(7), Perturb(5, 0.3), Markov(6, 0.3))
 
 
-def score(architecture: Architecture, skeleton: Skeleton = V1.skeleton) -> Score:
+def score(architecture: Architecture, image_spec: ImageSpec = V1.image_spec) -> Score:
     """Nearer to 2000 parameters is better; predictions are drawn from a stream of the architecture's own."""
-    loss = abs(math.log(cost(architecture, skeleton).params / 2000))
+    loss = abs(math.log(cost(architecture, image_spec).params / 2000))
     logits = torch.randn(len(LABELS), 5, generator=generator("score", architecture.fingerprint))
     error = 100 * (logits.argmax(1) != LABELS).double().mean().item()
     return Score(error, loss, (loss,), logits.softmax(1))
@@ -139,7 +139,7 @@ def test_ensemble_error_is_that_of_the_mean_prediction() -> None:
 
 
 def test_an_exhausted_space_is_named() -> None:
-    tiny = small(V1.skeleton, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
+    tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     with pytest.raises(ValueError, match="random: no new architecture in 1000 attempts after 3 were scored; lower the"):
         complete(Ranking(tiny, (Random(4),), 0, frozenset(), LABELS), 2)
 
@@ -150,7 +150,7 @@ def test_every_space_can_be_ranked(name: str) -> None:
     found = Ranking(space, PROPOSALS, 3, frozenset(), LABELS)
 
     def scores(architectures: Sequence[Architecture]) -> list[Score]:
-        return [score(architecture, space.skeleton) for architecture in architectures]
+        return [score(architecture, space.image_spec) for architecture in architectures]
 
     state = rank(found, found.init(), scores, lambda state, candidates: None, 7)
     assert len({row.candidate.architecture for row in state.rows}) == 18

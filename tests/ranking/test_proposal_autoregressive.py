@@ -11,12 +11,12 @@ import pytest
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import Autoregressive, Entry, History
+from smash_lightning.ranking import AutoregressiveSampler, Entry, History
 from smash_lightning.ranking.proposal.autoregressive import SMOOTHING, Decisions, Model, decisions
 from tests.cases import V1, Case, every_case, every_seed, small
 
-TINY = small(V1.skeleton, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)  # one op: its dilation is all
-CHAIN = small(V1.skeleton, V1.body, inputs=(4,), memory=(4,), max_units=1, min_ops=6, max_ops=6)
+TINY = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)  # one op: its dilation is all
+CHAIN = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, min_ops=6, max_ops=6)
 
 
 def dilations(architecture: Architecture) -> list[int]:
@@ -78,7 +78,7 @@ def test_picks_follow_the_space_times_the_ratio() -> None:
     one, two, three = sorted({TINY.sample(rng("tiny", i)) for i in range(50)}, key=dilations)
     # Dilation 1 is common and often good, 2 is common and never good, 3 is rare and good.
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(one, 1.0)] * 4 + [(two, 2.0)] * 11)
-    strategy = Autoregressive(1, pool=40, elite=0.4)
+    strategy = AutoregressiveSampler(1, pool=40, elite=0.4)
     everyone = Model.fit(decisions(e.architecture) for e in known)
     elite = Model.fit((decisions(e.architecture) for e in known[:10]), everyone)
     made = [decisions(a) for a in (one, two, three)]
@@ -93,7 +93,7 @@ def test_picks_follow_the_space_times_the_ratio() -> None:
 def test_a_pick_that_is_not_admitted_is_as_if_it_had_not_been_drawn() -> None:
     one, two, three = sorted({TINY.sample(rng("tiny", i)) for i in range(50)}, key=dilations)
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(two, 2.0)] * 10)
-    strategy = Autoregressive(1, pool=30, elite=0.5)
+    strategy = AutoregressiveSampler(1, pool=30, elite=0.5)
 
     def picks(history: History) -> Counter[Architecture]:
         return Counter(strategy.propose(TINY, history, rng("pick", i))[0] for i in range(200))
@@ -115,7 +115,7 @@ def test_what_the_op_before_chose_matters() -> None:
         return sum(a != b for a, b in itertools.pairwise(found))
 
     known = scored([(a, -changes(a)) for a in sampled])
-    picked = [Autoregressive(1, 20, 0.2).propose(CHAIN, History(known), rng("next", i))[0] for i in range(60)]
+    picked = [AutoregressiveSampler(1, 20, 0.2).propose(CHAIN, History(known), rng("next", i))[0] for i in range(60)]
     before, after = (sum(map(changes, group)) / len(group) for group in (sampled, picked))
     assert before == pytest.approx(2 / 3 * 5, abs=0.3)
     assert after > before + 0.4  # four standard errors
@@ -124,4 +124,4 @@ def test_what_the_op_before_chose_matters() -> None:
 @pytest.mark.parametrize("elite", [0.0, 1.1])
 def test_a_share_is_a_share(elite: float) -> None:
     with pytest.raises(ValueError, match=f"ranking.proposals.autoregressive.elite must .* got {elite}"):
-        Autoregressive(1, 4, elite)
+        AutoregressiveSampler(1, 4, elite)

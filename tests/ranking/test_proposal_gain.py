@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from smash_lightning.ranking import Proposal, Random
+from smash_lightning.ranking import Random, Strategy
 from tests.ranking.synthetic import EQUAL_OPS, LEARNED, Separable, complete, ranking
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", LEARNED.values(), ids=LEARNED.keys())
-def test_learned_strategies_find_better_ones_than_random_draws(make: Callable[[int], Proposal]) -> None:
+def test_learned_strategies_find_better_ones_than_random_draws(make: Callable[[int], Strategy]) -> None:
     gains = []
     for seed in range(8):
         loss = Separable.over(EQUAL_OPS, seed)

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from smash_lightning.architecture import Architecture
 from smash_lightning.ranking import (
     ArchitecturalGradient,
-    Autoregressive,
+    AutoregressiveSampler,
     Evolution,
     History,
-    Key,
     LearnedPredictor,
-    Pick,
+    LossPlusSizeRank,
     Proposal,
     Random,
     SizeAdjusted,
+    SmashScore,
     State,
+    Strategy,
     Stratified,
-    WithSize,
     state_from_plain,
     state_to_plain,
 )
@@ -36,7 +36,7 @@ from tests.cases import CASES, V1, small
 from tests.ranking.synthetic import LEARNED, STRATEGIES, Separable, complete, ranking, score
 
 every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES.keys())
-Make = Callable[[int], Proposal]
+Make = Callable[[int], Strategy]
 
 
 def names(state: State) -> list[str]:
@@ -79,8 +79,10 @@ def test_a_ranking_that_is_taken_up_again_is_an_uninterrupted_one(make: Make, ro
 
 
 @every_strategy
-@pytest.mark.parametrize("key", [WithSize(0.5), Stratified(3), SizeAdjusted()], ids=lambda key: type(key).__name__)
-def test_a_key_that_depends_on_all_rows_sees_none_that_are_scored_side_by_side(make: Make, key: Key) -> None:
+@pytest.mark.parametrize(
+    "key", [LossPlusSizeRank(0.5), Stratified(3), SizeAdjusted()], ids=lambda key: type(key).__name__
+)
+def test_a_key_that_depends_on_all_rows_sees_none_that_are_scored_side_by_side(make: Make, key: SmashScore) -> None:
     loss = Separable.over(V1)
     begun = replace(ranking(V1, (Random(9), make(5)), loss), key=key)
     assert complete(begun, loss, most=5).rows == complete(begun, loss).rows
@@ -95,14 +97,14 @@ def test_parents_were_scored_before(make: Make) -> None:
 
 
 @dataclass(frozen=True)
-class Upwards(Proposal):
+class Upwards(Strategy):
     """A strategy of one's own: it climbs from the worst."""
 
     count: int
     origin = "upwards"
     sequential = True
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         worst = max(history.entries, key=lambda entry: entry.loss).architecture
         return space.perturb(worst, rng, 0.3), worst.fingerprint
 
@@ -122,12 +124,12 @@ def test_a_strategy_of_ones_own_needs_nothing_else() -> None:
         Evolution(2, 2, 1, 0.3),
         LearnedPredictor(2, pool=2, parents=1, probability=0.3, members=2),
         ArchitecturalGradient(2, pool=1, probability=0.3),
-        Autoregressive(2, pool=2, elite=0.5),
+        AutoregressiveSampler(2, pool=2, elite=0.5),
     ],
     ids=lambda strategy: strategy.origin,
 )
-def test_an_exhausted_space_is_named(strategy: Proposal) -> None:
-    tiny = small(V1.skeleton, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
+def test_an_exhausted_space_is_named(strategy: Strategy) -> None:
+    tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     loss = Separable.over(tiny)
     message = f"{strategy.origin}: no new architecture in 1000 attempts after 3 were scored; lower the counts"
     with pytest.raises(ValueError, match=message):
@@ -171,6 +173,6 @@ def test_a_loss_that_is_not_a_number_stops_nothing(make: Make) -> None:
         (lambda: LearnedPredictor(1, 4, 1, 0.1, 1), "predictor.members must be at least 2, got 1"),
     ],
 )
-def test_options_that_make_no_sense_are_named(make: Callable[[], Proposal], message: str) -> None:
+def test_options_that_make_no_sense_are_named(make: Callable[[], Strategy], message: str) -> None:
     with pytest.raises(ValueError, match=f"ranking.proposals.{message}"):
         make()

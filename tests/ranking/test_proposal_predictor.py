@@ -34,8 +34,8 @@ def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: in
         slices = marks[:, mine[0].first : mine[-1].last].mean(1)
         for name, field in encoding.layout.fields.items():
             if name not in ("start", "read"):  # which differ between the slices of an op
-                here = slice(at + field.channels.start, at + field.channels.stop)
-                np.testing.assert_allclose(found[here], slices[field.channels], rtol=1e-5, atol=1e-6)
+                local_device = slice(at + field.channels.start, at + field.channels.stop)
+                np.testing.assert_allclose(found[local_device], slices[field.channels], rtol=1e-5, atol=1e-6)
         at += encoding.layout.channels
         units = sum(len(op.read) for op in block.ops) * block.width // limits.base
         assert found[at : at + 2].tolist() == [len(block.ops), units]
@@ -111,12 +111,12 @@ def test_what_is_not_admitted_gives_way_to_the_next() -> None:
     refused: list[str] = []
     while True:
         history = History(scored, admits=lambda a: a.fingerprint not in refused)
-        pick, parent = strategy.propose(V1, history, rng("pick"))
-        if pick.fingerprint in refused:  # none is left, and the favourite comes again
-            assert pick.fingerprint == refused[0]
+        proposal, parent = strategy.propose(V1, history, rng("pick"))
+        if proposal.fingerprint in refused:  # none is left, and the favourite comes again
+            assert proposal.fingerprint == refused[0]
             break
         assert parent in {"", *(e.architecture.fingerprint for e in sorted(scored, key=lambda e: e.loss)[:2])}
-        refused.append(pick.fingerprint)
+        refused.append(proposal.fingerprint)
     assert len(refused) > 8
 
 

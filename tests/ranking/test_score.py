@@ -13,16 +13,16 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import BatchStatistics, RecordedStatistics, forward
+from smash_lightning.network import RecordedAverages, UseBatchStatistics, forward
 from smash_lightning.randomness import generator
 from smash_lightning.ranking import (
     ArchitecturalGradient,
-    Batch,
-    Policy,
+    BatchNormPolicy,
+    BatchStatistics,
     Random,
     Ranking,
-    Recalibrated,
-    Running,
+    RecalibratedStatistics,
+    RunningStatistics,
     Score,
     Scorer,
     WarmStart,
@@ -33,7 +33,11 @@ from tests.hypernet.kinds import KINDS
 from tests.ranking.small_material import IMAGES, images, labels, material
 
 CASE = BARE_CASES["v1-2d"]
-POLICIES: dict[str, Policy] = {"recalibrated": Recalibrated(), "running": Running(), "batch": Batch()}
+POLICIES: dict[str, BatchNormPolicy] = {
+    "recalibrated": RecalibratedStatistics(),
+    "running": RunningStatistics(),
+    "batch": BatchStatistics(),
+}
 EXPENSIVE = POLICIES | {"warm start": WarmStart(2)}
 every_policy = pytest.mark.parametrize("policy", EXPENSIVE.values(), ids=EXPENSIVE.keys())
 
@@ -47,7 +51,7 @@ def scorer(
     case: Case = CASE,
     hypernets: int = 1,
     batch_size: int = 8,
-    policy: Policy = POLICIES["recalibrated"],
+    policy: BatchNormPolicy = POLICIES["recalibrated"],
     kind: str = "conditional",
     noises: int = 1,
 ) -> Scorer:
@@ -70,7 +74,7 @@ def in_doubles(scorer: Scorer) -> Scorer:
 
 @every_policy
 @every_bare_case
-def test_the_same_architecture_has_the_same_score(case: Case, policy: Policy) -> None:
+def test_the_same_architecture_has_the_same_score(case: Case, policy: BatchNormPolicy) -> None:
     one, other = scorer(case, policy=policy), scorer(case, policy=policy)
     first = one(case.draw(0))
     one(case.draw(1))
@@ -84,16 +88,16 @@ def test_the_same_architecture_has_the_same_score(case: Case, policy: Policy) ->
 def slow_logits(architecture: Architecture, hypernet: TrainedHyperNet, policy: str) -> Tensor:
     noise = hypernet.weights.noise(architecture, generator("score noise", 0))
     weights = hypernet.weights(architecture, noise)
-    skeleton = CASE.space.skeleton
+    image_spec = CASE.space.image_spec
 
     def run(x: Tensor, statistics: Any) -> Tensor:
-        return forward(architecture, skeleton, weights, x, statistics, op_norm=False)
+        return forward(architecture, image_spec, weights, x, statistics, op_norm=False)
 
     statistics: Any = hypernet.statistics
     if policy == "batch":
-        statistics = BatchStatistics()
+        statistics = UseBatchStatistics()
     if policy == "recalibrated":
-        statistics = RecordedStatistics()
+        statistics = RecordedAverages()
         run(images(CASE, "training", 12), statistics)
         statistics.recording = False
     return run(images(CASE, "validation", IMAGES), statistics)
@@ -146,7 +150,7 @@ def test_draws_of_noise_change_nothing_where_there_is_none(kind: str) -> None:
 
 @every_policy
 @pytest.mark.parametrize("noises", [1, 2])
-def test_what_is_seen_on_single_images_averages_to_the_score(policy: Policy, noises: int) -> None:
+def test_what_is_seen_on_single_images_averages_to_the_score(policy: BatchNormPolicy, noises: int) -> None:
     one, architecture = scorer(hypernets=2, policy=policy, noises=noises), CASE.draw(3)
     *losses, wrong = one.look(architecture, torch.arange(IMAGES))
     whole = one(architecture)
@@ -170,7 +174,7 @@ def test_a_score_does_not_depend_on_the_batch_size(policy: str) -> None:
 
 
 @every_policy
-def test_scoring_changes_nothing(policy: Policy) -> None:
+def test_scoring_changes_nothing(policy: BatchNormPolicy) -> None:
     one = scorer(policy=policy)
     hypernet, given = one.hypernets[0], one.material
     tensors = [*hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.images, given.recalibration]
@@ -196,7 +200,12 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
         for first in range(0, IMAGES, one.material.batch_size):
             batch = slice(first, first + one.material.batch_size)
             logits = forward(
-                architecture, source.skeleton, weights, one.material.images[batch], BatchStatistics(), op_norm=False
+                architecture,
+                source.image_spec,
+                weights,
+                one.material.images[batch],
+                UseBatchStatistics(),
+                op_norm=False,
             )
             total += F.cross_entropy(logits, one.material.labels[batch], reduction="sum").item()
     return total / IMAGES / len(one.hypernets)
@@ -205,7 +214,7 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
 @pytest.mark.parametrize("kind", ["conditional", "residual", "modulated"])
 @every_bare_case
 def test_the_gradient_is_that_of_finite_differences(case: Case, kind: str) -> None:
-    one, architecture = in_doubles(scorer(case, hypernets=2, kind=kind, policy=Running())), case.draw(1)
+    one, architecture = in_doubles(scorer(case, hypernets=2, kind=kind, policy=RunningStatistics())), case.draw(1)
     gradient = one.gradient(architecture)
     source: Any = one.hypernets[0].weights
     assert gradient.shape == source.encode(architecture).shape

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, layers
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, layers
 from smash_lightning.hypernet import GeneratedWeights
 
 
@@ -20,14 +20,14 @@ class SlowNetwork:
     """Logits of images x (batch, channels, *size), with the moments of the batch in every norm."""
 
     architecture: Architecture
-    skeleton: Skeleton
+    image_spec: ImageSpec
     weights: Mapping[str, Tensor]
     op_norm: bool
 
     def __call__(self, x: Tensor) -> Tensor:
         pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[self.architecture.dimensions]
         x = self.convolve("stem", x)
-        if self.skeleton.stem_stride == 2:
+        if self.image_spec.stem_stride == 2:
             x = x[:, :, ::2, ::2] if self.architecture.dimensions == 2 else x[:, :, ::2, ::2, ::2]
         if not self.op_norm:
             x = torch.relu(x)
@@ -92,7 +92,7 @@ def slow_weights(
     """Every tensor that `source` should make for `architecture`, sliced by plain indexing."""
     grid = slow_grid(source, architecture, z, width, depths)
     weights, slices = {}, 0
-    for name, shape in layers(architecture, source.skeleton, False).parameters().items():
+    for name, shape in layers(architecture, source.image_spec, False).parameters().items():
         if name.endswith("pointwise.weight"):
             matrix, used = slow_matrix(grid, source, shape[0], shape[1], slices)
             slices += used

@@ -6,11 +6,11 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, cost
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost
 from smash_lightning.report.diagram import architecture_svg
 
 PLAIN, WIDE = Convolution((3, 3), (1, 1)), Convolution((7, 5), (2, 1), groups=2)
-DIGITS = Skeleton(channels=1, size=(8, 8), classes=10)
+DIGITS = ImageSpec(channels=1, size=(8, 8), classes=10)
 
 MIXED = Architecture(
     (
@@ -37,10 +37,10 @@ VOXELS = Architecture((Block(4, 1, (Op((0,), (1,), 1, 8, ((Convolution((3, 5, 3)
 CASES = {"mixed": MIXED, "lone": LONE, "large": LARGE, "voxels": VOXELS}
 
 
-def drawn(architecture: Architecture, skeleton: Skeleton | None = None, title: str = "A title") -> Element:
+def drawn(architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "A title") -> Element:
     """The parsed drawing, its multiplication signs as plain x."""
     return ElementTree.fromstring(
-        architecture_svg(architecture, skeleton, title).replace("\N{MULTIPLICATION SIGN}", "x")
+        architecture_svg(architecture, image_spec, title).replace("\N{MULTIPLICATION SIGN}", "x")
     )
 
 
@@ -108,14 +108,14 @@ def test_a_skeleton_adds_resolutions_and_cost() -> None:
 
 
 def test_the_stride_of_the_stem_is_told() -> None:
-    shown = texts(drawn(MIXED, Skeleton(3, (96, 96), 10, stem_stride=2)))
+    shown = texts(drawn(MIXED, ImageSpec(3, (96, 96), 10, stem_stride=2)))
     assert "stem 3x3, stride 2 → 8 channels" in shown
     assert "48x48, 5 banks of 4 channels" in shown
 
 
 def test_a_skeleton_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2D architecture"):
-        architecture_svg(MIXED, Skeleton(1, (8, 8, 8), 10))
+        architecture_svg(MIXED, ImageSpec(1, (8, 8, 8), 10))
 
 
 def test_the_legend_explains_only_what_occurs() -> None:

@@ -25,15 +25,15 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def server() -> Iterator[str]:
     """An address where connections are accepted."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as handling_stop_signals:
+        yield f"http://127.0.0.1:{handling_stop_signals.getsockname()[1]}"
 
 
 @pytest.fixture
 def nowhere() -> str:
     """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as handling_stop_signals:
+        port = handling_stop_signals.getsockname()[1]
     return f"http://127.0.0.1:{port}"
 
 

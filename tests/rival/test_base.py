@@ -13,26 +13,26 @@ from hydra.utils import instantiate
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.randomness import rng
 from smash_lightning.rival import (
-    Chance,
+    BaselineContext,
     Depth,
     EarlyStopping,
     GradientNorm,
     JacobianCovariance,
     Naswot,
+    RandomScore,
     Rival,
-    Setting,
     Snip,
     SynFlow,
-    first_weights,
-    worst_unless_finite,
+    initial_weights,
+    nan_to_inf,
 )
-from smash_lightning.training import FixedModule
+from smash_lightning.training import RetrainModule
 from tests.cases import Case, every_bare_case
 from tests.rival.small_setting import digits_setting, random_setting
 from tests.tasks.small_study import RETRAIN, SPACE
 
 LOOK_AT_IMAGES = [Snip(), GradientNorm(), JacobianCovariance(), Naswot()]
-UNTRAINED = [Chance(), Depth(), SynFlow(), *LOOK_AT_IMAGES]
+UNTRAINED = [RandomScore(), Depth(), SynFlow(), *LOOK_AT_IMAGES]
 RIVALS: list[Rival] = [*UNTRAINED, EarlyStopping(2)]
 every_rival = pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: type(rival).__name__)
 
@@ -43,7 +43,7 @@ class Wider(Rival):
 
     weight: float
 
-    def value(self, architecture: Architecture, setting: Setting) -> float:
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
         return -self.weight * sum(block.channels for block in architecture.blocks)
 
 
@@ -72,52 +72,52 @@ def test_rivals_are_frozen_and_plain(rival: Rival) -> None:
 
 @every_rival
 def test_a_value_depends_on_architecture_and_setting_alone(rival: Rival, tmp_path: Path) -> None:
-    setting = digits_setting(tmp_path)
-    images, one, other = setting.images.clone(), SPACE.sample(rng("alone", 0)), SPACE.sample(rng("alone", 1))
+    context = digits_setting(tmp_path)
+    images, one, other = context.images.clone(), SPACE.sample(rng("alone", 0)), SPACE.sample(rng("alone", 1))
     torch.manual_seed(0)
-    first = rival.value(one, setting)
+    first = rival.value(one, context)
     assert isinstance(first, float)
     assert math.isfinite(first)
-    assert rival.value(other, setting) != first
+    assert rival.value(other, context) != first
     torch.manual_seed(1)
     assert rival.value(Architecture.from_json(one.to_json()), digits_setting(tmp_path)) == first
-    assert torch.equal(setting.images, images), "the next rival looks at the same images"
-    assert not setting.images.requires_grad
+    assert torch.equal(context.images, images), "the next rival looks at the same images"
+    assert not context.images.requires_grad
 
 
 @pytest.mark.parametrize("rival", [r for r in RIVALS if not isinstance(r, Depth)], ids=lambda r: type(r).__name__)
 def test_another_seed_is_another_beginning(rival: Rival, tmp_path: Path) -> None:
-    setting, architecture = digits_setting(tmp_path), SPACE.sample(rng("seed", 0))
-    assert rival.value(architecture, replace(setting, seed=78)) != rival.value(architecture, setting)
+    context, architecture = digits_setting(tmp_path), SPACE.sample(rng("seed", 0))
+    assert rival.value(architecture, replace(context, seed=78)) != rival.value(architecture, context)
 
 
 @every_bare_case
 def test_rivals_judge_images_and_volumes(case: Case, tmp_path: Path) -> None:
-    setting = random_setting(tmp_path, case.space.skeleton)
+    context = random_setting(tmp_path, case.space.image_spec)
     for seed in range(3):
         architecture = case.draw(seed)
-        assert all(math.isfinite(rival.value(architecture, setting)) for rival in UNTRAINED)
+        assert all(math.isfinite(rival.value(architecture, context)) for rival in UNTRAINED)
 
 
 @pytest.mark.parametrize("rival", LOOK_AT_IMAGES, ids=lambda rival: type(rival).__name__)
 def test_what_is_undefined_is_worst(rival: Rival, tmp_path: Path) -> None:
     # Nothing reaches the classifier from images of zeros, and no gradient comes back.
-    setting = random_setting(tmp_path, SPACE.skeleton)
-    blank = replace(setting, images=torch.zeros_like(setting.images))
+    context = random_setting(tmp_path, SPACE.image_spec)
+    blank = replace(context, images=torch.zeros_like(context.images))
     assert rival.value(SPACE.sample(rng("blank", 0)), blank) == math.inf
 
 
 def test_worst_unless_finite() -> None:
-    assert worst_unless_finite(-2.5) == -2.5
-    assert [worst_unless_finite(value) for value in (math.nan, math.inf, -math.inf)] == [math.inf] * 3
+    assert nan_to_inf(-2.5) == -2.5
+    assert [nan_to_inf(value) for value in (math.nan, math.inf, -math.inf)] == [math.inf] * 3
 
 
 @every_bare_case
 def test_rivals_look_at_the_weights_that_an_ordinary_training_begins_with(case: Case, tmp_path: Path) -> None:
-    architecture, setting = case.draw(2), random_setting(tmp_path, case.space.skeleton)
-    module = FixedModule(architecture, case.space.skeleton, RETRAIN, setting.seed)
-    weights = first_weights(architecture, setting)
+    architecture, context = case.draw(2), random_setting(tmp_path, case.space.image_spec)
+    module = RetrainModule(architecture, case.space.image_spec, RETRAIN, context.seed)
+    weights = initial_weights(architecture, context)
     theirs = dict(module.network.weights.named_parameters())
     assert weights.keys() == theirs.keys()
     assert all(torch.equal(weights[name], theirs[name].double()) for name in weights)
-    assert sum(tensor.numel() for tensor in weights.values()) == cost(architecture, setting.skeleton).params
+    assert sum(tensor.numel() for tensor in weights.values()) == cost(architecture, context.image_spec).params

@@ -5,7 +5,7 @@ from pathlib import Path
 from scipy.stats import kstest, spearmanr
 
 from smash_lightning.randomness import rng
-from smash_lightning.rival import Chance
+from smash_lightning.rival import RandomScore
 from tests.rival.small_setting import digits_setting
 from tests.tasks.small_study import SPACE
 
@@ -14,8 +14,8 @@ ARCHITECTURES = list(DRAWN.values())
 
 
 def values(folder: Path, seed: int) -> list[float]:
-    setting = digits_setting(folder, seed=seed)
-    return [Chance().value(architecture, setting) for architecture in ARCHITECTURES]
+    context = digits_setting(folder, seed=seed)
+    return [RandomScore().value(architecture, context) for architecture in ARCHITECTURES]
 
 
 def test_values_are_uniform(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_values_are_uniform(tmp_path: Path) -> None:
 
 
 def test_values_do_not_depend_on_what_was_asked_before(tmp_path: Path) -> None:
-    setting = digits_setting(tmp_path, seed=0)
-    backwards = [Chance().value(architecture, setting) for architecture in reversed(ARCHITECTURES)]
+    context = digits_setting(tmp_path, seed=0)
+    backwards = [RandomScore().value(architecture, context) for architecture in reversed(ARCHITECTURES)]
     assert backwards[::-1] == values(tmp_path, 0)
 
 

@@ -26,8 +26,8 @@ def longest(block: Block) -> int:
 @every_seed
 def test_depth_is_the_longest_of_all_ways(case: Case, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     architecture = case.draw(seed)
-    setting = digits_setting(tmp_path_factory.mktemp("depth"))
-    assert Depth().value(architecture, setting) == -sum(longest(block) for block in architecture.blocks)
+    context = digits_setting(tmp_path_factory.mktemp("depth"))
+    assert Depth().value(architecture, context) == -sum(longest(block) for block in architecture.blocks)
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,18 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.randomness import rng
-from smash_lightning.rival import JacobianCovariance, Setting
+from smash_lightning.rival import BaselineContext, JacobianCovariance
 from tests.cases import Case, every_bare_case
 from tests.rival.small_setting import TINY, random_setting, slow_network
 from tests.tasks.small_study import SPACE
 
 
-def one_by_one(architecture: Architecture, setting: Setting) -> list[np.ndarray]:
+def one_by_one(architecture: Architecture, context: BaselineContext) -> list[np.ndarray]:
     """The gradient of the sum of all logits with respect to one image after the other."""
-    network, rows = slow_network(architecture, setting), []
-    for i in range(len(setting.images)):
-        image = setting.images[i].clone().requires_grad_()
-        batch = torch.stack([image if j == i else other for j, other in enumerate(setting.images)])
+    network, rows = slow_network(architecture, context), []
+    for i in range(len(context.images)):
+        image = context.images[i].clone().requires_grad_()
+        batch = torch.stack([image if j == i else other for j, other in enumerate(context.images)])
         network(batch).sum().backward()
         assert image.grad is not None
         rows.append(image.grad.flatten().numpy())
@@ -39,15 +39,15 @@ def expected(rows: list[np.ndarray]) -> float:
 @every_bare_case
 @pytest.mark.parametrize("seed", range(3))
 def test_image_by_image(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, setting = case.draw(seed), random_setting(tmp_path, case.space.skeleton)
-    value = JacobianCovariance().value(architecture, setting)
-    assert value == pytest.approx(expected(one_by_one(architecture, setting)), rel=1e-7)
-    assert value >= len(setting.images) * (1 - 1e-4), "its least value"
+    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec)
+    value = JacobianCovariance().value(architecture, context)
+    assert value == pytest.approx(expected(one_by_one(architecture, context)), rel=1e-7)
+    assert value >= len(context.images) * (1 - 1e-4), "its least value"
 
 
 def test_finite_differences_of_the_logits_in_each_pixel(tmp_path: Path) -> None:
-    architecture, setting = TINY.sample(rng("jacobian", 0)), random_setting(tmp_path, TINY.skeleton, count=4)
-    network, images, step = slow_network(architecture, setting), setting.images.clone(), 1e-5
+    architecture, context = TINY.sample(rng("jacobian", 0)), random_setting(tmp_path, TINY.image_spec, count=4)
+    network, images, step = slow_network(architecture, context), context.images.clone(), 1e-5
     rows = []
     for image in images:
         row, flat = [], image.view(-1)
@@ -59,13 +59,13 @@ def test_finite_differences_of_the_logits_in_each_pixel(tmp_path: Path) -> None:
             row.append((more - network(images).sum().item()) / (2 * step))
             flat[i] = kept
         rows.append(np.array(row))
-    assert JacobianCovariance().value(architecture, setting) == pytest.approx(expected(rows), rel=1e-4)
+    assert JacobianCovariance().value(architecture, context) == pytest.approx(expected(rows), rel=1e-4)
 
 
 def test_equal_images_are_the_worst_that_is_defined(tmp_path: Path) -> None:
-    setting, architecture = random_setting(tmp_path, SPACE.skeleton, count=4), SPACE.sample(rng("equal", 0))
-    twins = replace(setting, images=setting.images[:2].repeat(2, 1, 1, 1))
+    context, architecture = random_setting(tmp_path, SPACE.image_spec, count=4), SPACE.sample(rng("equal", 0))
+    twins = replace(context, images=context.images[:2].repeat(2, 1, 1, 1))
     value = JacobianCovariance().value(architecture, twins)
     # Two of four eigenvalues are zero, and k alone stands in their place.
     assert value == pytest.approx(2 * (math.log(1e-5) + 1e5), rel=1e-3)
-    assert value > JacobianCovariance().value(architecture, setting)
+    assert value > JacobianCovariance().value(architecture, context)

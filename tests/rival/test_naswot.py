@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.network import BatchStatistics, forward
+from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.randomness import generator, rng
-from smash_lightning.rival import Naswot, Setting, first_weights
+from smash_lightning.rival import BaselineContext, Naswot, initial_weights
 from smash_lightning.rival.naswot import Agreement
 from smash_lightning.search_space.presets import fractalnet
 from tests.cases import CASES, IMAGES, Case, every_bare_case
@@ -36,10 +36,10 @@ class ReluOutputs(TorchFunctionMode):
         return result
 
 
-def codes(architecture: Architecture, setting: Setting) -> np.ndarray:
+def codes(architecture: Architecture, context: BaselineContext) -> np.ndarray:
     """Which units of the plain network are on (images, units)."""
     with torch.no_grad(), ReluOutputs() as outputs:
-        slow_network(architecture, setting)(setting.images)
+        slow_network(architecture, context)(context.images)
     return np.concatenate([(output > 0).flatten(1).numpy() for output in outputs.found], axis=1)
 
 
@@ -51,37 +51,37 @@ def agreements(on: np.ndarray) -> np.ndarray:
 @every_bare_case
 @pytest.mark.parametrize("seed", range(3))
 def test_hamming_distances_of_the_plain_network(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, setting = case.draw(seed), random_setting(tmp_path, case.space.skeleton, count=5)
-    sign, logarithm = np.linalg.slogdet(agreements(codes(architecture, setting)))
+    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec, count=5)
+    sign, logarithm = np.linalg.slogdet(agreements(codes(architecture, context)))
     assert sign == 1
-    assert Naswot().value(architecture, setting) == pytest.approx(-logarithm, rel=1e-9)
+    assert Naswot().value(architecture, context) == pytest.approx(-logarithm, rel=1e-9)
 
 
 def test_relus_after_convolutions_count_as_well(tmp_path: Path) -> None:
-    architecture, setting = fractalnet(columns=2, channels=4, blocks=2), random_setting(tmp_path, IMAGES, count=5)
-    expected = -np.linalg.slogdet(agreements(codes(architecture, setting)))[1]
-    assert Naswot().value(architecture, setting) == pytest.approx(expected, rel=1e-9)
+    architecture, context = fractalnet(columns=2, channels=4, blocks=2), random_setting(tmp_path, IMAGES, count=5)
+    expected = -np.linalg.slogdet(agreements(codes(architecture, context)))[1]
+    assert Naswot().value(architecture, context) == pytest.approx(expected, rel=1e-9)
 
 
 def test_looking_at_relus_does_not_change_what_a_network_computes(tmp_path: Path) -> None:
     case = CASES["v2-2d"]
-    architecture, setting = case.draw(0), random_setting(tmp_path, case.space.skeleton)
-    weights = first_weights(architecture, setting)
+    architecture, context = case.draw(0), random_setting(tmp_path, case.space.image_spec)
+    weights = initial_weights(architecture, context)
 
     def logits() -> Tensor:
-        return forward(architecture, setting.skeleton, weights, setting.images, BatchStatistics(), op_norm=True)
+        return forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
 
-    with Agreement(len(setting.images)) as agreement:
+    with Agreement(len(context.images)) as agreement:
         seen = logits()
     assert torch.equal(seen, logits())
-    units = codes(architecture, setting).shape[1]
+    units = codes(architecture, context).shape[1]
     assert torch.equal(agreement.units.diagonal(), torch.full((6,), float(units), dtype=torch.float64))
 
 
 def test_images_that_no_unit_tells_apart_make_it_undefined(tmp_path: Path) -> None:
     for seed in range(5):
-        setting, architecture = random_setting(tmp_path, SPACE.skeleton, count=24), SPACE.sample(rng("twins", seed))
+        context, architecture = random_setting(tmp_path, SPACE.image_spec, count=24), SPACE.sample(rng("twins", seed))
         order = torch.randperm(24, generator=generator("twins", seed))
-        twins = replace(setting, images=setting.images[order % 23])
+        twins = replace(context, images=context.images[order % 23])
         assert Naswot().value(architecture, twins) == math.inf
-        assert math.isfinite(Naswot().value(architecture, setting))
+        assert math.isfinite(Naswot().value(architecture, context))

@@ -17,7 +17,7 @@ def test_every_architecture_has_the_promised_size(space: MemoryBankSpace, seed: 
     sized = SIZED[space]
     architecture = sized.sample(rng(seed))
     for candidate in (architecture, sized.perturb(architecture, rng(seed), 0.1)):
-        params = cost(candidate, space.skeleton).params
+        params = cost(candidate, space.image_spec).params
         assert 0.85 * sized.target <= params <= 1.15 * sized.target
         assert sized.refusal(candidate) is None
 
@@ -25,7 +25,7 @@ def test_every_architecture_has_the_promised_size(space: MemoryBankSpace, seed: 
 @spaces
 def test_the_target_is_the_median_of_the_space(space: MemoryBankSpace) -> None:
     assert SIZED[space] == EqualSize(space, 0.15)
-    smaller = [cost(space.sample(rng("median", s)), space.skeleton).params < SIZED[space].target for s in range(200)]
+    smaller = [cost(space.sample(rng("median", s)), space.image_spec).params < SIZED[space].target for s in range(200)]
     assert 70 < sum(smaller) < 130
     assert EqualSize(space, 0.1, target=5000).target == 5000
 
@@ -33,7 +33,7 @@ def test_the_target_is_the_median_of_the_space(space: MemoryBankSpace) -> None:
 def test_refusal_names_the_size() -> None:
     sized = SIZED[V1]
     other = next(a for a in (V1.sample(rng(seed)) for seed in range(100)) if not sized.contains(a))
-    params = cost(other, V1.skeleton).params
+    params = cost(other, V1.image_spec).params
     assert sized.refusal(other) == f"it has {params} parameters, not {sized.target} within 15%"
 
 

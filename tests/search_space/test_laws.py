@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Block, Convolution, Op, Skeleton, cost
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.randomness import rng
 from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
@@ -69,7 +69,7 @@ def test_spaces_of_the_papers_size(space: MemoryBankSpace, progress: float) -> N
         architecture = space.sample(rng("paper", seed), progress)
         assert space.refusal(architecture) is None
         assert space.refusal(space.perturb(architecture, rng("paper", seed), 0.05)) is None
-        assert cost(architecture, space.skeleton).params < 20_000_000
+        assert cost(architecture, space.image_spec).params < 20_000_000
 
 
 def test_annealing_opens_kernels() -> None:
@@ -116,12 +116,12 @@ def spending(space: MemoryBankSpace, progress: float) -> list[float]:
         for b, block in enumerate(space.sample(rng("budget", seed), progress).blocks):
             assert space.min_ops <= len(block.ops) <= space.max_ops
             alone = Architecture((block,))
-            image = Skeleton(1, (8,) * space.skeleton.dimensions, 2)
-            around = 3**space.skeleton.dimensions * space.inputs[b] + 4 * block.channels + 2
+            image = ImageSpec(1, (8,) * space.image_spec.dimensions, 2)
+            around = 3**space.image_spec.dimensions * space.inputs[b] + 4 * block.channels + 2
             norms = sum(2 * len(op.read) * block.width + 2 * (op.bottleneck or 0) for op in block.ops)
             # SMASHv1: an op has norms in front of its 1x1 and after it, and no others.
             weights = cost(alone, image).params - around - norms
-            shares.append(weights / (space.budget_depth * 3**space.skeleton.dimensions * space.inputs[b] ** 2))
+            shares.append(weights / (space.budget_depth * 3**space.image_spec.dimensions * space.inputs[b] ** 2))
     return shares
 
 

@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from smash_lightning.architecture import Architecture, Block, Skeleton, cost, layers
+from smash_lightning.architecture import Architecture, Block, ImageSpec, cost, layers
 from smash_lightning.search_space.presets import PRESETS, densenet, fractalnet, resnet, wrn
 
-CIFAR = Skeleton(channels=3, size=(32, 32), classes=10)
+CIFAR = ImageSpec(channels=3, size=(32, 32), classes=10)
 
 
 def wrn_parameters(depth: int, width: int) -> int:
-    """WRN-depth-width in our skeleton: n pre-activation blocks of c channels at each of three resolutions."""
+    """WRN-depth-width in our image_spec: n pre-activation blocks of c channels at each of three resolutions."""
     n, channels = (depth - 4) // 6, [16 * width, 32 * width, 64 * width]
     residuals = sum(n * (2 * 9 * c * c + 2 * 2 * c) for c in channels)
     norms = sum(2 * c for c in channels)
@@ -61,7 +61,7 @@ def test_presets_exist_in_three_dimensions(name: str) -> None:
     architecture = PRESETS[name](dimensions=3)
     assert architecture.dimensions == 3
     assert {c.kernel for op in architecture.ops() for path in op.paths for c in path} == {(3, 3, 3)}
-    assert cost(architecture, Skeleton(1, (32, 32, 32), 10)).ops == cost(PRESETS[name](), CIFAR).ops
+    assert cost(architecture, ImageSpec(1, (32, 32, 32), 10)).ops == cost(PRESETS[name](), CIFAR).ops
 
 
 @pytest.mark.parametrize(("depth", "width", "published"), [(16, 2, 0.69e6), (40, 4, 8.95e6), (28, 10, 36.5e6)])
@@ -69,7 +69,7 @@ def test_wide_resnet_counts_its_published_parameters(depth: int, width: int, pub
     ours, theirs = cost(wrn(depth, width), CIFAR).params, published_wrn_parameters(depth, width)
     assert theirs == pytest.approx(published, rel=0.005)
     assert ours == wrn_parameters(depth, width)
-    # The skeleton changes channels in the transition, so every 3x3 is c -> c: dearer than the authors' c/2 -> c.
+    # The image_spec changes channels in the transition, so every 3x3 is c -> c: dearer than the authors' c/2 -> c.
     assert 1 < ours / theirs < 1.17
 
 

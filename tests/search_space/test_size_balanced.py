@@ -21,7 +21,7 @@ DRAWS = 200
 
 
 def log_size(architecture: Architecture, space: MemoryBankSpace) -> float:
-    return math.log(cost(architecture, space.skeleton).params)
+    return math.log(cost(architecture, space.image_spec).params)
 
 
 @spaces
@@ -33,7 +33,7 @@ def test_draws_are_of_the_space_and_a_function_of_the_stream(space: MemoryBankSp
     assert balanced.refusal(architecture) is None
     assert balanced.sample(rng(seed), progress=0.3) == architecture
     assert balanced.limits == space.limits
-    assert balanced.skeleton == space.skeleton
+    assert balanced.image_spec == space.image_spec
 
 
 @spaces

@@ -8,7 +8,7 @@ from scipy import stats
 from study_tables import rivals, study
 
 from smash_lightning.study.bootstrap import Bootstrap
-from smash_lightning.study.contest import FIGURES, Contestant, contest, measure, nearly_equal
+from smash_lightning.study.contest import FIGURES, PredictorMetrics, contest, measure, size_matched_pairs
 from smash_lightning.study.correlation import correlate
 from smash_lightning.study.reliability import reliability
 from smash_lightning.study.sample import join
@@ -45,8 +45,8 @@ def loop(column, key, target, params, alike):
         "given_params": (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2)),
         "regret": target[picked].mean() - target[best].mean(),
         "precision": len(set(picked) & set(best)) / count,
-        "score_minus_it": rho(key) - xy,
-        "score_minus_it_alike": tau(key) - tau(column),
+        "delta_spearman": rho(key) - xy,
+        "delta_tau_size_matched": tau(key) - tau(column),
     }
 
 
@@ -56,7 +56,7 @@ def test_estimates_are_those_of_a_loop_over_drawn_rows():
     target = rng.normal(size=25)
     key, rival = target + rng.normal(size=25), target + 2 * rng.normal(size=25)
     params = 1000.0 * np.exp(0.3 * rng.normal(size=25))
-    alike, bootstrap = nearly_equal(params, 0.2), Bootstrap(25, 150, seed=2)
+    alike, bootstrap = size_matched_pairs(params, 0.2), Bootstrap(25, 150, seed=2)
     columns = {"rival": rival, "key": key}
     measured = measure(columns, target, params, alike, bootstrap)
     for name, column in columns.items():
@@ -66,7 +66,7 @@ def test_estimates_are_those_of_a_loop_over_drawn_rows():
             found.append(loop(*parts))
         for figure in FIGURES:
             if (estimate := measured[name][figure]) is None:
-                assert (name, figure) in {("key", "score_minus_it"), ("key", "score_minus_it_alike")}
+                assert (name, figure) in {("key", "delta_spearman"), ("key", "delta_tau_size_matched")}
                 continue
             draws = np.array([figures[figure] for figures in found[1:]])
             assert estimate.value == pytest.approx(found[0][figure]), figure
@@ -75,11 +75,11 @@ def test_estimates_are_those_of_a_loop_over_drawn_rows():
 
 def test_pairs_are_those_whose_larger_one_is_within_the_band():
     params = np.array([100.0, 110, 111, 121, 300])
-    alike = nearly_equal(params, 0.1)
+    alike = size_matched_pairs(params, 0.1)
     pairs = {(int(params[i]), int(params[j])) for i, j in np.argwhere(alike) if i < j}
     assert pairs == {(100, 110), (110, 111), (110, 121), (111, 121)}
     assert (alike == alike.T).all()
-    assert all(nearly_equal(np.array([b, 1.1 * b]), 0.1)[0, 1] for b in range(1, 2_000)), "whatever rounding does"
+    assert all(size_matched_pairs(np.array([b, 1.1 * b]), 0.1)[0, 1] for b in range(1, 2_000)), "whatever rounding does"
 
 
 def test_every_predictor_is_there_best_first_with_its_cost():
@@ -103,7 +103,7 @@ def test_it_agrees_with_the_other_figures_of_the_study():
     assert predictors["key"].given_params.value == pytest.approx(result.loss.given_params.value)
     for size, baseline in result.loss.baselines.items():
         assert predictors[size].spearman.value == pytest.approx(baseline.coefficients.spearman.value)
-        lead, same = predictors[size].score_minus_it, baseline.score_minus_baseline
+        lead, same = predictors[size].delta_spearman, baseline.score_minus_baseline
         assert (lead.value, lead.low, lead.high) == pytest.approx((same.value, same.low, same.high))
     best = result.loss.best_fifth
     assert predictors["key"].regret.value == pytest.approx(best["key"].value - best["truth"].value)
@@ -123,8 +123,8 @@ def test_the_validation_loss_is_a_predictor_of_its_own_only_where_it_is_not_the_
     other = [replace(row, key=row.key + 0.01 * (place % 7)) for place, row in enumerate(scored)]
     result = of(other, retrained, rows)
     assert "val_loss" not in of(scored, retrained, rows).predictors
-    assert result.predictors["val_loss"].score_minus_it is not None
-    assert result.predictors["key"].score_minus_it is None
+    assert result.predictors["val_loss"].delta_spearman is not None
+    assert result.predictors["key"].delta_spearman is None
     assert "val_loss" not in result.rivals()
 
 
@@ -165,7 +165,7 @@ def test_few_pairs_of_equal_size_show_nothing():
     result = of(spread, retrained, rows)
     assert result.pairs == 0
     assert all(figures.concordance is None for figures in result.predictors.values())
-    assert result.strongest_alike() is None
+    assert result.strongest_size_matched() is None
     wide = of(spread, retrained, rows, band=0.21)
     assert wide.pairs == 39  # each of 40 with the next one
     assert wide.predictors["naswot"].concordance is not None
@@ -176,7 +176,7 @@ def test_the_strongest_rival_is_no_form_of_the_score():
     rows = rivals(retrained, ("weak",), skill=0.1) + rivals(retrained, ("strong",), skill=0.6)
     result = of(scored, retrained, rows)
     assert next(iter(result.predictors)) in ("key", "smash_score")
-    assert result.rivals()[0] == result.strongest_alike() == "strong"
+    assert result.rivals()[0] == result.strongest_size_matched() == "strong"
     assert set(result.rivals()) == {"strong", "weak", "params", "macs", "ops"}
 
 
@@ -210,4 +210,4 @@ def test_few_architectures_give_nothing_but_costs(representative):
 
 
 def test_figures_are_the_estimates_of_a_contestant():
-    assert {*FIGURES, "seconds", "training_seconds"} == set(Contestant.__slots__)
+    assert {*FIGURES, "seconds", "training_seconds"} == set(PredictorMetrics.__slots__)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smash_lightning.ranking import Perturb, Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Perturb, Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.report.tracker import Tracker, Value
 from smash_lightning.tasks import Experiment, rank, retrain, search
 from tests.tasks.small_study import RETRAIN, SEARCH, small_experiment
@@ -22,7 +22,9 @@ def experiment_on(source: Path | None, folder: Path, **changes: Any) -> Experime
     """Two HyperNets, nine random architectures and two perturbations, six of the former trained twice."""
     options = {
         "search": replace(SEARCH, hypernets=2),
-        "ranking": RankingOptions({"random": Random(RANDOM), "perturb": Perturb(2, 0.1)}, Recalibrated(), 0, 1),
+        "ranking": RankingOptions(
+            {"random": Random(RANDOM), "perturb": Perturb(2, 0.1)}, RecalibratedStatistics(), 0, 1
+        ),
         "retrain": replace(RETRAIN, seeds=2, spread=TRAINED),
     }
     return small_experiment(folder, source=source, **options | changes)

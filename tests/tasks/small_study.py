@@ -8,18 +8,18 @@ from typing import Any
 
 import lightning as L
 
-from smash_lightning.architecture import Architecture, Skeleton, cost
+from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.randomness import rng
-from smash_lightning.ranking import Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.rival import Depth, RivalOptions
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.study.records import Scored, write_records
-from smash_lightning.tasks import Experiment, RunFolder, StudyOptions
+from smash_lightning.tasks import EvaluationOptions, Experiment, RunFolder
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
 from tests.cases import small
 
-SPACE = small(Skeleton(1, (8, 8), 10), SingleConvolution())
+SPACE = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
 RETRAIN = RetrainOptions(
     epochs=1,
     learning_rate=0.05,
@@ -68,10 +68,10 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         "candidates": SPACE,
         "hypernet": HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2),
         "search": SEARCH,
-        "ranking": RankingOptions({"random": Random(3)}, Recalibrated(), 0, 1),
+        "ranking": RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1),
         "retrain": RETRAIN,
         "rivals": RivalOptions({"depth": Depth()}, (), 8),
-        "study": StudyOptions(200),
+        "study": EvaluationOptions(200),
         "trainer": partial(
             L.Trainer, accelerator="cpu", devices=1, enable_progress_bar=False, enable_model_summary=False
         ),
@@ -83,7 +83,7 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
 
 def scored_architecture(architecture: Architecture, loss: float, origin: str = "random", parent: str = "") -> Scored:
     """A row of a ranking."""
-    size = cost(architecture, SPACE.skeleton)
+    size = cost(architecture, SPACE.image_spec)
     named = {"fingerprint": architecture.fingerprint, "origin": origin, "parent": parent, "key": loss}
     figures = {"smash_score": 10 * loss, "val_loss": loss, "ensemble_error": 9.0, "images": 60}
     sizes = {"params": size.params, "macs": size.macs, "ops": size.ops}

@@ -15,7 +15,7 @@ import yaml
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, Scored, read_records, write_records
 from smash_lightning.tasks import Experiment, RunFolder, correlate, retrain
-from smash_lightning.tasks.collect import collect, hypernets_behind
+from smash_lightning.tasks.collect import collect, find_hypernets
 from smash_lightning.tasks.rank import ranked
 from smash_lightning.tasks.retrain import choose
 from tests import timeless
@@ -248,16 +248,16 @@ def test_hypernets_are_found_in_the_run_that_was_built_on(tmp_path: Path, sweep:
     collect(collecting(tmp_path, sweep))
     configured(collected, collecting(tmp_path, sweep))
     for folder in (ranking, sweep / "2", collected):
-        assert hypernets_behind(RunFolder(folder)) == [first.hypernet(0)], folder
+        assert find_hypernets(RunFolder(folder)) == [first.hypernet(0)], folder
     # A single checkpoint that was named is what scored, or lies in the run whose ranking was taken.
     torch.save({}, first.hypernet(1))
     configured(sweep / "2", replace(collecting(tmp_path, sweep), source=first.hypernet(1)))
-    assert hypernets_behind(RunFolder(sweep / "2")) == [first.hypernet(1)]
+    assert find_hypernets(RunFolder(sweep / "2")) == [first.hypernet(1)]
     shutil.rmtree(first.checkpoints)
-    assert hypernets_behind(RunFolder(collected)) == []
-    assert hypernets_behind(RunFolder(sweep / "2")) == []
+    assert find_hypernets(RunFolder(collected)) == []
+    assert find_hypernets(RunFolder(sweep / "2")) == []
     configured(collected, replace(collecting(tmp_path, sweep), source=collected))
-    assert hypernets_behind(RunFolder(collected)) == [], "a run that names itself ends the search"
+    assert find_hypernets(RunFolder(collected)) == [], "a run that names itself ends the search"
 
 
 @pytest.mark.slow

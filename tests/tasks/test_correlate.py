@@ -91,7 +91,7 @@ def test_rivals_are_compared_shown_and_tracked(
     rows = {row["predictor"]: row for row in listener.tables["rivals"]}
     best = contest["predictors"]["early_stopping"]["spearman"]
     assert (rows["early_stopping"]["spearman"], rows["early_stopping"]["spearman_low"]) == (best["value"], best["low"])
-    assert rows["key"]["score_minus_it"] is None
+    assert rows["key"]["delta_spearman"] is None
     assert listener.figures["spearman_above_goal"] == contest["above_goal"]["value"]
 
 

@@ -30,7 +30,7 @@ LEVELS = [0, 0.5, 4]
 
 def weights_of(case: Case, conditional: bool = True) -> GeneratedWeights:
     shape = {"width": None, "depths": (2, 1), "growth": 4, "noise": True, "conditional": conditional}
-    return GeneratedWeights(case.encoding, case.space.skeleton, **shape, generator=generator("tiny"))
+    return GeneratedWeights(case.encoding, case.space.image_spec, **shape, generator=generator("tiny"))
 
 
 def told(source: GeneratedWeights, lie: Told, architecture: Architecture) -> dict[str, Tensor]:
@@ -70,8 +70,8 @@ def test_the_c_of_another_is_cut_or_filled_up_with_empty_slices(case: Case) -> N
         own, theirs = source.encode(mine), source.encode(other)
         assert found.shape == own.shape
         for slice_ in range(own.shape[-1]):
-            here = theirs[..., slice_] if slice_ < theirs.shape[-1] else torch.full_like(own[..., 0], EMPTY)
-            assert torch.equal(found[..., slice_], here)
+            local_device = theirs[..., slice_] if slice_ < theirs.shape[-1] else torch.full_like(own[..., 0], EMPTY)
+            assert torch.equal(found[..., slice_], local_device)
         lengths.add(np.sign(own.shape[-1] - theirs.shape[-1]))
     assert {-1, 1} <= lengths, "both were seen"
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from smash_lightning.ranking import Evolution, Loss, Perturb, Random, Running, WithSize
+from smash_lightning.ranking import Evolution, LossPlusSizeRank, Perturb, Random, RunningStatistics, ValidationLoss
 from smash_lightning.ranking.racing import Racing
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.records import Retrained, write_records
@@ -48,8 +48,8 @@ def elsewhere(run: Any, path: Path) -> Any:
 
 def test_variants_are_scored_on_the_same_architectures(run: Any, tmp_path: Path) -> None:
     chosen = {
-        "running": Variant(ranking={"policy": Running()}),
-        "with size": Variant(ranking={"key": WithSize()}),
+        "running": Variant(ranking={"policy": RunningStatistics()}),
+        "with size": Variant(ranking={"key": LossPlusSizeRank()}),
         "one": Variant(search={"hypernets": 1}),
         "shared": Variant(hypernet={"kind": "shared"}),
     }
@@ -122,7 +122,7 @@ def test_the_capacity_is_an_axis(run: Any, tmp_path: Path) -> None:
 def test_strategies_go_on_from_the_same_candidates(run: Any, tmp_path: Path) -> None:
     chosen = {"perturb": Perturb(4, 0.2), "evolution": Evolution(4, 4, 2, 0.2)}
     there = elsewhere(run, tmp_path)
-    there = replace(there, ranking=replace(there.ranking, key=Loss()))
+    there = replace(there, ranking=replace(there.ranking, key=ValidationLoss()))
     gain = strategies(there, Tracker([]), strategies=chosen, start=3, repeats=2)
     with (tmp_path / "strategies.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from smash_lightning.dataset import CropFlip, DataModule, Folder, ModelNet10, Source, VoxelMoves
-from smash_lightning.ranking import Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.study.records import Retrained, read_records
@@ -29,8 +29,8 @@ def experiment(folder: Path, source: Source, **options: Any) -> Experiment:
     cache = str(folder / "cache")
     data = DataModule(name="mine", source=source, stem_stride=1, split_seed=0, cache=cache, **numbers, **options)
     data.setup()
-    space = small(data.skeleton, SingleConvolution())
-    ranking = RankingOptions({"random": Random(7)}, Recalibrated(), 1, 1)
+    space = small(data.image_spec, SingleConvolution())
+    ranking = RankingOptions({"random": Random(7)}, RecalibratedStatistics(), 1, 1)
     retrain = replace(RETRAIN, seeds=2, spread=5, top=1)
     parts = {"data": data, "space": space, "candidates": space, "ranking": ranking, "retrain": retrain}
     return small_experiment(folder / "run", **parts)
@@ -51,7 +51,7 @@ def pictures(root: Path, size: tuple[int, int]) -> Folder:
 @pytest.mark.slow
 def test_images_of_ones_own(tmp_path: Path) -> None:
     mine = experiment(tmp_path, pictures(tmp_path / "mine", (12, 16)), augmentation=CropFlip(1))
-    assert mine.data.skeleton.size == (8, 8)
+    assert mine.data.image_spec.size == (8, 8)
     result = pipeline(mine, Tracker([]))
     assert result is not None
     assert_complete(mine)
@@ -66,7 +66,7 @@ def test_voxels(tmp_path: Path) -> None:
     source = ModelNet10(str(test_modelnet10.official(tmp_path / "meshes", train=8, test=4)), size=16, fill=12)
     moves = VoxelMoves(shift=1, rotations=4)
     voxels = experiment(tmp_path, source, augmentation=moves, average_views=True, mean=[1 / 6], deviation=[1 / 6])
-    assert voxels.data.skeleton.size == (16, 16, 16)
+    assert voxels.data.image_spec.size == (16, 16, 16)
     assert voxels.data.views == 4
     assert sorted(set(voxels.data.normalised(voxels.data.train).images.flatten().tolist())) == pytest.approx([-1, 5])
     pipeline(voxels, Tracker([]))

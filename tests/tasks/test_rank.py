@@ -13,7 +13,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
-from smash_lightning.ranking import Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks import Experiment, RunFolder, rank, search
 from tests.tasks.small_study import SEARCH, small_experiment
@@ -52,7 +52,7 @@ def logged(folder: Path, version: int) -> list[tuple[int, float]]:
 def test_each_row_is_logged_at_its_own_step(trained: Path, tmp_path: Path) -> None:
     # Random candidates are scored in batches. The second ranking takes the first one up again.
     for count in (3, 7):
-        options = RankingOptions({"random": Random(count)}, Recalibrated(), 0, 1)
+        options = RankingOptions({"random": Random(count)}, RecalibratedStatistics(), 0, 1)
         tracker = Tracker([CSVLogger(tmp_path, "logs")])
         table = rank(two_hypernets(tmp_path, source=trained, ranking=options), tracker)
     losses = {record.fingerprint: record.val_loss for record in table}

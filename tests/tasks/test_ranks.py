@@ -13,7 +13,7 @@ import torch
 
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.parallel import external
-from smash_lightning.ranking import Perturb, Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Perturb, Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.tasks import Experiment, rank, retrain, search
 from smash_lightning.tasks.crew import FINDS_UNUSED, crew
@@ -24,7 +24,7 @@ from tests.tasks.small_study import RETRAIN, SEARCH, small_experiment
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
 TWO = partial(L.Trainer, **QUIET, devices=2, strategy=FINDS_UNUSED, use_distributed_sampler=False)
 ONE = partial(L.Trainer, **QUIET, devices=1, accumulate_grad_batches=2)
-RANKING = RankingOptions({"random": Random(8), "perturb": Perturb(3, 0.2)}, Recalibrated(), 3, 1)
+RANKING = RankingOptions({"random": Random(8), "perturb": Perturb(3, 0.2)}, RecalibratedStatistics(), 3, 1)
 RETRAINED = replace(RETRAIN, seeds=2, spread=3, top=1)
 
 

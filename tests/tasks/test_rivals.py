@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.ranking import Random, RankingOptions, Recalibrated, WarmStart
+from smash_lightning.ranking import Random, RankingOptions, RecalibratedStatistics, WarmStart
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.rival import Chance, Depth, EarlyStopping, RivalOptions, SynFlow
 from smash_lightning.study.records import Predicted, Retrained, read_records, write_records
 from smash_lightning.tasks import Experiment, correlate, rivals, search
-from smash_lightning.tasks.rivals import images_per_candidate, setting
+from smash_lightning.tasks.rivals import baseline_context, images_per_candidate
 from smash_lightning.tasks.search import make_scorer, training_seconds
 from smash_lightning.training import load_hypernet
 from tests.plugins import Broken, Dilation, Speechless, Undefined
@@ -59,13 +59,13 @@ def test_every_rival_answers_for_every_architecture_that_was_trained(tmp_path: P
         assert row.seconds > 0
         assert row.training_seconds == 0
         if row.rival in CHEAP:
-            expected = CHEAP[row.rival].value(architectures[row.fingerprint], setting(experiment))
+            expected = CHEAP[row.rival].value(architectures[row.fingerprint], baseline_context(experiment))
             assert row.value == pytest.approx(expected, rel=1e-6)
 
 
 def test_other_sources_of_weights_are_trained_and_scored_as_the_hypernets_are(tmp_path: Path) -> None:
     kinds = ("weight_sharing", "unconditional")
-    options = RankingOptions({"random": Random(3)}, Recalibrated(), 0, 1, noises=2)
+    options = RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1, noises=2)
     experiment = trained(tmp_path, RivalOptions({}, kinds, 8), ranking=options, search=replace(SEARCH, hypernets=2))
     search(experiment, NOBODY)
     rows = rivals(experiment, NOBODY)
@@ -167,7 +167,9 @@ def test_a_setting_has_training_images_and_a_seed_that_no_training_has(tmp_path:
     experiment = trained(
         tmp_path, RivalOptions({}, (), 8), retrain=replace(small_experiment(tmp_path).retrain, seeds=9)
     )
-    given = setting(replace(experiment, retrain=replace(experiment.retrain, use_validation=True, start="generated")))
+    given = baseline_context(
+        replace(experiment, retrain=replace(experiment.retrain, use_validation=True, start="generated"))
+    )
     assert given.images.shape == (8, 1, 8, 8)
     whole = experiment.data.normalised(experiment.data.train)
     places = [(whole.images == image).flatten(1).all(1).nonzero()[0].item() for image in given.images]
@@ -176,14 +178,14 @@ def test_a_setting_has_training_images_and_a_seed_that_no_training_has(tmp_path:
     assert given.seed not in {experiment.seed_of(index) for index in range(9)}
     assert (given.retrain.use_validation, given.retrain.start) == (False, "random")
     assert given.images_per_candidate == images_per_candidate(experiment, COUNT + 1)
-    other = setting(replace(experiment, seed=1))
+    other = baseline_context(replace(experiment, seed=1))
     assert not torch.equal(other.images, given.images)
     assert other.seed != given.seed
 
 
 def test_early_stopping_spends_what_a_score_costs(tmp_path: Path) -> None:
     experiment = trained(tmp_path, RivalOptions({"early_stopping": EarlyStopping(None)}, (), 8))
-    given = setting(experiment)
+    given = baseline_context(experiment)
     steps = math.ceil(given.images_per_candidate / 32)
     architectures = experiment.folder.read_architectures()
     for row in rivals(experiment, NOBODY)[:2]:

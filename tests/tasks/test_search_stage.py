@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from smash_lightning.randomness import Stream, rng
-from smash_lightning.ranking import Batch, Random, RankingOptions, Recalibrated, Softened, WarmStart
+from smash_lightning.ranking import BatchStatistics, Random, RankingOptions, RecalibratedStatistics, Softened, WarmStart
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
 from smash_lightning.tasks import search
@@ -50,7 +50,7 @@ def test_a_training_under_another_name_is_not_taken_for_a_hypernet(tmp_path: Pat
 
 
 def test_averages_are_followed_saved_and_scored(tmp_path: Path) -> None:
-    ranking = RankingOptions({"random": Random(3)}, Recalibrated(), 2, 1)
+    ranking = RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 2, 1)
     plain = small_experiment(tmp_path / "plain", ranking=ranking)
     averaged = small_experiment(tmp_path / "averaged", ranking=ranking, search=replace(SEARCH, average=0.9))
     paths = [search(experiment, NOBODY)[0] for experiment in (plain, averaged)]
@@ -88,4 +88,4 @@ def test_a_scorer_has_the_first_training_batches_of_an_order_of_its_own(tmp_path
     again = batches(Softened(WarmStart(2), 2.0), 4)
     assert all(torch.equal(images, its) for (images, _), (its, _) in zip(again, found[:2], strict=True))
     assert not torch.equal(batches(WarmStart(1), 5)[0][0], found[0][0]), "another seed, another order"
-    assert batches(Recalibrated(), 4) == batches(Batch(), 4) == ()
+    assert batches(RecalibratedStatistics(), 4) == batches(BatchStatistics(), 4) == ()

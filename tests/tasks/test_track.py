@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.ranking import Random, RankingOptions, Recalibrated
+from smash_lightning.ranking import Random, RankingOptions, RecalibratedStatistics
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.wandb_run import wandb_logger
 from smash_lightning.study.records import Retrained, Scored, read_records
@@ -35,7 +35,7 @@ def experiment(folder: Path, **changes: Any) -> Experiment:
     return small_experiment(
         folder,
         search=replace(SEARCH, hypernets=2, epochs=2),
-        ranking=RankingOptions({"random": Random(8)}, Recalibrated(), 2, 1),
+        ranking=RankingOptions({"random": Random(8)}, RecalibratedStatistics(), 2, 1),
         retrain=replace(RETRAIN, seeds=2, spread=5, top=1, epochs=2),
         **changes,
     )

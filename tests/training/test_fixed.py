@@ -10,21 +10,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from smash_lightning.architecture import Skeleton
+from smash_lightning.architecture import ImageSpec
 from smash_lightning.dataset.augmentation import VoxelMoves
 from smash_lightning.randomness import generator, rng
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.tasks.retrain import Job, train_network
-from smash_lightning.training import FixedModule
+from smash_lightning.training import RetrainModule
 from tests.cases import small
 from tests.tasks.small_study import RETRAIN, small_experiment
 
-SPACE = small(Skeleton(1, (6, 6, 6), 3), SingleConvolution())
+SPACE = small(ImageSpec(1, (6, 6, 6), 3), SingleConvolution())
 
 
-def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> FixedModule:
+def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> RetrainModule:
     """A module that has seen `images` (views x count) in test batches of four."""
-    module = FixedModule(SPACE.sample(rng("fixed", 0)), SPACE.skeleton, RETRAIN, 0, views=views).eval()
+    module = RetrainModule(SPACE.sample(rng("fixed", 0)), SPACE.image_spec, RETRAIN, 0, views=views).eval()
     module.log_dict = lambda values: None  # type: ignore[method-assign, assignment]  # there is no trainer to log to
     with torch.no_grad():
         for place, batch in enumerate(zip(images.split(4), labels.split(4), strict=True)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smash_lightning.network import forward
 from smash_lightning.randomness import generator
-from smash_lightning.training import SmashModule
+from smash_lightning.training import HyperNetModule
 from tests.training.test_search import DIGITS, HYPERNET, SEARCH, Training, data
 
 STEPS = 60
@@ -21,7 +21,7 @@ RANKS = 2
 def gradients(architectures: str) -> Tensor:
     """The averaged gradient of each of many steps of one module (steps, weights)."""
     options = replace(SEARCH, architectures=architectures, architectures_per_step=1)  # type: ignore[arg-type]
-    module = SmashModule(DIGITS, HYPERNET, options, 0)
+    module = HyperNetModule(DIGITS, HYPERNET, options, 0)
     images = data()
     images.setup()
     train = images.normalised(images.train)
@@ -32,12 +32,12 @@ def gradients(architectures: str) -> Tensor:
         module.zero_grad()
         for rank, batch in enumerate(batches):
             module.trainer = Training(rank, RANKS)  # type: ignore[assignment]
-            turn = module.turn(0)
-            architecture = module.draw(step, turn, 0)
-            z = module.weights.noise(architecture, generator("noise", 0, step, turn, 0))
+            microbatch_index = module.microbatch_index(0)
+            architecture = module.draw(step, microbatch_index, 0)
+            z = module.weights.noise(architecture, generator("noise", 0, step, microbatch_index, 0))
             weights = module.weights(architecture, z)
             x = train.images[batch]
-            logits = forward(architecture, DIGITS.skeleton, weights, x, module.statistics, op_norm=False)
+            logits = forward(architecture, DIGITS.image_spec, weights, x, module.statistics, op_norm=False)
             (F.cross_entropy(logits, train.labels[batch]) / RANKS).backward()
         found = [parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None]
         rows.append(torch.cat(found))

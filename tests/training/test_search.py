@@ -14,27 +14,27 @@ import lightning as L
 import pytest
 import torch
 
-from smash_lightning.architecture import Skeleton
+from smash_lightning.architecture import ImageSpec
 from smash_lightning.dataset import DataModule, Digits
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights
 from smash_lightning.randomness import Stream, generator, rng
 from smash_lightning.ranking import (
-    Material,
-    Policy,
+    BatchNormPolicy,
     Random,
     Ranking,
     RankingCallback,
-    Recalibrated,
-    Running,
+    RecalibratedStatistics,
+    RunningStatistics,
     Scorer,
+    ScoringData,
 )
 from smash_lightning.search_space import EqualSize, SingleConvolution
 from smash_lightning.tasks.search import averaging
 from smash_lightning.training import (
+    AtomicCheckpointIO,
+    HyperNetModule,
     HyperNetOptions,
     SearchOptions,
-    SmashModule,
-    WholeFiles,
     load_checkpoint,
     load_hypernet,
 )
@@ -51,8 +51,8 @@ SEARCH = SearchOptions(
     architectures_per_step=2,
     checkpoint_every=1,
 )
-RECALIBRATED = Recalibrated()
-DIGITS = small(Skeleton(1, (8, 8), 10), SingleConvolution())
+RECALIBRATED = RecalibratedStatistics()
+DIGITS = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
 KINDS = {
     "conditional": HYPERNET,
     "silent": replace(HYPERNET, noise=False),
@@ -74,15 +74,15 @@ class Training:
         self.global_rank, self.world_size, self.accumulate_grad_batches = rank, world, accumulated
 
 
-def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: Any) -> SmashModule:
-    module = SmashModule(case.space, HYPERNET, options, **{"seed": 0} | more)
+def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: Any) -> HyperNetModule:
+    module = HyperNetModule(case.space, HYPERNET, options, **{"seed": 0} | more)
     module.trainer = training  # type: ignore[assignment]
     return module
 
 
-def draws(case: Case, turn: int = 0, **more: Any) -> list[Any]:
+def draws(case: Case, microbatch_index: int = 0, **more: Any) -> list[Any]:
     module = on(Training(0), case, **more)
-    return [module.draw(step, turn, index) for step in (0, 1, 50, 99) for index in (0, 1)]
+    return [module.draw(step, microbatch_index, index) for step in (0, 1, 50, 99) for index in (0, 1)]
 
 
 @every_case
@@ -92,18 +92,18 @@ def test_the_architecture_of_seed_step_and_rank_is_reproducible(case: Case) -> N
     assert draws(case) == first
     assert len(set(first)) > 5
     assert draws(case, seed=1) != first
-    assert draws(case, turn=1) != first
+    assert draws(case, microbatch_index=1) != first
     assert all(case.space.contains(architecture) for architecture in first)
 
 
 def test_ranks_take_the_turns_of_accumulated_batches() -> None:
     alone = on(Training(0, accumulated=6), CASES["v1-2d"])
     ranks = [on(Training(rank, world=3, accumulated=2), CASES["v1-2d"]) for rank in range(3)]
-    assert [alone.turn(batch) for batch in range(12)] == 2 * list(range(6))
+    assert [alone.microbatch_index(batch) for batch in range(12)] == 2 * list(range(6))
     # Batches are given out in turns: the ranks' first ones come before anyone's second.
-    assert [each.turn(batch) for batch in range(4) for each in ranks] == 2 * list(range(6))
+    assert [each.microbatch_index(batch) for batch in range(4) for each in ranks] == 2 * list(range(6))
     shared = on(Training(2, world=3, accumulated=2), CASES["v1-2d"], replace(SEARCH, architectures="shared"))
-    assert {shared.turn(batch) for batch in range(4)} == {0}
+    assert {shared.microbatch_index(batch) for batch in range(4)} == {0}
 
 
 def test_held_out_architectures_are_not_drawn() -> None:
@@ -115,7 +115,7 @@ def test_held_out_architectures_are_not_drawn() -> None:
 
 
 def test_annealing_follows_the_training() -> None:
-    module = SmashModule(V2, HYPERNET, SEARCH, 0)
+    module = HyperNetModule(V2, HYPERNET, SEARCH, 0)
     training = Training(0)
     module.trainer = training  # type: ignore[assignment]
 
@@ -156,7 +156,7 @@ def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "deeper" / "one.ckpt"
-    files = WholeFiles()
+    files = AtomicCheckpointIO()
     files.save_checkpoint({"smash": torch.ones(3)}, path)
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         files.save_checkpoint({"smash": torch.zeros(3), "what": lambda: None}, path)
@@ -191,9 +191,9 @@ class StopAt(L.Callback):
 FIXED = [DIGITS.sample(rng("fixed", i)) for i in range(2)]
 
 
-def scorer_on(data: DataModule, policy: Policy, hypernets: Any) -> Scorer:
+def scorer_on(data: DataModule, policy: BatchNormPolicy, hypernets: Any) -> Scorer:
     validation = data.normalised(data.validation)
-    material = Material(validation.images, validation.labels, data.recalibration_images(), (), 60)
+    material = ScoringData(validation.images, validation.labels, data.recalibration_images(), (), 60)
     return Scorer(hypernets, material, policy=policy, seed=0)
 
 
@@ -201,10 +201,10 @@ def fit(
     folder: Path,
     *callbacks: L.Callback,
     checkpoint: Path | None = None,
-    policy: Policy = RECALIBRATED,
+    policy: BatchNormPolicy = RECALIBRATED,
     options: SearchOptions = SEARCH,
-) -> tuple[SmashModule, RankingCallback]:
-    module, source = SmashModule(DIGITS, HYPERNET, options, seed=3), data()
+) -> tuple[HyperNetModule, RankingCallback]:
+    module, source = HyperNetModule(DIGITS, HYPERNET, options, seed=3), data()
     labels = source.validation.labels
     ranking = RankingCallback(
         FIXED,
@@ -219,7 +219,7 @@ def fit(
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SmashModule, RankingCallback]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback]:
     folder = tmp_path_factory.mktemp("whole")
     # 240 images in batches of 32: seven steps an epoch. Step 10 is within one, step 14 ends one.
     module, ranking = fit(folder, SaveAt(folder, (10, 14, 21)))
@@ -251,7 +251,7 @@ def test_a_training_scores_what_it_does_not_draw(whole: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_scoring_by_running_statistics_does_not_move_them(whole: Any, tmp_path: Path) -> None:
     _, module, _ = whole
-    other, _ = fit(tmp_path, policy=Running())
+    other, _ = fit(tmp_path, policy=RunningStatistics())
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
@@ -310,7 +310,7 @@ def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
 
 @every_kind
 def test_every_parameter_is_learned_once_and_decayed_or_spared(kind: str) -> None:
-    module = SmashModule(DIGITS, KINDS[kind], SEARCH, 0)
+    module = HyperNetModule(DIGITS, KINDS[kind], SEARCH, 0)
     module.trainer = Training(0)  # type: ignore[assignment]
     spared, others = module.configure_optimizers()["optimizer"].param_groups
     assert (spared["weight_decay"], others["weight_decay"]) == (0, SEARCH.weight_decay)
@@ -325,7 +325,7 @@ def test_every_parameter_is_learned_once_and_decayed_or_spared(kind: str) -> Non
 @pytest.mark.filterwarnings("ignore")
 @every_kind
 def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: Path) -> None:
-    module, source = SmashModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
+    module, source = HyperNetModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
     trainer(tmp_path, StopAt(2), SaveAt(tmp_path, (2,))).fit(module, datamodule=source)
     loaded = load_hypernet(tmp_path / "2.ckpt", DIGITS, source.specification())
     assert type(loaded.weights) is type(module.weights)
@@ -363,17 +363,17 @@ def test_a_checkpoint_from_before_there_were_kinds_is_of_the_papers(whole: Any, 
 
 def test_architectures_are_drawn_from_where_it_is_said() -> None:
     candidates = EqualSize(DIGITS, 0.2)
-    module = SmashModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
     drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in drawn)
     held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
-    module = SmashModule(DIGITS, HYPERNET, SEARCH, 0, held_out, draws=candidates)
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, draws=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
     others = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in others)
     assert not held_out & {architecture.fingerprint for architecture in others}
-    everything = SmashModule(DIGITS, HYPERNET, SEARCH, 0)
+    everything = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0)
     everything.trainer = Training(0)  # type: ignore[assignment]
     assert not all(candidates.contains(everything.draw(step, 0, 0)) for step in range(20))
 
@@ -403,7 +403,7 @@ def slow_averages(states: list[dict[str, torch.Tensor]], decay: float) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SmashModule, RankingCallback, Snapshots]:
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback, Snapshots]:
     folder, snapshots = tmp_path_factory.mktemp("averaged"), Snapshots()
     module, ranking = fit(folder, snapshots, SaveAt(folder, (10, 14, 21)), options=AVERAGED)
     return folder, module, ranking, snapshots
@@ -460,7 +460,7 @@ def test_what_is_scored_is_the_average(averaged: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_following_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
     _, module, _, _ = averaged
-    other = SmashModule(DIGITS, HYPERNET, AVERAGED, seed=3)
+    other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
     trainer(tmp_path, *averaging(AVERAGED)).fit(other, datamodule=data())
     assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
 

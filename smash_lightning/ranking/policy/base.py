@@ -10,13 +10,13 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import Statistics, Weights, forward
+from smash_lightning.network import NormSource, Weights, forward
 
 Predictor = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class ScoringData:
     """Normalised images that scores are made with, on the device of the HyperNets.
 
     Args:
@@ -33,14 +33,14 @@ class Material:
     batches: tuple[tuple[Tensor, Tensor], ...]
     batch_size: int
 
-    def to(self, device: str) -> Material:
+    def to(self, device: str) -> ScoringData:
         """The same on another device."""
         single = {name: getattr(self, name).to(device) for name in ("images", "labels", "recalibration")}
         pairs = tuple((images.to(device), labels.to(device)) for images, labels in self.batches)
         return replace(self, **single, batches=pairs)
 
 
-class Policy(ABC):
+class BatchNormPolicy(ABC):
     """From generated weights to predictions. A policy of your own implements `predictor`.
 
     A policy is a frozen dataclass of plain values, which `ranking.policy` names by `_target_`. It decides what happens
@@ -55,7 +55,7 @@ class Policy(ABC):
 
     @abstractmethod
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
         """A function from images (count, channels, *size) to logits (count, classes).
 
@@ -68,7 +68,7 @@ class Policy(ABC):
 
 
 def run(
-    architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, images: Tensor, statistics: Statistics
+    architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, images: Tensor, statistics: NormSource
 ) -> Tensor:
     """Logits with norms where a HyperNet's networks have them."""
-    return forward(architecture, hypernet.weights.skeleton, weights, images, statistics, op_norm=False)
+    return forward(architecture, hypernet.weights.image_spec, weights, images, statistics, op_norm=False)

@@ -7,17 +7,17 @@ from functools import partial
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import BatchStatistics, Weights
-from smash_lightning.ranking.policy.base import Material, Policy, Predictor, run
+from smash_lightning.network import UseBatchStatistics, Weights
+from smash_lightning.ranking.policy.base import BatchNormPolicy, Predictor, ScoringData, run
 
 
 @dataclass(frozen=True)
-class Batch(Policy):
+class BatchStatistics(BatchNormPolicy):
     """Costs nothing, but an image's prediction depends on its neighbours."""
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
-        """See `Policy`."""
+        """See `BatchNormPolicy`."""
         del material
-        return partial(run, architecture, hypernet, weights, statistics=BatchStatistics())
+        return partial(run, architecture, hypernet, weights, statistics=UseBatchStatistics())

@@ -7,12 +7,12 @@ from functools import partial
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import RecordedStatistics, Weights
-from smash_lightning.ranking.policy.base import Material, Policy, Predictor, run
+from smash_lightning.network import RecordedAverages, Weights
+from smash_lightning.ranking.policy.base import BatchNormPolicy, Predictor, ScoringData, run
 
 
 @dataclass(frozen=True)
-class Recalibrated(Policy):
+class RecalibratedStatistics(BatchNormPolicy):
     """The default.
 
     Args:
@@ -26,10 +26,10 @@ class Recalibrated(Policy):
             raise ValueError(f"ranking.policy.images must be at least 2, or null for all, got {self.images}")
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
-        """See `Policy`."""
-        statistics = RecordedStatistics()
+        """See `BatchNormPolicy`."""
+        statistics = RecordedAverages()
         run(architecture, hypernet, weights, material.recalibration[: self.images], statistics)
         statistics.recording = False
         return partial(run, architecture, hypernet, weights, statistics=statistics)

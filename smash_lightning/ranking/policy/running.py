@@ -8,16 +8,16 @@ from functools import partial
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import Weights
-from smash_lightning.ranking.policy.base import Material, Policy, Predictor, run
+from smash_lightning.ranking.policy.base import BatchNormPolicy, Predictor, ScoringData, run
 
 
 @dataclass(frozen=True)
-class Running(Policy):
+class RunningStatistics(BatchNormPolicy):
     """Averages that mix all the architectures that were drawn, and fit none of them."""
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
-        """See `Policy`."""
+        """See `BatchNormPolicy`."""
         del material
         return partial(run, architecture, hypernet, weights, statistics=hypernet.statistics)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import Weights
-from smash_lightning.ranking.policy.base import Material, Policy, Predictor
+from smash_lightning.ranking.policy.base import BatchNormPolicy, Predictor, ScoringData
 
 
 @dataclass(frozen=True)
-class Softened(Policy):
+class Softened(BatchNormPolicy):
     """Lets all images count alike, not the few that are predicted wrong with confidence.
 
     How confident a network with generated weights is says little of how confident it will be when it is trained, and
@@ -23,7 +23,7 @@ class Softened(Policy):
         temperature: above 1 softens.
     """
 
-    policy: Policy
+    policy: BatchNormPolicy
     temperature: float
 
     def __post_init__(self) -> None:
@@ -36,8 +36,8 @@ class Softened(Policy):
         return self.policy.batches
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
-        """See `Policy`."""
+        """See `BatchNormPolicy`."""
         predict = self.policy.predictor(architecture, hypernet, weights, material)
         return lambda images: predict(images) / self.temperature

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import BatchStatistics, Weights
-from smash_lightning.ranking.policy.base import Material, Policy, Predictor, run
-from smash_lightning.ranking.policy.recalibrated import Recalibrated
+from smash_lightning.network import UseBatchStatistics, Weights
+from smash_lightning.ranking.policy.base import BatchNormPolicy, Predictor, ScoringData, run
+from smash_lightning.ranking.policy.recalibrated import RecalibratedStatistics
 
 
 @dataclass(frozen=True)
-class WarmStart(Policy):
-    """Fine-tunes a copy of the weights, then takes BatchNorm statistics as `Recalibrated` does.
+class WarmStart(BatchNormPolicy):
+    """Fine-tunes a copy of the weights, then takes BatchNorm statistics as `RecalibratedStatistics` does.
 
     Every op gets tensors of its own, those that ops share under a HyperNet included. All architectures see the same
     batches in the same order, so that chance in the data moves all alike.
@@ -46,7 +46,7 @@ class WarmStart(Policy):
 
     @torch.enable_grad()
     def tuned(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Weights:
         """The weights after the steps."""
         free = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
@@ -56,14 +56,14 @@ class WarmStart(Policy):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
             optimizer.zero_grad(set_to_none=True)
-            logits = run(architecture, hypernet, free, images, BatchStatistics())
+            logits = run(architecture, hypernet, free, images, UseBatchStatistics())
             F.cross_entropy(logits, labels).backward()
             optimizer.step()
         return {name: weight.detach() for name, weight in free.items()}
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: Material
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
     ) -> Predictor:
-        """See `Policy`."""
+        """See `BatchNormPolicy`."""
         tuned = self.tuned(architecture, hypernet, weights, material)
-        return Recalibrated().predictor(architecture, hypernet, tuned, material)
+        return RecalibratedStatistics().predictor(architecture, hypernet, tuned, material)

@@ -1,11 +1,11 @@
-"""Which architecture to score next? One strategy a file; a strategy of your own subclasses `Proposal`."""
+"""Which architecture to score next? One strategy a file; a strategy of your own subclasses `Strategy`."""
 
-from smash_lightning.ranking.proposal.autoregressive import Autoregressive as Autoregressive
+from smash_lightning.ranking.proposal.autoregressive import AutoregressiveSampler as AutoregressiveSampler
 from smash_lightning.ranking.proposal.base import Entry as Entry
 from smash_lightning.ranking.proposal.base import Gradient as Gradient
 from smash_lightning.ranking.proposal.base import History as History
-from smash_lightning.ranking.proposal.base import Pick as Pick
 from smash_lightning.ranking.proposal.base import Proposal as Proposal
+from smash_lightning.ranking.proposal.base import Strategy as Strategy
 from smash_lightning.ranking.proposal.base import best as best
 from smash_lightning.ranking.proposal.evolution import Evolution as Evolution
 from smash_lightning.ranking.proposal.gradient import ArchitecturalGradient as ArchitecturalGradient

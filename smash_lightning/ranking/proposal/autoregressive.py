@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from smash_lightning.architecture import Architecture, Op
-from smash_lightning.ranking.proposal.base import History, Pick, Proposal
+from smash_lightning.ranking.proposal.base import History, Proposal, Strategy
 from smash_lightning.search_space import SearchSpace
 
 SMOOTHING = 10.0  # imagined decisions in each context, distributed as in the wider one
@@ -27,7 +27,7 @@ REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
-class Autoregressive(Proposal):
+class AutoregressiveSampler(Strategy):
     """One of several draws, picked with a probability proportional to q_elite / q_all.
 
     Both are products over an architecture's decisions of smoothed conditional frequencies, of the best scored ones and
@@ -52,7 +52,7 @@ class Autoregressive(Proposal):
                 f"ranking.proposals.autoregressive.elite must lie above 0 and at most at 1, got {self.elite}"
             )
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """A draw, weighted."""
         ordered = sorted(history.entries, key=lambda entry: entry.loss)
         count = max(1, round(self.elite * len(ordered)))

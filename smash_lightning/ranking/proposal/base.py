@@ -14,7 +14,7 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.search_space import SearchSpace
 
 Gradient = Callable[[Architecture], Tensor]
-Pick = tuple[Architecture, str]  # an architecture and the fingerprint of its parent, "" for none
+Proposal = tuple[Architecture, str]  # an architecture and the fingerprint of its parent, "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class History:
         """All of them, in order of scoring."""
         return [*self.before, *self.own]
 
-    def first_admitted(self, picks: Iterable[Pick]) -> Pick:
+    def first_admitted(self, picks: Iterable[Proposal]) -> Proposal:
         """The first of `picks`, favourites first, that would be taken up; the very first if none would."""
         ordered = list(picks)
-        return next((pick for pick in ordered if self.admits(pick[0])), ordered[0])
+        return next((proposal for proposal in ordered if self.admits(proposal[0])), ordered[0])
 
 
-class Proposal(ABC):
+class Strategy(ABC):
     """A strategy that proposes `count` architectures. A frozen dataclass; `origin` names it in the table.
 
     `sequential` says that each proposal needs the score of the one before; otherwise they may be scored side by side.
@@ -74,7 +74,7 @@ class Proposal(ABC):
     sequential: bool
 
     @abstractmethod
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """One architecture of `space` and the fingerprint of its parent ("" for none).
 
         Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from smash_lightning.ranking.proposal.base import Entry, History, Pick, Proposal, best
+from smash_lightning.ranking.proposal.base import Entry, History, Proposal, Strategy, best
 from smash_lightning.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Evolution(Proposal):
+class Evolution(Strategy):
     """Children of tournament winners in a population whose members die of age.
 
     Args:
@@ -31,7 +31,7 @@ class Evolution(Proposal):
     def __post_init__(self) -> None:
         self.require(population=1, sample=1)
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """A child of the winner of one tournament."""
         parent = best(rng.choices(self.alive(history), k=self.sample)).architecture
         return space.perturb(parent, rng, self.probability), parent.fingerprint

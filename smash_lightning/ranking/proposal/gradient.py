@@ -16,12 +16,12 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, Op
 from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
-from smash_lightning.ranking.proposal.base import History, Pick, Proposal, best
+from smash_lightning.ranking.proposal.base import History, Proposal, Strategy, best
 from smash_lightning.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class ArchitecturalGradient(Proposal):
+class ArchitecturalGradient(Strategy):
     """Of several perturbations of the best architecture, the one that should lower the loss most, to first order.
 
     Args:
@@ -39,7 +39,7 @@ class ArchitecturalGradient(Proposal):
     def __post_init__(self) -> None:
         self.require(pool=1)
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """The perturbation whose change of c goes furthest against the gradient.
 
         Raises:

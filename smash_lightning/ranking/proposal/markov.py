@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from smash_lightning.ranking.proposal.base import History, Pick, Proposal, best
+from smash_lightning.ranking.proposal.base import History, Proposal, Strategy, best
 from smash_lightning.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Markov(Proposal):
+class Markov(Strategy):
     """A chain from the best architecture: perturb the current one, move where the score is lower."""
 
     count: int
@@ -18,7 +18,7 @@ class Markov(Proposal):
     origin = "markov"
     sequential = True
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """A neighbour of the best one, those of the chain included."""
         parent = best(history.entries).architecture
         return space.perturb(parent, rng, self.probability), parent.fingerprint

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from smash_lightning.ranking.proposal.base import History, Pick, Proposal, best
+from smash_lightning.ranking.proposal.base import History, Proposal, Strategy, best
 from smash_lightning.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Perturb(Proposal):
+class Perturb(Strategy):
     """Perturbations of the best architecture so far, each element redrawn with `probability`."""
 
     count: int
@@ -18,7 +18,7 @@ class Perturb(Proposal):
     origin = "perturb"
     sequential = False
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """A neighbour of the best one."""
         parent = best(history.before).architecture
         return space.perturb(parent, rng, self.probability), parent.fingerprint

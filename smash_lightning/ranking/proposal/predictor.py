@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from smash_lightning.architecture import Architecture, Limits
 from smash_lightning.encoding import Encoding
-from smash_lightning.ranking.proposal.base import Entry, History, Pick, Proposal
+from smash_lightning.ranking.proposal.base import Entry, History, Proposal, Strategy
 from smash_lightning.search_space import SearchSpace
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ REMEMBERED = 4096  # architectures whose features are kept, for all rows are rea
 
 
 @dataclass(frozen=True)
-class LearnedPredictor(Proposal):
+class LearnedPredictor(Strategy):
     """The architecture of highest expected improvement in a pool: half draws, half perturbations of the best ones.
 
     It is fitted anew for each proposal, on everything scored. What it predicts is the normal score of the rank, which
@@ -56,7 +56,7 @@ class LearnedPredictor(Proposal):
     def __post_init__(self) -> None:
         self.require(pool=1, parents=1, members=2)
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """The best of the pool by expected improvement."""
         scored = history.entries
         parents = sorted(scored, key=lambda entry: entry.loss)[: self.parents]
@@ -69,7 +69,7 @@ class LearnedPredictor(Proposal):
         order = np.lexsort((mean, -expected_improvement(mean, deviation, incumbent)))
         return history.first_admitted(picks[place] for place in order)
 
-    def _pick(self, space: SearchSpace, parents: Sequence[Entry], rng: random.Random, *, even: bool) -> Pick:
+    def _pick(self, space: SearchSpace, parents: Sequence[Entry], rng: random.Random, *, even: bool) -> Proposal:
         if even:
             return space.sample(rng), ""
         parent = rng.choice(parents).architecture
@@ -135,8 +135,8 @@ def describe(limits: Limits, architecture: Architecture) -> npt.NDArray[np.float
     parts, first = [], 0
     for block in architecture.blocks:
         reads = np.array([len(op.read) * block.width / limits.base for op in block.ops], dtype=np.float32)
-        here = marks[:, first : first + len(reads)]
-        parts += [here @ reads / reads.sum(), [len(reads), reads.sum()]]
+        local_device = marks[:, first : first + len(reads)]
+        parts += [local_device @ reads / reads.sum(), [len(reads), reads.sum()]]
         first += len(reads)
     return np.concatenate(parts, dtype=np.float32)
 

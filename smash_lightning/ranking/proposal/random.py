@@ -5,18 +5,18 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from smash_lightning.ranking.proposal.base import History, Pick, Proposal
+from smash_lightning.ranking.proposal.base import History, Proposal, Strategy
 from smash_lightning.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Random(Proposal):
+class Random(Strategy):
     """Independent draws from the space."""
 
     count: int
     origin = "random"
     sequential = False
 
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Pick:
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         """A draw."""
         return space.sample(rng), ""

@@ -10,7 +10,7 @@ import textwrap
 from itertools import pairwise
 from xml.etree.ElementTree import Element
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.report.diagram import notation
 from smash_lightning.report.diagram.layout import (
     BOX,
@@ -44,12 +44,14 @@ from smash_lightning.report.diagram.svg import (
 LEAST_WIDTH = 46 * FONT  # a narrower drawing would shout when it is blown up to the width of a page
 
 
-def architecture_svg(architecture: Architecture, skeleton: Skeleton | None = None, title: str = "Architecture") -> str:
+def architecture_svg(
+    architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "Architecture"
+) -> str:
     """Draws an architecture as a self-contained SVG: no script, no font, no reference to anything outside.
 
     Args:
         architecture: what to draw.
-        skeleton: image and classifier around it; with it the drawing names resolutions, parameters and
+        image_spec: image and classifier around it; with it the drawing names resolutions, parameters and
             multiply-accumulates.
         title: heading; any text.
 
@@ -57,13 +59,13 @@ def architecture_svg(architecture: Architecture, skeleton: Skeleton | None = Non
         One `svg` element, to be written to a file or put into a page; the same for equal arguments.
 
     Raises:
-        ValueError: the skeleton does not fit the architecture.
+        ValueError: the image_spec does not fit the architecture.
     """
     title = " ".join(title.split())
-    placed = list(panels(architecture, skeleton))
+    placed = list(panels(architecture, image_spec))
     width = max(placed[-1].right + PAD, LEAST_WIDTH)
     body = drawing()
-    top = _draw_heading(body, title, caption(architecture, skeleton), width)
+    top = _draw_heading(body, title, caption(architecture, image_spec), width)
     for panel in placed:
         _draw_panel(shape(body, "g", transform=f"translate(0 {top:.1f})"), panel)
     for before, after in pairwise(placed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from smash_lightning.architecture import Architecture, Block, Op, Skeleton, cost, layers
+from smash_lightning.architecture import Architecture, Block, ImageSpec, Op, cost, layers
 from smash_lightning.architecture.shapes import STEM_KERNEL
 from smash_lightning.report.diagram.notation import LANE, MARK, PILL, by, convolution_label, pointwise_label
 from smash_lightning.report.diagram.svg import FONT, LINE, SMALL, text_width
@@ -134,17 +134,17 @@ class Panel:
         return PAD + (self.outputs if self.leaving is None else self.classifier + BOX)
 
 
-def panels(architecture: Architecture, skeleton: Skeleton | None) -> Iterator[Panel]:
+def panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterator[Panel]:
     """The blocks from left to right."""
     blocks, left = architecture.blocks, PAD
     sizes = [""] * len(blocks)
-    if skeleton is not None:
-        table = layers(architecture, skeleton, op_norm=True)
+    if image_spec is not None:
+        table = layers(architecture, image_spec, op_norm=True)
         sizes = [by(block.norm.size) + ", " for block in table.blocks]
     for b, block in enumerate(blocks):
         heading = (f"Block {b}", f"{sizes[b]}{_count(block.banks, 'bank')} of {_count(block.width, 'channel')}")
-        entry = _transition(block, architecture.dimensions) if b else _stem(block, architecture.dimensions, skeleton)
-        leaving = _classifier(block, skeleton) if b + 1 == len(blocks) else None
+        entry = _transition(block, architecture.dimensions) if b else _stem(block, architecture.dimensions, image_spec)
+        leaving = _classifier(block, image_spec) if b + 1 == len(blocks) else None
         column = PAD + max(
             text_width(convolution_label(c), 0.9 * FONT) for op in block.ops for p in op.paths for c in p
         )
@@ -158,23 +158,23 @@ def panels(architecture: Architecture, skeleton: Skeleton | None) -> Iterator[Pa
         left += width + GAP
 
 
-def caption(architecture: Architecture, skeleton: Skeleton | None) -> str:
+def caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
     """Size and name of the architecture."""
     parts = [
         _count(sum(1 for _ in architecture.ops()), "op"),
         f"fingerprint\N{NO-BREAK SPACE}{architecture.fingerprint}",
     ]
-    if skeleton is not None:
-        size = cost(architecture, skeleton)
+    if image_spec is not None:
+        size = cost(architecture, image_spec)
         parts = [f"{size.params:,} parameters", f"{size.macs / 1e6:,.2f} million multiply-accumulates", *parts]
     return ", ".join(parts)
 
 
-def _stem(block: Block, axes: int, skeleton: Skeleton | None) -> tuple[str, str]:
+def _stem(block: Block, axes: int, image_spec: ImageSpec | None) -> tuple[str, str]:
     image, stride = "image", ""
-    if skeleton is not None:
-        image = f"image {by(skeleton.size)}, {_count(skeleton.channels, 'channel')}"
-        stride = f", stride {skeleton.stem_stride}" if skeleton.stem_stride > 1 else ""
+    if image_spec is not None:
+        image = f"image {by(image_spec.size)}, {_count(image_spec.channels, 'channel')}"
+        stride = f", stride {image_spec.stem_stride}" if image_spec.stem_stride > 1 else ""
     return image, f"stem {by((STEM_KERNEL,) * axes)}{stride} → {_count(block.inputs * block.width, 'channel')}"
 
 
@@ -183,8 +183,8 @@ def _transition(block: Block, axes: int) -> tuple[str, str]:
     return f"norm, ReLU, {by((1,) * axes)} → {channels}", f"average pooling {by((2,) * axes)}"
 
 
-def _classifier(block: Block, skeleton: Skeleton | None) -> tuple[str, str]:
-    classes = "classes" if skeleton is None else f"{skeleton.classes} classes"
+def _classifier(block: Block, image_spec: ImageSpec | None) -> tuple[str, str]:
+    classes = "classes" if image_spec is None else f"{image_spec.classes} classes"
     return "norm, ReLU, global average pooling", f"linear, {block.channels} → {classes}"
 
 

@@ -19,7 +19,7 @@ from smash_lightning.study.reliability import reliability
 from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.investigation.earlier import Truths, enough_truths
-from smash_lightning.tasks.investigation.results import interval, leave, which, wrapped
+from smash_lightning.tasks.investigation.results import interval, save_results, which, wrapped
 
 MOST = 64  # subsets of one size; where there are more, so many random ones stand for them
 
@@ -105,7 +105,7 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
         for architecture, losses, truth in zip(truths.architectures, truths.by_hypernet, truths.losses, strict=True)
         for hypernet, loss in enumerate(losses)
     ]
-    leave(experiment, tracker, "averaging", rows, found, picture(found), words(found))
+    save_results(experiment, tracker, "averaging", rows, found, picture(found), words(found))
     return None if found.gain is None else found.gain.value
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.parallel import Pool
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 from smash_lightning.ranking import Score, Scorer
 from smash_lightning.report.panels import Panel, interval_panels
 from smash_lightning.report.tracker import Tracker
@@ -25,8 +25,8 @@ from smash_lightning.tasks.investigation.results import (
     counted,
     digits,
     interval,
-    leave,
     mean,
+    save_results,
     which,
     wrapped,
 )
@@ -126,7 +126,7 @@ def corruption(
     with_truth = sum(architecture.fingerprint in truths for architecture in chosen)
     found = Corruption(len(chosen), with_truth, len(scorer.hypernets), effects)
     table = [row for part in rows.values() for row in part]
-    leave(experiment, tracker, "corruption", table, found, picture(found), words(found))
+    save_results(experiment, tracker, "corruption", table, found, picture(found), words(found))
     cost = effects[ANOTHER].loss_minus_own
     return None if cost is None else cost.value
 
@@ -163,7 +163,10 @@ def measure(
     jobs = [(name, architecture) for name in told for architecture in architectures]
     context = scorer, {name: lie for name, (_, lie) in told.items()}
     rows: dict[int, Corrupted] = {}
-    with Bars(["scoring, told some c"], [len(jobs)]) as bars, Pool(score_told, context, experiment.workers) as pool:
+    with (
+        ProgressBars(["scoring, told some c"], [len(jobs)]) as bars,
+        Pool(score_told, context, experiment.workers) as pool,
+    ):
         scored = pool.results(jobs, lambda i: f"scoring architecture {jobs[i][1].fingerprint}, told {jobs[i][0]}")
         for count, (position, outcome) in enumerate(scored, start=1):
             name, architecture = jobs[position]

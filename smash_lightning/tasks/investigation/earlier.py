@@ -49,7 +49,7 @@ def known_truths(experiment: Experiment) -> Truths:
     source = experiment.source_folder()
     sample = join(ranked(source), trained(source))
     architectures, chosen = source.read_architectures(), sample.representative
-    names = [name for name, here in zip(sample.fingerprints, chosen, strict=True) if here]
+    names = [name for name, local_device in zip(sample.fingerprints, chosen, strict=True) if local_device]
     return Truths(
         architectures=tuple(architectures[name] for name in names),
         losses=sample.truth("true_loss")[chosen],

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
 from smash_lightning.parallel import Pool
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import ArchitecturalGradient, Entry, Gradient, History, Score
 from smash_lightning.ranking.proposal.gradient import change
@@ -29,8 +29,8 @@ from smash_lightning.tasks.investigation.results import (
     counted,
     digits,
     interval,
-    leave,
     mean,
+    save_results,
     which,
     wrapped,
 )
@@ -108,9 +108,9 @@ class Trial:
             admits=lambda architecture: self._admits(parent, architecture),
         )
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
-        pick, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
+        proposal, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
         rows = []
-        for place, child in enumerate([pick, *others]):
+        for place, child in enumerate([proposal, *others]):
             score = self.score(child)
             method, draw, spent = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
             predicted = float((slope * change(self.encoding, parent, child, c)).sum())
@@ -199,14 +199,14 @@ def gradient(
     trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
     rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
     found = compare(rows, len(scorer.hypernets), experiment.study.bootstrap, experiment.seed)
-    leave(experiment, tracker, "gradient", rows, found, picture(found), words(found))
+    save_results(experiment, tracker, "gradient", rows, found, picture(found), words(found))
     lead = found.gradient_minus_random[-1]
     return None if lead is None else lead.value
 
 
 def _measure(trial: Trial, jobs: Sequence[Job], workers: int) -> list[Tried]:
     parts: dict[int, list[Tried]] = {}
-    with Bars(["perturbing"], [len(jobs)]) as bars, Pool(try_parent, trial, workers) as pool:
+    with ProgressBars(["perturbing"], [len(jobs)]) as bars, Pool(try_parent, trial, workers) as pool:
         tried = pool.results(jobs, lambda i: f"perturbing architecture {jobs[i][0].fingerprint}")
         for count, (position, outcome) in enumerate(tried, start=1):
             parts[position] = outcome
@@ -230,7 +230,7 @@ def compare(rows: Sequence[Tried], hypernets: int, resamples: int, seed: int) ->
         seed: of the resamples.
     """
     picks = [row for row in rows if row.method == GRADIENT]
-    others = [[row for row in rows if row.method == RANDOM and row.parent == pick.parent] for pick in picks]
+    others = [[row for row in rows if row.method == RANDOM and row.parent == proposal.parent] for proposal in picks]
     by_gradient = np.array([row.val_loss - row.parent_loss for row in picks])
     by_chance = np.array([[row.val_loss - row.parent_loss for row in part] for part in others])
     best = np.minimum.accumulate(by_chance, axis=1)

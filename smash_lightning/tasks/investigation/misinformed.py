@@ -79,7 +79,7 @@ class Misinformed(WeightSource):
     def __init__(self, source: GeneratedWeights, told: Told) -> None:
         super().__init__()
         self.source, self.told = source, told
-        self.encoding, self.skeleton = source.encoding, source.skeleton
+        self.encoding, self.image_spec = source.encoding, source.image_spec
 
     @property
     def takes_noise(self) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.parallel import Pool
-from smash_lightning.progress import Bars
+from smash_lightning.progress import ProgressBars
 from smash_lightning.randomness import Stream, rng
 from smash_lightning.ranking import Racing
 from smash_lightning.ranking.racing import Race
@@ -99,7 +99,7 @@ def _losses(experiment: Experiment, count: int) -> Tensor:
     drawn = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(count)]
     jobs: list[tuple[Architecture, Tensor]] = [(architecture, everything) for architecture in drawn]
     losses = torch.zeros(count, len(everything), dtype=torch.float64)
-    with Bars(["scoring candidates"], [count]) as bars, Pool(look_once, scorer, experiment.workers) as pool:
+    with ProgressBars(["scoring candidates"], [count]) as bars, Pool(look_once, scorer, experiment.workers) as pool:
         for done, (position, outcome) in enumerate(pool.results(jobs, lambda i: f"scoring candidate {i}"), start=1):
             losses[position] = outcome[:-1].mean(0)
             bars.show(0, done)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LINE = 110  # characters
 
 
-def leave(
+def save_results(
     experiment: Experiment,
     tracker: Tracker,
     name: str,

@@ -17,7 +17,7 @@ from smash_lightning.study.reliability import reliability
 from smash_lightning.study.verdict import figure
 from smash_lightning.tasks.experiment import Experiment
 from smash_lightning.tasks.investigation.earlier import Truths, enough_truths
-from smash_lightning.tasks.investigation.results import counted, interval, leave, which, wrapped
+from smash_lightning.tasks.investigation.results import counted, interval, save_results, which, wrapped
 from smash_lightning.tasks.search import search
 from smash_lightning.tasks.search import settling as followed
 
@@ -112,7 +112,7 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
     found = follow(truths, moments, losses, experiment.study.bootstrap, experiment.seed)
-    leave(experiment, tracker, "settling", _rows(truths, moments, losses), found, picture(found), words(found))
+    save_results(experiment, tracker, "settling", _rows(truths, moments, losses), found, picture(found), words(found))
     return None if found.second_half is None else found.second_half.value
 
 

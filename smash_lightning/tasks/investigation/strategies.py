@@ -11,8 +11,8 @@ from scipy.stats import t
 
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.parallel import Pool
-from smash_lightning.progress import Bars
-from smash_lightning.ranking import Proposal, Random, Scorer, rank
+from smash_lightning.progress import ProgressBars
+from smash_lightning.ranking import Random, Scorer, Strategy, rank
 from smash_lightning.report.intervals import interval_lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.bootstrap import CONFIDENCE, Estimate
@@ -55,7 +55,7 @@ class Race:
 
     experiment: Experiment
     hypernets: Sequence[TrainedHyperNet]
-    strategies: Mapping[str, Proposal]
+    strategies: Mapping[str, Strategy]
     start: int
 
 
@@ -63,7 +63,7 @@ def strategies(
     experiment: Experiment,
     tracker: Tracker,
     *,
-    strategies: Mapping[str, Proposal],
+    strategies: Mapping[str, Strategy],
     start: int,
     repeats: int,
 ) -> float | None:
@@ -93,7 +93,7 @@ def strategies(
     jobs = [(name, repeat) for repeat in range(repeats) for name in everyone]
     rows: list[Found] = []
     path = experiment.folder.path / "strategies.csv"
-    with Bars(["searching"], [len(jobs)]) as bars, Pool(search_once, race, experiment.workers) as pool:
+    with ProgressBars(["searching"], [len(jobs)]) as bars, Pool(search_once, race, experiment.workers) as pool:
         for done, (_, outcome) in enumerate(pool.results(jobs, lambda i: f"strategy {jobs[i][0]}"), start=1):
             rows += outcome
             bars.show(0, done)

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.parallel import Pool
-from smash_lightning.progress import Bars
-from smash_lightning.ranking import Figures, Score
+from smash_lightning.progress import ProgressBars
+from smash_lightning.ranking import CandidateMetrics, Score
 from smash_lightning.report.intervals import interval_lines, interval_rows
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.study.bootstrap import Bootstrap, Estimate
@@ -186,8 +186,8 @@ def _sources(base: Experiment, other: Experiment, name: str, tracker: Tracker) -
     if _training(base) == _training(other) and count <= base.search.hypernets:
         return hypernets_of(base)[:count]
     digest = hashlib.sha256(_training(other).encode()).hexdigest()[:8]
-    quiet = replace(other, ranking=replace(other.ranking, fixed=0))
-    paths = search(quiet, tracker, f"variant-{digest}-", label=name)
+    silence_lightning = replace(other, ranking=replace(other.ranking, fixed=0))
+    paths = search(silence_lightning, tracker, f"variant-{digest}-", label=name)
     return [load_hypernet(path, other.space, other.data.specification()) for path in paths]
 
 
@@ -201,12 +201,15 @@ def _rows(
 ) -> list[VariantScore]:
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
     scores: list[Score] = []
-    with Bars([f"scoring, {name}"], [len(pool)]) as bars, Pool(score_one, scorer, experiment.workers) as workers:
+    with (
+        ProgressBars([f"scoring, {name}"], [len(pool)]) as bars,
+        Pool(score_one, scorer, experiment.workers) as workers,
+    ):
         for first in range(0, len(pool), SIDE_BY_SIDE):
             scores += score_all(workers, pool[first : first + SIDE_BY_SIDE])
             bars.show(0, len(scores))
     params = sample.columns["params"][sample.representative]
-    found = [Figures(s.error, s.loss, int(p)) for s, p in zip(scores, params, strict=True)]
+    found = [CandidateMetrics(s.error, s.loss, int(p)) for s, p in zip(scores, params, strict=True)]
     keys, truths = experiment.ranking.key(found), sample.truth("true_loss")[sample.representative]
     source = sources[0].weights
     size = sum(p.numel() for p in source.hypernet.parameters()) if isinstance(source, GeneratedWeights) else 0
