@@ -37,7 +37,7 @@ from omegaconf.errors import (
 from smash_lightning.launched import launched, require_one_sweeper
 
 if TYPE_CHECKING:
-    from smash_lightning.tasks import Experiment
+    from smash_lightning.stages import Experiment
 
 NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "gpu", "data_folder", "cache_folder")
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # told in one line
@@ -50,7 +50,7 @@ def instantiate(section: Any, name: str) -> Any:
     Raises:
         ValueError: a value is not of the type that the signature asks for, or refused by the object.
     """
-    from smash_lightning.tasks.signatures import require_types
+    from smash_lightning.stages.signatures import require_types
 
     plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
     plain = without_handed_on(plain)
@@ -85,7 +85,7 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, use_cache=True)
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float | None:
     """Runs one task in its output folder, and returns its figure for sweepers."""
-    from smash_lightning.parallel import Stopped, handling_stop_signals, requeued
+    from smash_lightning.engine import Stopped, handling_stop_signals, requeued
 
     chosen = HydraConfig.get()
     folder, swept = Path(chosen.runtime.output_dir), chosen.mode == RunMode.MULTIRUN
@@ -122,7 +122,7 @@ def _job(config: DictConfig, folder: Path) -> float | None:
     Its failure does not end the sweep: it is told, noted, and has no figure. A search that is continued does not try it
     again, as what came next was chosen without it.
     """
-    from smash_lightning.tasks.job import Job
+    from smash_lightning.stages.job import Job
 
     chosen = HydraConfig.get()
     job = Job(chosen.job.num, tuple(chosen.overrides.task), folder, Path(chosen.sweep.dir))
@@ -154,7 +154,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remembers the folder. What failed in it is tried again, but for searches."""
-        from smash_lightning.tasks.job import forget_failures, remember_sweep
+        from smash_lightning.stages.job import forget_failures, remember_sweep
 
         Sweep.folder = Path(config.hydra.sweep.dir)
         remember_sweep(Sweep.folder, config.hydra.overrides.task)
@@ -169,7 +169,7 @@ class Sweep(Callback):
         """Prints the folder of the sweep, if there was one, and exits with an error where there are some."""
         if cls.folder is None:
             return sys.exit(f"error: {error}") if error else None
-        from smash_lightning.tasks.job import troubles
+        from smash_lightning.stages.job import troubles
 
         print(cls.folder)
         told = "\n".join(f"error: {line}" for line in troubles(cls.folder, error))
@@ -188,10 +188,10 @@ def _is_restart(config: DictConfig, folder: Path) -> bool:
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
-    from smash_lightning.parallel import set_local_rank
+    from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
-    from smash_lightning.tasks.gpu import choose_gpu
-    from smash_lightning.tasks.job import Result
+    from smash_lightning.stages.gpu import choose_gpu
+    from smash_lightning.stages.job import Result
 
     set_local_rank(0)
     choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
@@ -210,9 +210,9 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
 def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
     from smash_lightning.search_space import EqualSize
-    from smash_lightning.tasks import Experiment, RunFolder
-    from smash_lightning.tasks.crew import crew
-    from smash_lightning.tasks.signatures import require_type
+    from smash_lightning.stages import Experiment, RunFolder
+    from smash_lightning.stages.devices import crew
+    from smash_lightning.stages.signatures import require_type
 
     data = instantiate(config.dataset, "dataset")
     data.setup()
@@ -237,8 +237,8 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         search=instantiate(config.search, "search"),
         ranking=instantiate(config.ranking, "ranking"),
         retrain=instantiate(config.retrain, "retrain"),
-        rivals=instantiate(config.rivals, "rivals"),
-        study=instantiate(config.study, "study"),
+        baselines=instantiate(config.baselines, "baselines"),
+        evaluation=instantiate(config.evaluation, "evaluation"),
         trainer=instantiate(config.trainer, "trainer"),
         device=device,
         workers=workers,
@@ -261,8 +261,8 @@ def _with_earlier(config: DictConfig) -> DictConfig:
 
     Where `checkpoint` is a sweep's folder, whose jobs are collected, they are those of its first job.
     """
-    from smash_lightning.study.sweep import job_folders
-    from smash_lightning.tasks.job import require_same
+    from smash_lightning.evaluation.sweep import job_folders
+    from smash_lightning.stages.job import require_same
 
     named = config.resume or config.checkpoint
     if named is None:
@@ -289,7 +289,7 @@ def _with_earlier(config: DictConfig) -> DictConfig:
     combined.overrides = [*kept, *given]
     combined.resume = config.resume
     if config.resume:
-        require_same(_plain(earlier), _plain(combined), folder, (*NOT_COMPARED, "task", "study.metric"))
+        require_same(_plain(earlier), _plain(combined), folder, (*NOT_COMPARED, "task", "evaluation.metric"))
     return combined
 
 
@@ -366,7 +366,7 @@ def _require_own_folder(arguments: Sequence[str]) -> None:
     folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("hydra.sweep.dir=")]
     if not folders or not Path(folders[-1]).exists():
         return
-    from smash_lightning.tasks.job import require_same_sweep
+    from smash_lightning.stages.job import require_same_sweep
 
     asked = [each for each in arguments if not each.lstrip("+~").startswith(("-", "hydra.", "hydra/"))]
     require_same_sweep(Path(folders[-1]), asked, (*NOT_COMPARED, "hydra"))
@@ -379,7 +379,7 @@ def _leading() -> Iterator[None]:
     if place is None:
         yield
         return
-    from smash_lightning.parallel.external import leading, serve
+    from smash_lightning.engine.external import leading, serve
 
     if not place.first:
         os._exit(serve(place))  # threads that wait for others would keep it from a proper end

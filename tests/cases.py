@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, Convolution, ImageSpec, Limits, Op
 from smash_lightning.encoding import Encoding
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import (
     EqualSize,
     MemoryBankSpace,

@@ -10,21 +10,13 @@ from dataclasses import dataclass, field
 import torch
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
+from smash_lightning.baselines import Baseline, BaselineContext
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import Weights
-from smash_lightning.ranking import (
-    BatchNormPolicy,
-    CandidateMetrics,
-    History,
-    Proposal,
-    RecalibratedStatistics,
-    ScoringData,
-    SmashScore,
-    Strategy,
-)
-from smash_lightning.ranking.policy import Predictor
-from smash_lightning.rival import BaselineContext, Rival
+from smash_lightning.scoring import BatchNormPolicy, CandidateMetrics, RecalibratedStatistics, ScoringData, SmashScore
+from smash_lightning.scoring.batch_norm_policy import Predictor
 from smash_lightning.search_space import SearchSpace
+from smash_lightning.strategies import History, Proposal, Strategy
 
 
 @dataclass(frozen=True)
@@ -106,7 +98,7 @@ class FromTheWorst(Strategy):
 
     count: int
     probability: float
-    origin = "from_the_worst"
+    name = "from_the_worst"
     sequential = False
 
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
@@ -115,7 +107,7 @@ class FromTheWorst(Strategy):
 
 
 @dataclass(frozen=True)
-class Dilation(Rival):
+class Dilation(Baseline):
     """The larger its dilations, the better an architecture is said to be."""
 
     weight: float
@@ -125,7 +117,7 @@ class Dilation(Rival):
 
 
 @dataclass(frozen=True)
-class Speechless(Rival):
+class Speechless(Baseline):
     """Has no answer."""
 
     def value(self, architecture: Architecture, context: BaselineContext) -> float:
@@ -133,7 +125,7 @@ class Speechless(Rival):
 
 
 @dataclass(frozen=True)
-class Undefined(Rival):
+class Undefined(Baseline):
     """Knows nothing of some."""
 
     def value(self, architecture: Architecture, context: BaselineContext) -> float:
@@ -141,7 +133,7 @@ class Undefined(Rival):
 
 
 @dataclass(frozen=True)
-class Broken(Rival):
+class Broken(Baseline):
     """Fails."""
 
     def value(self, architecture: Architecture, context: BaselineContext) -> float:

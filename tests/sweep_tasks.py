@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.tasks import Experiment
+from smash_lightning.stages import Experiment
 
 
 def parabola(experiment: Experiment, tracker: Tracker, **options: Any) -> float | None:

@@ -22,7 +22,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_override
 from omegaconf import OmegaConf
 
 import run
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import EqualSize
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +120,7 @@ def test_a_search_varies_options_that_there_are(option: str) -> None:
             section = name.split(".")[0]
             run.instantiate(composed([f"{name}={value}"])[section], section)
     best = {"correlation": "maximize", "best_true_loss": "minimize", "best_true_error": "minimize"}
-    assert sweeper["direction"] == best[chosen.study.metric]
+    assert sweeper["direction"] == best[chosen.evaluation.metric]
     assert sweeper["sampler"]["seed"] is not None, "a search that is continued would choose anew"
 
 

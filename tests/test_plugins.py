@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 import run as entrance
 from smash_lightning.architecture import Architecture
-from smash_lightning.ranking import (
+from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
+from smash_lightning.scoring import (
     BatchNormPolicy,
     LossPlusSizeRank,
     RecalibratedStatistics,
@@ -19,10 +20,9 @@ from smash_lightning.ranking import (
     ScoringData,
     WarmStart,
 )
-from smash_lightning.ranking.key import CandidateMetrics
-from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
-from smash_lightning.tasks import RunFolder
-from smash_lightning.tasks.search import make_scorer
+from smash_lightning.scoring.smash_score import CandidateMetrics
+from smash_lightning.stages import RunFolder
+from smash_lightning.stages.search import make_scorer
 from smash_lightning.training import load_hypernet
 from tests.plugins import Chains, Dilation, Halved, Smallest
 from tests.test_run import DIGITS, configuration, door
@@ -38,11 +38,11 @@ dilations: [1, 2, 3]
 """
 MINE = [
     "search_space=chains",
-    "ranking.policy._target_=tests.plugins.Halved",
-    "+ranking.policy.factor=0.25",
-    "ranking.key._target_=tests.plugins.Smallest",
-    "+ranking.proposals.worst={_target_: tests.plugins.FromTheWorst, count: 2, probability: 0.3}",
-    "+rivals.rivals.dilation={_target_: tests.plugins.Dilation, weight: 0.5}",
+    "ranking.batch_norm._target_=tests.plugins.Halved",
+    "+ranking.batch_norm.factor=0.25",
+    "ranking.smash_score._target_=tests.plugins.Smallest",
+    "+ranking.strategies.worst={_target_: tests.plugins.FromTheWorst, count: 2, probability: 0.3}",
+    "+baselines.baselines.dilation={_target_: tests.plugins.Dilation, weight: 0.5}",
 ]
 QUICK = [
     "workers=1",
@@ -50,16 +50,16 @@ QUICK = [
     "search.epochs=2",
     "search.hypernets=1",
     "ranking.fixed=0",
-    "ranking.proposals.random.count=9",
-    "ranking.proposals.perturb.count=0",
-    "ranking.proposals.markov.count=0",
+    "ranking.strategies.random.count=9",
+    "ranking.strategies.perturb.count=0",
+    "ranking.strategies.markov.count=0",
     "retrain.epochs=1",
     "retrain.seeds=2",
-    "retrain.spread=5",
+    "retrain.stratified=5",
     "retrain.random=0",
-    "retrain.top=2",
-    "rivals=cheap",
-    "study.bootstrap=200",
+    "retrain.shortlist=2",
+    "baselines=cheap",
+    "evaluation.bootstrap=200",
 ]
 SPACE = Chains(DIGITS.image_spec, width=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
 
@@ -107,32 +107,32 @@ def test_scores_are_of_ones_own_policy(run: Path) -> None:
 
 def test_the_table_and_the_shortlist_follow_ones_own_key(run: Path) -> None:
     rows = scored(run)
-    assert [row.key for row in rows] == sorted(row.key for row in rows)
-    assert [row.key for row in rows] == Smallest()(
-        [CandidateMetrics(row.smash_score, row.val_loss, row.params) for row in rows]
+    assert [row.smash_score for row in rows] == sorted(row.smash_score for row in rows)
+    assert [row.smash_score for row in rows] == Smallest()(
+        [CandidateMetrics(row.val_error, row.val_loss, row.params) for row in rows]
     )
     assert [row.val_loss for row in rows] != sorted(row.val_loss for row in rows), "else this would show nothing"
     trained = read_records(run / "retrained.csv", Retrained)
-    top = {row.fingerprint for row in trained if "top" in row.arm.split("+")}
-    families = [row.fingerprint if row.origin == "random" else row.parent for row in rows]
+    top = {row.fingerprint for row in trained if "shortlist" in row.arm.split("+")}
+    families = [row.fingerprint if row.strategy == "random" else row.parent for row in rows]
     first = next(place for place, family in enumerate(families) if family != families[0])
     assert top == {rows[0].fingerprint, rows[first].fingerprint}
-    pool = [row.fingerprint for row in rows if row.origin == "random"]
-    spread = {row.fingerprint for row in trained if "spread" in row.arm.split("+")}
+    pool = [row.fingerprint for row in rows if row.strategy == "random"]
+    spread = {row.fingerprint for row in trained if "stratified" in row.arm.split("+")}
     assert spread == {pool[int((part + 0.5) * 9 / 5)] for part in range(5)}
-    assert json.loads((run / "correlation.json").read_text())["contest"]["predictors"]["key"]
+    assert json.loads((run / "correlation.json").read_text())["contest"]["predictors"]["smash_score"]
 
 
 def test_proposals_are_of_ones_own_strategy_and_follow_the_key(run: Path) -> None:
     rows = scored(run)
-    assert sorted(row.origin for row in rows) == ["from_the_worst"] * 2 + ["random"] * 9
-    worst = [row.fingerprint for row in rows if row.origin == "random"][-1]
-    assert {row.parent for row in rows if row.origin == "from_the_worst"} == {worst}
+    assert sorted(row.strategy for row in rows) == ["from_the_worst"] * 2 + ["random"] * 9
+    worst = [row.fingerprint for row in rows if row.strategy == "random"][-1]
+    assert {row.parent for row in rows if row.strategy == "from_the_worst"} == {worst}
 
 
 def test_ones_own_rival_is_compared(run: Path) -> None:
     architectures = RunFolder(run).read_architectures()
-    rows = [row for row in read_records(run / "rivals.csv", Predicted) if row.rival == "dilation"]
+    rows = [row for row in read_records(run / "baselines.csv", Predicted) if row.baseline == "dilation"]
     trained = {row.fingerprint for row in read_records(run / "retrained.csv", Retrained)}
     assert {row.fingerprint for row in rows} == trained
     for row in rows:
@@ -144,7 +144,7 @@ def test_ones_own_rival_is_compared(run: Path) -> None:
 @pytest.mark.slow
 def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
     known = f"--config-dir={run.parent / 'mine'}"
-    more = ["++ranking.proposals.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
+    more = ["++ranking.strategies.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
     assert door(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
     again, before = ({row.fingerprint: row.val_loss for row in scored(folder)} for folder in (tmp_path / "again", run))
     assert len(again) == 12
@@ -158,18 +158,24 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["rivals.rivals.depth={_target_: tests.plugins.Speechless}"], ["rival depth", "answered NaN"]),
-        (["+rivals.rivals.mine={_target_: tests.plugins.Smallest}"], ["rivals.rivals.mine must be a Rival"]),
-        (["+rivals.rivals.mine={_target_: tests.plugins.Dilation}"], ["Dilation", "missing", "weight"]),
-        (["+rivals.rivals.mine={_target_: tests.plugins.Dilation, weight: x}"], ["weight must be a number, got 'x'"]),
-        (["+rivals.rivals.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
+        (["baselines.baselines.depth={_target_: tests.plugins.Speechless}"], ["baseline depth", "answered NaN"]),
+        (
+            ["+baselines.baselines.mine={_target_: tests.plugins.Smallest}"],
+            ["baselines.baselines.mine must be a Baseline"],
+        ),
+        (["+baselines.baselines.mine={_target_: tests.plugins.Dilation}"], ["Dilation", "missing", "weight"]),
+        (
+            ["+baselines.baselines.mine={_target_: tests.plugins.Dilation, weight: x}"],
+            ["weight must be a number, got 'x'"],
+        ),
+        (["+baselines.baselines.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
     ],
 )
 def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
     run: Path, tmp_path: Path, options: list[str], parts: list[str]
 ) -> None:
     place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'asked'}", "logger=none"]
-    ended = door(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=rivals", *place, *options)
+    ended = door(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=baselines", *place, *options)
     assert str(ended.error).startswith("error: ")
     for part in parts:
         assert part in ended.error.splitlines()[0]
@@ -186,26 +192,26 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     assert door(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
     smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
     assert (smash["kind"], smash["context"], list(smash["modulate"])) == ("residual", True, ["kernels", "norms"])
-    chosen = ["ranking.policy._target_=smash_lightning.ranking.WarmStart", "+ranking.policy.steps=2"]
+    chosen = ["ranking.batch_norm._target_=smash_lightning.scoring.WarmStart", "+ranking.batch_norm.steps=2"]
     chosen += [
-        "ranking.key._target_=smash_lightning.ranking.LossPlusSizeRank",
-        "+ranking.key.weight=0.5",
+        "ranking.smash_score._target_=smash_lightning.scoring.LossPlusSizeRank",
+        "+ranking.smash_score.weight=0.5",
         "ranking.noises=2",
     ]
     ranked = tmp_path / "ranked"
     place = ["task=rank", f"checkpoint={folder}", f"hydra.run.dir={ranked}", "logger=none"]
     assert door(tmp_path, *place, *chosen).well
     rows = scored(ranked)
-    table = [CandidateMetrics(row.smash_score, row.val_loss, row.params) for row in rows]
-    assert [row.key for row in rows] == pytest.approx(LossPlusSizeRank(0.5)(table))
-    assert [row.key for row in rows] == sorted(row.key for row in rows)
+    table = [CandidateMetrics(row.val_error, row.val_loss, row.params) for row in rows]
+    assert [row.smash_score for row in rows] == pytest.approx(LossPlusSizeRank(0.5)(table))
+    assert [row.smash_score for row in rows] == sorted(row.smash_score for row in rows)
     # The same by hand.
     config = configuration(ranked)
     sizes = ("size_tolerance", "size_target")
     section = OmegaConf.masked_copy(config.search_space, [key for key in config.search_space if key not in sizes])
     space = entrance.instantiate(section, "search_space")(image_spec=DIGITS.image_spec)
     options = entrance.instantiate(config.ranking, "ranking")
-    assert options.policy == WarmStart(2)
+    assert options.batch_norm == WarmStart(2)
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), space, DIGITS.specification())
     scorer, architectures = make_scorer(DIGITS, options, 0, "cpu", [hypernet]), RunFolder(ranked).read_architectures()
     assert rows[0].val_loss == pytest.approx(scorer(architectures[rows[0].fingerprint]).loss, rel=1e-5)

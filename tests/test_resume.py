@@ -25,17 +25,17 @@ SMALL = [
     "search.checkpoint_every=4",
     "ranking.fixed=3",
     "ranking.fixed_every=10",
-    "ranking.proposals.random.count=60",
-    "ranking.proposals.perturb.count=10",
-    "ranking.proposals.markov.count=10",
+    "ranking.strategies.random.count=60",
+    "ranking.strategies.perturb.count=10",
+    "ranking.strategies.markov.count=10",
     "retrain.epochs=6",
     "retrain.seeds=2",
-    "retrain.spread=6",
+    "retrain.stratified=6",
     "retrain.random=2",
-    "retrain.top=2",
-    "study.bootstrap=200",
-    "rivals=cheap",
-    "rivals.one_shot=[weight_sharing]",
+    "retrain.shortlist=2",
+    "evaluation.bootstrap=200",
+    "baselines=cheap",
+    "baselines.one_shot=[weight_sharing]",
 ]
 
 
@@ -87,17 +87,17 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     complete = broken / "ranking.csv"
     assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
 
-    rival = broken / "checkpoints" / "weight_sharing0.ckpt"
-    kill_when(start(broken, f"resume={broken}"), rival.exists)
-    answered = rows(broken / "rivals.csv")
-    assert not torch.load(rival, weights_only=True)["smash"]["finished"]
+    baseline = broken / "checkpoints" / "weight_sharing0.ckpt"
+    kill_when(start(broken, f"resume={broken}"), baseline.exists)
+    answered = rows(broken / "baselines.csv")
+    assert not torch.load(baseline, weights_only=True)["smash"]["finished"]
 
     assert start(broken, f"resume={broken}").wait() == 0, (tmp_path / "broken.log").read_text()[-2000:]
-    for name, before in (("retrained.csv", trained), ("rivals.csv", answered)):
+    for name, before in (("retrained.csv", trained), ("baselines.csv", answered)):
         for row in before:
             assert row in rows(broken / name), f"{name}: what was finished was repeated"
     assert (broken / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
-    for name in ("ranking.csv", "retrained.csv", "rivals.csv"):
+    for name in ("ranking.csv", "retrained.csv", "baselines.csv"):
         assert timeless.table(broken / name) == timeless.table(whole / name), name
     assert timeless.figures(broken / "correlation.json") == timeless.figures(whole / "correlation.json")
     for index, source in itertools.product(range(3), ("hypernet", "weight_sharing")):

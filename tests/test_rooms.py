@@ -7,15 +7,19 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "smash_lightning"
 FLOORS = [
-    {"tasks"},
-    {"study", "rival"},
-    {"training", "ranking"},
+    {"analyses"},
+    {"stages"},
+    {"evaluation"},
+    {"baselines"},
+    {"strategies"},
+    {"scoring"},
+    {"training"},
     {"hypernet"},
-    {"search_space", "encoding", "network", "dataset", "report"},
+    {"search_space", "encoding", "network", "data", "report"},
     {"architecture"},
-    {"parallel"},
+    {"engine"},
 ]
-EVERYWHERE = {"randomness", "progress", "files", "launched"}  # single modules without a room, which know no room
+EVERYWHERE = {"random_streams", "progress_bars", "files", "launched"}  # single modules, which import no room
 STDLIB_ONLY = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -26,12 +26,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.dataset import DataModule, Digits
+from smash_lightning.data import DataModule, Digits
+from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.search_space.presets import densenet
-from smash_lightning.study.records import Predicted, Retrained, Scored, read_records
-from smash_lightning.tasks import RunFolder
-from smash_lightning.tasks.rank import ranked
+from smash_lightning.stages import RunFolder
+from smash_lightning.stages.rank import ranked
 from tests import timeless
 
 ROOT = Path(__file__).parent.parent
@@ -44,17 +44,17 @@ TINY = [
     "search.checkpoint_every=2",
     "ranking.fixed=2",
     "ranking.fixed_every=2",
-    "ranking.proposals.random.count=14",
-    "ranking.proposals.perturb.count=3",
-    "ranking.proposals.markov.count=3",
+    "ranking.strategies.random.count=14",
+    "ranking.strategies.perturb.count=3",
+    "ranking.strategies.markov.count=3",
     "retrain.epochs=2",
     "retrain.seeds=2",
-    "retrain.spread=5",
+    "retrain.stratified=5",
     "retrain.random=1",
-    "retrain.top=2",
-    "study.bootstrap=200",
+    "retrain.shortlist=2",
+    "evaluation.bootstrap=200",
 ]
-RIVALS = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_score"]
+BASELINES = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_score"]
 EXPENSIVE_RIVALS = ["early_stopping", "weight_sharing", "unconditional", "untrained"]
 DIGITS = DataModule(
     name="digits",
@@ -151,7 +151,7 @@ def retrained(folder: Path) -> list[Retrained]:
 
 
 def predicted(folder: Path) -> list[Predicted]:
-    return read_records(folder / "rivals.csv", Predicted)
+    return read_records(folder / "baselines.csv", Predicted)
 
 
 def configuration(folder: Path) -> Any:
@@ -175,7 +175,7 @@ def test_a_run_leaves_the_files_that_the_readme_names(whole: Path) -> None:
 def test_it_prints_its_folder_last_and_returns_the_coefficient(run: tuple[Path, Ended]) -> None:
     folder, ended = run
     assert ended.out.splitlines()[-1] == str(folder)
-    rho = json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["key"]["spearman"]
+    rho = json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["smash_score"]["spearman"]
     assert ended.values == (rho and rho["value"],)
 
 
@@ -199,8 +199,8 @@ def test_checkpoints_load_without_executing_anything(whole: Path) -> None:
 
 def test_the_ranking_is_complete_and_best_first(whole: Path) -> None:
     rows = scored(whole)
-    assert sorted(row.origin for row in rows) == ["markov"] * 3 + ["perturb"] * 3 + ["random"] * 14
-    assert [row.key for row in rows] == sorted(row.key for row in rows)
+    assert sorted(row.strategy for row in rows) == ["markov"] * 3 + ["perturb"] * 3 + ["random"] * 14
+    assert [row.smash_score for row in rows] == sorted(row.smash_score for row in rows)
     architectures = RunFolder(whole).read_architectures()
     assert len({row.fingerprint for row in rows}) == len(rows) == len(architectures)
     for row in rows:
@@ -210,7 +210,7 @@ def test_the_ranking_is_complete_and_best_first(whole: Path) -> None:
         assert len(losses) == 2
         assert sum(losses) / 2 == pytest.approx(row.val_loss, rel=1e-9)
         assert row.images == 500
-        assert (row.parent in architectures) == (row.origin != "random")
+        assert (row.parent in architectures) == (row.strategy != "random")
 
 
 def test_what_is_ranked_was_never_trained(whole: Path) -> None:
@@ -226,10 +226,11 @@ def test_trainings_are_as_planned(whole: Path) -> None:
     assert {row.fingerprint for row in rows} <= {row.fingerprint for row in ranking}
     arms = {row.fingerprint: row.arm for row in rows}
     members = {
-        arm: {name for name, mine in arms.items() if arm in mine.split("+")} for arm in ("top", "spread", "random")
+        arm: {name for name, mine in arms.items() if arm in mine.split("+")}
+        for arm in ("shortlist", "stratified", "random")
     }
-    assert {arm: len(names) for arm, names in members.items()} == {"top": 2, "spread": 5, "random": 1}
-    assert ranking[0].fingerprint in members["top"]
+    assert {arm: len(names) for arm, names in members.items()} == {"shortlist": 2, "stratified": 5, "random": 1}
+    assert ranking[0].fingerprint in members["shortlist"]
     assert sorted((row.fingerprint, row.seed) for row in rows) == sorted(
         (name, seed) for name in arms for seed in (0, 1)
     )
@@ -238,29 +239,29 @@ def test_trainings_are_as_planned(whole: Path) -> None:
 
 def test_every_rival_is_asked_and_compared(whole: Path) -> None:
     names, rows = {row.fingerprint for row in retrained(whole)}, predicted(whole)
-    wanted = [(rival, name) for rival in (*RIVALS, *EXPENSIVE_RIVALS) for name in names]
-    assert sorted((row.rival, row.fingerprint) for row in rows) == sorted(wanted)
+    wanted = [(baseline, name) for baseline in (*BASELINES, *EXPENSIVE_RIVALS) for name in names]
+    assert sorted((row.baseline, row.fingerprint) for row in rows) == sorted(wanted)
     for row in rows:
         assert row.seconds > 0
-        assert (row.training_seconds > 0) == (row.rival in ("weight_sharing", "unconditional"))
+        assert (row.training_seconds > 0) == (row.baseline in ("weight_sharing", "unconditional"))
     contest = json.loads((whole / "correlation.json").read_text())["contest"]["predictors"]
-    assert {*RIVALS, *EXPENSIVE_RIVALS, "params", "macs", "ops"} < set(contest)
+    assert {*BASELINES, *EXPENSIVE_RIVALS, "params", "macs", "ops"} < set(contest)
     spent = [torch.load(path, weights_only=True)["smash"]["seconds"] for path in RunFolder(whole).hypernets()]
-    assert contest["key"]["training_seconds"] == pytest.approx(sum(spent))
+    assert contest["smash_score"]["training_seconds"] == pytest.approx(sum(spent))
 
 
 def test_the_correlation_never_stands_alone(whole: Path) -> None:
     correlation = json.loads((whole / "correlation.json").read_text())
-    representative = {row.fingerprint for row in retrained(whole) if row.arm != "top"}
+    representative = {row.fingerprint for row in retrained(whole) if row.arm != "shortlist"}
     assert correlation["architectures"] == len(representative) == 6
     for truth in ("loss", "error"):
         comparison = correlation[truth]
-        coefficients = [*comparison["scores"].values(), *(b["coefficients"] for b in comparison["baselines"].values())]
-        assert set(comparison["baselines"]) == {"params", "macs", "ops"}
+        coefficients = [*comparison["scores"].values(), *(b["coefficients"] for b in comparison["sizes"].values())]
+        assert set(comparison["sizes"]) == {"params", "macs", "ops"}
         estimates = [e for three in coefficients for e in three.values() if e] + [comparison["reliability"]["ceiling"]]
         assert len(estimates) > 9
         assert all(-1 <= e["low"] <= e["value"] <= e["high"] <= 1 for e in estimates)
-        assert comparison["shortlist"]["top"] == 2
+        assert comparison["shortlist"]["shortlist"] == 2
         assert comparison["shortlist"]["representative"] == 6
     sentences = correlation["verdict"]["sentences"]
     assert sentences
@@ -290,10 +291,10 @@ def test_ranking_again_gives_the_same_table(whole: Path, tmp_path: Path) -> None
 
 
 def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path) -> None:
-    more = ["ranking.proposals.random.count=9", "ranking.proposals.markov.count=0"]
+    more = ["ranking.strategies.random.count=9", "ranking.strategies.markov.count=0"]
     alone("rank", whole / "checkpoints" / "hypernet1.ckpt", tmp_path / "one", *more)
     rows = {row.fingerprint: row for row in scored(tmp_path / "one")}
-    assert sorted(row.origin for row in rows.values()) == ["perturb"] * 3 + ["random"] * 9
+    assert sorted(row.strategy for row in rows.values()) == ["perturb"] * 3 + ["random"] * 9
     both = {row.fingerprint: row for row in scored(whole)}
     common = rows.keys() & both.keys()
     assert len(common) >= 5
@@ -302,11 +303,11 @@ def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path)
 
 
 def test_retraining_takes_the_ranking_over(whole: Path, tmp_path: Path) -> None:
-    alone("retrain", whole, tmp_path / "more", "retrain.seeds=1", "retrain.spread=2", "retrain.epochs=1")
+    alone("retrain", whole, tmp_path / "more", "retrain.seeds=1", "retrain.stratified=2", "retrain.epochs=1")
     rows = retrained(tmp_path / "more")
     assert {(row.seed, row.epochs, row.failure) for row in rows} == {(0, 1, "")}
-    arms = {arm: sum(arm in row.arm for row in rows) for arm in ("top", "spread", "random")}
-    assert arms == {"top": 2, "spread": 2, "random": 1}
+    arms = {arm: sum(arm in row.arm for row in rows) for arm in ("shortlist", "stratified", "random")}
+    assert arms == {"shortlist": 2, "stratified": 2, "random": 1}
     for name in ("ranking.csv", "architectures.jsonl"):
         assert sorted((tmp_path / "more" / name).read_text().splitlines()) == sorted(
             (whole / name).read_text().splitlines()
@@ -314,14 +315,21 @@ def test_retraining_takes_the_ranking_over(whole: Path, tmp_path: Path) -> None:
 
 
 def test_asking_rivals_again_gives_the_same_answers(whole: Path, tmp_path: Path) -> None:
-    alone("rivals", whole, tmp_path / "asked", "rivals=cheap", "rivals.rivals.snip=null", "rivals.one_shot=[untrained]")
-    kept = [name for name in (*RIVALS, "untrained") if name != "snip"]
+    alone(
+        "baselines",
+        whole,
+        tmp_path / "asked",
+        "baselines=cheap",
+        "baselines.baselines.snip=null",
+        "baselines.one_shot=[untrained]",
+    )
+    kept = [name for name in (*BASELINES, "untrained") if name != "snip"]
 
     def answers(folder: Path) -> dict[tuple[str, str], float]:
-        return {(row.rival, row.fingerprint): row.value for row in predicted(folder) if row.rival in kept}
+        return {(row.baseline, row.fingerprint): row.value for row in predicted(folder) if row.baseline in kept}
 
     assert answers(tmp_path / "asked") == answers(whole)
-    assert {row.rival for row in predicted(tmp_path / "asked")} == set(kept)
+    assert {row.baseline for row in predicted(tmp_path / "asked")} == set(kept)
     # What was asked in a folder of its own can be compared there.
     alone("correlate", tmp_path / "asked", tmp_path / "compared")
     contest = json.loads((tmp_path / "compared" / "correlation.json").read_text())["contest"]["predictors"]
@@ -380,14 +388,14 @@ def test_benchmark_and_a_task_on_its_result(whole: Path, tmp_path: Path) -> None
 
 
 def test_a_group_that_is_given_comes_without_the_earlier_values(whole: Path, tmp_path: Path) -> None:
-    alone("draw", whole, tmp_path / "other", "task.preset=resnet", "search=paper", "retrain.top=1")
+    alone("draw", whole, tmp_path / "other", "task.preset=resnet", "search=paper", "retrain.shortlist=1")
     config = configuration(tmp_path / "other")
     assert (config.search.epochs, config.search.hypernets) == (100, 1)
-    assert (config.retrain.top, config.retrain.spread) == (1, 5)
+    assert (config.retrain.shortlist, config.retrain.stratified) == (1, 5)
 
 
 def test_a_stage_is_continued_by_its_folder_alone(whole: Path, tmp_path: Path) -> None:
-    alone("rank", whole, tmp_path / "stage", "ranking.proposals.random.count=5")
+    alone("rank", whole, tmp_path / "stage", "ranking.strategies.random.count=5")
     before = digest(tmp_path / "stage")
     # Where data sets lie may have changed meanwhile.
     ended = door(tmp_path, f"resume={tmp_path / 'stage'}", "data_folder=elsewhere", "cache_folder=elsewhere")
@@ -408,7 +416,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "unknown data set": (["dataset=imagenet"], ["dataset=imagenet", "digits"]),
     "unknown task": (["task=serch"], ["task=serch", "did you mean search?", "correlate"]),
     "unknown option": (["hypernet.widht=3"], ["hypernet.widht", "did you mean hypernet.width?"]),
-    "unknown section": (["retrian.top=3"], ["retrian", "did you mean retrain?"]),
+    "unknown section": (["retrian.shortlist=3"], ["retrian", "did you mean retrain?"]),
     "unknown option of a task": (["task=draw", "task.presett=wrn"], ["task.presett", "did you mean task.preset?"]),
     "no value": (["seed"], ["'seed'", "EQUAL"]),
     "unknown preset": (["task=draw", "task.preset=vgg"], ["task.preset=vgg", "fractalnet"]),
@@ -435,44 +443,50 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "no workers": (["workers=0"], ["workers must be a whole number of at least 1", "0"]),
     "half an epoch": (["search.epochs=2.5"], ["search.epochs must be a whole number, got 2.5"]),
     "rate of letters": (["search.learning_rate=fast"], ["search.learning_rate must be a number, got 'fast'"]),
-    "list for a number": (["retrain.top=[1,2]"], ["retrain.top must be a list of", "got [1, 2]"]),
+    "list for a number": (["retrain.shortlist=[1,2]"], ["retrain.shortlist must be a list of", "got [1, 2]"]),
     "tolerance of letters": (
         ["search_space.size_tolerance=x"],
         ["search_space.size_tolerance must be a number or null"],
     ),
     "unknown policy": (
-        ["ranking.policy._target_=smash_lightning.ranking.Frozen"],
-        ["ranking.policy._target_=smash_lightning.ranking.Frozen", "no attribute 'Frozen'"],
+        ["ranking.batch_norm._target_=smash_lightning.strategies.Frozen"],
+        ["ranking.batch_norm._target_=smash_lightning.strategies.Frozen", "no attribute 'Frozen'"],
     ),
-    "module that is not there": (["ranking.key._target_=mine.Key"], ["ranking.key._target_=mine.Key", "'mine'"]),
+    "module that is not there": (
+        ["ranking.smash_score._target_=mine.Key"],
+        ["ranking.smash_score._target_=mine.Key", "'mine'"],
+    ),
     "key for a policy": (
-        ["ranking.policy._target_=smash_lightning.ranking.ValidationLoss"],
-        ["ranking.policy must be a Policy", "smash_lightning.ranking.ValidationLoss is none"],
+        ["ranking.batch_norm._target_=smash_lightning.scoring.ValidationLoss"],
+        ["ranking.batch_norm must be a Policy", "smash_lightning.scoring.ValidationLoss is none"],
     ),
-    "rival for a strategy": (
-        ["+ranking.proposals.deep={{_target_: smash_lightning.rival.Depth}}"],
-        ["ranking.proposals.deep must be a Proposal", "Depth is none"],
+    "baseline for a strategy": (
+        ["+ranking.strategies.deep={{_target_: smash_lightning.baselines.Depth}}"],
+        ["ranking.strategies.deep must be a Proposal", "Depth is none"],
     ),
-    "policy without an option of its own": (["ranking.policy.images=4"], ["no option ranking.policy.images"]),
+    "policy without an option of its own": (["ranking.batch_norm.images=4"], ["no option ranking.batch_norm.images"]),
     "warm start without steps": (
-        ["ranking.policy._target_=smash_lightning.ranking.WarmStart"],
+        ["ranking.batch_norm._target_=smash_lightning.scoring.WarmStart"],
         ["WarmStart", "missing", "steps"],
     ),
-    "one image to recalibrate with": (["+ranking.policy.images=1"], ["ranking.policy.images must be at least 2"]),
+    "one image to recalibrate with": (
+        ["+ranking.batch_norm.images=1"],
+        ["ranking.batch_norm.images must be at least 2"],
+    ),
     "no noise": (["ranking.noises=0"], ["ranking.noises must be at least 1, got 0"]),
     "unknown kind of HyperNet": (["hypernet.kind=none"], ["hypernet.kind must be", "conditional", "'none'"]),
     "unknown modulation": (["hypernet.modulate=[stem]"], ["hypernet.modulate knows kernels and norms, not 'stem'"]),
     "average of one": (["search.average=1.0"], ["search.average must lie between 0 and 1"]),
-    "unknown one-shot rival": (["rivals.one_shot=[darts]"], ["rivals.one_shot", "weight_sharing", "darts"]),
-    "rival with a name of the study": (
-        ["+rivals.rivals.params={{_target_: smash_lightning.rival.Depth}}"],
-        ["rivals.rivals.params", "another name"],
+    "unknown one-shot baseline": (["baselines.one_shot=[darts]"], ["baselines.one_shot", "weight_sharing", "darts"]),
+    "baseline with a name of the study": (
+        ["+baselines.baselines.params={{_target_: smash_lightning.baselines.Depth}}"],
+        ["baselines.baselines.params", "another name"],
     ),
-    "nothing to ask rivals about": (["task=rivals"], ["nothing was retrained", "checkpoint=FOLDER"]),
-    "too few resamples": (["study.bootstrap=3"], ["study.bootstrap must be at least 100, got 3"]),
+    "nothing to ask baselines about": (["task=baselines"], ["nothing was retrained", "checkpoint=FOLDER"]),
+    "too few resamples": (["evaluation.bootstrap=3"], ["evaluation.bootstrap must be at least 100, got 3"]),
     "spread over the pool": (
-        ["retrain.spread=14"],
-        ["retrain.spread=14", "14 random", "ranking.proposals.random.count"],
+        ["retrain.stratified=14"],
+        ["retrain.stratified=14", "14 random", "ranking.strategies.random.count"],
     ),
     "large batch": (["dataset.batch_size=601"], ["dataset.batch_size=601", "600 training images"]),
     "large validation": (["dataset.validation=1100"], ["dataset.validation=1100", "1100 training images"]),
@@ -487,7 +501,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "fold of ten": (["dataset=stl10", "dataset.fold=10"], ["dataset.fold must lie between 0 and 9"]),
     "fold of letters": (["dataset=stl10", "dataset.fold=x"], ["fold must be a whole number or null, got 'x'"]),
     "moves of voxels for images": (
-        ["dataset.augmentation={{_target_: smash_lightning.dataset.VoxelMoves}}"],
+        ["dataset.augmentation={{_target_: smash_lightning.data.VoxelMoves}}"],
         ["dataset.augmentation", "VoxelMoves is for images of 3 dimensions"],
     ),
     "constants of three channels for one": (["dataset.mean=[1,2,3]"], ["dataset.mean", "each of 1 channels"]),
@@ -497,8 +511,8 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "resumed folder is missing": (["resume=missing"], ["resume=missing", "nothing at this path"]),
     "resumed checkpoint": (["resume=cut.ckpt"], ["resume=cut.ckpt", "config.yaml"]),
     "resumed with another value": (
-        ["resume={whole}", "retrain.top=3"],
-        ["{whole}", "retrain.top was 2, now 3", "start anew"],
+        ["resume={whole}", "retrain.shortlist=3"],
+        ["{whole}", "retrain.shortlist was 2, now 3", "start anew"],
     ),
     "resumed with another source": (["resume={whole}", "checkpoint=cut.ckpt"], ["checkpoint was None, now cut.ckpt"]),
     "folder with a run": (["hydra.run.dir={whole}"], ["{whole} already holds a run", "resume={whole}"]),
@@ -554,7 +568,7 @@ def test_a_sweep_of_two_seeds(whole: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()) == ["0", "1"]
     assert len(ended.values) == 2
     # The same seed gives the same results, in whatever folder and after whatever other runs of the process.
-    for name in ("ranking.csv", "rivals.csv"):
+    for name in ("ranking.csv", "baselines.csv"):
         assert timeless.table(first / name) == timeless.table(whole / name), name
         assert timeless.table(second / name) != timeless.table(whole / name), name
     for name, read in (("architectures.jsonl", Path.read_text), ("correlation.json", timeless.figures)):
@@ -595,7 +609,7 @@ def test_the_command_itself(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_do_a_whole_run_together(tmp_path: Path) -> None:
     smaller = ["search.hypernets=1", "search.epochs=2", "retrain.seeds=1", "retrain.epochs=1", "ranking.fixed=1"]
-    smaller += ["rivals=cheap"]
+    smaller += ["baselines=cheap"]
     others = {option.split("=")[0] for option in smaller} | {"workers"}
     options = [option for option in TINY if option.split("=")[0] not in others]
     ended = command(tmp_path, *options, *smaller, "trainer=ddp_cpu")

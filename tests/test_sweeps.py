@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.launched import require_one_sweeper
-from smash_lightning.study.sweep import leaves
 from tests import timeless
 from tests.test_run import ROOT, TINY, command, configuration, digest, door
 
@@ -24,13 +24,13 @@ SMALLER = [
     "search.hypernets=1",
     "search.checkpoint_every=1",
     "ranking.fixed=1",
-    "ranking.proposals.random.count=8",
-    "ranking.proposals.perturb.count=0",
-    "ranking.proposals.markov.count=0",
+    "ranking.strategies.random.count=8",
+    "ranking.strategies.perturb.count=0",
+    "ranking.strategies.markov.count=0",
     "retrain.epochs=1",
     "retrain.random=0",
-    "retrain.top=1",
-    "rivals=cheap",
+    "retrain.shortlist=1",
+    "baselines=cheap",
 ]
 SMALL = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in SMALLER}] + SMALLER
 DRAWN = ["task=draw", "logger=none"]
@@ -122,15 +122,15 @@ def test_jobs_with_other_values_are_told(tmp_path: Path) -> None:
 
     assert sweep("task.preset=resnet,densenet").well
     before = digest(tmp_path / "sweep")
-    ended = sweep("task.preset=resnet,densenet", "retrain.top=3")
-    assert ended.error.count("retrain.top was 12, now 3") == 2
+    ended = sweep("task.preset=resnet,densenet", "retrain.shortlist=3")
+    assert ended.error.count("retrain.shortlist was 12, now 3") == 2
     assert {**digest(tmp_path / "sweep"), **before}.keys() == {*before, "failed/0.txt", "failed/1.txt"}
     swapped = sweep("task.preset=resnet,wrn")
     assert "job 1 (" in swapped.error
     assert "task.preset was densenet, now wrn" in swapped.error
     assert len(swapped.error.splitlines()) == 1
-    metric = sweep("task.preset=resnet,densenet", "study.metric=best_true_loss")
-    assert "study.metric was correlation, now best_true_loss" in metric.error
+    metric = sweep("task.preset=resnet,densenet", "evaluation.metric=best_true_loss")
+    assert "evaluation.metric was correlation, now best_true_loss" in metric.error
     assert sweep("task.preset=resnet,densenet").well, "errors of before are forgotten"
     assert {name: digest(tmp_path / "sweep")[name] for name in before} == before
 
@@ -212,8 +212,8 @@ def test_a_job_of_a_search_is_a_run_like_any(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_is_told(tmp_path: Path) -> None:
-    ended = door(tmp_path, *DRAWN, "study.metric=speed")
-    assert "study.metric must be correlation or best_true_loss or best_true_error, got 'speed'" in ended.error
+    ended = door(tmp_path, *DRAWN, "evaluation.metric=speed")
+    assert "evaluation.metric must be correlation or best_true_loss or best_true_error, got 'speed'" in ended.error
 
 
 # --- who may sweep ---

@@ -7,8 +7,8 @@ from smash_lightning.architecture.definition import Block as Block
 from smash_lightning.architecture.definition import Convolution as Convolution
 from smash_lightning.architecture.definition import Op as Op
 from smash_lightning.architecture.definition import load_architecture as load_architecture
+from smash_lightning.architecture.layers import ImageSpec as ImageSpec
+from smash_lightning.architecture.layers import Layer as Layer
+from smash_lightning.architecture.layers import Layers as Layers
+from smash_lightning.architecture.layers import layers as layers
 from smash_lightning.architecture.limits import Limits as Limits
-from smash_lightning.architecture.shapes import ImageSpec as ImageSpec
-from smash_lightning.architecture.shapes import Layer as Layer
-from smash_lightning.architecture.shapes import Layers as Layers
-from smash_lightning.architecture.shapes import layers as layers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from smash_lightning.architecture.definition import Architecture
-from smash_lightning.architecture.shapes import ImageSpec, layers
+from smash_lightning.architecture.layers import ImageSpec, layers
 
 
 @dataclass(frozen=True, slots=True)

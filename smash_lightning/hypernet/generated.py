@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.hypernet.base import WeightSource
 from smash_lightning.hypernet.densenet import HyperNet
-from smash_lightning.hypernet.learned import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.modulation import Modulation
-from smash_lightning.hypernet.source import WeightSource
+from smash_lightning.hypernet.shared import shared_matrices, sliced_matrices
+from smash_lightning.hypernet.shared_tensors import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.unpack import grid_channels, unpack
-from smash_lightning.hypernet.weight_sharing import shared_matrices, sliced_matrices
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
 

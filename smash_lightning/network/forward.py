@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, layers
-from smash_lightning.architecture.shapes import BlockLayers, OpLayers, Stage
+from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage
 from smash_lightning.network import gradients, nd
 from smash_lightning.network.banks import Average, accesses
-from smash_lightning.network.statistics import NormSource
+from smash_lightning.network.batch_norm import NormSource
 
 Weights = Mapping[str, Tensor]
 

@@ -26,8 +26,8 @@ SCATTERS = {
     "smash_score_against_true_error": "Validation error with generated weights against the true error",
 }
 INTERVALS = {
-    "rivals_spearman": "Agreement of every predictor with the true loss",
-    "rivals_concordance": "The same between architectures of nearly equal size",
+    "baselines_spearman": "Agreement of every predictor with the true loss",
+    "baselines_concordance": "The same between architectures of nearly equal size",
 }
 HYPERNETS = {
     "loss": "Training loss, nats",
@@ -46,8 +46,8 @@ SUMMARY = {
     "ensemble_error": "Error of the ensemble, %",
     "images_per_second_HyperNets": "HyperNets: images a second",
 }
-PICTURES = ["correlation_png", "rivals_png", "pareto_png", "settling_png", "architecture_svg", "report"]
-TABLES = ["drawings", "architectures", "trainings", "rivals", "settling", "costs"]
+PICTURES = ["correlation_png", "baselines_png", "pareto_png", "settling_png", "architecture_svg", "report"]
+TABLES = ["drawings", "architectures", "trainings", "baselines", "settling", "costs"]
 
 
 def panels(charts: str | None) -> dict[str, list[Any]]:

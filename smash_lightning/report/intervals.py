@@ -122,7 +122,7 @@ def interval_rows(
     return figure
 
 
-def rivals_figure(
+def baselines_figure(
     overall: Mapping[str, Interval | None],
     alike: Mapping[str, Interval | None],
     costs: Mapping[str, str],

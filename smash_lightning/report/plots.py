@@ -60,7 +60,7 @@ def correlation_figure(
     line: Line | None = None,
     note: str = "",
 ) -> Figure:
-    """Score against truth, beside the score's and the rivals' Spearman under the noise ceiling.
+    """Score against truth, beside the score's and the baselines' Spearman under the noise ceiling.
 
     Args:
         score: what ranks, (n,): the validation loss with generated weights unless `score_name` says otherwise.
@@ -89,7 +89,7 @@ def correlation_figure(
         low, high = left.get_ylim()
         left.set_ylim(low, high + 0.1 * (high - low))  # room for the legend
         left.legend(fontsize=TEXT, frameon=False, loc="upper left", ncols=2)
-    _rivals(right, rho, ceiling)
+    _baselines(right, rho, ceiling)
     for axes in (left, right):
         tidy(axes)
     return figure
@@ -141,7 +141,7 @@ def _headline(rho: Interval | None, count: int, note: str) -> str:
     return f"{first}\n{note}" if note else first
 
 
-def _rivals(axes: Axes, rho: Mapping[str, Interval | None], ceiling: Interval | None) -> None:
+def _baselines(axes: Axes, rho: Mapping[str, Interval | None], ceiling: Interval | None) -> None:
     forest(axes, rho, highlighted=list(rho)[:1], ceiling=ceiling)
     axes.set_yticks(range(len(rho)), [f"{name}\n{words(interval)}" for name, interval in rho.items()])
     lows = [interval[1] for interval in rho.values() if interval is not None]

@@ -1,4 +1,4 @@
-"""Architectures of one size, which takes the strongest simple rival of any score, size, out of the question."""
+"""Architectures of one size, which takes the strongest simple baseline of any score, size, out of the question."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits, cost
-from smash_lightning.randomness import rng as stream
+from smash_lightning.random_streams import rng as stream
 from smash_lightning.search_space.base import SearchSpace
 
 MEDIAN_OF = 200

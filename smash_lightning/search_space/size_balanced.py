@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits, cost
-from smash_lightning.randomness import rng as stream
+from smash_lightning.random_streams import rng as stream
 from smash_lightning.search_space.base import SearchSpace
 
 RANGE_OF = 200

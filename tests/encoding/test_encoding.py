@@ -9,7 +9,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding, Span
 from smash_lightning.encoding.encoder import EMPTY
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from tests.cases import SMASHV1, SMASHV2, V1, Case, every_case, every_seed, neighbours
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights, WeightSource
 from smash_lightning.hypernet.modulation import PARTS
-from smash_lightning.randomness import generator
+from smash_lightning.random_streams import generator
 from tests.cases import Case
 
 Make = Callable[[Case, int], WeightSource]

@@ -11,7 +11,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, layers
 from smash_lightning.hypernet import GeneratedWeights, HyperNet
 from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
-from smash_lightning.randomness import generator
+from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case, every_seed
 from tests.reference.slow import slow_weights
 

@@ -14,7 +14,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.hypernet.modulation import PARTS, Modulation
 from smash_lightning.network import UseBatchStatistics, forward
-from smash_lightning.randomness import generator
+from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
 
 every_choice = pytest.mark.parametrize("parts", [("kernels",), ("norms",), PARTS], ids="+".join)

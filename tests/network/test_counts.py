@@ -17,7 +17,7 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.counting import OperationCounter
-from smash_lightning.randomness import generator, rng
+from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import SMASHV1, SMASHV2
 

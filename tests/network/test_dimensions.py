@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, Convolution, ImageSpec, Op, layers
 from smash_lightning.network import UseBatchStatistics, forward
-from smash_lightning.randomness import generator, rng
+from smash_lightning.random_streams import generator, rng
 from tests.cases import V1, V2
 
 

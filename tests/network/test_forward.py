@@ -13,8 +13,8 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, ImageSpec, Op, layers
 from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.network.banks import accesses
-from smash_lightning.network.free import initialize
-from smash_lightning.randomness import generator, rng
+from smash_lightning.network.standalone import initialize
+from smash_lightning.random_streams import generator, rng
 from tests.cases import BARE_CASES, Case, every_bare_case, every_seed
 from tests.reference.slow import SlowNetwork
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.network.gradients import crop, unit_norm
-from smash_lightning.randomness import generator
+from smash_lightning.random_streams import generator
 
 REGIONS = (
     (slice(0, 2), slice(1, 4)),

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
-from smash_lightning.network.free import initialize
-from smash_lightning.randomness import generator
+from smash_lightning.network.standalone import initialize
+from smash_lightning.random_streams import generator
 from smash_lightning.search_space.presets import densenet, fractalnet, resnet
 from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks
 

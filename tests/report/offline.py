@@ -48,13 +48,15 @@ def merged(run: list[Record], kind: str, items: str) -> dict[str, Any]:
     for record in run:
         if record.HasField(kind):  # type: ignore[arg-type]
             for item in getattr(getattr(record, kind), items):
-                values["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
+                values["/".join(item.nested_key) or item.smash_score] = json.loads(item.value_json)
     return values
 
 
 def history(run: list[Record]) -> list[dict[str, Any]]:
     rows = [record.history.item for record in run if record.HasField("history")]
-    return [{"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row} for row in rows]
+    return [
+        {"/".join(item.nested_key) or item.smash_score: json.loads(item.value_json) for item in row} for row in rows
+    ]
 
 
 def only(paths: Iterator[Path]) -> Path:

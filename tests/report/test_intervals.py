@@ -7,7 +7,7 @@ from matplotlib import pyplot
 from matplotlib.collections import LineCollection
 
 from smash_lightning.report.figure_style import BLUE, GREEN, GREY, WIDTH
-from smash_lightning.report.intervals import interval_lines, interval_rows, rivals_figure
+from smash_lightning.report.intervals import baselines_figure, interval_lines, interval_rows
 
 NAN = float("nan")
 SERIES = {
@@ -140,13 +140,13 @@ def test_rows_of_nothing_are_drawn():
     drawn(interval_rows({}, x_label="rho", title="Nothing"))
 
 
-def rivals(**changes):
+def baselines(**changes):
     parts = {"highlighted": "SMASH score", "ceiling": (0.92, 0.87, 0.96), "titles": ("Over all", "Alike")}
-    return drawn(rivals_figure(ROWS, ALIKE, COSTS, **(parts | changes)))
+    return drawn(baselines_figure(ROWS, ALIKE, COSTS, **(parts | changes)))
 
 
 def test_rivals_stand_side_by_side_with_the_score_in_colour():
-    left, right = rivals().axes
+    left, right = baselines().axes
     assert rows_of(left) == {0: (0.8, 0.6, 0.9, GREY), 1: (0.5, 0.3, 0.7, BLUE)}
     assert rows_of(right) == {0: (0.3, 0.1, 0.5, GREY), 1: (0.4, 0.2, 0.6, BLUE)}
     names = left.get_yticklabels()
@@ -156,7 +156,7 @@ def test_rivals_stand_side_by_side_with_the_score_in_colour():
 
 
 def test_rivals_have_their_costs_and_the_undefined_a_word():
-    left, right = rivals().axes
+    left, right = baselines().axes
     texts = {(text.get_text().strip(), round(text.get_position()[1])) for text in right.texts}
     assert {(cost, row) for row, cost in enumerate(COSTS.values())} <= texts
     assert ("undefined", 2) in texts
@@ -164,19 +164,19 @@ def test_rivals_have_their_costs_and_the_undefined_a_word():
 
 
 def test_the_ceiling_is_drawn_where_it_holds():
-    left, right = rivals().axes
+    left, right = baselines().axes
     assert left.get_title(loc="right") == "noise ceiling 0.92"
     assert any(line.get_color() == GREEN and line.get_xdata() == [0.92, 0.92] for line in left.get_lines())
     assert not any(line.get_color() == GREEN for line in right.get_lines())
-    assert rivals(ceiling=None).axes[0].get_title(loc="right") == ""
+    assert baselines(ceiling=None).axes[0].get_title(loc="right") == ""
 
 
 def test_names_of_a_users_rivals_are_text_and_long_notes_wrap():
     names = ["SMASH score", "cost_$x$ and $", "a"]
     tables = [dict(zip(names, table.values(), strict=True)) for table in (ROWS, ALIKE, COSTS)]
-    note = "Left out: " + ", ".join(f"rival {i} (3 of 60)" for i in range(20))
+    note = "Left out: " + ", ".join(f"baseline {i} (3 of 60)" for i in range(20))
     figure = drawn(
-        rivals_figure(*tables, highlighted="SMASH score", ceiling=None, titles=("Over all", "Alike"), note=note)
+        baselines_figure(*tables, highlighted="SMASH score", ceiling=None, titles=("Over all", "Alike"), note=note)
     )
     lines = figure.get_supxlabel().split("\n")
     assert len(lines) > 1
@@ -187,7 +187,7 @@ def test_names_of_a_users_rivals_are_text_and_long_notes_wrap():
 def test_text_is_never_too_small_to_read():
     """At least 11 points in a figure of the report's width, which is shown at a little over half its size."""
     for figure in (
-        rivals(note="a note"),
+        baselines(note="a note"),
         interval_rows(ROWS, x_label="x", title="t"),
         interval_lines(SERIES, **LABELS),
     ):
@@ -198,5 +198,5 @@ def test_text_is_never_too_small_to_read():
 
 
 def test_figures_leave_no_global_state():
-    rivals()
+    baselines()
     assert pyplot.get_fignums() == []

@@ -42,7 +42,7 @@ def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) 
     (run,) = offline_runs(later)
     assert start(run).run_group == "today-now"
     assert list(start(run).tags)[-1] == "mine"
-    config = {item.key: json.loads(item.value_json) for item in start(run).config.update} | merged(
+    config = {item.smash_score: json.loads(item.value_json) for item in start(run).config.update} | merged(
         run, "config", "update"
     )
     assert config["hypernet"]["kind"] == "residual", "the resolved configuration"
@@ -91,5 +91,5 @@ def test_a_wrong_option_is_named_and_takes_no_folder(option: str, words: list[st
 
 @pytest.mark.slow
 def test_a_run_without_wandb_does_not_import_it(tmp_path: Path) -> None:
-    code = "import sys, smash_lightning.tasks; sys.exit(any(name in sys.modules for name in ('wandb', 'mlflow')))"
+    code = "import sys, smash_lightning.stages; sys.exit(any(name in sys.modules for name in ('wandb', 'mlflow')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], timeout=120).returncode == 0

@@ -14,7 +14,7 @@ from smash_lightning.report import wandb_mode as module
 from smash_lightning.report.wandb_mode import choose_mode
 from tests.report.offline import without_account
 
-KEY = 40 * "k"  # of the right length and nobody's
+SMASH_SCORE = 40 * "k"  # of the right length and nobody's
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +40,13 @@ def nowhere() -> str:
 def test_online_takes_a_key_and_a_server(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", server)
     assert choose_mode("auto") == "offline"  # no key
-    (tmp_path / "netrc").write_text(f"machine {server.removeprefix('http://')} login user password {KEY}\n")
+    (tmp_path / "netrc").write_text(f"machine {server.removeprefix('http://')} login user password {SMASH_SCORE}\n")
     assert choose_mode("auto") == "online"
     (tmp_path / "netrc").write_text("machine elsewhere.example login user password secret\n")
     assert choose_mode("auto") == "offline"
     (tmp_path / "netrc").write_text("not a netrc file")
     assert choose_mode("auto") == "offline"
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_API_KEY", SMASH_SCORE)
     assert choose_mode("auto") == choose_mode("online") == "online"
 
 
@@ -55,7 +55,7 @@ def test_the_environment_may_say_otherwise(
     wish: str, result: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", server)
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_API_KEY", SMASH_SCORE)
     monkeypatch.setenv("WANDB_MODE", wish)
     assert choose_mode("auto") == result
 
@@ -67,7 +67,7 @@ def test_a_wish_to_be_online_without_a_key_is_not_a_question(server: str, monkey
 
 
 def test_a_key_without_a_network_is_offline_at_once(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_API_KEY", SMASH_SCORE)
     monkeypatch.setenv("WANDB_BASE_URL", nowhere)
     assert choose_mode("auto") == "offline"
     released = threading.Event()
@@ -85,7 +85,7 @@ def test_a_key_without_a_network_is_offline_at_once(nowhere: str, monkeypatch: p
 
 
 def test_a_proxy_counts_as_a_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_API_KEY", SMASH_SCORE)
     monkeypatch.setenv("WANDB_BASE_URL", "https://api.example.invalid")
     assert choose_mode("auto") == "offline"
     monkeypatch.setenv("https_proxy", server)

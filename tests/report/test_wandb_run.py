@@ -55,13 +55,13 @@ def test_a_resumed_run_keeps_its_id_and_group(tmp_path: Path) -> None:
 
 
 def test_a_stage_joins_the_group_of_the_run_that_it_goes_on_from(tmp_path: Path) -> None:
-    search = start(logged(tmp_path / "search", task="smash_lightning.tasks.search"))
+    search = start(logged(tmp_path / "search", task="smash_lightning.stages.search"))
     assert search.job_type == "search"
     (tmp_path / "search" / "checkpoints").mkdir()
     checkpoint = tmp_path / "search" / "checkpoints" / "hypernet0.ckpt"
     checkpoint.touch()
     for index, source in enumerate((tmp_path / "search", checkpoint)):
-        rank = start(logged(tmp_path / f"rank{index}", task="smash_lightning.tasks.rank", checkpoint=str(source)))
+        rank = start(logged(tmp_path / f"rank{index}", task="smash_lightning.stages.rank", checkpoint=str(source)))
         assert (rank.job_type, rank.run_group) == ("rank", search.run_id)
         assert rank.run_id != search.run_id
     third = start(logged(tmp_path / "third", checkpoint=str(tmp_path / "rank0")))
@@ -127,7 +127,7 @@ def test_each_training_is_a_run_of_its_own_in_the_group(tmp_path: Path) -> None:
     assert mine.keys() == {"aa-1000", "bb-1000"}
     run, id = mine["aa-1000"], start(parent).run_id
     assert (start(run).run_id, start(run).run_group, list(start(run).tags)) == (f"{id}-aa-1000", id, ["t"])
-    config = {item.key: json.loads(item.value_json) for item in start(run).config.update}
+    config = {item.smash_score: json.loads(item.value_json) for item in start(run).config.update}
     assert (config["arm"], config["architecture"], config["search"]) == ("top", {"blocks": [{"ops": []}]}, id)
     assert [(row["step"], row["epoch_loss"]) for row in history(run)] == [(4, 2.0), (9, 1.5)]
     summary = merged(run, "summary", "update")
@@ -190,12 +190,12 @@ def test_drawings_stand_in_a_table(tmp_path: Path) -> None:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}"/>'
     with Tracker([wandb_logger(tmp_path, "p")]) as tracker:
         rows = [("aa", 1.0), ("bb", float("nan"))]
-        tracker.gallery("drawings", ["fingerprint", "key"], rows, [svg.format(1), svg.format(2)])
+        tracker.gallery("drawings", ["fingerprint", "smash_score"], rows, [svg.format(1), svg.format(2)])
     (run,) = offline_runs(tmp_path)
     (kept,) = [record.artifact for record in run if record.HasField("artifact")]
     files = {entry.path: Path(entry.local_path).read_text() for entry in kept.manifest.contents}
     table = json.loads(files["drawings.table.json"])
-    assert table["columns"] == ["fingerprint", "key", "drawing"]
+    assert table["columns"] == ["fingerprint", "smash_score", "drawing"]
     assert [row[:2] for row in table["data"]] == [["aa", 1], ["bb", None]]
     assert [row[2]["_type"] for row in table["data"]] == ["html-file"] * 2
     assert [files[row[2]["path"]] for row in table["data"]] == [svg.format(1), svg.format(2)]

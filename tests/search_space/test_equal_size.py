@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from smash_lightning.architecture import cost
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import EqualSize, MemoryBankSpace
 from tests.cases import V1, V2_VOLUMES, every_seed
 

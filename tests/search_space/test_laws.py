@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost
 from smash_lightning.encoding import Encoding
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
 from tests.cases import IMAGES, SMASHV1, SMASHV2, V1, V1_BUDGET, V2, V2_VOLUMES, Case, every_case, every_seed, small
 

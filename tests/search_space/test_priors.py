@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from smash_lightning.architecture import Architecture, Op
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SingleConvolution
 from smash_lightning.search_space.smashv2 import SHAPES
 from tests.cases import IMAGES, SMASHV2, small

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.randomness import rng
+from smash_lightning.random_streams import rng
 from smash_lightning.search_space import MemoryBankSpace, SizeBalanced
 from tests.cases import V1, V2_VOLUMES, every_seed
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.network import forward
-from smash_lightning.randomness import generator
+from smash_lightning.random_streams import generator
 from smash_lightning.training import HyperNetModule
-from tests.training.test_search import DIGITS, HYPERNET, SEARCH, Training, data
+from tests.training.test_search_module import DIGITS, HYPERNET, SEARCH, Training, data
 
 STEPS = 60
 RANKS = 2

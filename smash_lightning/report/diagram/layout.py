@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Op, cost, layers
-from smash_lightning.architecture.shapes import STEM_KERNEL
+from smash_lightning.architecture.layers import STEM_KERNEL
 from smash_lightning.report.diagram.notation import LANE, MARK, PILL, by, convolution_label, pointwise_label
 from smash_lightning.report.diagram.svg import FONT, LINE, SMALL, text_width
 

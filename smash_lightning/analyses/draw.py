@@ -1,0 +1,69 @@
+"""Draws one architecture, without any training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
+from smash_lightning.report.diagram import architecture_svg
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.search_space.presets import PRESETS
+from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.rank import ranked
+
+
+def draw(
+    experiment: Experiment,
+    tracker: Tracker,
+    preset: str | None = None,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    architecture: str | None = None,
+) -> None:
+    """Writes `architecture.svg` and `architecture.json` of a preset, of a JSON file, or of an earlier run's best.
+
+    Args:
+        experiment: says where to write, and how large the images are.
+        tracker: receives the drawing.
+        preset: a name in `PRESETS`.
+        arguments: of the preset, such as its depth.
+        architecture: a JSON file.
+
+    Raises:
+        ValueError: an unknown preset or argument, a file without an architecture, or nothing to draw.
+    """
+    chosen, title = _choose(experiment, preset, arguments, architecture)
+    image_spec = experiment.data.image_spec
+    folder = experiment.folder.path
+    (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title))
+    (folder / "architecture.json").write_text(chosen.to_json() + "\n")
+    tracker.image("architecture", folder / "architecture.svg")
+    _describe(title, chosen, image_spec)
+
+
+def _choose(
+    experiment: Experiment, preset: str | None, arguments: Mapping[str, Any], path: str | None
+) -> tuple[Architecture, str]:
+    if preset is not None and path is not None:
+        raise ValueError("give task.preset or task.architecture, not both")
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ValueError(f"task.preset={preset} is unknown: choose one of {', '.join(PRESETS)}")
+        known = inspect.signature(PRESETS[preset]).parameters
+        if unknown := arguments.keys() - known.keys():
+            raise ValueError(f"task.arguments: {preset} has no {min(unknown)}, only {', '.join(known)}")
+        return PRESETS[preset](**arguments), preset
+    if path is not None:
+        return load_architecture(path), path
+    if experiment.source is None:
+        raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
+    folder = experiment.source_folder()
+    best = ranked(folder)[0].fingerprint
+    return folder.read_architectures()[best], f"The best by score: {best}"
+
+
+def _describe(title: str, architecture: Architecture, image_spec: ImageSpec) -> None:
+    size = cost(architecture, image_spec)
+    print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")

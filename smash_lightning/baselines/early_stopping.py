@@ -1,0 +1,54 @@
+"""Train each candidate a little: the oldest baseline, at equal cost (Zhou et al. 2020, "EcoNAS", arXiv 2001.01233)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.baselines.base import Baseline, BaselineContext, nan_to_inf
+from smash_lightning.random_streams import Stream
+from smash_lightning.training import DivergedError, RetrainModule, silence_lightning
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Baseline):
+    """Loss on the validation images after a few steps of ordinary training.
+
+    Args:
+        steps: of training; None spends as many training images as SMASH has spent on each candidate.
+    """
+
+    steps: int | None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps of early stopping must be at least 1, or null for SMASH's cost, got {self.steps}")
+
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+        """Cross-entropy in nats. The learning rate falls along the whole cosine within these few steps.
+
+        A training begins with random weights and leaves the validation images alone, whatever `retrain` says.
+        """
+        silence_lightning()
+        data = context.data.ordered(Stream.RETRAIN, context.seed)
+        module = RetrainModule(architecture, context.image_spec, context.retrain, context.seed)
+        trainer = context.trainer(
+            max_steps=self._steps(context),
+            max_epochs=-1,
+            limit_val_batches=0,
+            enable_checkpointing=False,
+            logger=False,
+            default_root_dir=context.folder,
+        )
+        try:
+            trainer.fit(module, datamodule=data)
+        except DivergedError:
+            return math.inf
+        trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
+        return nan_to_inf(module.true_loss)
+
+    def _steps(self, context: BaselineContext) -> int:
+        if self.steps is not None:
+            return self.steps
+        return max(1, math.ceil(context.images_per_candidate / context.data.batch_size))

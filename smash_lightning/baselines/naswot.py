@@ -1,0 +1,60 @@
+"""NASWOT: do ReLUs tell the images of a batch apart? (Mellor et al., "Neural architecture search without training",
+ICML 2021, arXiv 2006.04647.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.baselines.base import Baseline, BaselineContext
+from smash_lightning.baselines.initialization import initial_weights
+from smash_lightning.network import UseBatchStatistics, forward
+
+
+@dataclass(frozen=True)
+class Naswot(Baseline):
+    """-log det K, where K counts for each pair of images the ReLU units that are on for both or off for both.
+
+    K is the paper's: all units less the Hamming distance of the two images' codes of zeros and ones. Undefined where it
+    is singular, as with two images that no unit tells apart.
+    """
+
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+        """Codes of all ReLUs of the network, whose norms take the moments of the batch."""
+        weights = initial_weights(architecture, context)
+        with torch.no_grad(), Agreement(len(context.images)) as agreement:
+            forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
+        eigenvalues = torch.linalg.eigvalsh(agreement.units)
+        rounding = torch.finfo(torch.float64).eps * len(eigenvalues) * eigenvalues[-1]
+        return -eigenvalues.log().sum().item() if eigenvalues[0] > rounding else math.inf
+
+
+class Agreement(TorchDispatchMode):
+    """Looks at every ReLU within a `with` block; not every one of a network has a norm before it.
+
+    Attributes:
+        units: units that agree on each pair of images (images, images), 64-bit floats on the CPU.
+    """
+
+    def __init__(self, images: int) -> None:
+        super().__init__()
+        self.units = torch.zeros(images, images, dtype=torch.float64)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function._schema.name in ("aten::relu", "aten::relu_"):
+            self._add(args[0])
+        return function(*args, **(kwargs or {}))
+
+    def _add(self, before: Tensor) -> None:
+        """Counts the units of one ReLU, given its input (images, channels, *space)."""
+        signs = torch.where(before.flatten(1) > 0, 1.0, -1.0)
+        # Units that agree less those that differ: whole numbers far below 2^24, so exact in floats in any order.
+        difference = signs @ signs.T
+        self.units += (signs.shape[1] + difference.double().cpu()) / 2

@@ -1,0 +1,41 @@
+"""SynFlow: how much flows through the network along all its ways (Tanaka et al. 2020, arXiv 2006.05467).
+
+As Abdelfattah et al. 2021 (arXiv 2101.08134) use it to rank architectures: the sum over the weights of convolutions and
+classifier, with norms left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.baselines.base import Baseline, BaselineContext
+from smash_lightning.baselines.initialization import filter_names, initial_weights, minus_log
+from smash_lightning.network import NormSource, forward
+
+
+class NoNorm(NormSource):
+    """Leaves activations as they are."""
+
+    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """A copy of x: the ReLU that follows a norm works in place."""
+        return x.clone()
+
+
+@dataclass(frozen=True)
+class SynFlow(Baseline):
+    """-log of the sum over weights w of |w dR/dw|, R being the sum of logits of an image of ones under weights |w|."""
+
+    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+        """In 64-bit floats, as R is a product of as many factors as the network has layers. No image is looked at."""
+        weights = {name: tensor.double().abs() for name, tensor in initial_weights(architecture, context).items()}
+        filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
+        shape = (1, context.image_spec.channels, *context.image_spec.size)
+        ones = torch.ones(shape, dtype=torch.float64, device=context.images.device)
+        logits = forward(architecture, context.image_spec, weights, ones, NoNorm(), op_norm=True)
+        gradients = torch.autograd.grad(logits.sum(), filters)
+        flow = sum((w.detach() * gradient).sum().item() for w, gradient in zip(filters, gradients, strict=True))
+        return minus_log(flow)

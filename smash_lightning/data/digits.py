@@ -1,0 +1,41 @@
+"""Handwritten digits: 1,797 real images of 8x8 that scikit-learn carries, so that nothing is downloaded.
+
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+
+from smash_lightning.data.source import RawDataset, Source, Split
+from smash_lightning.random_streams import Stream, generator
+
+
+@dataclass(frozen=True)
+class Digits(Source):
+    """The digits in one fixed order, the last ones of which are the test set.
+
+    Args:
+        test: test images.
+    """
+
+    test: int = 697
+
+    def files(self) -> Sequence[Path]:
+        """None of our own: the images come with scikit-learn."""
+        return ()
+
+    def read(self) -> RawDataset:
+        """Images (count, 1, 8, 8) with values from 0 to 16."""
+        digits = load_digits()
+        if not 1 <= self.test < len(digits.target):
+            raise ValueError(f"dataset.source.test must lie between 1 and {len(digits.target) - 1}, got {self.test}")
+        whole = Split(torch.from_numpy(digits.images).to(torch.uint8)[:, None], torch.from_numpy(digits.target).long())
+        order = torch.randperm(len(whole), generator=generator(Stream.DIGITS))
+        train, test = whole.take(order[: -self.test]), whole.take(order[-self.test :])
+        return RawDataset(train, test, tuple(str(name) for name in digits.target_names))

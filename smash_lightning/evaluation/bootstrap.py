@@ -1,0 +1,81 @@
+"""How sure are we? Percentile bootstrap intervals over architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smash_lightning.evaluation.coefficients import Floats
+
+CONFIDENCE = 0.95
+MINIMUM = 5  # architectures; of fewer nothing is estimated
+LEAST_RESAMPLES = 100  # fewer carry no 95 % interval
+CHUNK = 1_000  # resamples at a time, which keeps memory small
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with the ends of its 95 % interval. What is undefined (a constant predictor's, say) is None instead.
+
+    `resamples` counts those in which the figure was defined, which is what the interval stands on.
+    """
+
+    value: float
+    low: float
+    high: float
+    resamples: int
+
+
+class Bootstrap:
+    """A fixed set of resamples of `size` architectures.
+
+    All estimates from one object share the resamples, so a difference of two coefficients is paired when the
+    statistic computes both from the weights that it is given.
+
+    Args:
+        size: architectures in the sample.
+        resamples: how often they are drawn anew, with replacement.
+        seed: the same seed gives the same resamples.
+
+    Raises:
+        ValueError: fewer than 100 resamples, which carry no interval.
+    """
+
+    def __init__(self, size: int, resamples: int, seed: int) -> None:
+        if resamples < LEAST_RESAMPLES:
+            raise ValueError(
+                f"{resamples} bootstrap resamples carry no 95 % interval: use at least {LEAST_RESAMPLES}, better 10,000"
+            )
+        self.size = size
+        self.weights = np.zeros((resamples, size))
+        if size:
+            self.weights += np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=resamples)
+
+    def draws(self, statistic: Callable[[Floats], Floats]) -> Floats:
+        """The statistic of every resample; the statistic maps weights (r, n) to (r, ...)."""
+        chunks = range(0, len(self.weights), CHUNK)
+        return np.concatenate([statistic(self.weights[start : start + CHUNK]) for start in chunks])
+
+    def estimate(self, statistic: Callable[[Floats], Floats]) -> Estimate | None:
+        """The statistic of the sample with its interval, None where it is undefined or stands on fewer than five.
+
+        The statistic maps weights (r, n) to (r,), NaN where it is undefined.
+        """
+        return self.estimates(lambda weights: statistic(weights)[:, None], 1)[0]
+
+    def estimates(self, statistic: Callable[[Floats], Floats], count: int) -> list[Estimate | None]:
+        """The same for `count` figures at once, which saves what they share; the statistic gives (r, count)."""
+        if self.size < MINIMUM:
+            return [None] * count
+        values = statistic(np.ones((1, self.size)))[0]
+        return [_estimate(float(value), draws) for value, draws in zip(values, self.draws(statistic).T, strict=True)]
+
+
+def _estimate(value: float, draws: Floats) -> Estimate | None:
+    draws = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not len(draws):
+        return None
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high), len(draws))

@@ -1,0 +1,94 @@
+"""How far does the truth agree with itself? Intraclass correlation over seeds, and the noise ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
+from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, ranks, ratio, variance
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Repeatability of the truth between retraining seeds.
+
+    Args:
+        architectures: how many it stands on: those with every seed.
+        seeds: trainings of each.
+        icc_mean: reliability of the mean over seeds, on ranks within a seed; two-way, consistency: ICC(C,k).
+        icc_single: the same of one training, ICC(C,1).
+        icc_mean_raw: ICC(C,k) on the values themselves, which outliers rule.
+        icc_single_raw: ICC(C,1) on the values themselves.
+        seed_agreement: mean Spearman between two seeds.
+        ceiling: square root of `icc_mean` (0 below 0): about the highest Spearman that any predictor could reach
+            with this truth.
+    """
+
+    architectures: int
+    seeds: int
+    icc_mean: Estimate | None
+    icc_single: Estimate | None
+    icc_mean_raw: Estimate | None
+    icc_single_raw: Estimate | None
+    seed_agreement: Estimate | None
+    ceiling: Estimate | None
+
+
+def reliability(trainings: Floats, resamples: int, seed: int) -> Reliability:
+    """Reliability of the mean over the columns of `trainings`, (architectures, seeds); rows with a NaN are left out."""
+    complete = trainings[np.isfinite(trainings).all(axis=1)]
+    columns = list(complete.T)
+    bootstrap = Bootstrap(len(complete), resamples, seed)
+
+    def of_ranks(weights: Floats) -> Floats:
+        return icc_of_ranks(columns, weights)
+
+    def of_values(weights: Floats) -> Floats:
+        return icc_mean(columns, weights)
+
+    return Reliability(
+        architectures=len(complete),
+        seeds=len(columns),
+        icc_mean=bootstrap.estimate(of_ranks),
+        icc_single=bootstrap.estimate(lambda weights: icc_single(of_ranks(weights), len(columns))),
+        icc_mean_raw=bootstrap.estimate(of_values),
+        icc_single_raw=bootstrap.estimate(lambda weights: icc_single(of_values(weights), len(columns))),
+        seed_agreement=bootstrap.estimate(lambda weights: mean_pairwise_spearman(columns, weights)),
+        ceiling=bootstrap.estimate(lambda weights: ceiling(columns, weights)),
+    )
+
+
+def ceiling(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """About the highest Spearman with the mean of the columns: root of its reliability on ranks, 0 below 0; (r,)."""
+    return np.sqrt(np.maximum(icc_of_ranks(columns, weights), 0))
+
+
+def icc_of_ranks(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """ICC(C,k) of the ranks within each column, as `icc_mean`."""
+    return icc_mean([ranks(column, weights) for column in columns], weights)
+
+
+def icc_mean(columns: Sequence[Floats], weights: Floats) -> Floats:
+    """ICC(C,k) of McGraw and Wong (1996), the two-way consistency of a mean of k raters; equals Cronbach's alpha.
+
+    Args:
+        columns: one per rater, (n,) or (r, n).
+        weights: (r, n), as in `coefficients`.
+
+    Returns:
+        (r,); NaN for fewer than two raters or where their sum does not vary. Negative where raters disagree.
+    """
+    count = len(columns)
+    if count < 2:
+        return np.full(len(weights), np.nan)
+    of_sum = variance(np.sum(columns, axis=0), weights)
+    sum_of = np.sum([variance(column, weights) for column in columns], axis=0)
+    return count / (count - 1) * (1 - ratio(sum_of, of_sum))
+
+
+def icc_single(of_mean: Floats, count: int) -> Floats:
+    """ICC(C,1) from ICC(C,k): Spearman and Brown's formula backwards."""
+    return of_mean / (count - (count - 1) * of_mean)

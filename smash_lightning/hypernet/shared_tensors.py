@@ -1,0 +1,87 @@
+"""Learned tensors that all architectures share, each sliced to what one of them asks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
+from smash_lightning.architecture.layers import STEM_KERNEL
+from smash_lightning.encoding import Encoding
+from smash_lightning.network import RunningAverages, initialize, norm_channels
+from smash_lightning.network.gradients import Region, crop
+
+
+def make_shared_tensors(
+    encoding: Encoding, image_spec: ImageSpec, generator: torch.Generator | None
+) -> nn.ParameterDict:
+    """Everything but the 1x1 convolutions of ops, of the largest size that any architecture asks.
+
+    The stem; for each block one kernel per convolution position; transitions, norms and the classifier.
+    """
+    tensors = nn.ParameterDict()
+    for layer in _largest_layers(encoding, image_spec):
+        for name, tensor in initialize(layer, generator).items():
+            tensors[name.replace(".", "/")] = nn.Parameter(tensor)
+    return tensors
+
+
+def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: ImageSpec) -> dict[str, Tensor]:
+    """The tensors of an architecture by name: leading channels, and the centre in space.
+
+    Each learned tensor is cut once into all the pieces that are asked of it.
+    """
+    wanted: dict[str, list[tuple[str, Region]]] = {}
+    for layer in layers(architecture, image_spec, False):
+        if layer.name.endswith(".pointwise"):
+            continue
+        for name, shape in layer.parameters.items():
+            source = _source(name)
+            wanted.setdefault(source, []).append((name, _region(tensors[source].shape, shape)))
+    weights: dict[str, Tensor] = {}
+    for source, pieces in wanted.items():
+        cut = crop(tensors[source], tuple(region for _, region in pieces))
+        weights.update(zip((name for name, _ in pieces), cut, strict=True))
+    return weights
+
+
+def running_statistics(encoding: Encoding, image_spec: ImageSpec) -> RunningAverages:
+    """Fresh averages for the norms of any architecture within the encoding's limits."""
+    return RunningAverages(norm_channels(_largest_layers(encoding, image_spec)))
+
+
+def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """The 1x1 matrices (bottleneck, inputs) of all ops, in order of execution, as named convolutions."""
+    names = [
+        f"block{b}.op{o}.pointwise.weight" for b, block in enumerate(architecture.blocks) for o in range(len(block.ops))
+    ]
+    ones = (1,) * architecture.dimensions
+    return {name: weight.view(*weight.shape, *ones) for name, weight in zip(names, matrices, strict=True)}
+
+
+def _source(name: str) -> str:
+    """The shared tensor of a weight: ops of a block share it, so their number leaves the name."""
+    return "/".join(part for part in name.split(".") if not part.startswith("op"))
+
+
+def _region(whole: torch.Size, shape: tuple[int, ...]) -> Region:
+    """Leading channels, and the centre in space."""
+    centred = [slice((w - s) // 2, (w + s) // 2) for w, s in zip(whole[2:], shape[2:], strict=True)]
+    return (*(slice(0, s) for s in shape[:2]), *centred)
+
+
+def _largest_layers(encoding: Encoding, image_spec: ImageSpec) -> list[Layer]:
+    limits = encoding.limits
+    outputs, kernel = limits.max_outputs, (limits.kernels[-1],) * limits.dimensions
+    ones = (1,) * limits.dimensions
+    stem = (STEM_KERNEL,) * limits.dimensions
+    table = [Layer("stem", "convolution", image_spec.channels, limits.inputs[0], kernel=stem)]
+    for b, channels in enumerate(limits.memory):
+        for position in range(limits.positions):
+            inputs = outputs if position % 2 else limits.bottleneck * outputs
+            table.append(Layer(f"block{b}.conv{position}", "convolution", inputs, outputs, kernel=kernel))
+        table.append(Layer(f"block{b}.norm", "norm", channels, channels))
+        if b + 1 < len(limits.memory):
+            table.append(Layer(f"block{b}.transition", "convolution", channels, limits.inputs[b + 1], kernel=ones))
+    table.append(Layer("head", "linear", limits.memory[-1], image_spec.classes))
+    return table

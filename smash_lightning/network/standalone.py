@@ -1,0 +1,73 @@
+"""Free weights: an ordinary network's own parameters, under the names that the forward pass asks for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
+from smash_lightning.network.batch_norm import RunningAverages, norm_channels
+from smash_lightning.network.forward import Weights, forward
+
+
+def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    """Fresh parameters of a layer: orthogonal convolutions (paper, section 4), norms at one, biases at zero.
+
+    The classifier begins as torch's own does, uniform within 1 / sqrt(inputs): an orthogonal one, twice as large,
+    changes which architectures come out best of a short training (DECISIONS.md).
+    """
+    tensors = {}
+    for name, shape in layer.parameters.items():
+        if name.endswith(".bias"):
+            tensors[name] = torch.zeros(shape)
+        elif layer.kind == "norm":
+            tensors[name] = torch.ones(shape)
+        elif layer.kind == "linear":
+            bound = layer.inputs**-0.5
+            tensors[name] = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+        else:
+            tensors[name] = nn.init.orthogonal_(torch.empty(shape), generator=generator)
+    return tensors
+
+
+class StandaloneNetwork(nn.Module):
+    """The ordinary network of one architecture; its state has a tensor for each name of the table of layers.
+
+    Args:
+        architecture: what to build.
+        image_spec: image, stem and classifier around it.
+        generator: stream of the initialisation.
+        op_norm: whether ops hold BatchNorm.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        image_spec: ImageSpec,
+        generator: torch.Generator | None = None,
+        *,
+        op_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.image_spec, self.op_norm = architecture, image_spec, op_norm
+        table = layers(architecture, image_spec, op_norm)
+        self.weights = nn.Module()
+        for layer in table:
+            for name, tensor in initialize(layer, generator).items():
+                register(self.weights, name, tensor)
+        self.statistics = RunningAverages(norm_channels(table))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, classes) of images x (batch, channels, *size)."""
+        weights: Weights = dict(self.weights.named_parameters())
+        return forward(self.architecture, self.image_spec, weights, x, self.statistics, op_norm=self.op_norm)
+
+
+def register(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Makes `tensor` a parameter of `module` under a dotted name, as if the module were nested."""
+    *path, leaf = name.split(".")
+    for part in path:
+        if part not in dict(module.named_children()):
+            module.add_module(part, nn.Module())
+        module = module.get_submodule(part)
+    module.register_parameter(leaf, nn.Parameter(tensor))

@@ -1,0 +1,56 @@
+"""How long does a forward pass take, on this device?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.network import StandaloneNetwork
+from smash_lightning.random_streams import Stream, generator
+
+WARM_UP = 2
+REPEATS = 9
+
+
+class MeasuredLatency:
+    """Milliseconds of a forward pass of an architecture's ordinary network: the median of several.
+
+    An architecture is measured once; asked again, the answer is the same. Between runs it differs, as the machine does.
+
+    Args:
+        image_spec: image, stem and classifier.
+        device: where to measure.
+        batch: images in a pass.
+    """
+
+    def __init__(self, image_spec: ImageSpec, device: torch.device | str, batch: int) -> None:
+        self.image_spec, self.device = image_spec, torch.device(device)
+        shape = (batch, image_spec.channels, *image_spec.size)
+        self.images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(self.device)
+        self._measured: dict[Architecture, float] = {}
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Measures `architecture`, or remembers."""
+        if architecture not in self._measured:
+            self._measured[architecture] = self._measure(architecture)
+        return self._measured[architecture]
+
+    @torch.no_grad()
+    def _measure(self, architecture: Architecture) -> float:
+        network = StandaloneNetwork(architecture, self.image_spec, generator(Stream.LATENCY)).eval().to(self.device)
+        times = [self._time(network) for _ in range(WARM_UP + REPEATS)]
+        return 1000 * statistics.median(times[WARM_UP:])
+
+    def _time(self, network: StandaloneNetwork) -> float:
+        self._wait()
+        started = time.perf_counter()
+        network(self.images)
+        self._wait()
+        return time.perf_counter() - started
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

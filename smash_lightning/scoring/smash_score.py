@@ -1,0 +1,115 @@
+"""Which figure ranks? Keys of scored architectures, of which the lowest is the best."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateMetrics:
+    """What a key is made of: validation error (%) and loss (nats) with generated weights, and parameters."""
+
+    error: float
+    loss: float
+    params: int
+
+
+class SmashScore(ABC):
+    """Orders scored architectures. A key of your own implements `__call__`; a frozen dataclass of plain values."""
+
+    @abstractmethod
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """One number for each, lower is better. It may depend on all that was scored so far."""
+
+
+@dataclass(frozen=True)
+class ValidationLoss(SmashScore):
+    """The validation loss."""
+
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
+        return [figures.loss for figures in scored]
+
+
+@dataclass(frozen=True)
+class ValidationError(SmashScore):
+    """The validation error, as in the paper: coarse, as few images give few different errors."""
+
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
+        return [figures.error for figures in scored]
+
+
+@dataclass(frozen=True)
+class LossPlusSizeRank(SmashScore):
+    """Rank by loss plus `weight` times the rank by parameters, where bigger is better, from 0 to 1 + `weight`.
+
+    Generated weights are far from trained ones, and the more so the more of them there are: what a large network would
+    gain by training is hidden from its loss, and size tells some of it.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
+        losses = _losses(scored)
+        size = _share(rankdata([-figures.params for figures in scored]))
+        return _last_without_loss(_share(rankdata(losses)) + self.weight * size, losses)
+
+
+@dataclass(frozen=True)
+class SizeAdjusted(SmashScore):
+    """What is left of the loss after linear regression on the logarithm of parameters: who is good for its size?"""
+
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
+        loss, size = _losses(scored), np.log([figures.params for figures in scored])
+        known = np.isfinite(loss)
+        if known.sum() < 3 or not np.ptp(size[known]):
+            return loss.tolist()
+        slope, level = np.polyfit(size[known], loss[known], 1)
+        return (loss - slope * size - level).tolist()
+
+
+@dataclass(frozen=True)
+class Stratified(SmashScore):
+    """The rank by loss among the architectures of about the same size, from 0 to 1, in `strata` equal groups."""
+
+    strata: int = 5
+
+    def __post_init__(self) -> None:
+        if self.strata < 1:
+            raise ValueError(f"ranking.smash_score.strata must be at least 1, got {self.strata}")
+
+    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
+        """See `SmashScore`."""
+        loss = _losses(scored)
+        keys = np.zeros(len(scored))
+        by_size = np.argsort([figures.params for figures in scored], kind="stable")
+        for group in np.array_split(by_size, max(1, min(self.strata, len(scored)))):
+            keys[group] = _share(rankdata(loss[group]))
+        return _last_without_loss(keys, loss)
+
+
+def _losses(scored: Sequence[CandidateMetrics]) -> Floats:
+    """Their losses, inf where one is not a number."""
+    losses = np.array([figures.loss for figures in scored])
+    return np.where(np.isnan(losses), np.inf, losses)
+
+
+def _last_without_loss(keys: Floats, losses: Floats) -> list[float]:
+    """`keys`, but inf where nothing is known of the loss: no size makes up for that."""
+    return np.where(np.isfinite(losses), keys, np.inf).tolist()
+
+
+def _share(ranks: Floats) -> Floats:
+    """Ranks from 1 to n as shares from 0 to 1."""
+    return (ranks - 0.5) / len(ranks)

@@ -1,0 +1,189 @@
+"""The first stage: HyperNets are trained, several seeds side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.data import DataModule
+from smash_lightning.engine import Pool, local_device
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.progress_bars import ProgressBars
+from smash_lightning.random_streams import Stream, rng
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import RankingCallback, Scorer, ScoringData
+from smash_lightning.search_space import SearchSpace, SizeBalanced
+from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.trainers import together
+from smash_lightning.strategies import RankingOptions
+from smash_lightning.training import (
+    GracefulStop,
+    HyperNetModule,
+    Metrics,
+    Progress,
+    QueueLogger,
+    QueueProgress,
+    SearchOptions,
+    load_checkpoint,
+    silence_lightning,
+)
+from smash_lightning.training.messages import Send
+
+
+def search(
+    experiment: Experiment,
+    tracker: Tracker,
+    name: str = "hypernet",
+    fixed: Sequence[Architecture] | None = None,
+    label: str = "HyperNet",
+) -> list[Path]:
+    """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
+
+    Args:
+        experiment: what to train, and how.
+        tracker: gets their metrics.
+        name: of their checkpoints: that of a baseline, where `experiment` has another source of weights.
+        fixed: held-out architectures whose scores are followed; None draws as many as the ranking's options say.
+        label: what progress bars and errors call them.
+
+    Returns:
+        Their checkpoints.
+
+    Raises:
+        RuntimeError: a training failed.
+    """
+    experiment.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    count = experiment.search.hypernets
+    paths = [experiment.folder.hypernet(index, name) for index in range(count)]
+    missing = [index for index in range(count) if not finished(paths[index])]
+
+    with ProgressBars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
+
+        def receive(position: int, message: Metrics | Progress) -> None:
+            if isinstance(message, Progress):
+                bars.show(position, message.done, message.total)
+            else:
+                tracker.log(f"{name}{missing[position]}", message.values, message.step)
+
+        followed = fixed_architectures(experiment) if fixed is None else fixed
+        jobs = [(name, index, followed) for index in missing]
+        # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
+        with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
+            run = pool.together if experiment.together else pool.results
+            for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
+                pass  # checkpoints are the result
+    if name == "hypernet":  # the run's own, not a baseline's or an investigation's
+        tracker.artifact("hypernets", "model", paths)
+    return paths
+
+
+def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Architecture]], send: Send) -> None:
+    """Trains one HyperNet to the end, from its checkpoint where there is one.
+
+    A job is its name, its place among its like, and the architectures that are held out and followed.
+    """
+    silence_lightning()
+    name, index, fixed = job
+    seed = experiment.seed_of(index)
+    path = experiment.folder.hypernet(index, name)
+    module = HyperNetModule(
+        experiment.space,
+        experiment.hypernet,
+        experiment.search,
+        seed,
+        held_out=frozenset(architecture.fingerprint for architecture in fixed),
+        draws=_draws(experiment),
+    )
+    scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
+    ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
+    checkpoint = ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        every_n_epochs=experiment.search.checkpoint_every,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    trainer = together(
+        experiment,
+        max_epochs=experiment.search.epochs,
+        logger=QueueLogger(send),
+        callbacks=[*averaging(experiment.search), QueueProgress(send), ranking, checkpoint, GracefulStop(path)],
+        limit_val_batches=0,
+        default_root_dir=experiment.folder.path,
+    )
+    resume = path if path.exists() else None
+    trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
+    trainer.save_checkpoint(path)
+
+
+def averaging(options: SearchOptions) -> list[L.Callback]:
+    """The callback that averages the weights, where the options ask for it."""
+    if options.average is None:
+        return []
+    return [EMAWeightAveraging(decay=options.average)]
+
+
+def _draws(experiment: Experiment) -> SearchSpace:
+    sampling = experiment.search.sampling
+    if sampling == "candidates":
+        return experiment.candidates
+    return SizeBalanced(experiment.space) if sampling == "balanced" else experiment.space
+
+
+def fixed_architectures(experiment: Experiment) -> list[Architecture]:
+    """The held-out architectures whose scores are followed during training."""
+    return [
+        experiment.candidates.sample(rng(Stream.HELD_OUT, experiment.seed, index))
+        for index in range(experiment.ranking.fixed)
+    ]
+
+
+def make_scorer(
+    data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
+) -> Scorer:
+    """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
+    validation = data.normalised(data.validation)
+    material = ScoringData(
+        validation.images,
+        validation.labels,
+        data.recalibration_images(),
+        tuple(_batches(data, options.batch_norm.batches, seed)),
+        data.eval_batch_size,
+    )
+    scorer = Scorer(hypernets, material, policy=options.batch_norm, noises=options.noises, seed=seed)
+    return scorer.to(local_device(device))
+
+
+def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """The first training batches in an order of their own, the same for every architecture that is scored."""
+    loader = data.ordered(Stream.SCORE, seed).train_dataloader()
+
+    def endless() -> Iterator[tuple[Tensor, Tensor]]:
+        for epoch in itertools.count():
+            loader.set_epoch(epoch)
+            yield from loader
+
+    return list(itertools.islice(endless(), count))
+
+
+def settling(path: Path) -> list[tuple[int, list[float]]]:
+    """Epoch and validation losses of the fixed architectures, as a HyperNet's checkpoint holds them."""
+    states = load_checkpoint(path, "smash")["callbacks"]
+    return [(epoch, list(losses)) for epoch, losses in states.get("RankingCallback", {}).get("history", [])]
+
+
+def finished(path: Path) -> bool:
+    """Whether the checkpoint at `path`, if any, is of a HyperNet that was trained to the end."""
+    return path.exists() and bool(load_checkpoint(path, "smash")["smash"]["finished"])
+
+
+def training_seconds(path: Path) -> float:
+    """What training the HyperNet at `path` took."""
+    return float(load_checkpoint(path, "smash")["smash"]["seconds"])

@@ -1,0 +1,64 @@
+"""What a ranking does, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy
+from smash_lightning.scoring.constraints import Constraints
+from smash_lightning.scoring.smash_score import SmashScore, ValidationLoss
+from smash_lightning.strategies import Strategy
+from smash_lightning.strategies.racing import Racing
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """How architectures are proposed and scored.
+
+    Args:
+        strategies: by name, in order; one with a count of 0 is left out.
+        batch_norm: statistics of BatchNorm under generated weights.
+        fixed: architectures that are scored during training, to see the scores settle; 0 for none.
+        fixed_every: epochs between those scores.
+        max_params: most trainable parameters of a candidate's ordinary network; None for any number.
+        max_macs: most multiply-accumulates of one image; None for any number.
+        max_latency: longest forward pass on this device, milliseconds; None for any.
+        latency_batch: images in the forward pass that is timed.
+        smash_score: which figure ranks.
+        noises: draws of z over which a score is averaged.
+        racing: lets candidates that do not wait for each other race on growing parts of the validation images; None
+            scores each on all of them.
+    """
+
+    strategies: Mapping[str, Strategy]
+    batch_norm: BatchNormPolicy
+    fixed: int
+    fixed_every: int
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency: float | None = None
+    latency_batch: int = 1
+    smash_score: SmashScore = field(default_factory=ValidationLoss)
+    noises: int = 1
+    racing: Racing | None = None
+
+    def __post_init__(self) -> None:
+        if not self.active_strategies or self.active_strategies[0].name != "random":
+            raise ValueError("ranking: the first strategy must be random, with a count of at least 1")
+        if self.fixed < 0 or self.fixed_every < 1:
+            raise ValueError(f"ranking: fixed ({self.fixed}) or fixed_every ({self.fixed_every}) is too small")
+        for name in ("latency_batch", "noises"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
+        assert self.constraints  # a bound that makes no sense is told here, not after the search that it is for
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a candidate may cost at most."""
+        return Constraints(self.max_params, self.max_macs, self.max_latency)
+
+    @property
+    def active_strategies(self) -> tuple[Strategy, ...]:
+        """Those that propose anything."""
+        return tuple(strategy for strategy in self.strategies.values() if strategy.count > 0)

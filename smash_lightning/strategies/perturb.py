@@ -1,0 +1,24 @@
+"""Local search around the best architecture (paper, section 4)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.strategies.base import History, Proposal, Strategy, best
+
+
+@dataclass(frozen=True)
+class Perturb(Strategy):
+    """Perturbations of the best architecture so far, each element redrawn with `probability`."""
+
+    count: int
+    probability: float
+    name = "perturb"
+    sequential = False
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
+        """A neighbour of the best one."""
+        parent = best(history.before).architecture
+        return space.perturb(parent, rng, self.probability), parent.fingerprint

@@ -1,0 +1,22 @@
+"""Random search: the paper's first stage (algorithm 1)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.strategies.base import History, Proposal, Strategy
+
+
+@dataclass(frozen=True)
+class Random(Strategy):
+    """Independent draws from the space."""
+
+    count: int
+    name = "random"
+    sequential = False
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
+        """A draw."""
+        return space.sample(rng), ""

@@ -1,0 +1,105 @@
+"""What is said of data sets that are there, absent or broken, and what their sheets show."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smash_lightning.analyses import datasets
+from smash_lightning.data import CIFAR10, DataModule, Folder, Source
+from smash_lightning.report.contact_sheet import contact_sheet
+from smash_lightning.report.tracker import Tracker
+from tests.stages.small_run import small_experiment
+
+
+def module(name: str, source: Source) -> DataModule:
+    options = {"validation": 0.25, "train": None, "batch_size": 4, "eval_batch_size": 4, "recalibration": 4}
+    return DataModule(name=name, source=source, stem_stride=1, split_seed=0, download=True, **options)
+
+
+def coloured(root: Path) -> Folder:
+    """Eight red and eight blue images to learn from, four of each to test on."""
+    for split, count in (("train", 8), ("test", 4)):
+        for name, colour in (("red", (250, 0, 0)), ("blue", (0, 0, 250))):
+            (root / split / name).mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (6, 6), colour).save(root / split / name / f"{index}.png")
+    return Folder(str(root), size=None)
+
+
+def table(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "datasets.csv").open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_each_set_gets_a_row_and_those_that_are_there_a_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = small_experiment(tmp_path / "run")
+    (tmp_path / "broken" / "train" / "red").mkdir(parents=True)
+    known = {
+        "mine": module("mine", coloured(tmp_path / "mine")),
+        "absent": module("absent", CIFAR10(str(tmp_path / "nothing"))),
+        "broken": module("broken", Folder(str(tmp_path / "broken"), size=None)),
+    }
+    datasets(experiment, Tracker([]), known)
+    rows = table(tmp_path / "run")
+    assert list(rows) == ["mine", "absent", "broken", "digits"]
+    mine = rows["mine"]
+    assert (mine["state"], mine["train"], mine["test"], mine["classes"]) == ("there", "16", "8", "2")
+    assert mine["shape"] == "3 x 6 x 6"
+    assert mine["mean"] == "125 0 125"
+    assert rows["absent"]["state"] == "not there"
+    assert "would download 163 MiB from https://www.cs.toronto.edu" in rows["absent"]["remedy"]
+    assert not (tmp_path / "nothing").exists(), "a table downloads nothing"
+    assert rows["broken"]["state"] == "unusable"
+    assert "red" in rows["broken"]["remedy"]
+    assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"mine.png", "digits.png"}
+    printed = capsys.readouterr().out
+    assert "mine: 16 + 8 images of 3 x 6 x 6, 2 classes, mean 125 0 125" in printed
+
+
+def test_an_unknown_name_to_download_is_refused(tmp_path: Path) -> None:
+    experiment, known = small_experiment(tmp_path / "run"), {"cifar10": module("cifar10", CIFAR10(str(tmp_path)))}
+    with pytest.raises(ValueError, match=r"task\.download: there is no data set cifar11, only cifar10"):
+        datasets(experiment, Tracker([]), known, ["cifar11"])
+
+
+def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> None:
+    source = coloured(tmp_path / "mine")
+    experiment = small_experiment(tmp_path / "run")
+    for published, said in (
+        (((0.49, 0.0, 0.49), (0.5, 0.0, 0.5)), False),
+        (((0.49, 0.3, 0.49), (0.5, 0.0, 0.5)), True),
+    ):
+        data = module("mine", source)
+        object.__setattr__(source, "published", published)
+        datasets(replace(experiment, data=data), Tracker([]), {})
+        notes = table(tmp_path / "run")["mine"]["notes"]
+        assert ("lies 0.300 x 255 from the published value" in notes) == said, notes
+
+
+def test_a_sheet_shows_each_class_in_its_colours() -> None:
+    red, blue = (np.zeros((2, 3, 5, 5), np.uint8) for _ in range(2))
+    red[:, 0], blue[:, 2] = 255, 255
+    figure = contact_sheet([red, blue], ["red", "blue"], "colours")
+    pictures = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    names = [axes.texts[0].get_text() for axes in figure.axes if axes.texts]
+    assert names == ["red", "blue"]
+    assert [tuple(picture[0, 0]) for picture in pictures] == [(1, 0, 0), (1, 0, 0), (0, 0, 1), (0, 0, 1)]
+
+
+def test_voxels_are_seen_from_the_front_with_the_last_axis_up() -> None:
+    grid = np.zeros((1, 1, 4, 4, 4), np.uint8)
+    grid[0, 0, 0, 0, 3] = 1  # left, near, high
+    grid[0, 0, 3, 3, 0] = 1  # right, far, low
+    figure = contact_sheet([grid], ["two"], "voxels")
+    picture = np.asarray(next(axes.images[0].get_array() for axes in figure.axes if axes.images))
+    assert picture[0, 0] == 1.0, "near is light, high is above"
+    assert 0 < picture[3, 3] < 0.5
+    assert np.count_nonzero(picture) == 2

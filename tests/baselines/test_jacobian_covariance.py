@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.baselines import BaselineContext, JacobianCovariance
+from smash_lightning.random_streams import rng
+from tests.baselines.small_context import TINY, random_setting, slow_network
+from tests.cases import Case, every_bare_case
+from tests.stages.small_run import SPACE
+
+
+def one_by_one(architecture: Architecture, context: BaselineContext) -> list[np.ndarray]:
+    """The gradient of the sum of all logits with respect to one image after the other."""
+    network, rows = slow_network(architecture, context), []
+    for i in range(len(context.images)):
+        image = context.images[i].clone().requires_grad_()
+        batch = torch.stack([image if j == i else other for j, other in enumerate(context.images)])
+        network(batch).sum().backward()
+        assert image.grad is not None
+        rows.append(image.grad.flatten().numpy())
+    return rows
+
+
+def expected(rows: list[np.ndarray]) -> float:
+    """The paper's score with the opposite sign, from correlations written out."""
+    centred = [row - row.mean() for row in rows]
+    unit = [row / np.sqrt((row**2).sum()) for row in centred]
+    eigenvalues = np.linalg.svd(np.array([[a @ b for b in unit] for a in unit]), compute_uv=False)
+    return sum(math.log(v + 1e-5) + 1 / (v + 1e-5) for v in eigenvalues)
+
+
+@every_bare_case
+@pytest.mark.parametrize("seed", range(3))
+def test_image_by_image(case: Case, seed: int, tmp_path: Path) -> None:
+    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec)
+    value = JacobianCovariance().value(architecture, context)
+    assert value == pytest.approx(expected(one_by_one(architecture, context)), rel=1e-7)
+    assert value >= len(context.images) * (1 - 1e-4), "its least value"
+
+
+def test_finite_differences_of_the_logits_in_each_pixel(tmp_path: Path) -> None:
+    architecture, context = TINY.sample(rng("jacobian", 0)), random_setting(tmp_path, TINY.image_spec, count=4)
+    network, images, step = slow_network(architecture, context), context.images.clone(), 1e-5
+    rows = []
+    for image in images:
+        row, flat = [], image.view(-1)
+        for i in range(len(flat)):
+            kept = flat[i].clone()
+            flat[i] = kept + step
+            more = network(images).sum().item()
+            flat[i] = kept - step
+            row.append((more - network(images).sum().item()) / (2 * step))
+            flat[i] = kept
+        rows.append(np.array(row))
+    assert JacobianCovariance().value(architecture, context) == pytest.approx(expected(rows), rel=1e-4)
+
+
+def test_equal_images_are_the_worst_that_is_defined(tmp_path: Path) -> None:
+    context, architecture = random_setting(tmp_path, SPACE.image_spec, count=4), SPACE.sample(rng("equal", 0))
+    twins = replace(context, images=context.images[:2].repeat(2, 1, 1, 1))
+    value = JacobianCovariance().value(architecture, twins)
+    # Two of four eigenvalues are zero, and k alone stands in their place.
+    assert value == pytest.approx(2 * (math.log(1e-5) + 1e5), rel=1e-3)
+    assert value > JacobianCovariance().value(architecture, context)

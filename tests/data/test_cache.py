@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from smash_lightning.data import DataModule, RawDataset, Source, Split
+from smash_lightning.data.cache import find_entry, open_entry
+
+
+@dataclass(frozen=True)
+class Raw(Source):
+    """Images of 6x6 from files of bytes, the first of each image being its label; it writes down that it was read."""
+
+    root: str
+    offset: int = 0
+    seconds: float = 0.0
+
+    def files(self) -> Sequence[Path]:
+        return [Path(self.root) / name for name in ("train.bin", "test.bin")]
+
+    def read(self) -> RawDataset:
+        with (Path(self.root) / "reads.txt").open("a") as file:
+            file.write("read\n")
+        time.sleep(self.seconds)
+        splits = []
+        for path in self.files():
+            images = torch.from_numpy(np.fromfile(path, np.uint8).reshape(-1, 1, 6, 6))
+            splits.append(Split(images + self.offset, images[:, 0, 0, 0].long() % 3))
+        return RawDataset(*splits, ("a", "b", "c"), ("A note.",))
+
+    def reads(self) -> int:
+        return len((Path(self.root) / "reads.txt").read_text().splitlines())
+
+
+def raw(folder: Path, count: int = 40) -> Raw:
+    folder.mkdir()
+    for seed, name in enumerate(("train.bin", "test.bin")):
+        (folder / name).write_bytes(np.random.default_rng(seed).integers(0, 256, count * 36, np.uint8).tobytes())
+    return Raw(str(folder))
+
+
+def entry_of(source: Source, cache: Path) -> Path:
+    return find_entry(source, source.files(), cache)
+
+
+def assert_equal(one: RawDataset, other: RawDataset) -> None:
+    for left, right in ((one.train, other.train), (one.test, other.test)):
+        assert torch.equal(left.images, right.images)
+        assert torch.equal(left.labels, right.labels)
+    assert (one.classes, one.notes) == (other.classes, other.notes)
+
+
+def test_what_was_stored_is_what_was_read(tmp_path: Path) -> None:
+    source = raw(tmp_path / "raw")
+    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
+
+
+def test_a_second_start_reads_nothing(tmp_path: Path) -> None:
+    source = raw(tmp_path / "raw")
+    first = entry_of(source, tmp_path / "cache")
+    assert entry_of(source, tmp_path / "cache") == first
+    assert source.reads() == 1
+
+
+def test_an_entry_is_named_after_content_and_options(tmp_path: Path) -> None:
+    source = raw(tmp_path / "raw")
+    first = entry_of(source, tmp_path / "cache")
+    shutil.copytree(source.root, tmp_path / "moved")
+    assert entry_of(Raw(str(tmp_path / "moved")), tmp_path / "cache") == first
+    assert entry_of(Raw(source.root, offset=1), tmp_path / "cache") != first
+    data = bytearray((tmp_path / "raw" / "test.bin").read_bytes())
+    data[100] ^= 1
+    (tmp_path / "raw" / "test.bin").write_bytes(data)
+    changed = entry_of(source, tmp_path / "cache")
+    assert changed != first
+    assert_equal(open_entry(changed), source.read())
+
+
+def test_files_that_changed_places_are_not_confused(tmp_path: Path) -> None:
+    source = raw(tmp_path / "raw")
+    first = entry_of(source, tmp_path / "cache")
+    train, test = source.files()
+    train.rename(tmp_path / "other")
+    test.rename(train)
+    (tmp_path / "other").rename(test)
+    assert entry_of(source, tmp_path / "cache") != first
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "about"])
+def test_a_damaged_entry_is_written_anew(tmp_path: Path, damage: str) -> None:
+    source = raw(tmp_path / "raw")
+    entry = entry_of(source, tmp_path / "cache")
+    images = entry / "train-images.npy"
+    if damage == "truncate":
+        os.truncate(images, 200)
+    elif damage == "remove":
+        images.unlink()
+    else:
+        (entry / "about.json").write_text("{")
+    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
+
+
+def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
+    source = raw(tmp_path / "raw")
+    entry = entry_of(source, tmp_path / "cache")
+    entry.rename(partial := entry.with_name(f"{entry.name}.partial"))
+    os.truncate(partial / "train-images.npy", 200)
+    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
+    assert not partial.exists()
+
+
+def _find(source: Raw, cache: Path, results: multiprocessing.Queue[Path]) -> None:
+    results.put(entry_of(source, cache))
+
+
+def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
+    source = Raw(raw(tmp_path / "raw").root, seconds=1.0)
+    spawn = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[Path] = spawn.Queue()
+    processes = [spawn.Process(target=_find, args=(source, tmp_path / "cache", results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    entries = {results.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(entries) == 1
+    assert source.reads() == 1
+    assert_equal(open_entry(entries.pop()), source.read())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, small_disk: Path) -> None:
+    source = raw(tmp_path / "raw", count=3000)
+    with pytest.raises(
+        OSError, match=rf"{small_disk} has no room for the decoded data set, 0\.3 MiB: .*dataset\.cache="
+    ):
+        entry_of(source, small_disk)
+    assert not [path for path in small_disk.iterdir() if path.is_dir()]
+    enough = raw(tmp_path / "fewer", count=10)
+    assert_equal(open_entry(entry_of(enough, small_disk)), enough.read())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o500)
+    with pytest.raises(PermissionError, match=r"cannot write .*cache .*dataset\.cache=FOLDER"):
+        entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
+
+
+def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:
+    options = {"validation": 0.25, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    source = raw(tmp_path / "raw", count=4000)
+    data = DataModule(name="raw", source=source, stem_stride=1, split_seed=0, cache=str(tmp_path / "cache"), **options)
+    data.setup()
+    sent = pickle.dumps(data)
+    assert len(sent) < data.sets.train.images.nbytes / 2, "indices, not images"
+    received = pickle.loads(sent)
+    for one, other in (
+        (data.train, received.train),
+        (data.validation, received.validation),
+        (data.test, received.test),
+    ):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+    assert received.specification() == data.specification()
+    assert source.reads() == 1
+
+
+def test_moments_are_kept_beside_the_entry_and_belong_to_their_images(tmp_path: Path) -> None:
+    def module(seed: int, cache: str | None) -> DataModule:
+        options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+        return DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)
+
+    source = raw(tmp_path / "raw")
+    for seed in (0, 1, 0):
+        stored, fresh = module(seed, str(tmp_path / "cache")), module(seed, None)
+        assert torch.equal(stored.mean, fresh.mean)
+        assert torch.equal(stored.std, fresh.std)
+    assert module(0, None).mean != module(1, None).mean
+    assert len(list((tmp_path / "cache").glob("*/moments-*.json"))) == 2
+
+
+@pytest.mark.parametrize("known", ["", "..", "raw-12", "/etc"])
+def test_a_note_of_what_is_known_that_was_cut_off_does_no_harm(tmp_path: Path, known: str) -> None:
+    source = raw(tmp_path / "raw")
+    first = entry_of(source, tmp_path / "cache")
+    (note,) = (tmp_path / "cache").glob("*.known")
+    note.write_text(known)
+    (tmp_path / "cache" / "precious.txt").write_text("kept")
+    assert entry_of(source, tmp_path / "cache") == first
+    assert (tmp_path / "cache" / "precious.txt").read_text() == "kept"
+    assert note.read_text() == first.name
+
+
+def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(OSError, match=rf"cannot write decoded data sets to {tmp_path}/cache .*dataset\.cache=FOLDER"):
+        entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
+
+
+def test_a_data_set_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
+    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    source = raw(tmp_path / "raw")
+    specifications = []
+    for seed, cache in ((0, None), (0, str(tmp_path / "cache")), (1, str(tmp_path / "cache"))):
+        data = DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)
+        specifications.append(data.specification())
+    assert specifications[0] == specifications[1]
+    assert specifications[0] != specifications[2]
+
+
+def test_moments_that_were_cut_off_are_measured_again(tmp_path: Path) -> None:
+    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    source, cache = raw(tmp_path / "raw"), str(tmp_path / "cache")
+    first, second = (
+        DataModule(name="raw", source=source, stem_stride=1, split_seed=0, cache=cache, **options) for _ in range(2)
+    )
+    mean = first.mean
+    (file,) = (tmp_path / "cache").glob("*/moments-*.json")
+    file.write_text('{"mean": [1')
+    assert torch.equal(second.mean, mean)

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smash_lightning.data import DataModule, Digits, Download, RawDataset, Source, Split, Subset
+from smash_lightning.random_streams import Stream, generator
+
+
+class Tiny(Source):
+    """Ten, twenty and thirty images of three classes in two channels; image i is all i."""
+
+    def files(self) -> Sequence[Path]:
+        return ()
+
+    def read(self) -> RawDataset:
+        labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 30)[torch.randperm(60, generator=generator("tiny"))]
+        images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 2, 4, 4)
+        images[:, 1] *= 3
+        test = Split(images[:8] + 100, labels[:8])
+        return RawDataset(Split(images, labels), test, ("a", "b", "c"))
+
+
+def data(source: Source | None = None, **changes: Any) -> DataModule:
+    options: dict[str, Any] = {
+        "name": "tiny",
+        "source": source or Tiny(),
+        "validation": 12,
+        "train": None,
+        "batch_size": 8,
+        "eval_batch_size": 5,
+        "recalibration": 16,
+        "stem_stride": 1,
+        "split_seed": 0,
+    }
+    module = DataModule(**options | changes)
+    module.setup()
+    return module
+
+
+def numbers(split: Subset) -> list[int]:
+    """Which images a part of `Tiny` holds."""
+    return split.images[:, 0, 0, 0].tolist()
+
+
+def test_splits_are_disjoint_and_whole() -> None:
+    module = data()
+    train, validation, test = (numbers(split) for split in (module.train, module.validation, module.test))
+    assert sorted(train + validation) == list(range(60))
+    assert len(validation) == 12
+    assert not set(test) & set(train + validation)
+
+
+@pytest.mark.parametrize("validation", [6, 12, 30])
+def test_validation_is_class_balanced(validation: int) -> None:
+    counts = torch.bincount(data(validation=validation).validation.labels, minlength=3)
+    share = validation / 60
+    assert all(abs(int(count) - share * size) <= 1 for count, size in zip(counts, (10, 20, 30), strict=True))
+
+
+def test_a_part_of_the_training_images_is_nearly_class_balanced() -> None:
+    counts = torch.bincount(data(Digits(), validation=300, train=500).train.labels, minlength=10)
+    assert counts.min() > 30, "what is left is in random order"
+
+
+def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
+    one, other = data(), data().ordered(Stream.SEARCH, 5)
+    assert numbers(one.validation) == numbers(other.validation)
+    assert numbers(one.train) == numbers(other.train)
+    assert numbers(data(split_seed=1).validation) != numbers(one.validation)
+    assert numbers(data(train=20).validation) == numbers(one.validation)
+    assert set(numbers(data(train=20).train)) < set(numbers(one.train))
+
+
+def test_chance_elsewhere_does_not_move_the_split() -> None:
+    one = data()
+    torch.manual_seed(3)
+    assert numbers(data().validation) == numbers(one.validation)
+    assert torch.equal(data().recalibration_images(), one.recalibration_images())
+
+
+def test_an_order_belongs_to_its_copy() -> None:
+    one = data()
+    other = one.ordered(Stream.SEARCH, 5)
+    assert (one.order, other.order) == ("", "search 5")
+    first, second = ([batch.tolist() for _, batch in m.train_dataloader()] for m in (one, other))
+    assert first != second
+    assert second == [batch.tolist() for _, batch in data().ordered(Stream.SEARCH, 5).train_dataloader()]
+
+
+def test_pixels_are_normalised_by_the_training_images() -> None:
+    module = data()
+    images = module.normalised(module.train).images
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.std((0, 2, 3)), torch.ones(2), atol=1e-5, rtol=0)
+    batches = torch.cat([images for images, _ in module.val_dataloader()])
+    torch.testing.assert_close(batches, module.normalised(module.validation).images)
+    tests = torch.cat([images for images, _ in module.test_dataloader()])
+    torch.testing.assert_close(tests, module.normalised(module.test).images)
+
+
+def test_a_channel_without_contrast_stays_finite() -> None:
+    class Flat(Tiny):
+        def read(self) -> RawDataset:
+            sets = super().read()
+            sets.train.images[:, 1] = 7
+            return sets
+
+    module = data(Flat())
+    assert module.normalised(module.train).images.isfinite().all()
+
+
+def test_recalibration_uses_training_images_only() -> None:
+    module = data()
+    images = module.recalibration_images()
+    assert len(images) == 16
+    raw = (images * module.std + module.mean)[:, 0, 0, 0].round().int().tolist()
+    assert len(set(raw)) == 16
+    assert set(raw) <= set(numbers(module.train))
+
+
+def test_the_skeleton_is_that_of_the_images() -> None:
+    image_spec = data(stem_stride=2).image_spec
+    assert (image_spec.channels, image_spec.size, image_spec.classes, image_spec.stem_stride) == (2, (4, 4), 3, 2)
+
+
+def test_digits() -> None:
+    sets = Digits(test=697).read()
+    assert (len(sets.train), len(sets.test)) == (1100, 697)
+    assert sets.train.images.shape == (1100, 1, 8, 8)
+    assert sets.train.images.dtype == torch.uint8
+    assert int(sets.train.images.max()) == 16
+    assert sets.classes == tuple("0123456789")
+    assert torch.equal(Digits(test=697).read().train.images, sets.train.images)
+    train = {image.numpy().tobytes() for image in sets.train.images}
+    assert not any(image.numpy().tobytes() in train for image in sets.test.images)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation": 0}, r"dataset\.validation must be a number of images or a share below 1, got 0"),
+        ({"validation": 1.5}, r"dataset\.validation must be a number of images or a share below 1, got 1\.5"),
+        ({"batch_size": 0}, r"dataset\.batch_size must be at least 1, got 0"),
+        ({"eval_batch_size": -1}, r"dataset\.eval_batch_size must be at least 1, got -1"),
+        ({"recalibration": 0}, r"dataset\.recalibration must be at least 1, got 0"),
+        ({"validation": 60}, r"dataset\.validation=60 does not divide 60 training images in two"),
+        ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
+        ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
+        ({"train": 10}, r"dataset\.recalibration=16 is more than the 10 training images"),
+    ],
+)
+def test_impossible_options_are_named(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        data(**changes)
+
+
+@pytest.mark.parametrize("test", [0, 1797])
+def test_impossible_test_sets_are_named(test: int) -> None:
+    with pytest.raises(ValueError, match=f"source.test must lie between 1 and 1796, got {test}"):
+        Digits(test).read()
+
+
+def test_validation_images_may_join_the_training_images() -> None:
+    one = data()
+    both = one.ordered(Stream.RETRAIN, 3).with_validation()
+    assert sorted(numbers(both.train)) == list(range(60))
+    assert numbers(both.validation) == numbers(one.validation)
+    assert torch.equal(both.mean, one.mean), "a network meets images as it would without them"
+    assert both.order == "retrain 3"
+    assert len(one.train) == 48
+
+
+def test_a_share_of_the_training_images_may_be_asked_for() -> None:
+    assert numbers(data(validation=0.2).validation) == numbers(data(validation=12).validation)
+
+
+def test_given_constants_replace_measured_ones() -> None:
+    module = data(mean=[1.0, 2.0], std=[4.0, 8.0])
+    first = module.train.images[0, :, 0, 0]
+    expected = [(float(first[0]) - 1) / 4, (float(first[1]) - 2) / 8]
+    assert module.normalised(module.train).images[0, :, 0, 0].tolist() == expected
+    with pytest.raises(ValueError, match=r"dataset\.mean must have a value for each of 2 channels, got \[1\.0\]"):
+        data(mean=[1.0])
+
+
+def test_moments_are_those_of_the_bytes() -> None:
+    images = torch.randint(256, (50, 3, 5, 4), dtype=torch.uint8, generator=generator("moments"))
+    index = torch.arange(10, 40)
+    mean, std = Subset(Split(images, torch.zeros(50).long()), index).moments()
+    pixels = images[index].double()
+    torch.testing.assert_close(torch.tensor(mean).double(), pixels.mean((0, 2, 3)))
+    torch.testing.assert_close(torch.tensor(std).double(), pixels.std((0, 2, 3)))
+
+
+def test_a_set_that_is_not_there_is_downloaded_only_if_wanted() -> None:
+    class Elsewhere(Tiny):
+        def files(self) -> Sequence[Path]:
+            if not fetched:
+                raise FileNotFoundError("nothing.bin is not there.")
+            return ()
+
+        def downloads(self) -> Sequence[Download]:
+            return (Download("https://example.org/nothing.tar.gz", 1, None),)
+
+        def fetch(self) -> None:
+            fetched.append(True)
+
+    fetched: list[bool] = []
+    with pytest.raises(FileNotFoundError, match=r"nothing\.bin is not there\. .* with dataset\.download=true"):
+        data(Elsewhere(), download=False)
+    assert len(data(Elsewhere(), download=True).train) == 48
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 3], "the training labels run from 0 to 3, but 3 classes are numbered from 0 to 2"),
+        ([-1, 1, 2], "the training labels run from -1 to 2"),
+        ([], "the data set has no training images"),
+        ([0, 1], "the data set has 3 training images but 2 labels"),
+    ],
+)
+def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], message: str) -> None:
+    images = torch.zeros(3 if labels else 0, 1, 2, 2, dtype=torch.uint8)
+    test = Split(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1).long())
+    with pytest.raises(ValueError, match=message):
+        RawDataset(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("deviation", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
+def test_constants_in_other_units_are_refused(std: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"dataset\.deviation=\[.*are in units of the stored bytes, from 0 to 255"):
+        data(std=std)
+
+
+def some(counts: tuple[int, ...]) -> Tiny:
+    """The first images of each class of `Tiny`."""
+
+    class Some(Tiny):
+        def read(self) -> RawDataset:
+            sets = super().read()
+            keep = [(sets.train.labels == label).nonzero().flatten()[:count] for label, count in enumerate(counts)]
+            return RawDataset(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
+
+    return Some()
+
+
+def test_the_only_image_of_a_class_is_learned_from() -> None:
+    module = data(some((1, 20, 30)))
+    assert (module.train.labels == 0).sum() == 1
+    assert (module.validation.labels == 0).sum() == 0
+
+
+def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
+    with pytest.raises(ValueError, match=r"class a has no images left to learn from.*dataset\.validation"):
+        data(some((2, 20, 30)), validation=35, batch_size=4, recalibration=4)
+
+
+@pytest.mark.parametrize("validation", [float("inf"), float("nan")])
+def test_a_share_must_be_a_number(validation: float) -> None:
+    with pytest.raises(ValueError, match=r"dataset\.validation must be a number of images or a share below 1"):
+        data(validation=validation)

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from smash_lightning.data.decode import Encoded, decode, decoded_sets, listed
+
+Pixels = NDArray[np.uint8]
+
+
+def noise(*shape: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encoded(image: Image.Image | Pixels, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def named(*contents: bytes | Path | None) -> list[Encoded]:
+    return [Encoded(f"image {position}", content) for position, content in enumerate(contents)]
+
+
+def one(content: bytes | Path, size: tuple[int, int] | int | None = None) -> NDArray[np.uint8]:
+    """The decoded image as (height, width, channels)."""
+    return decode(named(content), 1, size).images[0].permute(1, 2, 0).numpy()
+
+
+def bomb() -> bytes:
+    """A few bytes of PNG that announce 900 million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    colour=st.lists(st.booleans(), min_size=1, max_size=80),
+    seed=st.integers(0, 99),
+)
+def test_what_was_encoded_without_loss_is_decoded_in_order(
+    shape: tuple[int, int], colour: list[bool], seed: int
+) -> None:
+    arrays = [noise(*shape, *([3] if each else []), seed=seed + i) for i, each in enumerate(colour)]
+    decoded = decode(named(*map(encoded, arrays)), len(arrays), None)
+    channels = 3 if any(colour) else 1
+    assert decoded.images.shape == (len(arrays), channels, *shape)
+    assert decoded.images.dtype == torch.uint8
+    assert decoded.images.is_contiguous()
+    for array, image in zip(arrays, decoded.images.permute(0, 2, 3, 1).numpy(), strict=True):
+        assert np.array_equal(image, np.broadcast_to(array.reshape(*shape, -1), image.shape))
+    assert decoded.readable.all()
+    assert decoded.unreadable == ()
+
+
+def test_thousands_of_images_stay_in_order() -> None:
+    arrays = noise(2500, 2, 2)
+    decoded = decode(named(*map(encoded, arrays)), len(arrays), None)
+    assert np.array_equal(decoded.images[:, 0].numpy(), arrays)
+
+
+def test_files_are_decoded_as_their_bytes(tmp_path: Path) -> None:
+    array = noise(5, 4, 3)
+    path = tmp_path / "image.without_a_known_suffix"
+    path.write_bytes(encoded(array))
+    assert np.array_equal(one(path), array)
+
+
+def test_images_are_not_read_far_ahead() -> None:
+    taken = 0
+
+    def images() -> Iterator[Encoded]:
+        nonlocal taken
+        for taken in range(20_000):
+            yield Encoded(f"image {taken}", encoded(noise(2, 2 if taken < 5 else 3)))
+
+    with pytest.raises(ValueError, match="differ in size"):
+        decode(images(), 20_000, None)
+    assert taken < 3000, "an error among the first images does not wait for the last"
+
+
+def sixteen_bits(order: str = "<") -> tuple[Image.Image, Pixels]:
+    """A 16-bit image, and what it is in 8 bits."""
+    values = np.array([[0, 128, 129, 257, 30_000, 65_535]] * 2, dtype=np.uint16)
+    mode = "I;16B" if order == ">" else "I;16"
+    image = Image.frombytes(mode, values.shape[::-1], values.astype(f"{order}u2").tobytes())
+    return image, np.array([[0, 0, 1, 1, 117, 255]] * 2, dtype=np.uint8)
+
+
+def grey_kinds() -> dict[str, tuple[bytes, Pixels]]:
+    grey, bits = noise(6, 5), noise(6, 5) > 127
+    veil = Image.fromarray(np.stack([grey, np.where(bits, 255, 0).astype(np.uint8)], -1))
+    wide, narrow = sixteen_bits()
+    big, _ = sixteen_bits(">")
+    return {
+        "L": (encoded(grey), grey),
+        "L, one value transparent": (
+            encoded(grey, transparency=int(grey[0, 0])),
+            np.where(grey == grey[0, 0], 255, grey),
+        ),
+        "1": (encoded(Image.fromarray(bits)), bits.astype(np.uint8) * 255),
+        "LA": (encoded(veil), np.where(bits, grey, 255).astype(np.uint8)),
+        "16 bits, PNG": (encoded(wide), narrow),
+        "16 bits, TIFF": (encoded(wide, "TIFF"), narrow),
+        "16 bits, TIFF, big endian": (encoded(big, "TIFF"), narrow),
+        "16 bits, PGM": (encoded(wide, "PPM"), narrow),
+    }
+
+
+@pytest.mark.parametrize("kind", grey_kinds())
+def test_grey_stays_grey(kind: str) -> None:
+    content, expected = grey_kinds()[kind]
+    assert np.array_equal(one(content), expected[..., None])
+
+
+@given(value=st.integers(0, 65_535))
+def test_16_bits_are_rounded_to_8(value: int) -> None:
+    image = Image.frombytes("I;16", (1, 1), struct.pack("<H", value))
+    assert abs(int(one(encoded(image))[0, 0, 0]) - value / 257) <= 0.5
+
+
+def colour_kinds() -> dict[str, tuple[bytes, Pixels]]:
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [0, 0, 0], [255, 255, 255]]], np.uint8)
+    rgb = Image.fromarray(colours)
+    alpha = np.array([[255, 0, 255], [255, 255, 0]], dtype=np.uint8)
+    over = np.where(alpha[..., None] == 255, colours, 255).astype(np.uint8)
+    rgba = Image.fromarray(np.concatenate([colours, alpha[..., None]], -1))
+    palette = rgb.quantize(8)
+    red = palette.getpixel((0, 0))
+    without_red = colours.copy()
+    without_red[0, 0] = 255
+    half = Image.new("RGBA", (2, 2), (255, 0, 0, 51))
+    cyan = Image.new("CMYK", (2, 2), (255, 0, 0, 0))
+    return {
+        "PNG": (encoded(rgb), colours),
+        "BMP": (encoded(rgb, "BMP"), colours),
+        "TIFF": (encoded(rgb, "TIFF"), colours),
+        "PPM": (encoded(rgb, "PPM"), colours),
+        "WebP": (encoded(rgb, "WEBP", lossless=True), colours),
+        "GIF": (encoded(palette, "GIF"), colours),
+        "palette": (encoded(palette), colours),
+        "palette, one colour transparent": (encoded(palette, transparency=red), without_red),
+        "RGB, one colour transparent": (encoded(rgb, transparency=(255, 0, 0)), without_red),
+        "RGBA": (encoded(rgba), over),
+        "a fifth of red": (encoded(half), np.full((2, 2, 3), (255, 204, 204), dtype=np.uint8)),
+        "CMYK, TIFF": (encoded(cyan, "TIFF"), np.full((2, 2, 3), (0, 255, 255), dtype=np.uint8)),
+        "CMYK, JPEG": (encoded(cyan, "JPEG", quality=100), np.full((2, 2, 3), (0, 255, 255), dtype=np.uint8)),
+    }
+
+
+@pytest.mark.parametrize("kind", colour_kinds())
+def test_colours_become_rgb(kind: str) -> None:
+    content, expected = colour_kinds()[kind]
+    assert np.array_equal(one(content), expected)
+
+
+def test_the_first_image_of_an_animation_is_taken() -> None:
+    first, second = (Image.fromarray(noise(4, 4, seed=seed)) for seed in (1, 2))
+    assert np.array_equal(
+        one(encoded(first, "GIF", save_all=True, append_images=[second]))[..., 0], noise(4, 4, seed=1)
+    )
+
+
+# What a camera stores, as a function of what is upright.
+STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_images_come_upright(orientation: int, kind: str) -> None:
+    # Eight flat tiles, of which no two are alike, survive even JPEG.
+    upright = np.kron(np.arange(8, dtype=np.uint8).reshape(4, 2) * 32, np.ones((16, 16), dtype=np.uint8))
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = one(encoded(stored, kind, exif=exif))[..., 0]
+    assert image.shape == upright.shape
+    assert np.abs(image.astype(int) - upright).max() <= 2
+
+
+def test_an_image_of_the_size_asked_for_is_unchanged() -> None:
+    array = noise(8, 8, 3)
+    assert np.array_equal(one(encoded(array), 8), array)
+    assert np.array_equal(one(encoded(array[:, :6]), (8, 6)), array[:, :6])
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 20), value=st.integers(0, 255))
+def test_flat_images_of_any_size_stay_flat(height: int, width: int, size: int, value: int) -> None:
+    image = one(encoded(np.full((height, width), value, dtype=np.uint8)), size)
+    assert image.shape == (size, size, 1)
+    assert (image == value).all()
+
+
+def test_the_middle_is_kept() -> None:
+    stripes = np.repeat(np.array([[10, 100, 200]], dtype=np.uint8), 20, axis=1).repeat(20, axis=0)  # 20 x 60
+    assert np.abs(one(encoded(stripes), 10).astype(int) - 100).max() < 30
+    assert np.abs(one(encoded(np.ascontiguousarray(stripes.T)), 10).astype(int) - 100).max() < 30
+    assert one(encoded(stripes), (5, 15)).shape == (5, 15, 1)
+    left, middle, right = one(encoded(stripes), (5, 15))[2, [2, 7, 12], 0].tolist()
+    assert (abs(left - 10) < 9, abs(middle - 100) < 9, abs(right - 200) < 9) == (True, True, True)
+
+
+def test_reduction_averages() -> None:
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    assert np.abs(one(encoded(board), 8).astype(int) - 127).max() < 8
+
+
+def test_images_of_several_sizes_are_named() -> None:
+    images = named(*[encoded(noise(4, 6))] * 40, encoded(noise(5, 6)), encoded(noise(7, 7)))
+    message = r"^images differ in size: image 0 has 6x4 pixels, image 40 has 6x5: dataset\.size=N brings all to NxN$"
+    with pytest.raises(ValueError, match=message):
+        decode(images, 42, None)
+    assert decode(images, 42, 3).images.shape == (42, 1, 3, 3)
+
+
+BROKEN: dict[str, tuple[bytes | None, str]] = {
+    "truncated JPEG": (encoded(noise(32, 32, 3), "JPEG")[:-200], "truncated"),
+    "truncated PNG": (encoded(noise(32, 32, 3))[:-200], "truncated"),
+    "text": (b"<html>404</html>", "no image of a known type"),
+    "empty": (b"", "no image of a known type"),
+    "no content": (None, "no content"),
+    "bomb": (bomb(), r"decompression bomb"),
+    "PostScript": (encoded(Image.new("RGB", (4, 4)), "EPS"), "no image of a known type"),
+    "floating-point": (encoded(Image.new("F", (4, 4)), "TIFF"), "floating-point"),
+    "32 bits": (encoded(Image.new("I", (4, 4), 70_000), "TIFF"), "more than 16 bits"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_an_unreadable_image_among_a_hundred_is_skipped_and_named(kind: str) -> None:
+    good = noise(99, 4, 4)
+    contents: list[bytes | None] = [*map(encoded, good)]
+    contents.insert(40, BROKEN[kind][0])
+    decoded = decode(named(*contents), 100, 4)
+    assert decoded.unreadable == ("image 40",)
+    assert (~decoded.readable).nonzero().tolist() == [[40]]
+    assert np.array_equal(decoded.images[:, 0].numpy(), good)
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_more_than_a_hundredth_unreadable_is_an_error(kind: str) -> None:
+    content, reason = BROKEN[kind]
+    images = named(*[encoded(noise(4, 4))] * 197, *[content] * 2)
+    with pytest.raises(
+        ValueError, match=rf"^2 of 199 images cannot be read, the first is image 197 \(.*{reason}.*\):.*1 %"
+    ):
+        decode(images, 199, 4)
+    with pytest.raises(ValueError, match=rf"^1 of 1 images cannot be read, the first is image 0 \(.*{reason}"):
+        decode(named(content), 1, None)
+
+
+def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"image 0 \(.*No such file"):
+        decode(named(tmp_path / "none.png"), 1, None)
+
+
+def test_sets_hold_each_image_with_its_label_in_its_split() -> None:
+    values = np.arange(200, dtype=np.uint8)
+    contents: list[bytes | None] = [encoded(np.full((2, 2), value, dtype=np.uint8)) for value in values]
+    contents[30] = contents[131] = b"broken"
+    labels, held = torch.arange(200) % 3, torch.arange(200) % 5 == 0
+    sets = decoded_sets(named(*contents), labels, held, ("a", "b", "c"), None, ("First.",))
+    train = [value for value in range(200) if value % 5 and value not in (30, 131)]
+    test = [value for value in range(0, 200, 5) if value != 30]
+    for split, expected in ((sets.train, train), (sets.test, test)):
+        assert split.images[:, 0, 0, 0].tolist() == expected
+        assert split.labels.tolist() == [value % 3 for value in expected]
+    assert sets.classes == ("a", "b", "c")
+    assert sets.notes == ("First.", "Unreadable and left out: 2 of 200 images, image 30, image 131.")
+
+
+def test_one_colour_image_makes_both_splits_colour() -> None:
+    contents = [encoded(noise(2, 2)), encoded(noise(2, 2)), encoded(noise(2, 2, 3)), encoded(noise(2, 2))]
+    held = torch.tensor([False, False, True, True])
+    sets = decoded_sets(named(*contents), torch.tensor([0, 1, 0, 1]), held, ("a", "b"), None)
+    assert sets.train.images.shape == sets.test.images.shape == (2, 3, 2, 2)
+
+
+def test_classes_without_an_image_are_stated() -> None:
+    held = torch.tensor([False, False, True])
+    sets = decoded_sets(named(*[encoded(noise(2, 2))] * 3), torch.tensor([0, 2, 2]), held, ("a", "b", "c"), None)
+    assert sets.notes == ("There is no training image of b.", "There is no test image of a, b.")
+
+
+def test_long_lists_are_cut() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"

@@ -1,0 +1,392 @@
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smash_lightning.data import modelnet10
+from smash_lightning.data.modelnet10 import ModelNet10
+from smash_lightning.data.source import RawDataset
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "modelnet10"
+with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no copy of ModelNet10")
+CLASSES = ("bathtub", "night_stand", "toilet")
+
+
+def mesh(length: float, width: float, height: float) -> str:
+    """A box as an OFF mesh."""
+    corners = [" ".join(map(str, corner)) for corner in itertools.product((0, length), (0, width), (0, height))]
+    sides = ["0 1 3 2", "4 6 7 5", "0 4 5 1", "2 3 7 6", "0 2 6 4", "1 5 7 3"]
+    return "\n".join(["OFF", "8 6 0", *corners, *(f"4 {side}" for side in sides)]) + "\n"
+
+
+def block(length: int, width: int, height: int, size: int) -> np.ndarray:
+    """The same box as a grid, its longest side being as long as it says."""
+    grid = np.zeros((size, size, size), np.uint8)
+    x, y, z = (slice((size - side) // 2, (size + side) // 2) for side in (length, width, height))
+    grid[x, y, z] = 1
+    return grid
+
+
+def binvox(grid: np.ndarray) -> bytes:
+    """A grid in the format of binvox, in runs of one voxel."""
+    length, width, height = grid.shape
+    runs = np.stack((grid.transpose(0, 2, 1).ravel(), np.ones(grid.size, np.uint8)), 1).tobytes()
+    return f"#binvox 1\ndim {length} {height} {width}\ntranslate 0 0 0\nscale 1\ndata\n".encode() + runs
+
+
+def official(folder: Path, train: int = 3, test: int = 2) -> Path:
+    """Meshes in the official layout: height says of which class a box is, length which number it has."""
+    for label, name in enumerate(CLASSES):
+        for number in range(1, train + test + 1):
+            split = "train" if number <= train else "test"
+            path = folder / "ModelNet10" / name / split / f"{name}_{number:04d}.off"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(mesh(2 * number % 24 or 24, 24, 8 * label + 8))
+    (folder / "ModelNet10" / "README.txt").write_text("Princeton ModelNet\n")
+    (folder / "__MACOSX" / "ModelNet10" / "bathtub" / "train").mkdir(parents=True)
+    return folder
+
+
+def write_npz(path: Path, size: int = 8, **changes: Any) -> Path:
+    """Three grids to learn from and two others, of two classes; None leaves an array out."""
+    arrays: dict[str, Any] = {
+        "X_train": np.stack([block(2, 2, 4, size), block(2, 4, 2, size), block(4, 2, 2, size)]),
+        "y_train": np.array([0, 1, 1]),
+        "X_test": np.stack([block(4, 4, 2, size), block(4, 4, 4, size)]),
+        "y_test": np.array([1, 0]),
+        "class_names": np.array(["bed", "chair"]),
+    }
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **{key: value for key, value in (arrays | changes).items() if value is not None})
+    return path
+
+
+def grids(sets: RawDataset) -> list[np.ndarray]:
+    return [split.images[:, 0].numpy() for split in (sets.train, sets.test)]
+
+
+def same(one: RawDataset, other: RawDataset) -> bool:
+    return one.classes == other.classes and all(
+        torch.equal(getattr(left, part), getattr(right, part))
+        for left, right in ((one.train, other.train), (one.test, other.test))
+        for part in ("images", "labels")
+    )
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_official_meshes_become_grids_with_z_up(tmp_path: Path, inside: bool) -> None:
+    root = official(tmp_path) / "ModelNet10" if inside else official(tmp_path)
+    sets = ModelNet10(str(root)).read()
+    assert sets.classes == CLASSES
+    assert sets.train.images.shape == (9, 1, 32, 32, 32)
+    assert sets.test.images.shape == (6, 1, 32, 32, 32)
+    assert sets.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert sets.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    for found, numbers in zip(grids(sets), ([1, 2, 3], [4, 5]), strict=True):
+        expected = [block(2 * number, 24, 8 * label + 8, 32) for label in range(3) for number in numbers]
+        assert np.array_equal(found, np.stack(expected))
+    assert sets.notes == (
+        "9 training images instead of the official 3,991: this is not the whole ModelNet10.",
+        "6 test images instead of the official 908: this is not the whole ModelNet10.",
+    )
+
+
+def test_size_and_fill_are_options(tmp_path: Path) -> None:
+    found, _ = grids(ModelNet10(str(official(tmp_path)), size=20, fill=12).read())
+    assert np.array_equal(found[-2], block(2, 12, 12, 20))
+
+
+def test_files_are_in_the_order_of_classes_and_names(tmp_path: Path) -> None:
+    root = official(tmp_path, 12, 1)
+    (root / "ModelNet10" / "bathtub" / "train" / "._bathtub_0001.off").write_bytes(b"\0\5\26\7")
+    files = ModelNet10(str(root)).files()
+    place = root / "ModelNet10"
+    assert list(files) == [
+        place / name / split / f"{name}_{number:04d}.off"
+        for name in CLASSES
+        for split, numbers in (("train", range(1, 13)), ("test", [13]))
+        for number in numbers
+    ]
+
+
+@pytest.mark.slow
+def test_many_meshes_are_read_in_processes_and_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ModelNet10(str(official(tmp_path, 12, 4)), size=24)
+    alone = source.read()
+    monkeypatch.setattr(modelnet10, "OBJECTS_PER_PROCESS", 48 // 2)
+    assert same(source.read(), alone)
+    expected = [block(2 * number, 24, 8 * label + 8, 24) for label in range(3) for number in range(1, 13)]
+    assert np.array_equal(grids(alone)[0], np.stack(expected))
+
+
+def test_an_unreadable_mesh_is_left_out_and_stated(tmp_path: Path) -> None:
+    root = official(tmp_path, 40, 10)
+    broken = root / "ModelNet10" / "toilet" / "train" / "toilet_0002.off"
+    whole = ModelNet10(str(root)).read()
+    broken.write_text(broken.read_text()[:60])
+    sets = ModelNet10(str(root)).read()
+    assert "toilet_0002.off cannot be read and counts as empty." in sets.notes
+    assert "1 of 120 training objects were left out: their grids are empty." in sets.notes
+    kept = torch.tensor([index for index in range(120) if index != 81])
+    assert torch.equal(sets.train.images, whole.train.images[kept])
+    assert torch.equal(sets.train.labels, whole.train.labels[kept])
+    (broken.parent / "toilet_0004.off").write_text("")
+    with pytest.raises(
+        ValueError, match=r"^2 of 150 objects cannot be read, the first: .*toilet_0002\.off is not a whole OFF mesh"
+    ) as error:
+        ModelNet10(str(root)).read()
+    assert "\n" not in str(error.value)
+
+
+def test_binvox_files_in_the_official_layout_are_read_where_there_are_no_meshes(tmp_path: Path) -> None:
+    whole = official(tmp_path / "meshes")
+    expected = ModelNet10(str(whole)).read()
+    place = tmp_path / "grids" / "ModelNet10"
+    for path, grid in zip(ModelNet10(str(whole)).files(), _in_order(expected), strict=True):
+        other = place / path.relative_to(whole / "ModelNet10").with_suffix(".binvox")
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_bytes(binvox(grid[2:-2, 2:-2, 2:-2]))
+    assert same(ModelNet10(str(place.parent)).read(), expected), "smaller grids come into the middle"
+    shutil.copytree(whole, place.parent, dirs_exist_ok=True)
+    write_npz(place.parent / "a.npz")
+    assert {path.suffix for path in ModelNet10(str(place.parent)).files()} == {".off"}, "meshes are preferred"
+    shutil.rmtree(place)
+    assert [path.name for path in ModelNet10(str(place.parent)).files()] == ["a.npz"]
+
+
+def _in_order(sets: RawDataset) -> list[np.ndarray]:
+    """Grids of the splits in the order of files: each class's training objects, then its test objects."""
+    return [
+        grid[0].numpy()
+        for label in range(len(sets.classes))
+        for split in (sets.train, sets.test)
+        for grid in split.images[split.labels == label]
+    ]
+
+
+def test_an_empty_binvox_grid_is_left_out_and_a_large_one_named(tmp_path: Path) -> None:
+    for split, grid in itertools.product(("train", "test"), (block(2, 2, 2, 4), np.zeros((4, 4, 4), np.uint8))):
+        path = tmp_path / "bed" / split / f"{int(grid.sum())}.binvox"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(binvox(grid))
+    sets = ModelNet10(str(tmp_path), size=4, fill=4).read()
+    assert [len(sets.train), len(sets.test)] == [1, 1]
+    assert sets.notes[2:] == (
+        "1 of 2 training objects were left out: their grids are empty.",
+        "1 of 2 test objects were left out: their grids are empty.",
+        "1 test objects have the same grid as a training object; they were kept.",
+    )
+    with pytest.raises(
+        ValueError, match=r"4 of 4 objects cannot be read, the first: .*binvox holds grids of 4 x 4 x 4"
+    ):
+        ModelNet10(str(tmp_path), size=3, fill=3).read()
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_grids_of_an_npz(tmp_path: Path, direct: bool) -> None:
+    path = write_npz(tmp_path / "any.npz")
+    sets = ModelNet10(str(path if direct else tmp_path), size=8, fill=8).read()
+    assert list(ModelNet10(str(path)).files()) == [path]
+    assert sets.classes == ("bed", "chair")
+    assert sets.train.labels.tolist() == [0, 1, 1]
+    assert sets.test.labels.tolist() == [1, 0]
+    assert np.array_equal(grids(sets)[0][1], block(2, 4, 2, 8))
+    larger = ModelNet10(str(path)).read()
+    assert larger.train.images.shape == (3, 1, 32, 32, 32)
+    assert np.array_equal(grids(larger)[0][1], block(2, 4, 2, 32))
+
+
+@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
+def test_grids_of_any_type_are_read(tmp_path: Path, kind: type) -> None:
+    expected = ModelNet10(str(write_npz(tmp_path / "a.npz")), 8, 8).read()
+    changes = {name: np.load(tmp_path / "a.npz")[name].astype(kind) for name in ("X_train", "X_test")}
+    path = write_npz(tmp_path / "b.npz", **changes, y_test=np.array([1, 0], np.uint8))
+    assert same(ModelNet10(str(path), 8, 8).read(), expected)
+
+
+def test_empty_grids_are_left_out_and_repeated_ones_kept(tmp_path: Path) -> None:
+    tall, wide, empty = block(2, 2, 4, 8), block(2, 4, 2, 8), np.zeros((8, 8, 8), np.uint8)
+    changes = {
+        "X_train": np.stack([tall, empty, wide, empty]),
+        "y_train": np.array([0, 0, 1, 1]),
+        "X_test": np.stack([wide, empty, wide]),
+        "y_test": np.array([1, 0, 1]),
+    }
+    sets = ModelNet10(str(write_npz(tmp_path / "a.npz", **changes)), 8, 8).read()
+    assert np.array_equal(grids(sets)[0], np.stack([tall, wide]))
+    assert (sets.train.labels.tolist(), sets.test.labels.tolist()) == ([0, 1], [1, 1])
+    assert sets.notes == (
+        "4 training images instead of the official 3,991: this is not the whole ModelNet10.",
+        "3 test images instead of the official 908: this is not the whole ModelNet10.",
+        "2 of 4 training objects were left out: their grids are empty.",
+        "1 of 3 test objects were left out: their grids are empty.",
+        "2 test objects have the same grid as a training object; they were kept.",
+    )
+
+
+@pytest.mark.parametrize("own", [None, np.array(["x", None], dtype=object)], ids=["none", "pickled"])
+def test_classes_may_be_named_beside_an_npz(tmp_path: Path, own: np.ndarray | None) -> None:
+    path = write_npz(tmp_path / "a.npz", class_names=own)
+    with pytest.raises(ValueError, match=r"a\.npz has no class_names that can be read: write them .*class_names\.json"):
+        ModelNet10(str(path)).read()
+    beside = tmp_path / "class_names.json"
+    beside.write_text(json.dumps(["table", "sofa"]))
+    assert list(ModelNet10(str(path)).files()) == [path, beside]
+    assert ModelNet10(str(path)).read().classes == ("table", "sofa")
+    assert ModelNet10(str(write_npz(path))).read().classes == ("bed", "chair"), "its own names come first"
+    write_npz(path, class_names=own)
+    for broken in ("[", "{}", "[1, 2]"):
+        beside.write_text(broken)
+        with pytest.raises(ValueError, match=r"class_names\.json is not a list of names: write them as"):
+            ModelNet10(str(path)).read()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"X_test": None}, r"lacks an array \(X_test is not a file in the archive\): make or fetch it again"),
+        ({"y_train": np.array([0, 1])}, r"holds X_train \(3, 8, 8, 8\) and y_train \(2,\) of int64, not grids"),
+        ({"y_train": np.array([0, 1, 0.5])}, r"and y_train \(3,\) of float64, not grids"),
+        ({"X_train": np.zeros((3, 8, 64), np.uint8)}, r"holds X_train \(3, 8, 64\) and"),
+        (
+            {"y_train": np.array([0, 1, 2])},
+            r"labels y_train from 0 to 2, but names of 2 classes: make or fetch it again",
+        ),
+        ({"y_test": np.array([0, -1])}, r"labels y_test from -1 to 0, but names of 2 classes"),
+        ({"X_test": np.full((2, 8, 8, 8), 2, np.uint8)}, r"holds other values than 0 and 1 in X_test"),
+        ({"X_test": np.full((2, 8, 8, 8), np.nan)}, r"holds other values than 0 and 1 in X_test"),
+        ({"X_test": np.full((2, 8, 8, 8), "1")}, r"holds other values than 0 and 1 in X_test"),
+        ({"X_test": np.array([{}, {}], dtype=object)}, r"is not a whole \.npz of plain arrays \(Object arrays cannot"),
+        (
+            {"X_test": np.zeros((2, 9, 40, 8), np.uint8)},
+            r"holds grids of 9 x 40 x 8 voxels, more than 32 .* source.size=40",
+        ),
+        ({"X_test": np.zeros((2, 8, 8, 8), np.uint8)}, r"the data set has no test images"),
+    ],
+)
+def test_an_npz_of_something_else_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write_npz(tmp_path / "a.npz", **changes)
+    with pytest.raises(ValueError, match=message.replace("source.size", r"dataset\.source\.size")) as error:
+        ModelNet10(str(path)).read()
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value) or "has no test" in message
+
+
+def test_a_corrupt_npz_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz")
+    whole = path.read_bytes()
+    broken = bytearray(whole)
+    broken[100:110] = bytes(10)
+    for content in (b"", b"PK\3\4", b"garbage" * 100, whole[: len(whole) // 2], bytes(broken)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz of plain arrays \(.*\): make or fetch it"):
+            ModelNet10(str(path)).read()
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz of plain arrays"):
+        ModelNet10(str(path)).read()
+
+
+def test_several_npz_must_be_chosen_from(tmp_path: Path) -> None:
+    for name in ("b.npz", "a.npz"):
+        write_npz(tmp_path / name)
+    with pytest.raises(ValueError, match=r"holds a\.npz and b\.npz: choose one with dataset\.root=.*a\.npz"):
+        ModelNet10(str(tmp_path)).files()
+
+
+@pytest.mark.parametrize("root", [".", "elsewhere", "elsewhere.npz", "note.txt"])
+def test_nothing_to_read_is_said(tmp_path: Path, root: str) -> None:
+    (tmp_path / "note.txt").write_text("")
+    (tmp_path / "train").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no ModelNet10/CLASS/train/\*\.off, .* in .*dataset\.root=FOLDER\."):
+        ModelNet10(str(tmp_path / root)).files()
+
+
+def test_a_split_without_objects_is_named(tmp_path: Path) -> None:
+    root = official(tmp_path)
+    for path in (root / "ModelNet10" / "toilet" / "test").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match=r"ModelNet10/toilet/test lacks \.off files: complete it, or"):
+        ModelNet10(str(root)).files()
+    shutil.rmtree(root / "ModelNet10" / "toilet" / "test")
+    with pytest.raises(ValueError, match=r"ModelNet10/toilet/test lacks \.off files"):
+        ModelNet10(str(root)).read()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((0, 1), r"dataset\.source\.size must be at least 1, got 0"),
+        ((32, 33), r"dataset\.source\.fill must lie between 1 and size=32, got 33"),
+        ((32, 0), r"dataset\.source\.fill must lie between 1 and size=32, got 0"),
+    ],
+)
+def test_impossible_options_are_named(tmp_path: Path, options: Sequence[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelNet10(str(tmp_path), *options).files()
+
+
+def test_the_official_meshes_are_offered_and_a_missing_file_is_not_a_folder_for_them(tmp_path: Path) -> None:
+    (download,) = ModelNet10(str(tmp_path)).downloads()
+    assert download.url.endswith("/ModelNet10.zip")
+    assert download.size == 473_402_300
+    with pytest.raises(FileNotFoundError, match=r"no \.npz in .*missing\.npz"):
+        ModelNet10(str(tmp_path / "missing.npz")).fetch()
+    assert not (tmp_path / "missing.npz").exists()
+
+
+def test_the_official_archive_is_unpacked_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, root = official(tmp_path / "whole"), tmp_path / "root"
+    root.mkdir()
+    archive = Path(shutil.make_archive(str(root / "ModelNet10"), "zip", whole))
+    (download,) = ModelNet10(str(root)).downloads()
+    monkeypatch.setattr(modelnet10, "DOWNLOAD", replace(download, size=archive.stat().st_size))
+    ModelNet10(str(root)).fetch()
+    assert sorted(path.name for path in root.iterdir() if path.is_dir()) == ["ModelNet10"]
+    assert same(ModelNet10(str(root)).read(), ModelNet10(str(whole)).read())
+
+
+@with_shared
+@pytest.mark.parametrize(
+    ("name", "counts", "repeated"), [("modelnet10_32", (3984, 907), 71), ("modelnet10_32_alt", (3964, 901), 62)]
+)
+def test_grids_that_others_made(name: str, counts: tuple[int, int], repeated: int) -> None:
+    sets = ModelNet10(str(SHARED / f"{name}.npz")).read()
+    assert (len(sets.train), len(sets.test)) == counts
+    assert sets.train.images.shape[1:] == (1, 32, 32, 32)
+    assert sets.classes[2] == "chair"
+    assert f"{3991 - counts[0]} of 3,991 training objects were left out: their grids are empty." in sets.notes
+    assert f"{908 - counts[1]} of 908 test objects were left out: their grids are empty." in sets.notes
+    assert f"{repeated} test objects have the same grid as a training object; they were kept." in sets.notes
+    # Desks and tables stand on their legs; the tank of a toilet is above its bowl, at its back, where y is largest.
+    for label in (3, 8):
+        below, above = sets.train.images[sets.train.labels == label][..., 4:28].float().mean((0, 1, 2, 3)).chunk(2)
+        assert above.sum() > 1.2 * below.sum()
+    toilet = sets.train.images[sets.train.labels == 9][:, 0].float().mean(0)
+    assert toilet[:, 16:, 16:].sum() > 2 * toilet[:, :16, 16:].sum()
+
+
+@with_shared
+def test_sampled_official_meshes_agree_with_the_grids_that_others_made_of_them(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        shutil.copytree(SHARED / "off_sample" / "bathtub" / "train", tmp_path / "bathtub" / split)
+    ours = grids(ModelNet10(str(tmp_path)).read())[0].astype(bool)
+    sets = ModelNet10(str(SHARED / "modelnet10_32.npz")).read()
+    theirs = sets.train.images[sets.train.labels == 0][:5, 0].numpy().astype(bool)
+    for index, least in ((1, 0.8), (3, 0.95), (4, 0.9)):  # of the others binvox left out thin walls, or filled the tub
+        overlaps = [_overlap(np.rot90(ours[index], turn), theirs[index]) for turn in range(4)]
+        assert overlaps[0] == max(overlaps) > least
+    assert ours.sum() > 0
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import label
+
+from smash_lightning.data.voxelise import AT_ONCE, Floats, Grid, in_the_middle, read_binvox, read_off, voxelise
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "modelnet10" / "off_sample" / "bathtub" / "train"
+CORNERS = np.array(list(itertools.product((0.0, 1.0), repeat=3)))  # corner 4x + 2y + z
+SIDES = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]  # the last one is above
+
+
+def box(length: float, width: float, height: float, sides: int = 6) -> Floats:
+    """Triangles of a box; with five sides it is open above."""
+    fans = [triangle for a, b, c, d in SIDES[:sides] for triangle in ((a, b, c), (a, c, d))]
+    return (CORNERS * (length, width, height))[np.array(fans)]
+
+
+def sphere(rings: int = 48) -> Floats:
+    """A globe of squares between meridians, of triangles at the poles."""
+    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij")
+    points = np.stack((np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)), -1)
+    a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
+    return np.concatenate([np.stack(corners, -2).reshape(-1, 3, 3) for corners in ((a, b, c), (a, c, d))])
+
+
+def blob(seed: int, triangles: int = 40) -> Floats:
+    """Triangles of many sizes and slopes, slivers among them, through each other."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.normal(size=(triangles, 3, 3))
+    shapes[::3, 2] = shapes[::3, 1] + 0.001 * rng.normal(size=shapes[::3, 2].shape)
+    return shapes
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def write_off(path: Path, triangles: Floats, header: str = "OFF\n") -> Path:
+    points = triangles.reshape(-1, 3)
+    lines = [" ".join(map(repr, map(float, point))) for point in points]
+    lines += [f"3 {3 * i} {3 * i + 1} {3 * i + 2}" for i in range(len(triangles))]
+    return write(path, f"{header}{len(points)} {len(triangles)} 0\n" + "\n".join(lines) + "\n")
+
+
+def write_binvox(path: Path, grid: Grid, name: str = "#binvox 1") -> Path:
+    """Run by run, in the order of the format: x slowest, then z, then y."""
+    values = grid.transpose(0, 2, 1).ravel().tolist()
+    runs = bytearray()
+    for value, run in itertools.groupby(values):
+        count = len(list(run))
+        for start in range(0, count, 255):
+            runs += bytes([value, min(255, count - start)])
+    length, width, height = grid.shape
+    header = f"{name}\ndim {length} {height} {width}\ntranslate -0.5 0 1e-3\nscale 7.2\ndata\n"
+    path.write_bytes(header.encode() + runs)
+    return path
+
+
+def extents(grid: Grid) -> list[tuple[int, int]]:
+    """First and last occupied voxel along each axis."""
+    places = np.argwhere(grid)
+    return list(zip(places.min(0).tolist(), places.max(0).tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("size", "fill"), [(32, 24), (8, 8), (9, 4), (30, 1), (16, 15)])
+def test_a_cube_fills_a_cube_and_nothing_else(size: int, fill: int) -> None:
+    grid = voxelise(box(3, 3, 3), size, fill)
+    first = (size - fill) // 2
+    expected = np.zeros((size, size, size), np.uint8)
+    expected[first : first + fill, first : first + fill, first : first + fill] = 1
+    assert grid.dtype == np.uint8
+    assert np.array_equal(grid, expected)
+
+
+def test_a_box_keeps_its_proportions_and_lies_in_the_middle() -> None:
+    grid = voxelise(box(1, 3, 2), 32, 24)
+    assert extents(grid) == [(12, 19), (4, 27), (8, 23)]
+    assert grid.sum() == 8 * 24 * 16, "it is full"
+
+
+def test_the_volume_of_a_sphere() -> None:
+    size, fill = 128, 120
+    volume = voxelise(sphere(), size, fill).sum()
+    assert volume == pytest.approx(np.pi / 6 * fill**3, rel=0.04)
+    # Every voxel that the surface goes through counts, so that it is less than a voxel thicker than it should be.
+    assert np.pi / 6 * (fill - 1) ** 3 < volume < np.pi / 6 * (fill + 2) ** 3
+
+
+def test_an_open_surface_is_not_filled_and_a_closed_one_is() -> None:
+    closed, opened = (voxelise(box(1, 1, 1, sides), 32, 24) for sides in (6, 5))
+    assert closed[4:28, 4:28, 4:28].all()
+    assert not opened[5:27, 5:27, 5:28].any()
+    assert opened[4:28, 4:28, 4].all()
+    assert opened[4, 4:28, 4:28].all()
+    assert opened.sum() == 24**3 - 22 * 22 * 23
+
+
+@given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-4, 0.3, 7.0, 1e5]))
+def test_neither_place_nor_scale_nor_the_order_of_triangles_matters(seed: int, scale: float) -> None:
+    triangles = blob(seed)
+    expected = voxelise(triangles, 16, 12)
+    order = np.random.default_rng(seed).permutation(len(triangles))
+    assert np.array_equal(voxelise(triangles[order] * scale, 16, 12), expected)
+    assert np.array_equal(voxelise(triangles * 4 + (64, -32, 16), 16, 12), expected)
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_turned_mesh_is_a_turned_grid(seed: int) -> None:
+    triangles = blob(seed)
+    turned = np.stack((-triangles[..., 1], triangles[..., 0], triangles[..., 2]), -1)
+    upside_down = triangles * (1, -1, -1)
+    expected = voxelise(triangles, 16, 12)
+    assert np.array_equal(voxelise(turned, 16, 12), np.rot90(expected, 1, (0, 1)))
+    assert np.array_equal(voxelise(upside_down, 16, 12), expected[:, ::-1, ::-1])
+
+
+@given(seed=st.integers(0, 1000), flatness=st.sampled_from([1.0, 0.3, 0.03]))
+def test_what_lies_inside_a_closed_surface_is_full_and_nothing_else(seed: int, flatness: float) -> None:
+    corners = np.random.default_rng(seed).normal(size=(4, 3)) * (1, 1, flatness)
+    tetrahedron = np.stack([corners[list(face)] for face in itertools.combinations(range(4), 3)])
+    size, fill = 24, 20
+    grid = voxelise(tetrahedron, size, fill)
+    placed = in_grid(corners, corners, size, fill)
+    centres = np.argwhere(grid >= 0) + 0.5
+    planes = [planes_distance(placed[i], np.delete(placed, i, axis=0), centres) for i in range(4)]
+    outside = np.max(planes, axis=0).reshape(grid.shape)  # distance to the nearest plane, less than 0 inside
+    assert grid[outside < 0].all(), "no path from voxel to voxel leads out"
+    assert not grid[outside > np.sqrt(3) / 2].any(), "what is marked is touched"
+
+
+@given(seed=st.integers(0, 1000))
+def test_no_voxel_is_missed_through_the_middle_of_which_the_surface_goes(seed: int) -> None:
+    triangles, (size, fill) = blob(seed, 12), (20, 16)
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet((1, 1, 1), (len(triangles), 20_000))
+    points = in_grid(np.einsum("tpc,tcx->tpx", weights, triangles), triangles, size, fill).reshape(-1, 3)
+    grid = voxelise(triangles, size, fill)
+    voxels = np.floor(points)
+    central = ((points - voxels - 0.5) ** 2).sum(-1) < 0.03**2
+    assert central.any()
+    assert grid[tuple(voxels[central].astype(int).T)].all()
+
+
+def in_grid(points: Floats, mesh: Floats, size: int, fill: int) -> Floats:
+    """Where points of a mesh lie in its grid, in voxels."""
+    low, high = mesh.reshape(-1, 3).min(0), mesh.reshape(-1, 3).max(0)
+    return (points - (low + high) / 2) * (fill / (high - low).max()) + (size - fill) // 2 + fill / 2
+
+
+def planes_distance(inside: Floats, plane: Floats, points: Floats) -> Floats:
+    """Distance of points from a plane of three points, less than 0 on the side where `inside` lies."""
+    normal = np.cross(plane[1] - plane[0], plane[2] - plane[0])
+    normal /= np.linalg.norm(normal) * -np.sign((inside - plane[0]) @ normal)
+    return (points - plane[0]) @ normal
+
+
+def test_many_triangles_are_divided_in_portions() -> None:
+    few = box(1, 1, 1)
+    assert len(many := np.tile(few, (5000, 1, 1))) > AT_ONCE
+    assert np.array_equal(voxelise(many, 8, 4), voxelise(few, 8, 4))
+
+
+def test_a_rod_thinner_than_a_voxel_stays_whole() -> None:
+    rod = voxelise(box(0.001, 0.001, 1), 32, 24)
+    assert np.flatnonzero(rod.any((0, 1))).tolist() == list(range(4, 28))
+
+
+CUBE = "\n".join(" ".join(map(str, corner)) for corner in CORNERS)
+FACES = "\n".join("4 " + " ".join(map(str, side)) for side in SIDES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"OFF\n8 6 0\n{CUBE}\n{FACES}\n",
+        f"OFF8 6 0\n{CUBE}\n{FACES}\n",
+        f"OFF 8 6 12\n{CUBE}\n{FACES}\n",
+        f"off\n8 6\n{CUBE}\n{FACES}",
+        f"OFF  # a cube\n\n# of eight corners\n8 6 0 # and six sides\n{CUBE}\n\n{FACES}\n",
+        f"OFF\r\n8 6 0\r\n{CUBE}\n{FACES}\n".replace("\n", "\r\n").replace("\r\r", "\r"),
+        "OFF\n8 6 0\n" + CUBE.replace("\n", " 255 0 0\n") + " 1 1 1\n" + FACES.replace("\n", " 0.5 0 1\n") + "\n",
+        f"OFF\n8 8 0\n{CUBE}\n2 0 1\n{FACES}\n1 3\n",
+        f"OFF\n9 6 0\n{CUBE}\n700 700 700\n{FACES}\n",
+    ],
+    ids=["official", "one line", "spaced", "no edges", "comments", "Windows", "colours", "degenerate", "stray vertex"],
+)
+def test_the_ways_in_which_meshes_are_written(tmp_path: Path, text: str) -> None:
+    triangles = read_off(write(tmp_path / "cube.off", text))
+    assert triangles.shape == (12, 3, 3)
+    assert np.array_equal(voxelise(triangles, 32, 24), voxelise(box(1, 1, 1), 32, 24))
+
+
+def test_polygons_are_divided_like_fans(tmp_path: Path) -> None:
+    corners = [(np.cos(angle), np.sin(angle), 0.0) for angle in 2 * np.pi * np.arange(6) / 6]
+    lines = "\n".join(" ".join(map(repr, map(float, corner))) for corner in corners)
+    path = write(tmp_path / "a.off", f"OFF\n6 3 0\n{lines}\n6 0 1 2 3 4 5\n3 0 1 2\n4 0 1 2 3\n")
+    found = read_off(path)
+    order = [(0, 1, 2), (0, 1, 2), (0, 2, 3), (0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5)]
+    expected = np.array([[corners[i] for i in triangle] for triangle in order])
+    key = [triangle.tobytes() for triangle in found]
+    assert sorted(key) == sorted(triangle.tobytes() for triangle in expected)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    for index, triangles in enumerate((blob(1), sphere(6))):
+        assert np.array_equal(read_off(write_off(tmp_path / f"{index}.off", triangles)), triangles)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it does not begin with OFF"),
+        ("solid cube\nfacet", "it does not begin with OFF"),
+        ("OFF\n", "it does not say how many vertices and faces it has"),
+        ("OFF\n8\n", "it does not say how many vertices and faces it has"),
+        ("OFF BINARY\n\0\0\0", "it does not say how many vertices and faces it has"),
+        (f"OFF\n8 0 0\n{CUBE}\n", "it has 8 vertices and 0 faces"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}"[:-20], r"it ends after 12 of 14 lines"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}"[:-2], "column"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 8 1"), "a face has a corner that is none of the 8"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 -5 1"), "a face has a corner that is none of the"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 x 1"), "could not convert string 'x'"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 O.0 1.0"), "could not convert string 'O.0'"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 nan 1.0"), "a vertex lies nowhere"),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 inf 1.0"), "a vertex lies nowhere"),
+    ],
+)
+def test_broken_meshes_are_named(tmp_path: Path, text: str, reason: str) -> None:
+    path = write(tmp_path / "broken.off", text)
+    with pytest.raises(
+        ValueError, match=rf"broken\.off is not a whole OFF mesh \(.*{reason}.*\): export it again"
+    ) as error:
+        read_off(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("face", ["3 0 0 0", "2 0 1", "1 2"])
+def test_meshes_without_extent_are_named(tmp_path: Path, face: str) -> None:
+    path = write(tmp_path / "flat.off", f"OFF\n8 1 0\n{CUBE}\n{face}\n")
+    with pytest.raises(ValueError, match=r"flat\.off has no faces of any extent: export it again, or remove it"):
+        read_off(path)
+
+
+@given(seed=st.integers(0, 1000), share=st.sampled_from([0.0, 0.02, 0.5, 1.0]))
+def test_binvox_grids_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    grid = (rng.random(rng.integers(1, 12, 3)) < share).astype(np.uint8)
+    path = tmp_path_factory.mktemp("grids") / "a.binvox"
+    for name in ("#binvox 1", "binvox 1"):
+        found = read_binvox(write_binvox(path, grid, name))
+        assert np.array_equal(found, grid)
+    values = grid * rng.integers(1, 256, grid.shape, dtype=np.uint8)
+    assert np.array_equal(read_binvox(write_binvox(path, values, "#binvox 2")), grid), "version 2 has values"
+
+
+def test_the_order_of_binvox(tmp_path: Path) -> None:
+    path = tmp_path / "a.binvox"
+    path.write_bytes(b"#binvox 1\ndim 3 3 3\ndata\n" + bytes([0, 1 * 9 + 2 * 3 + 1, 1, 1, 0, 27 - 9 - 6 - 1 - 1]))
+    assert np.argwhere(read_binvox(path)).tolist() == [[1, 1, 2]], "index = 9 x + 3 z + y"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "does not begin like a binvox file"),
+        (b"#binvox 1\ndim 3 3\ndata\n", "does not begin like a binvox file"),
+        (b"#binvox 1\ndim 2 2 2\n\x00\x08", "does not begin like a binvox file"),
+        (b"#binvox 1\ndim 2 2 2\ndata\n\x00\x07", "holds 7 voxels instead of 2 x 2 x 2"),
+        (b"#binvox 1\ndim 2 2 2\ndata\n\x00\x05\x01\x04", "holds 9 voxels instead of 2 x 2 x 2"),
+        (b"#binvox 1\ndim 2 2 2\ndata\n\x00\x08\x01", "a run without a length"),
+        (b"#binvox 1\ndim 2 2 2\ndata\n", "holds 0 voxels instead of 2 x 2 x 2"),
+    ],
+)
+def test_broken_binvox_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "broken.binvox"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"broken\.binvox .*{message}.*: export it again, or remove it"):
+        read_binvox(path)
+
+
+def test_small_grids_are_put_into_the_middle(tmp_path: Path) -> None:
+    grids = np.ones((2, 3, 4, 5), bool)
+    found = in_the_middle(grids, 6, tmp_path)
+    assert (found.shape, found.dtype) == ((2, 6, 6, 6), np.uint8)
+    assert extents(found[1]) == [(1, 3), (1, 4), (0, 4)]
+    assert found.sum() == grids.sum()
+    assert np.array_equal(in_the_middle(found, 6, tmp_path), found)
+    with pytest.raises(
+        ValueError, match=r"a\.npz holds grids of 3 x 4 x 5 voxels, more than 4 .*dataset.source.size=5"
+    ):
+        in_the_middle(grids, 4, Path("a.npz"))
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no sample of official meshes")
+def test_official_meshes() -> None:
+    for path in sorted(SAMPLE.glob("*.off")):
+        grid = voxelise(read_off(path), 32, 24)
+        low, high = zip(*extents(grid), strict=True)
+        assert max(last - first + 1 for first, last in zip(low, high, strict=True)) == 24
+        assert 500 < grid.sum() < 5000
+        assert label(grid, np.ones((3, 3, 3)))[1] == 1, "a bathtub is of one piece"

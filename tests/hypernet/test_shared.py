@@ -1,0 +1,100 @@
+"""Plain weight sharing against slow indexing."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, layers
+from smash_lightning.hypernet import SharedWeights
+from smash_lightning.random_streams import generator
+from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.reference.slow import unit
+
+
+def shared(case: Case) -> SharedWeights:
+    return SharedWeights(case.encoding, case.space.image_spec, generator=generator("shared")).double()
+
+
+def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
+    """Each op's 1x1, number by number."""
+    weights = {}
+    for b, block in enumerate(architecture.blocks):
+        for o, op in enumerate(block.ops):
+            assert op.bottleneck is not None
+            rows = []
+            for row in range(op.bottleneck):
+                columns = [bank * block.width + i for bank in op.read for i in range(block.width)]
+                rows.append(torch.stack([source.pointwise[b][row, column] for column in columns]))
+            matrix = unit(torch.stack(rows))
+            weights[f"block{b}.op{o}.pointwise.weight"] = matrix.view(*matrix.shape, *[1] * architecture.dimensions)
+    return weights
+
+
+def slow_learned(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
+    """Everything else: leading channels, and the centre of the kernel."""
+    weights = {}
+    for name, shape in layers(architecture, source.image_spec, False).parameters().items():
+        if not name.endswith("pointwise.weight"):
+            tensor = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
+            for axis, size in enumerate(shape):
+                tensor = tensor.narrow(axis, (tensor.shape[axis] - size) // 2 if axis > 1 else 0, size)
+            weights[name] = tensor
+    return weights
+
+
+@every_bare_case
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**32))
+def test_weights_and_gradients_are_the_slow_ones(case: Case, seed: int) -> None:
+    source, architecture = shared(case), case.draw(seed)
+    ours = source(architecture, None)
+    theirs = slow_pointwise(source, architecture) | slow_learned(source, architecture)
+    assert ours.keys() == theirs.keys()
+    chance, sums = generator("direction", seed), [torch.zeros(()), torch.zeros(())]
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight, theirs[name])
+        direction = torch.randn(weight.shape, generator=chance)
+        sums = [total + (each[name] * direction).sum() for total, each in zip(sums, (ours, theirs), strict=True)]
+    parameters = list(source.parameters())
+    gradients = [torch.autograd.grad(total, parameters, allow_unused=True) for total in sums]
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def test_matrices_are_as_large_as_any_op_asks() -> None:
+    for case in BARE_CASES.values():
+        source, limits = shared(case), case.space.limits
+        needed = [[0, 0] for _ in limits.memory]
+        for seed in range(100):
+            for most, block in zip(needed, case.draw(seed).blocks, strict=True):
+                for op in block.ops:
+                    most[0] = max(most[0], op.bottleneck or 0)
+                    most[1] = max(most[1], (op.read[-1] + 1) * block.width)
+        for (rows, columns), matrix in zip(needed, source.pointwise, strict=True):
+            assert rows <= matrix.shape[0]
+            assert columns <= matrix.shape[1]
+
+
+def test_ops_that_read_the_same_banks_share_rows() -> None:
+    """Before the division by norms: the first rows of the wider op are those of the narrower."""
+    case = BARE_CASES["v1-2d"]
+    source = shared(case)
+    found: dict[tuple[int, ...], Tensor] = {}
+    met = 0
+    for seed in range(60):
+        architecture = case.draw(seed)
+        weights = source(architecture, None)
+        for o, op in enumerate(architecture.blocks[0].ops):
+            matrix = weights[f"block0.op{o}.pointwise.weight"].flatten(1)
+            other = found.setdefault(op.read, matrix)
+            rows = min(len(matrix), len(other))
+            torch.testing.assert_close(unit(matrix[:rows]), unit(other[:rows]))
+            met += other is not matrix
+    assert met > 30

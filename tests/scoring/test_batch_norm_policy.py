@@ -1,0 +1,258 @@
+"""Policies against slow versions: what happens between generated weights and validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.network import StandaloneNetwork, Weights
+from smash_lightning.random_streams import generator
+from smash_lightning.scoring import (
+    BatchNormPolicy,
+    BatchStatistics,
+    RecalibratedStatistics,
+    RunningStatistics,
+    ScoringData,
+    Softened,
+    WarmStart,
+)
+from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.hypernet.kinds import KINDS
+from tests.scoring.small_scoring_data import BATCHES, material
+
+CASE = BARE_CASES["v1-2d"]
+EVERY: dict[str, BatchNormPolicy] = {
+    "recalibrated": RecalibratedStatistics(),
+    "running": RunningStatistics(),
+    "batch": BatchStatistics(),
+    "warm start": WarmStart(BATCHES),
+    "softened": Softened(WarmStart(2), 3.0),
+}
+every_policy = pytest.mark.parametrize("policy", EVERY.values(), ids=EVERY.keys())
+
+
+def in_doubles(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, ScoringData]:
+    """An untrained HyperNet that has seen some images, and what it is scored with."""
+    weights, given = KINDS[kind](case, 0).double(), material(case)
+    statistics = weights.running_statistics().double()
+    for buffer in statistics.buffers():
+        buffer.uniform_(0.5, 1.5, generator=generator("statistics"))
+    batches = tuple((images.double(), labels) for images, labels in given.batches)
+    given = replace(given, images=given.images.double(), recalibration=given.recalibration.double(), batches=batches)
+    return TrainedHyperNet(weights, statistics.eval(), frozenset()), given
+
+
+def generated(architecture: Architecture, hypernet: TrainedHyperNet) -> Weights:
+    source = hypernet.weights
+    with torch.no_grad():
+        return source(architecture, source.noise(architecture, generator("z")))
+
+
+def plain_network(architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights) -> StandaloneNetwork:
+    """A module whose own parameters are the weights."""
+    network = StandaloneNetwork(architecture, hypernet.weights.image_spec, op_norm=False).double()
+    with torch.no_grad():
+        for name, parameter in network.weights.named_parameters():
+            parameter.copy_(weights[name])
+    return network.train()
+
+
+def recalibrated(network: StandaloneNetwork, images: Tensor) -> StandaloneNetwork:
+    """With the moments of one batch in its norms."""
+    network.statistics.momentum = 1.0
+    with torch.no_grad():
+        network.train()(images)
+    return network.eval()
+
+
+def predicted(
+    policy: BatchNormPolicy, architecture: Architecture, hypernet: TrainedHyperNet, given: ScoringData
+) -> Tensor:
+    with torch.no_grad():  # as a scorer asks
+        return policy.predictor(architecture, hypernet, generated(architecture, hypernet), given)(given.images)
+
+
+# --- BatchNorm ---
+
+
+@every_bare_case
+def test_recalibrated_is_a_plain_network_after_one_look(case: Case) -> None:
+    hypernet, given = in_doubles(case)
+    architecture = case.draw(3)
+    network = recalibrated(
+        plain_network(architecture, hypernet, generated(architecture, hypernet)), given.recalibration
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(
+            predicted(RecalibratedStatistics(), architecture, hypernet, given), network(given.images)
+        )
+
+
+@pytest.mark.parametrize("images", [2, 5, 12])
+def test_recalibrated_on_some_images_is_on_the_first_ones(images: int) -> None:
+    hypernet, given = in_doubles(CASE)
+    some = replace(given, recalibration=given.recalibration[:images])
+    found = predicted(RecalibratedStatistics(images), CASE.draw(1), hypernet, given)
+    assert torch.equal(found, predicted(RecalibratedStatistics(), CASE.draw(1), hypernet, some))
+    everything = predicted(RecalibratedStatistics(), CASE.draw(1), hypernet, given)
+    assert torch.equal(found, everything) == (images == 12)
+
+
+def test_running_takes_the_averages_of_the_training() -> None:
+    hypernet, given = in_doubles(CASE)
+    architecture = CASE.draw(2)
+    network = plain_network(architecture, hypernet, generated(architecture, hypernet)).eval()
+    ours, theirs = list(network.statistics.buffers()), list(hypernet.statistics.buffers())
+    assert len(ours) == len(theirs) > 2
+    for mine, other in zip(ours, theirs, strict=True):
+        mine.copy_(other[: len(mine)])
+    with torch.no_grad():
+        torch.testing.assert_close(predicted(RunningStatistics(), architecture, hypernet, given), network(given.images))
+
+
+def test_batch_takes_the_moments_of_what_it_predicts() -> None:
+    hypernet, given = in_doubles(CASE)
+    architecture = CASE.draw(2)
+    network = plain_network(architecture, hypernet, generated(architecture, hypernet))  # as in training
+    with torch.no_grad():
+        torch.testing.assert_close(predicted(BatchStatistics(), architecture, hypernet, given), network(given.images))
+
+
+# --- a warm start ---
+
+
+def slow_warm_start(network: StandaloneNetwork, policy: WarmStart, given: ScoringData) -> StandaloneNetwork:
+    """Ordinary training by torch's plain optimizer, a loop by hand."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=99.0, momentum=policy.momentum, nesterov=True)
+    for step in range(policy.steps):
+        images, labels = given.batches[step]
+        optimizer.param_groups[0]["lr"] = policy.learning_rate * math.cos(math.pi * step / policy.steps / 2) ** 2
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    return network
+
+
+@pytest.mark.parametrize("policy", [WarmStart(1), WarmStart(3, 0.3, 0.5)], ids=["one step", "three steps"])
+@every_bare_case
+def test_a_warm_start_is_ordinary_training_of_a_plain_network(case: Case, policy: WarmStart) -> None:
+    hypernet, given = in_doubles(case)
+    for seed in range(2):  # both architectures meet the same batches
+        architecture = case.draw(seed)
+        weights = generated(architecture, hypernet)
+        network = slow_warm_start(plain_network(architecture, hypernet, weights), policy, given)
+        tuned = policy.tuned(architecture, hypernet, weights, given)
+        free = dict(network.weights.named_parameters())
+        assert tuned.keys() == free.keys()
+        for name, weight in tuned.items():
+            torch.testing.assert_close(weight, free[name].detach())
+            assert not weight.requires_grad
+        assert sum(not torch.equal(tuned[name], weights[name]) for name in tuned) > len(tuned) / 2
+        ours = predicted(policy, architecture, hypernet, given)
+        with torch.no_grad():
+            theirs = recalibrated(network, given.recalibration)(given.images)
+        # `predicted` draws the same z, and so begins with the same weights.
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_what_ops_share_is_their_own_after_a_warm_start() -> None:
+    hypernet, given = in_doubles(CASE)
+    architecture = next(a for a in map(CASE.draw, range(50)) if len(a.blocks[0].ops) > 1)
+    weights = generated(architecture, hypernet)
+
+    def together(weights: Weights) -> tuple[Tensor, Tensor]:
+        first, second = (weights[f"block0.op{o}.conv0.weight"] for o in (0, 1))
+        outputs, inputs = (min(a, b) for a, b in zip(first.shape[:2], second.shape[:2], strict=True))
+        return first[:outputs, :inputs], second[:outputs, :inputs]
+
+    assert torch.equal(*together(weights))
+    assert not torch.equal(*together(WarmStart(1).tuned(architecture, hypernet, weights, given)))
+
+
+def test_a_warm_start_lowers_the_loss_that_it_descends() -> None:
+    hypernet, given = in_doubles(CASE)
+    images, labels = given.batches[0]
+    same = replace(given, batches=((images, labels),) * 20)
+    architecture = CASE.draw(0)
+    network = plain_network(architecture, hypernet, generated(architecture, hypernet))
+    tuned = WarmStart(20, 0.05).tuned(architecture, hypernet, generated(architecture, hypernet), same)
+    after = plain_network(architecture, hypernet, tuned)
+    with torch.no_grad():
+        before, later = (F.cross_entropy(each(images), labels).item() for each in (network, after))
+    assert later < 0.8 * before
+
+
+# --- all of them ---
+
+
+@every_policy
+def test_a_policy_is_pure(policy: BatchNormPolicy) -> None:
+    hypernet, given = in_doubles(CASE)
+    architecture = CASE.draw(1)
+    weights = generated(architecture, hypernet)
+    tensors = [*weights.values(), *hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.recalibration]
+    before = [tensor.clone() for tensor in tensors]
+    with torch.no_grad():
+        first = policy.predictor(architecture, hypernet, weights, given)(given.images)
+        policy.predictor(CASE.draw(2), hypernet, generated(CASE.draw(2), hypernet), given)(given.images[:7])
+        again = policy.predictor(architecture, hypernet, weights, given)(given.images)
+    assert torch.equal(first, again)
+    assert first.shape == (len(given.images), 5)
+    assert not first.requires_grad
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
+    assert all(parameter.grad is None for parameter in hypernet.weights.parameters())
+
+
+@every_policy
+def test_a_policy_asks_for_the_batches_that_it_uses(policy: BatchNormPolicy) -> None:
+    hypernet, given = in_doubles(CASE)
+    enough = replace(given, batches=given.batches[: policy.batches])
+    expected = predicted(policy, CASE.draw(1), hypernet, given)
+    assert torch.equal(predicted(policy, CASE.draw(1), hypernet, enough), expected)
+    if policy.batches:
+        fewer = replace(given, batches=(*given.batches[: policy.batches - 1], given.batches[0]))
+        assert not torch.equal(predicted(policy, CASE.draw(1), hypernet, fewer), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_policies_predict_with_any_source_of_weights(kind: str) -> None:
+    hypernet, given = in_doubles(CASE, kind)
+    for policy in EVERY.values():
+        assert predicted(policy, CASE.draw(1), hypernet, given).isfinite().all()
+
+
+def test_softened_divides_logits() -> None:
+    hypernet, given = in_doubles(CASE)
+    plain = predicted(WarmStart(2), CASE.draw(1), hypernet, given)
+    torch.testing.assert_close(predicted(EVERY["softened"], CASE.draw(1), hypernet, given), plain / 3)
+    assert Softened(WarmStart(7), 2.0).batches == 7
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RecalibratedStatistics(1), r"ranking\.batch_norm\.images must be at least 2, or null for all, got 1"),
+        (lambda: WarmStart(0), r"ranking\.batch_norm: steps \(0\) must be at least 1"),
+        (lambda: WarmStart(1, learning_rate=0.0), r"learning_rate \(0\.0\) positive"),
+        (lambda: WarmStart(1, momentum=0.0), r"momentum \(0\.0\) lie between 0 and 1"),
+        (lambda: WarmStart(1, momentum=1.0), r"momentum \(1\.0\) lie between 0 and 1"),
+        (lambda: Softened(BatchStatistics(), 0.0), r"ranking\.batch_norm\.temperature must be positive, got 0\.0"),
+    ],
+)
+def test_policies_that_make_no_sense_are_named(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_policy_must_say_how_it_predicts() -> None:
+    with pytest.raises(TypeError, match="predictor"):
+        BatchNormPolicy()  # type: ignore[abstract]

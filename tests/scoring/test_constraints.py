@@ -1,0 +1,133 @@
+"""What a candidate may cost: no strategy breaks a bound, and a bound that nothing keeps is named."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from smash_lightning.architecture import Architecture, cost
+from smash_lightning.network import StandaloneNetwork
+from smash_lightning.random_streams import rng
+from smash_lightning.scoring import Constraints, MeasuredLatency
+from smash_lightning.strategies import Random, RankingOptions, Strategy
+from tests.cases import V1
+from tests.strategies.synthetic import STRATEGIES, Separable, complete, ranking
+
+LOSS = Separable.over(V1)
+COSTS = [cost(V1.sample(rng("cost", i)), V1.image_spec) for i in range(60)]
+PARAMS, MACS = (int(statistics.median(getattr(each, name) for each in COSTS)) for name in ("params", "macs"))
+every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES.keys())
+
+
+def depth(architecture: Architecture) -> float:
+    """Stands for a latency that never varies."""
+    return float(sum(1 for _ in architecture.ops()))
+
+
+@every_strategy
+@pytest.mark.parametrize(
+    "constraints",
+    [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0)],
+    ids=["params", "macs", "latency"],
+)
+def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
+    free = ranking(V1, (Random(8), make(6)), LOSS)
+    bound = replace(free, constraints=constraints, latency=depth)
+
+    def broken(architecture: Architecture) -> bool:
+        size = cost(architecture, V1.image_spec)
+        return (
+            (constraints.max_params is not None and size.params > constraints.max_params)
+            or (constraints.max_macs is not None and size.macs > constraints.max_macs)
+            or (constraints.max_latency is not None and depth(architecture) > constraints.max_latency)
+        )
+
+    assert any(broken(row.candidate.architecture) for row in complete(free, LOSS).rows)
+    state = complete(bound, LOSS)
+    assert not any(broken(row.candidate.architecture) for row in state.rows)
+    assert len({row.candidate.architecture for row in state.rows}) == 14
+    assert complete(bound, LOSS, most=5).rows == state.rows
+
+
+@every_strategy
+def test_a_bound_that_all_keep_changes_nothing(make: Callable[[int], Strategy]) -> None:
+    free = ranking(V1, (Random(8), make(6)), LOSS)
+    loose = replace(free, constraints=Constraints(10**9, 10**12, 1e9), latency=depth)
+    assert complete(loose, LOSS).rows == complete(free, LOSS).rows
+
+
+def test_a_bound_is_kept_exactly() -> None:
+    architecture = V1.sample(rng("exact"))
+    size = cost(architecture, V1.image_spec)
+    assert Constraints(size.params, size.macs, depth(architecture)).excess(architecture, V1.image_spec, depth) is None
+    for name, value in (("max_params", size.params), ("max_macs", size.macs), ("max_latency", depth(architecture))):
+        excess = Constraints(**{name: value - 1}).excess(architecture, V1.image_spec, depth)
+        assert excess is not None
+        assert (excess.name, excess.value) == (name, value)
+
+
+def test_latency_is_asked_last() -> None:
+    asked: list[Architecture] = []
+
+    def latency(architecture: Architecture) -> float:
+        asked.append(architecture)
+        return 1.0
+
+    bound = replace(
+        ranking(V1, (Random(10),), LOSS), constraints=Constraints(max_params=PARAMS, max_latency=2.0), latency=latency
+    )
+    state = complete(bound, LOSS)
+    assert asked == [row.candidate.architecture for row in state.rows]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        (Constraints(max_params=10), r"ranking.max_params=10 \(the nearest that was refused has \d+\)"),
+        (Constraints(max_macs=10), r"ranking.max_macs=10 \(the nearest that was refused has \d+\)"),
+        (Constraints(max_latency=0.5), r"ranking.max_latency=0.5 \(the nearest that was refused has 2.0\)"),
+    ],
+)
+def test_a_bound_that_nothing_keeps_is_named(constraints: Constraints, message: str) -> None:
+    bound = replace(ranking(V1, (Random(1),), LOSS), constraints=constraints, latency=depth)
+    text = f"random: no new architecture within {message} in 1000 attempts after 0 were scored; raise the bound"
+    with pytest.raises(ValueError, match=text):
+        complete(bound, LOSS)
+
+
+@pytest.mark.parametrize("name", ["max_params", "max_macs", "max_latency"])
+def test_a_bound_of_nothing_is_refused(name: str) -> None:
+    for bound in (0, -1):
+        with pytest.raises(ValueError, match=f"ranking.{name} must be above 0, or null for no bound, got {bound}"):
+            Constraints(**{name: bound})
+
+
+def test_a_latency_that_nothing_measures_cannot_be_bounded() -> None:
+    with pytest.raises(ValueError, match=r"ranking.max_latency=2.0 cannot be kept"):
+        replace(ranking(V1, (Random(1),), LOSS), constraints=Constraints(max_latency=2.0))
+
+
+def test_options_hold_the_bounds() -> None:
+    options = RankingOptions({"random": Random(1)}, "recalibrated", 0, 1, max_params=7, max_macs=8, max_latency=9.5)
+    assert options.constraints == Constraints(7, 8, 9.5)
+    assert RankingOptions({"random": Random(1)}, "recalibrated", 0, 1).constraints == Constraints()
+    with pytest.raises(ValueError, match=r"ranking.max_macs must be above 0"):
+        RankingOptions({"random": Random(1)}, "recalibrated", 0, 1, max_macs=-1)
+    with pytest.raises(ValueError, match=r"ranking.latency_batch must be at least 1, got 0"):
+        RankingOptions({"random": Random(1)}, "recalibrated", 0, 1, latency_batch=0)
+
+
+def test_an_architecture_is_measured_once_and_can_be_trained_afterwards() -> None:
+    latency = MeasuredLatency(V1.image_spec, "cpu", batch=2)
+    first, second = V1.sample(rng("first")), V1.sample(rng("second"))
+    milliseconds = latency(first)
+    assert milliseconds > 0
+    assert latency(second) > 0
+    assert latency(first) == milliseconds
+    network = StandaloneNetwork(first, V1.image_spec)
+    network(torch.randn(2, V1.image_spec.channels, *V1.image_spec.size)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())

@@ -1,0 +1,262 @@
+"""Scores with the weights of a tiny HyperNet that is not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.network import RecordedAverages, UseBatchStatistics, forward
+from smash_lightning.random_streams import generator
+from smash_lightning.scoring import (
+    BatchNormPolicy,
+    BatchStatistics,
+    RecalibratedStatistics,
+    RunningStatistics,
+    Score,
+    Scorer,
+    WarmStart,
+)
+from smash_lightning.strategies import ArchitecturalGradient, Random, Ranking, rank
+from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.hypernet.kinds import KINDS
+from tests.scoring.small_scoring_data import IMAGES, images, labels, material
+
+CASE = BARE_CASES["v1-2d"]
+POLICIES: dict[str, BatchNormPolicy] = {
+    "recalibrated": RecalibratedStatistics(),
+    "running": RunningStatistics(),
+    "batch": BatchStatistics(),
+}
+EXPENSIVE = POLICIES | {"warm start": WarmStart(2)}
+every_policy = pytest.mark.parametrize("policy", EXPENSIVE.values(), ids=EXPENSIVE.keys())
+
+
+def trained(case: Case, seed: int, kind: str = "conditional") -> TrainedHyperNet:
+    weights = KINDS[kind](case, seed)
+    return TrainedHyperNet(weights, weights.running_statistics().eval(), frozenset())
+
+
+def scorer(
+    case: Case = CASE,
+    hypernets: int = 1,
+    batch_size: int = 8,
+    policy: BatchNormPolicy = POLICIES["recalibrated"],
+    kind: str = "conditional",
+    noises: int = 1,
+) -> Scorer:
+    sources = [trained(case, seed, kind) for seed in range(hypernets)]
+    return Scorer(sources, material(case, batch_size), policy=policy, seed=0, noises=noises)
+
+
+def in_doubles(scorer: Scorer) -> Scorer:
+    """The same with 64-bit floats."""
+    for hypernet in scorer.hypernets:
+        hypernet.weights.double()
+        hypernet.statistics.double()
+    given = scorer.material
+    batches = tuple((batch.double(), labels) for batch, labels in given.batches)
+    scorer.material = replace(
+        given, images=given.images.double(), recalibration=given.recalibration.double(), batches=batches
+    )
+    return scorer
+
+
+@every_policy
+@every_bare_case
+def test_the_same_architecture_has_the_same_score(case: Case, policy: BatchNormPolicy) -> None:
+    one, other = scorer(case, policy=policy), scorer(case, policy=policy)
+    first = one(case.draw(0))
+    one(case.draw(1))
+    for again in (one(case.draw(0)), other(case.draw(0))):
+        assert again.seconds > 0
+        assert (again.error, again.loss, again.loss_by_hypernet) == (first.error, first.loss, first.loss_by_hypernet)
+        assert torch.equal(again.probabilities, first.probabilities)
+    assert not first.probabilities.requires_grad
+
+
+def slow_logits(architecture: Architecture, hypernet: TrainedHyperNet, policy: str) -> Tensor:
+    noise = hypernet.weights.noise(architecture, generator("score noise", 0))
+    weights = hypernet.weights(architecture, noise)
+    image_spec = CASE.space.image_spec
+
+    def run(x: Tensor, statistics: Any) -> Tensor:
+        return forward(architecture, image_spec, weights, x, statistics, op_norm=False)
+
+    statistics: Any = hypernet.statistics
+    if policy == "batch":
+        statistics = UseBatchStatistics()
+    if policy == "recalibrated":
+        statistics = RecordedAverages()
+        run(images(CASE, "training", 12), statistics)
+        statistics.recording = False
+    return run(images(CASE, "validation", IMAGES), statistics)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_score_is_the_mean_over_hypernets(policy: str) -> None:
+    ours = scorer(hypernets=3, batch_size=IMAGES, policy=POLICIES[policy])(CASE.draw(4))
+    losses, errors, probabilities = [], [], torch.zeros(IMAGES, 5)
+    with torch.no_grad():
+        for seed in range(3):
+            logits = slow_logits(CASE.draw(4), trained(CASE, seed), policy)
+            losses.append(F.cross_entropy(logits, labels(CASE)).item())
+            errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
+            probabilities += logits.softmax(1) / 3
+    assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
+    assert ours.loss == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert ours.error == pytest.approx(sum(errors) / 3, rel=1e-5)
+    torch.testing.assert_close(ours.probabilities, probabilities)
+    torch.testing.assert_close(ours.probabilities.sum(1), torch.ones(IMAGES))
+
+
+def test_a_score_is_the_mean_over_draws_of_noise() -> None:
+    architecture, one = CASE.draw(4), scorer(hypernets=2, noises=3)
+    ours, losses, errors, probabilities = one(architecture), [], [], torch.zeros(IMAGES, 5)
+    with torch.no_grad():
+        for hypernet in one.hypernets:
+            of_draws = []
+            for key in (("score noise", 0), ("score noise", 0, 1), ("score noise", 0, 2)):
+                weights = hypernet.weights(architecture, hypernet.weights.noise(architecture, generator(*key)))
+                predictor = one.policy.predictor(architecture, hypernet, weights, one.material)
+                logits = predictor(one.material.images)
+                of_draws.append(F.cross_entropy(logits, labels(CASE)).item())
+                errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
+                probabilities += logits.softmax(1) / 6
+            losses.append(sum(of_draws) / 3)
+            assert len(set(of_draws)) == 3, "each draw gives other weights"
+    assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
+    assert ours.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert ours.error == pytest.approx(sum(errors) / 6, rel=1e-5)
+    torch.testing.assert_close(ours.probabilities, probabilities)
+
+
+@pytest.mark.parametrize("kind", ["shared", "silent"])
+def test_draws_of_noise_change_nothing_where_there_is_none(kind: str) -> None:
+    three, one = (scorer(kind=kind, noises=noises)(CASE.draw(1)) for noises in (3, 1))
+    assert three.loss == one.loss
+    assert torch.equal(three.probabilities, one.probabilities)
+
+
+@every_policy
+@pytest.mark.parametrize("noises", [1, 2])
+def test_what_is_seen_on_single_images_averages_to_the_score(policy: BatchNormPolicy, noises: int) -> None:
+    one, architecture = scorer(hypernets=2, policy=policy, noises=noises), CASE.draw(3)
+    *losses, wrong = one.look(architecture, torch.arange(IMAGES))
+    whole = one(architecture)
+    assert [loss.mean().item() for loss in losses] == pytest.approx(list(whole.loss_by_hypernet), rel=1e-12)
+    assert 100 * wrong.mean().item() == pytest.approx(whole.error, rel=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["recalibrated", "running"])
+def test_the_loss_of_an_image_does_not_depend_on_the_others(policy: str) -> None:
+    one, architecture = in_doubles(scorer(hypernets=2, policy=POLICIES[policy])), CASE.draw(3)
+    everything = one.look(architecture, torch.arange(IMAGES))
+    some = torch.tensor([17, 3, 9])
+    torch.testing.assert_close(one.look(architecture, some), everything[:, some])
+    assert len(set(everything[0].tolist())) == IMAGES
+
+
+@pytest.mark.parametrize("policy", ["recalibrated", "running"])
+def test_a_score_does_not_depend_on_the_batch_size(policy: str) -> None:
+    losses = [scorer(batch_size=size, policy=POLICIES[policy])(CASE.draw(2)).loss for size in (1, 7, IMAGES)]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+@every_policy
+def test_scoring_changes_nothing(policy: BatchNormPolicy) -> None:
+    one = scorer(policy=policy)
+    hypernet, given = one.hypernets[0], one.material
+    tensors = [*hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.images, given.recalibration]
+    tensors += [tensor for batch in given.batches for tensor in batch]
+    before = [tensor.clone() for tensor in tensors]
+    one(CASE.draw(0))
+    one.look(CASE.draw(0), torch.arange(3))
+    one.gradient(CASE.draw(0))
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
+    assert all(parameter.grad is None for parameter in hypernet.weights.parameters())
+
+
+# --- dE/dc ---
+
+
+def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
+    """Mean validation loss with c moved, image by image's batch."""
+    total = 0.0
+    for hypernet in one.hypernets:
+        source: Any = hypernet.weights
+        z = source.noise(architecture, generator("score noise", one.seed))
+        weights = source.from_c(architecture, source.encode(architecture).double() + moved, z)
+        for first in range(0, IMAGES, one.material.batch_size):
+            batch = slice(first, first + one.material.batch_size)
+            logits = forward(
+                architecture,
+                source.image_spec,
+                weights,
+                one.material.images[batch],
+                UseBatchStatistics(),
+                op_norm=False,
+            )
+            total += F.cross_entropy(logits, one.material.labels[batch], reduction="sum").item()
+    return total / IMAGES / len(one.hypernets)
+
+
+@pytest.mark.parametrize("kind", ["conditional", "residual", "modulated"])
+@every_bare_case
+def test_the_gradient_is_that_of_finite_differences(case: Case, kind: str) -> None:
+    one, architecture = in_doubles(scorer(case, hypernets=2, kind=kind, policy=RunningStatistics())), case.draw(1)
+    gradient = one.gradient(architecture)
+    source: Any = one.hypernets[0].weights
+    assert gradient.shape == source.encode(architecture).shape
+    assert gradient.any()
+    for seed in range(3):
+        direction = torch.randn(gradient.shape, generator=generator("direction", seed), dtype=torch.float64)
+        step = 1e-5 * direction / direction.norm()
+        with torch.no_grad():
+            slope = (loss_at(one, architecture, step) - loss_at(one, architecture, -step)) / 2e-5
+        expected = (gradient * direction / direction.norm()).sum().item()
+        assert slope == pytest.approx(expected, rel=2e-3, abs=1e-5 * gradient.norm().item())
+
+
+@pytest.mark.parametrize("kind", ["shared", "unconditional"])
+def test_weights_that_do_not_come_from_c_have_no_gradient_in_it(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"no gradient in c .* use hypernet\.kind=conditional"):
+        scorer(kind=kind).gradient(CASE.draw(0))
+
+
+# --- with a ranking ---
+
+
+def scores(one: Scorer) -> Callable[[Sequence[Architecture]], list[Score]]:
+    return lambda architectures: [one(architecture) for architecture in architectures]
+
+
+def test_a_ranking_steps_with_real_scores() -> None:
+    one = scorer()
+    ranking = Ranking(CASE.space, (Random(4),), 0, frozenset(), labels(CASE))
+    states = [rank(ranking, ranking.init(), scores(one), lambda s, c: None, most) for most in (1, 3)]
+    assert states[0].rows == states[1].rows
+    assert states[0].rows[0].ensemble_error == states[0].rows[0].error
+
+
+def test_a_ranking_follows_the_real_gradient() -> None:
+    one, asked = scorer(), []
+
+    def gradient(architecture: Architecture) -> Tensor:
+        asked.append(architecture)
+        return one.gradient(architecture)
+
+    proposals = (Random(3), ArchitecturalGradient(2, pool=4, probability=0.2))
+    options = {"gradient": gradient, "encoding": one.hypernets[0].weights.encoding}
+    ranking = Ranking(CASE.space, proposals, 0, frozenset(), labels(CASE), **options)
+    rows = rank(ranking, ranking.init(), scores(one), lambda s, c: None, 1).rows
+    best = [min(rows[:count], key=lambda row: row.loss).candidate.architecture for count in (3, 4)]
+    assert asked == best
+    assert [row.candidate.parent for row in rows[3:]] == [architecture.fingerprint for architecture in best]

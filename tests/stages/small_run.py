@@ -1,0 +1,101 @@
+"""An experiment that takes a second, and a ranking for it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from smash_lightning.architecture import Architecture, ImageSpec, cost
+from smash_lightning.baselines import BaselineOptions, Depth
+from smash_lightning.data import DataModule, Digits
+from smash_lightning.evaluation.tables import Scored, write_records
+from smash_lightning.random_streams import rng
+from smash_lightning.scoring import RecalibratedStatistics
+from smash_lightning.search_space import SingleConvolution
+from smash_lightning.stages import EvaluationOptions, Experiment, RunFolder
+from smash_lightning.strategies import Random, RankingOptions
+from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
+from tests.cases import small
+
+SPACE = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
+RETRAIN = RetrainOptions(
+    epochs=1,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=1e-4,
+    seeds=1,
+    shortlist=0,
+    stratified=3,
+    random=0,
+    rank=None,
+    start="random",
+    use_validation=False,
+    checkpoint_minutes=10,
+)
+SEARCH = SearchOptions(
+    hypernets=1,
+    epochs=1,
+    learning_rate=1e-3,
+    betas=(0.5, 0.999),
+    epsilon=1e-4,
+    weight_decay=1e-4,
+    architectures_per_step=1,
+    checkpoint_every=1,
+)
+
+
+def small_experiment(folder: Path, **changes: Any) -> Experiment:
+    """On 240 training images of the digits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, Any] = {
+        "folder": RunFolder(folder),
+        "source": None,
+        "seed": 0,
+        "data": DataModule(
+            name="digits",
+            source=Digits(test=1497),
+            validation=60,
+            train=None,
+            batch_size=32,
+            eval_batch_size=500,
+            recalibration=64,
+            stem_stride=1,
+            split_seed=0,
+        ),
+        "space": SPACE,
+        "candidates": SPACE,
+        "hypernet": HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2),
+        "search": SEARCH,
+        "ranking": RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1),
+        "retrain": RETRAIN,
+        "baselines": BaselineOptions({"depth": Depth()}, (), 8),
+        "evaluation": EvaluationOptions(200),
+        "trainer": partial(
+            L.Trainer, accelerator="cpu", devices=1, enable_progress_bar=False, enable_model_summary=False
+        ),
+        "device": "cpu",
+        "workers": 1,
+    }
+    return Experiment(**parts | changes)
+
+
+def scored_architecture(architecture: Architecture, loss: float, strategy: str = "random", parent: str = "") -> Scored:
+    """A row of a ranking."""
+    size = cost(architecture, SPACE.image_spec)
+    named = {"fingerprint": architecture.fingerprint, "strategy": strategy, "parent": parent, "smash_score": loss}
+    figures = {"val_error": 10 * loss, "val_loss": loss, "ensemble_error": 9.0, "images": 60}
+    sizes = {"params": size.params, "macs": size.macs, "ops": size.ops}
+    return Scored(**named, **figures, **sizes, val_loss_by_hypernet=repr(loss), seconds=0.25)
+
+
+def rank_at_random(folder: RunFolder, count: int) -> list[Architecture]:
+    """Writes a ranking of `count` architectures, whose scores are their places."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    architectures = [SPACE.sample(rng("small study", index)) for index in range(count)]
+    folder.write_architectures(architectures)
+    rows = [scored_architecture(architecture, 0.1 * place) for place, architecture in enumerate(architectures, 1)]
+    write_records(folder.ranking, rows, Scored)
+    return architectures

@@ -1,0 +1,92 @@
+"""Which HyperNets score, how often they are read, and what is logged of a ranking."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import RecalibratedStatistics
+from smash_lightning.stages import Experiment, RunFolder, rank, search
+from smash_lightning.strategies import Random, RankingOptions
+from tests.stages.small_run import SEARCH, small_experiment
+
+NOBODY = Tracker([])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two HyperNets, which no test may change."""
+    folder = tmp_path_factory.mktemp("trained")
+    search(two_hypernets(folder), NOBODY)
+    return folder
+
+
+def two_hypernets(folder: Path, **changes: Any) -> Experiment:
+    return small_experiment(folder, search=replace(SEARCH, hypernets=2), **changes)
+
+
+def interrupted(trained: Path, folder: Path) -> RunFolder:
+    """A copy of the run whose second HyperNet was not trained to the end."""
+    shutil.copytree(trained, folder)
+    checkpoint = RunFolder(folder).hypernet(1)
+    content = torch.load(checkpoint, weights_only=True)
+    content["smash"]["finished"] = False
+    torch.save(content, checkpoint)
+    return RunFolder(folder)
+
+
+def logged(folder: Path, version: int) -> list[tuple[int, float]]:
+    """Step and loss of every row that the logger wrote."""
+    with (folder / "logs" / f"version_{version}" / "metrics.csv").open() as file:
+        return [(int(row["step"]), float(row["ranking/val_loss"])) for row in csv.DictReader(file)]
+
+
+def test_each_row_is_logged_at_its_own_step(trained: Path, tmp_path: Path) -> None:
+    # Random candidates are scored in batches. The second ranking takes the first one up again.
+    for count in (3, 7):
+        options = RankingOptions({"random": Random(count)}, RecalibratedStatistics(), 0, 1)
+        tracker = Tracker([CSVLogger(tmp_path, "logs")])
+        table = rank(two_hypernets(tmp_path, source=trained, ranking=options), tracker)
+    losses = {record.fingerprint: record.val_loss for record in table}
+    as_scored = [losses[name] for name in RunFolder(tmp_path).read_architectures()]
+    assert logged(tmp_path, 0) == list(zip((1, 2, 3), as_scored[:3], strict=True))
+    assert logged(tmp_path, 1) == list(zip((4, 5, 6, 7), as_scored[3:], strict=True))
+
+
+def test_each_checkpoint_is_read_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    load = torch.load
+
+    def counting(path: Path, **how: Any) -> Any:
+        read[path.name] += 1
+        return load(path, **how)
+
+    monkeypatch.setattr(torch, "load", counting)
+    rank(two_hypernets(tmp_path, source=trained), NOBODY)
+    assert read == {"hypernet0.ckpt": 1, "hypernet1.ckpt": 1}
+
+
+def test_all_hypernets_of_a_run_must_be_finished(trained: Path, tmp_path: Path) -> None:
+    folder = interrupted(trained, tmp_path / "interrupted")
+    message = rf"^{folder.path} holds 1 of 2 finished HyperNets: complete it with resume={folder.path}, or name one"
+    with pytest.raises(ValueError, match=message):
+        rank(two_hypernets(tmp_path / "ranking", source=folder.path), NOBODY)
+    with pytest.raises(ValueError, match=message):  # two are there, though one is asked for
+        rank(small_experiment(tmp_path / "ranking", source=folder.path), NOBODY)
+
+
+def test_a_checkpoint_that_is_named_scores_though_its_training_is_unfinished(trained: Path, tmp_path: Path) -> None:
+    both = rank(two_hypernets(tmp_path / "both", source=trained), NOBODY)
+    named = interrupted(trained, tmp_path / "interrupted").hypernet(1)
+    one = rank(two_hypernets(tmp_path / "one", source=named), NOBODY)
+    expected = {record.fingerprint: record.val_loss_by_hypernet.split(";")[1] for record in both}
+    assert {record.fingerprint: record.val_loss_by_hypernet for record in one} == expected

@@ -1,0 +1,151 @@
+"""Search, ranking and retraining by two processes, against one process that does the same work alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, astuple, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from smash_lightning.data import DataModule, Digits
+from smash_lightning.engine import external
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import RecalibratedStatistics
+from smash_lightning.stages import Experiment, rank, retrain, search
+from smash_lightning.stages.devices import FINDS_UNUSED, crew
+from smash_lightning.stages.search import settling
+from smash_lightning.strategies import Perturb, Random, RankingOptions
+from smash_lightning.training import load_checkpoint
+from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
+
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
+TWO = partial(L.Trainer, **QUIET, devices=2, strategy=FINDS_UNUSED, use_distributed_sampler=False)
+ONE = partial(L.Trainer, **QUIET, devices=1, accumulate_grad_batches=2)
+RANKING = RankingOptions({"random": Random(8), "perturb": Perturb(3, 0.2)}, RecalibratedStatistics(), 3, 1)
+RETRAINED = replace(RETRAIN, seeds=2, stratified=3, shortlist=1)
+
+
+def data(batch_size: int) -> DataModule:
+    """240 training images, which batches of 40 and of 20 divide."""
+    sizes = {"validation": 60, "train": None, "batch_size": batch_size, "eval_batch_size": 500, "recalibration": 64}
+    return DataModule(name="digits", source=Digits(test=1497), stem_stride=1, split_seed=0, **sizes)  # type: ignore[arg-type]
+
+
+def by_two(folder: Path, **changes: Any) -> Experiment:
+    options = {"trainer": TWO, "workers": 2, "together": True, "data": data(40), "ranking": RANKING}
+    return small_experiment(folder, **options | {"retrain": RETRAINED} | changes)
+
+
+def by_one(folder: Path, **changes: Any) -> Experiment:
+    options = {"trainer": ONE, "data": data(20), "ranking": RANKING, "retrain": RETRAINED}
+    return small_experiment(folder, **options | changes)
+
+
+class Heard(Tracker):
+    """Keeps what is logged of the HyperNets."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.rows: list[tuple[str, int]] = []
+
+    def log(self, prefix: str, metrics: Any, step: int) -> None:
+        self.rows += [(f"{prefix}/{name}", step) for name in metrics]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architectures", ["per_rank", "shared"])
+def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, tmp_path: Path) -> None:
+    options = replace(SEARCH, epochs=2, hypernets=2, architectures=architectures)
+    two, one = by_two(tmp_path / "two", search=options), by_one(tmp_path / "one", search=options)
+    heard = Heard()
+    for experiment, tracker in ((two, heard), (one, Tracker([]))):
+        search(experiment, tracker)
+    for index in range(2):
+        mine, its = (load_checkpoint(each.folder.hypernet(index), "smash") for each in (two, one))
+        assert mine["smash"]["drawn"] == its["smash"]["drawn"], "the same architectures"
+        assert len(mine["smash"]["drawn"]) == 2 * 6 * (2 if architectures == "per_rank" else 1)
+        assert mine["global_step"] == its["global_step"] == 12
+        assert mine["smash"]["finished"]
+        for name, tensor in mine["state_dict"].items():
+            if name.startswith("weights."):
+                torch.testing.assert_close(tensor, its["state_dict"][name], rtol=1e-3, atol=1e-5, msg=name)
+        mine, its = (settling(each.folder.hypernet(index)) for each in (two, one))
+        assert [epoch for epoch, _ in mine] == [epoch for epoch, _ in its] == [1, 2]
+        torch.testing.assert_close([row for _, row in mine], [row for _, row in its], rtol=1e-3, atol=1e-5)
+    assert len(heard.rows) == len(set(heard.rows)), "one of the two speaks"
+
+    if architectures == "shared":
+        return
+    # From here on what one process makes of one HyperNet is what two make of the same.
+    again = by_one(tmp_path / "again", search=options, source=two.folder.path, data=data(40), trainer=two.trainer)
+    tables = [(rank(each, Tracker([])), retrain(each, Tracker([]))) for each in (two, again)]
+    (ranked, trained), (ranked_again, trained_again) = tables
+    same(ranked, ranked_again)
+    same(trained, trained_again)
+    assert two.folder.architectures.read_text() == again.folder.architectures.read_text()
+
+
+def same(mine: list[Any], its: list[Any]) -> None:
+    """The same rows in the same order, but for time and the rounding of sums over other numbers of threads."""
+    assert len(mine) == len(its) > 3
+    for one, other in zip(mine, its, strict=True):
+        for (name, value), again in zip(asdict(one).items(), astuple(other), strict=True):
+            if name == "val_loss_by_hypernet":
+                value, again = ([float(loss) for loss in text.split(";")] for text in (value, again))
+            if name != "seconds":
+                assert value == (again if isinstance(value, str) else pytest.approx(again, rel=1e-5)), name
+
+
+ASKED: dict[str, tuple[dict[str, Any], tuple[int, bool]]] = {
+    "one process": ({"workers": 1, "devices": 1}, (1, False)),
+    "several HyperNets side by side": ({"workers": 3, "devices": 1}, (3, False)),
+    "two together": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, (2, True)),
+    "two together, said twice": ({"workers": 2, "devices": 2, "strategy": FINDS_UNUSED}, (2, True)),
+    "whatever there is": ({"workers": 1, "devices": "auto"}, (1, False)),
+}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "other workers": ({"workers": 3, "devices": 2, "strategy": FINDS_UNUSED}, "workers=3 .* trainer.devices=2"),
+    "waits for ever": ({"workers": None, "devices": 2, "strategy": "ddp"}, f"trainer.strategy=ddp.*{FINDS_UNUSED}"),
+    "left to Lightning": ({"workers": None, "devices": 2}, f"trainer.strategy=auto.*{FINDS_UNUSED}"),
+    "machines without a scheduler": (
+        {"workers": None, "devices": 1, "num_nodes": 2, "strategy": FINDS_UNUSED},
+        "trainer.num_nodes=2.*srun or torchrun",
+    ),
+    "single ones": ({"workers": None, "devices": [0, 2]}, "trainer.devices=.*CUDA_VISIBLE_DEVICES"),
+    "none": ({"workers": None, "devices": 0}, "trainer.devices=0"),
+}
+BEGAN: dict[str, tuple[dict[str, Any], tuple[int, bool] | str]] = {
+    "together": ({"workers": None, "devices": 2, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
+    "all of each machine": ({"workers": None, "devices": -1, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
+    "side by side": ({"workers": None, "devices": 1}, (4, False)),
+    "fewer": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, "make 2 processes, but .* began 4"),
+    "other workers": ({"workers": 2, "devices": 1}, "workers=2: .* began 4 processes"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_how_many_processes_there_are(name: str) -> None:
+    options, expected = ASKED[name]
+    assert crew("cpu", **options) == expected
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_go_together(name: str) -> None:
+    options, said = REFUSED[name]
+    with pytest.raises(ValueError, match=said):
+        crew("cpu", **options)
+
+
+@pytest.mark.parametrize("name", BEGAN)
+def test_processes_that_were_begun_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smash_lightning.stages.devices.joined", [external.Joined] * 3)  # three besides this one
+    options, expected = BEGAN[name]
+    if isinstance(expected, tuple):
+        assert crew("cpu", **options) == expected
+        return
+    with pytest.raises(ValueError, match=expected):
+        crew("cpu", **options)

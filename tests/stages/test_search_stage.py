@@ -1,0 +1,92 @@
+"""The first stage: what HyperNets are trained on, under which name, and what a scorer is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smash_lightning.random_streams import Stream, rng
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import BatchStatistics, RecalibratedStatistics, Softened, WarmStart
+from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
+from smash_lightning.stages import search
+from smash_lightning.stages.search import finished, make_scorer, settling, train_hypernet, training_seconds
+from smash_lightning.strategies import Random, RankingOptions
+from smash_lightning.training import load_hypernet
+from tests.stages.small_run import SEARCH, SPACE, small_experiment
+
+NOBODY = Tracker([])
+STEPS = 240 // 32
+CANDIDATES = EqualSize(SPACE, 0.2)
+DRAWS: dict[str, SearchSpace] = {"space": SPACE, "candidates": CANDIDATES, "balanced": SizeBalanced(SPACE)}
+
+
+@pytest.mark.parametrize("sampling", DRAWS)
+def test_a_training_draws_where_it_is_told_to(tmp_path: Path, sampling: Any) -> None:
+    experiment = small_experiment(tmp_path, candidates=CANDIDATES, search=replace(SEARCH, sampling=sampling))
+    experiment.folder.checkpoints.mkdir()
+    train_hypernet(experiment, ("hypernet", 0, ()), lambda message: None)
+    drawn = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).drawn
+    # This space does not open gradually.
+    expected = {DRAWS[sampling].sample(rng("architecture", 0, step, 0, 0, 0)).fingerprint for step in range(STEPS)}
+    assert drawn == expected
+
+
+def test_a_training_under_another_name_is_not_taken_for_a_hypernet(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path)
+    other = replace(experiment, hypernet=replace(experiment.hypernet, kind="shared"))
+    ours, theirs = search(experiment, NOBODY), search(other, NOBODY, "weight_sharing")
+    assert theirs == [experiment.folder.checkpoints / "weight_sharing0.ckpt"]
+    assert experiment.folder.hypernets() == ours == [experiment.folder.checkpoints / "hypernet0.ckpt"]
+    assert all(finished(path) and training_seconds(path) > 0 for path in (*ours, *theirs))
+    one, shared = (load_hypernet(path, SPACE, experiment.data.specification()) for path in (*ours, *theirs))
+    assert one.drawn == shared.drawn, "the same architectures in the same order"
+    before = theirs[0].read_bytes()
+    search(other, NOBODY, "weight_sharing")
+    assert theirs[0].read_bytes() == before, "what is finished is not trained again"
+
+
+def test_averages_are_followed_saved_and_scored(tmp_path: Path) -> None:
+    ranking = RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 2, 1)
+    plain = small_experiment(tmp_path / "plain", ranking=ranking)
+    averaged = small_experiment(tmp_path / "averaged", ranking=ranking, search=replace(SEARCH, average=0.9))
+    paths = [search(experiment, NOBODY)[0] for experiment in (plain, averaged)]
+    hypernets = [load_hypernet(path, SPACE, plain.data.specification()) for path in paths]
+    fixed = [plain.candidates.sample(rng("fixed", 0, index)) for index in range(2)]
+    followed = []
+    for path, hypernet in zip(paths, hypernets, strict=True):
+        scorer = make_scorer(plain.data, ranking, 0, "cpu", [hypernet])
+        ((_, losses),) = settling(path)
+        assert losses == [scorer(architecture).loss for architecture in fixed]
+        followed.append(losses)
+    assert followed[0] != followed[1]
+    assert hypernets[0].drawn == hypernets[1].drawn
+
+
+def test_a_scorer_has_the_first_training_batches_of_an_order_of_its_own(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path)
+    data = experiment.data
+
+    def batches(policy: Any, seed: int) -> Any:
+        options = RankingOptions({"random": Random(3)}, policy, 0, 1)
+        return make_scorer(data, options, seed, "cpu", []).material.batches
+
+    more = 2 * STEPS + 3  # more than two passes
+    expected = []
+    for epoch in range(3):
+        loader = data.ordered(Stream.SCORE, 4).train_dataloader()
+        loader.set_epoch(epoch)
+        expected += list(loader)
+    found = batches(WarmStart(more), 4)
+    assert len(found) == more
+    for (images, labels), (its, theirs) in zip(found, expected[:more], strict=True):
+        assert torch.equal(images, its)
+        assert torch.equal(labels, theirs)
+    again = batches(Softened(WarmStart(2), 2.0), 4)
+    assert all(torch.equal(images, its) for (images, _), (its, _) in zip(again, found[:2], strict=True))
+    assert not torch.equal(batches(WarmStart(1), 5)[0][0], found[0][0]), "another seed, another order"
+    assert batches(RecalibratedStatistics(), 4) == batches(BatchStatistics(), 4) == ()

@@ -1,0 +1,144 @@
+"""The architectural gradient by proxy, on a loss that is linear in c."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Op
+from smash_lightning.encoding import Encoding
+from smash_lightning.random_streams import rng
+from smash_lightning.search_space import MemoryBankSpace
+from smash_lightning.strategies import ArchitecturalGradient, Entry, History
+from smash_lightning.strategies.gradient import change as change_of
+from smash_lightning.strategies.gradient import counterparts
+from tests.cases import V1, Case, every_case, every_seed
+from tests.strategies.synthetic import EQUAL_OPS, Separable
+
+
+@dataclass(frozen=True)
+class Remembering(MemoryBankSpace):
+    """A space that remembers what it perturbed into what."""
+
+    perturbed: list[Architecture] = field(default_factory=list, compare=False)
+
+    def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
+        self.perturbed.append(super().perturb(architecture, rng, probability))
+        return self.perturbed[-1]
+
+
+def change(encoding: Encoding, old: Architecture, new: Architecture) -> Tensor:
+    return change_of(encoding, old, new, encoding.encode(old).double())
+
+
+def remembering(space: MemoryBankSpace) -> Remembering:
+    return Remembering(**{name: getattr(space, name) for name in space.__dataclass_fields__})
+
+
+def history(parent: Architecture, loss: Separable) -> History:
+    worse = Entry(V1.sample(rng("worse")), "random", "", 9.0)
+    return History([worse, Entry(parent, "random", "", 1.0)], [], loss.gradient, loss.encoding)
+
+
+@every_seed
+def test_with_a_linear_loss_the_best_of_the_pool_is_chosen(seed: int) -> None:
+    space, loss = remembering(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
+    parent = space.sample(rng("parent", seed))
+    chosen, name = ArchitecturalGradient(1, 8, 0.2).propose(space, history(parent, loss), rng("pool", seed))
+    pool = list(dict.fromkeys(a for a in space.perturbed if a != parent))[:8]
+    assert len(pool) == 8
+    assert name == parent.fingerprint
+    assert loss(chosen) == pytest.approx(min(loss(candidate) for candidate in pool), abs=1e-9)
+    assert chosen in pool
+
+
+@every_seed
+def test_the_worst_is_chosen_where_the_gradient_has_the_other_sign(seed: int) -> None:
+    space, loss = remembering(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
+    parent = space.sample(rng("parent", seed))
+    known = replace(history(parent, loss), gradient=lambda a: -loss.gradient(a))
+    chosen, _ = ArchitecturalGradient(1, 8, 0.2).propose(space, known, rng("pool", seed))
+    pool = list(dict.fromkeys(a for a in space.perturbed if a != parent))[:8]
+    assert loss(chosen) == pytest.approx(max(loss(candidate) for candidate in pool), abs=1e-9)
+
+
+@every_case
+@every_seed
+def test_nothing_changes_where_nothing_is_changed(case: Case, seed: int) -> None:
+    architecture = case.draw(seed)
+    for encoding in (case.encoding, Encoding(case.space.limits, 1)):
+        assert not change(encoding, architecture, architecture).any()
+
+
+@every_case
+@every_seed
+def test_first_order_is_exact_where_nothing_is_added(case: Case, seed: int) -> None:
+    old = case.draw(seed)
+    new = case.space.perturb(old, rng("new", seed), 0.2)
+    if any(len(after.ops) > len(before.ops) for before, after in zip(old.blocks, new.blocks, strict=True)):
+        old, new = new, old
+    if any(len(after.ops) > len(before.ops) for before, after in zip(old.blocks, new.blocks, strict=True)):
+        return  # one block has more ops, another one fewer
+    loss = Separable.over(case.space, seed)
+    predicted = (loss.gradient(old) * change(loss.encoding, old, new)).sum().item()
+    assert predicted == pytest.approx(loss(new) - loss(old), abs=1e-9)
+
+
+def op(dilation: int) -> Op:
+    return Op((0,), (0,), 1, 8, ((Convolution((3, 3), (dilation, dilation)),),))
+
+
+def architecture(*blocks: tuple[int, ...]) -> Architecture:
+    return Architecture(tuple(Block(4, 2, tuple(map(op, dilations))) for dilations in blocks))
+
+
+def test_an_op_that_is_gone_counts_as_empty() -> None:
+    encoding = Encoding(V1.limits, 5)
+    old, new = architecture((1, 2, 3), (2,)), architecture((1, 3), (2,))
+    found, before = change(encoding, old, new), encoding.encode(old).double()
+    assert torch.equal(found[..., 1], -1 - before[..., 1])
+    assert found[..., 1].any()
+    assert not found[..., [0, 2, 3]].any()
+
+
+def test_an_op_that_is_new_makes_nothing_else_look_changed() -> None:
+    encoding = Encoding(V1.limits, 5)
+    assert not change(encoding, architecture((1, 3), (2,)), architecture((1, 2, 3), (2,))).any()
+
+
+def test_slices_are_compared_from_the_first() -> None:
+    encoding = Encoding(V1.limits, 1)
+    two, one = replace(op(1), read=(0, 1)), op(1)
+    old, new = (Architecture((Block(4, 2, (first,)), Block(4, 2, (op(2),)))) for first in (two, one))
+    shrinks, grows = change(encoding, old, new), change(encoding, new, old)
+    before, after = encoding.encode(old).double(), encoding.encode(new).double()
+    assert torch.equal(shrinks[..., 0], after[..., 0] - before[..., 0])
+    assert torch.equal(shrinks[..., 1], -1 - before[..., 1])
+    assert not shrinks[..., 2].any()
+    assert torch.equal(grows[..., 0], before[..., 0] - after[..., 0])
+    assert not grows[..., 1].any()
+
+
+def test_counterparts() -> None:
+    a, b, c, d = map(op, (1, 2, 3, 4))
+    assert counterparts([a, b, c], [b, c, a]) == [0, 1, 2]
+    assert counterparts([a, b, c], [b, c]) == [None, 0, 1]
+    assert counterparts([a, b], [d, a, b]) == [1, 2]
+    assert counterparts([a, b, c], [a, d, b, b]) == [0, 2, 3]
+    assert counterparts([a, b, c], [d]) == [0, None, None]
+
+
+def test_without_a_gradient_there_is_an_error() -> None:
+    loss, strategy = Separable.over(V1), ArchitecturalGradient(1, 4, 0.2)
+    known = history(V1.sample(rng("parent")), loss)
+    for incomplete in (replace(known, gradient=None), replace(known, encoding=None)):
+        with pytest.raises(
+            ValueError, match=r"ranking.strategies.gradient needs .* ranking.strategies.gradient.count=0"
+        ):
+            strategy.propose(V1, incomplete, rng("chance"))
+    with pytest.raises(ValueError, match=r"gradient.pool must be at least 1, got 0"):
+        ArchitecturalGradient(1, 0, 0.2)

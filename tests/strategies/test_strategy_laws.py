@@ -1,0 +1,175 @@
+"""What holds for every strategy over every space."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.scoring import LossPlusSizeRank, SizeAdjusted, SmashScore, Stratified
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.strategies import (
+    ArchitecturalGradient,
+    AutoregressiveSampler,
+    Evolution,
+    History,
+    LearnedPredictor,
+    Proposal,
+    Random,
+    State,
+    Strategy,
+    state_from_plain,
+    state_to_plain,
+)
+from smash_lightning.strategies.predictor import describe
+from smash_lightning.strategies.sampler import decisions
+from tests.cases import CASES, V1, small
+from tests.strategies.synthetic import LEARNED, STRATEGIES, Separable, complete, ranking, score
+
+every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES.keys())
+Make = Callable[[int], Strategy]
+
+
+def names(state: State) -> list[str]:
+    return [row.candidate.architecture.fingerprint for row in state.rows]
+
+
+@every_strategy
+@pytest.mark.parametrize("name", CASES)
+def test_candidates_are_new_in_the_space_and_the_same_again(name: str, make: Make) -> None:
+    space = CASES[name].space
+    loss, proposals = Separable.over(space), (Random(6), make(4))
+    # Half of what would be proposed first is taken by training.
+    drawn = frozenset(names(complete(ranking(space, proposals, loss), loss))[::2])
+    state = complete(ranking(space, proposals, loss, drawn=drawn), loss, most=3)
+    assert all(space.contains(row.candidate.architecture) for row in state.rows)
+    assert [row.candidate.strategy for row in state.rows] == ["random"] * 6 + [make(1).name] * 4
+    assert len(set(names(state))) == 10
+    assert not drawn & set(names(state))
+    again = complete(ranking(space, proposals, loss, drawn=drawn), loss, most=3)
+    assert again.rows == state.rows
+    other = complete(ranking(space, proposals, loss, seed=1, drawn=drawn), loss, most=3)
+    assert other.rows != state.rows
+
+
+@every_strategy
+@settings(max_examples=8)
+@given(rows=st.integers(0, 14), most=st.integers(2, 6))
+def test_a_ranking_that_is_taken_up_again_is_an_uninterrupted_one(make: Make, rows: int, most: int) -> None:
+    loss, proposals = Separable.over(V1), (Random(6), make(5), Random(3))
+    whole = complete(ranking(V1, proposals, loss), loss)
+    for memory in (describe, decisions):
+        memory.cache_clear()  # nothing but the rows may carry over
+    state = State()
+    while len(state.rows) < rows:
+        step = ranking(V1, proposals, loss)
+        candidates = step.propose(state, 1)
+        state = step.update(state, candidates, [score(c.architecture, loss) for c in candidates])
+    finished = complete(ranking(V1, proposals, loss), loss, most, state_from_plain(state_to_plain(state)))
+    assert finished.rows == whole.rows
+
+
+@every_strategy
+@pytest.mark.parametrize(
+    "smash_score", [LossPlusSizeRank(0.5), Stratified(3), SizeAdjusted()], ids=lambda key: type(key).__name__
+)
+def test_a_key_that_depends_on_all_rows_sees_none_that_are_scored_side_by_side(make: Make, key: SmashScore) -> None:
+    loss = Separable.over(V1)
+    begun = replace(ranking(V1, (Random(9), make(5)), loss), smash_score=key)
+    assert complete(begun, loss, most=5).rows == complete(begun, loss).rows
+
+
+@every_strategy
+def test_parents_were_scored_before(make: Make) -> None:
+    loss = Separable.over(V1)
+    state = complete(ranking(V1, (Random(8), make(8)), loss), loss)
+    for place, row in enumerate(state.rows):
+        assert row.candidate.parent in {"", *names(state)[:place]}
+
+
+@dataclass(frozen=True)
+class Upwards(Strategy):
+    """A strategy of one's own: it climbs from the worst."""
+
+    count: int
+    name = "upwards"
+    sequential = True
+
+    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
+        worst = max(history.entries, key=lambda entry: entry.loss).architecture
+        return space.perturb(worst, rng, 0.3), worst.fingerprint
+
+
+def test_a_strategy_of_ones_own_needs_nothing_else() -> None:
+    loss = Separable.over(V1)
+    rows = complete(ranking(V1, (Random(5), Upwards(6)), loss), loss, most=4).rows
+    assert [row.candidate.strategy for row in rows[5:]] == ["upwards"] * 6
+    for place in range(5, 11):
+        worst = max(rows[:place], key=lambda row: row.loss)
+        assert rows[place].candidate.parent == worst.candidate.architecture.fingerprint
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Evolution(2, 2, 1, 0.3),
+        LearnedPredictor(2, pool=2, parents=1, probability=0.3, members=2),
+        ArchitecturalGradient(2, pool=1, probability=0.3),
+        AutoregressiveSampler(2, pool=2, elite=0.5),
+    ],
+    ids=lambda strategy: strategy.name,
+)
+def test_an_exhausted_space_is_named(strategy: Strategy) -> None:
+    tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
+    loss = Separable.over(tiny)
+    message = f"{strategy.name}: no new architecture in 1000 attempts after 3 were scored; lower the counts"
+    with pytest.raises(ValueError, match=message):
+        complete(ranking(tiny, (Random(2), strategy), loss), loss)
+
+
+@pytest.mark.parametrize("make", [STRATEGIES["perturb"], STRATEGIES["markov"]], ids=["perturb", "markov"])
+def test_a_loss_that_is_not_a_number_ranks_last(make: Make) -> None:
+    loss = Separable.over(V1)
+    first = complete(ranking(V1, (Random(1),), loss), loss).rows[0].candidate.architecture
+
+    def broken(architecture: Architecture) -> float:
+        return math.nan if architecture == first else loss(architecture)
+
+    rows = complete(ranking(V1, (Random(4), make(1)), loss), broken).rows
+    assert math.isnan(rows[0].loss)
+    best = min(rows[1:4], key=lambda row: row.loss)
+    assert rows[4].candidate.parent == best.candidate.architecture.fingerprint
+
+
+@pytest.mark.parametrize("make", LEARNED.values(), ids=LEARNED.keys())
+def test_a_loss_that_is_not_a_number_stops_nothing(make: Make) -> None:
+    loss = Separable.over(V1)
+
+    def broken(architecture: Architecture) -> float:
+        value = loss(architecture)
+        return math.nan if round(value * 1000) % 3 == 0 else value
+
+    state = complete(ranking(V1, (Random(9), make(6)), loss), broken)
+    assert len(set(names(state))) == 15
+    assert 0 < sum(math.isnan(row.loss) for row in state.rows) < 15
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Evolution(1, 0, 1, 0.1), "evolution.population must be at least 1, got 0"),
+        (lambda: Evolution(1, 1, 0, 0.1), "evolution.sample must be at least 1, got 0"),
+        (lambda: LearnedPredictor(1, 0, 1, 0.1, 2), "predictor.pool must be at least 1, got 0"),
+        (lambda: LearnedPredictor(1, 4, 0, 0.1, 2), "predictor.parents must be at least 1, got 0"),
+        (lambda: LearnedPredictor(1, 4, 1, 0.1, 1), "predictor.members must be at least 2, got 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(make: Callable[[], Strategy], message: str) -> None:
+    with pytest.raises(ValueError, match=f"ranking.strategies.{message}"):
+        make()

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from smash_lightning.random_streams import generator, rng
+
+
+def test_a_key_names_a_stream() -> None:
+    assert rng("a", 1).random() == rng("a", 1).random()
+    assert torch.equal(torch.rand(3, generator=generator("a", 1)), torch.rand(3, generator=generator("a", 1)))
+
+
+def test_keys_are_told_apart() -> None:
+    keys = [("a",), ("a", 1), ("a", "1"), ("a1",), ("a", 1, 0), (1,), (1, "a"), ()]
+    assert len({rng(*key).random() for key in keys}) == len(keys)
+    assert len({torch.rand((), generator=generator(*key)).item() for key in keys}) == len(keys)
+
+
+def test_streams_are_the_same_in_every_process_and_release() -> None:
+    assert rng("architecture", 0, 0).getrandbits(32) == GOLDEN, "a change redraws every saved run's architectures"
+    code = "from smash_lightning.random_streams import rng; print(rng('architecture', 0, 0).getrandbits(32))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(answer.stdout) == GOLDEN
+
+
+GOLDEN = 72255833

@@ -1,0 +1,524 @@
+"""The architectures of a training, its interruption, and its checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from smash_lightning.architecture import ImageSpec
+from smash_lightning.data import DataModule, Digits
+from smash_lightning.hypernet import GeneratedWeights, SharedWeights
+from smash_lightning.random_streams import Stream, generator, rng
+from smash_lightning.scoring import (
+    BatchNormPolicy,
+    RankingCallback,
+    RecalibratedStatistics,
+    RunningStatistics,
+    Scorer,
+    ScoringData,
+)
+from smash_lightning.search_space import EqualSize, SingleConvolution
+from smash_lightning.stages.search import averaging
+from smash_lightning.strategies import Random, Ranking
+from smash_lightning.training import (
+    AtomicCheckpointIO,
+    HyperNetModule,
+    HyperNetOptions,
+    SearchOptions,
+    load_checkpoint,
+    load_hypernet,
+)
+from tests.cases import CASES, V2, Case, every_case, small
+
+HYPERNET = HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2)
+SEARCH = SearchOptions(
+    hypernets=1,
+    epochs=3,
+    learning_rate=1e-3,
+    betas=(0.5, 0.999),
+    epsilon=1e-4,
+    weight_decay=1e-4,
+    architectures_per_step=2,
+    checkpoint_every=1,
+)
+RECALIBRATED = RecalibratedStatistics()
+DIGITS = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
+KINDS = {
+    "conditional": HYPERNET,
+    "silent": replace(HYPERNET, noise=False),
+    "unconditional": replace(HYPERNET, kind="unconditional"),
+    "residual": replace(HYPERNET, kind="residual"),
+    "shared": replace(HYPERNET, kind="shared"),
+    "context": replace(HYPERNET, context=True),
+    "modulated": replace(HYPERNET, modulate=("kernels", "norms")),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class Training:
+    """Stands for Lightning's trainer: a training of a hundred steps, on one of several processes."""
+
+    estimated_stepping_batches = 100
+
+    def __init__(self, rank: int, world: int = 1, accumulated: int = 1) -> None:
+        self.global_rank, self.world_size, self.accumulate_grad_batches = rank, world, accumulated
+
+
+def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: Any) -> HyperNetModule:
+    module = HyperNetModule(case.space, HYPERNET, options, **{"seed": 0} | more)
+    module.trainer = training  # type: ignore[assignment]
+    return module
+
+
+def draws(case: Case, microbatch_index: int = 0, **more: Any) -> list[Any]:
+    module = on(Training(0), case, **more)
+    return [module.draw(step, microbatch_index, index) for step in (0, 1, 50, 99) for index in (0, 1)]
+
+
+@every_case
+def test_the_architecture_of_seed_step_and_rank_is_reproducible(case: Case) -> None:
+    first = draws(case)
+    torch.manual_seed(1)
+    assert draws(case) == first
+    assert len(set(first)) > 5
+    assert draws(case, seed=1) != first
+    assert draws(case, microbatch_index=1) != first
+    assert all(case.space.contains(architecture) for architecture in first)
+
+
+def test_ranks_take_the_turns_of_accumulated_batches() -> None:
+    alone = on(Training(0, accumulated=6), CASES["v1-2d"])
+    ranks = [on(Training(rank, world=3, accumulated=2), CASES["v1-2d"]) for rank in range(3)]
+    assert [alone.microbatch_index(batch) for batch in range(12)] == 2 * list(range(6))
+    # Batches are given out in turns: the ranks' first ones come before anyone's second.
+    assert [each.microbatch_index(batch) for batch in range(4) for each in ranks] == 2 * list(range(6))
+    shared = on(Training(2, world=3, accumulated=2), CASES["v1-2d"], replace(SEARCH, architectures="shared"))
+    assert {shared.microbatch_index(batch) for batch in range(4)} == {0}
+
+
+def test_held_out_architectures_are_not_drawn() -> None:
+    first = draws(CASES["v1-2d"])
+    held_out = frozenset(architecture.fingerprint for architecture in first[::2])
+    second = draws(CASES["v1-2d"], held_out=held_out)
+    assert not held_out & {architecture.fingerprint for architecture in second}
+    assert second[1::2] == first[1::2], "other draws stay as they were"
+
+
+def test_annealing_follows_the_training() -> None:
+    module = HyperNetModule(V2, HYPERNET, SEARCH, 0)
+    training = Training(0)
+    module.trainer = training  # type: ignore[assignment]
+
+    def largest(step: int) -> int:
+        ops = [op for index in range(20) for op in module.draw(step, 0, index).ops()]
+        return max(k for op in ops for path in op.paths for c in path for k in c.kernel)
+
+    assert [largest(step) for step in (0, 30, 60)] == [3, 5, 7]
+
+
+def data(**changes: Any) -> DataModule:
+    options: dict[str, Any] = {
+        "name": "digits",
+        "source": Digits(test=1497),
+        "validation": 60,
+        "train": None,
+        "batch_size": 32,
+        "eval_batch_size": 60,
+        "recalibration": 64,
+        "stem_stride": 1,
+        "split_seed": 0,
+    }
+    return DataModule(**options | changes)
+
+
+def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
+    return L.Trainer(
+        max_epochs=SEARCH.epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+    )
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "one.ckpt"
+    files = AtomicCheckpointIO()
+    files.save_checkpoint({"smash": torch.ones(3)}, path)
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        files.save_checkpoint({"smash": torch.zeros(3), "what": lambda: None}, path)
+    assert torch.equal(load_checkpoint(path, "smash")["smash"], torch.ones(3))
+    assert [file.name for file in path.parent.iterdir()] == ["one.ckpt"]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=f"{path} is not a readable checkpoint.*delete it"):
+        load_checkpoint(path, "smash")
+
+
+class SaveAt(L.Callback):
+    """Writes a checkpoint after each of `steps`, whatever Lightning's own habits."""
+
+    def __init__(self, folder: Path, steps: tuple[int, ...]) -> None:
+        self.folder, self.steps = folder, steps
+
+    def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
+        if trainer.global_step in self.steps:
+            trainer.save_checkpoint(self.folder / f"{trainer.global_step}.ckpt")
+
+
+class StopAt(L.Callback):
+    """Gives a training up after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
+        trainer.should_stop = trainer.global_step >= self.step
+
+
+FIXED = [DIGITS.sample(rng("fixed", i)) for i in range(2)]
+
+
+def scorer_on(data: DataModule, policy: BatchNormPolicy, hypernets: Any) -> Scorer:
+    validation = data.normalised(data.validation)
+    material = ScoringData(validation.images, validation.labels, data.recalibration_images(), (), 60)
+    return Scorer(hypernets, material, policy=policy, seed=0)
+
+
+def fit(
+    folder: Path,
+    *callbacks: L.Callback,
+    checkpoint: Path | None = None,
+    policy: BatchNormPolicy = RECALIBRATED,
+    options: SearchOptions = SEARCH,
+) -> tuple[HyperNetModule, RankingCallback]:
+    module, source = HyperNetModule(DIGITS, HYPERNET, options, seed=3), data()
+    labels = source.validation.labels
+    ranking = RankingCallback(
+        FIXED,
+        2,
+        partial(scorer_on, source, policy),
+        lambda drawn: Ranking(DIGITS, (Random(3),), 0, drawn, labels),
+    )
+    trainer(folder, *averaging(options), ranking, *callbacks).fit(
+        module, datamodule=source, ckpt_path=checkpoint, weights_only=True
+    )
+    return module, ranking
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback]:
+    folder = tmp_path_factory.mktemp("whole")
+    # 240 images in batches of 32: seven steps an epoch. Step 10 is within one, step 14 ends one.
+    module, ranking = fit(folder, SaveAt(folder, (10, 14, 21)))
+    return folder, module, ranking
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("step", [10, 14])
+def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(whole: Any, tmp_path: Path, step: int) -> None:
+    folder, module, ranking = whole
+    torch.manual_seed(99)
+    resumed, ranking_again = fit(tmp_path, checkpoint=folder / f"{step}.ckpt")
+    assert resumed.drawn == module.drawn
+    assert len(module.drawn) == 42
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert ranking_again.history[-1] == ranking.history[-1]
+    assert ranking_again.state.rows == ranking.state.rows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_scores_what_it_does_not_draw(whole: Any) -> None:
+    _, module, ranking = whole
+    assert [epoch for epoch, _ in ranking.history] == [2, 3], "every second epoch, and the last"
+    assert len(ranking.state.rows) == 3
+    assert not module.drawn & {row.candidate.architecture.fingerprint for row in ranking.state.rows}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scoring_by_running_statistics_does_not_move_them(whole: Any, tmp_path: Path) -> None:
+    _, module, _ = whole
+    other, _ = fit(tmp_path, policy=RunningStatistics())
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_a_checkpoint_alone_gives_the_hypernet_back(whole: Any) -> None:
+    folder, module, _ = whole
+    loaded = load_hypernet(folder / "21.ckpt", DIGITS, data().specification())
+    assert loaded.drawn == module.drawn
+    for name, tensor in module.weights.state_dict().items():
+        assert torch.equal(tensor, loaded.weights.state_dict()[name])
+    for name, tensor in module.statistics.state_dict().items():
+        assert torch.equal(tensor, loaded.statistics.state_dict()[name])
+    assert not loaded.statistics.training
+
+
+def test_a_checkpoint_knows_whether_its_training_came_to_the_end(whole: Any) -> None:
+    folder, _, _ = whole
+    loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
+    assert [hypernet.finished for hypernet in loaded] == [False, False, True]
+
+
+def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
+    folder, _, _ = whole
+    message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"
+    with pytest.raises(ValueError, match=message):
+        load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
+    with pytest.raises(ValueError, match=r"; .* and \d+ more\. Use the options"):
+        load_hypernet(folder / "21.ckpt", EqualSize(DIGITS, 0.5), data().specification())
+
+
+def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
+    folder, _, _ = whole
+    other = data(split_seed=5).specification()
+    with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
+        load_hypernet(folder / "21.ckpt", DIGITS, other)
+    assert data().ordered(Stream.SEARCH, 3).specification() == data().specification()
+
+
+def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
+    folder, _, _ = whole
+    with pytest.raises(ValueError, match=r"there is no checkpoint at .*none\.ckpt"):
+        load_checkpoint(tmp_path / "none.ckpt", "smash")
+    cut = tmp_path / "cut.ckpt"
+    content = (folder / "21.ckpt").read_bytes()
+    for size in (0, 10, len(content) // 2):
+        cut.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps it was cut off"):
+            load_checkpoint(cut, "smash")
+    torch.save({"state_dict": {}}, cut)
+    with pytest.raises(ValueError, match=r"cut\.ckpt is a checkpoint of something else: it holds no 'smash'"):
+        load_checkpoint(cut, "smash")
+
+
+# --- every kind of weight source ---
+
+
+@every_kind
+def test_every_parameter_is_learned_once_and_decayed_or_spared(kind: str) -> None:
+    module = HyperNetModule(DIGITS, KINDS[kind], SEARCH, 0)
+    module.trainer = Training(0)  # type: ignore[assignment]
+    spared, others = module.configure_optimizers()["optimizer"].param_groups
+    assert (spared["weight_decay"], others["weight_decay"]) == (0, SEARCH.weight_decay)
+    learned = [id(parameter) for group in (spared, others) for parameter in group["params"]]
+    assert sorted(learned) == sorted(id(parameter) for parameter in module.parameters())
+    assert {id(parameter) for parameter in module.weights.undecayed()} == {id(p) for p in spared["params"]}
+    decayed = {id(parameter) for parameter in others["params"]}
+    names = [name for name, parameter in module.weights.named_parameters() if id(parameter) in decayed]
+    assert not [name for name in names if name.startswith(("hypernet", "pointwise"))]
+
+
+@pytest.mark.filterwarnings("ignore")
+@every_kind
+def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: Path) -> None:
+    module, source = HyperNetModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
+    trainer(tmp_path, StopAt(2), SaveAt(tmp_path, (2,))).fit(module, datamodule=source)
+    loaded = load_hypernet(tmp_path / "2.ckpt", DIGITS, source.specification())
+    assert type(loaded.weights) is type(module.weights)
+    assert isinstance(loaded.weights, SharedWeights if kind == "shared" else GeneratedWeights)
+    assert loaded.seconds > 0
+    assert not loaded.finished
+    assert not loaded.weights.training
+    assert loaded.drawn == module.drawn
+    assert len(loaded.drawn) == 4
+    for seed in range(3):
+        architecture = DIGITS.sample(rng("loaded", seed))
+        z = loaded.weights.noise(architecture, generator("z"))
+        ours, theirs = (dict(each.weights(architecture, z)) for each in (module, loaded))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
+        untrained = KINDS[kind].build(DIGITS, 3)(architecture, z)
+        assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
+
+
+def test_a_checkpoint_from_before_there_were_kinds_is_of_the_papers(whole: Any, tmp_path: Path) -> None:
+    """Options that came later have the values that it was trained with by default."""
+    folder, module, _ = whole
+    content = torch.load(folder / "21.ckpt", weights_only=True)
+    for name in ("kind", "context", "modulate"):
+        del content["smash"]["hypernet"][name]
+    torch.save(content, tmp_path / "earlier.ckpt")
+    loaded = load_hypernet(tmp_path / "earlier.ckpt", DIGITS, data().specification())
+    assert isinstance(loaded.weights, GeneratedWeights)
+    assert loaded.weights.conditional
+    assert all(torch.equal(a, b) for a, b in zip(loaded.weights.parameters(), module.weights.parameters(), strict=True))
+
+
+# --- where architectures are drawn from ---
+
+
+def test_architectures_are_drawn_from_where_it_is_said() -> None:
+    candidates = EqualSize(DIGITS, 0.2)
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
+    module.trainer = Training(0)  # type: ignore[assignment]
+    drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
+    assert all(candidates.contains(architecture) for architecture in drawn)
+    held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, draws=candidates)
+    module.trainer = Training(0)  # type: ignore[assignment]
+    others = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
+    assert all(candidates.contains(architecture) for architecture in others)
+    assert not held_out & {architecture.fingerprint for architecture in others}
+    everything = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0)
+    everything.trainer = Training(0)  # type: ignore[assignment]
+    assert not all(candidates.contains(everything.draw(step, 0, 0)) for step in range(20))
+
+
+# --- averaged weights ---
+
+AVERAGED = replace(SEARCH, average=0.8)
+
+
+class Snapshots(L.Callback):
+    """All tensors of the module after each step."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
+        self.states.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+
+
+def slow_averages(states: list[dict[str, torch.Tensor]], decay: float) -> Iterator[dict[str, torch.Tensor]]:
+    """The average after each step; it begins with the first step's."""
+    average = {name: tensor.double() for name, tensor in states[0].items()}
+    for state in states:
+        if state is not states[0]:
+            average = {name: decay * old + (1 - decay) * state[name].double() for name, old in average.items()}
+        yield average
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback, Snapshots]:
+    folder, snapshots = tmp_path_factory.mktemp("averaged"), Snapshots()
+    module, ranking = fit(folder, snapshots, SaveAt(folder, (10, 14, 21)), options=AVERAGED)
+    return folder, module, ranking, snapshots
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_saved_is_the_average_over_steps(averaged: Any, whole: Any) -> None:
+    folder, module, _, snapshots = averaged
+    assert len(snapshots.states) == 21
+    expected = list(slow_averages(snapshots.states, 0.8))
+    for step in (10, 14, 21):
+        saved = torch.load(folder / f"{step}.ckpt", weights_only=True)["state_dict"]
+        assert saved.keys() == expected[step - 1].keys()
+        for name, tensor in saved.items():
+            torch.testing.assert_close(tensor.double(), expected[step - 1][name], rtol=1e-5, atol=1e-6)
+    for name, tensor in module.state_dict().items():
+        torch.testing.assert_close(tensor.double(), expected[-1][name], rtol=1e-5, atol=1e-6)
+    # The training itself is that without an average.
+    last = whole[1].state_dict()
+    assert all(torch.equal(tensor, snapshots.states[-1][name]) for name, tensor in last.items())
+    assert any(not torch.allclose(tensor, module.state_dict()[name]) for name, tensor in last.items())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("step", [10, 14])
+def test_a_resumed_training_with_averages_is_an_uninterrupted_one_bit_for_bit(
+    averaged: Any, tmp_path: Path, step: int
+) -> None:
+    folder, module, ranking, snapshots = averaged
+    torch.manual_seed(99)
+    after = Snapshots()
+    resumed, ranking_again = fit(tmp_path, after, checkpoint=folder / f"{step}.ckpt", options=AVERAGED)
+    assert len(after.states) == 21 - step
+    for one, other in ((resumed.state_dict(), module.state_dict()), (after.states[-1], snapshots.states[-1])):
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert resumed.drawn == module.drawn
+    assert ranking_again.history[-1] == ranking.history[-1]
+    assert ranking_again.state.rows == ranking.state.rows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_scored_is_the_average(averaged: Any) -> None:
+    folder, _, ranking, _ = averaged
+    loaded = {step: load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (14, 21)}
+    scorers = {step: scorer_on(data(), RECALIBRATED, [hypernet]) for step, hypernet in loaded.items()}
+    assert [epoch for epoch, _ in ranking.history] == [2, 3]
+    # Seven steps an epoch: what is followed in training, and the whole ranking after it.
+    for (_, losses), step in zip(ranking.history, (14, 21), strict=True):
+        assert losses == [scorers[step](architecture).loss for architecture in FIXED]
+    for row in ranking.state.rows:
+        assert row.loss == scorers[21](row.candidate.architecture).loss
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_following_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
+    _, module, _, _ = averaged
+    other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
+    trainer(tmp_path, *averaging(AVERAGED)).fit(other, datamodule=data())
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
+
+
+def test_without_an_average_nothing_averages() -> None:
+    assert averaging(SEARCH) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_time_of_a_training_is_kept_over_an_interruption(whole: Any, tmp_path: Path) -> None:
+    folder, _, _ = whole
+    content = copy.deepcopy(torch.load(folder / "14.ckpt", weights_only=True))
+    assert 0 < content["smash"]["seconds"] < torch.load(folder / "21.ckpt", weights_only=True)["smash"]["seconds"]
+    content["smash"]["seconds"] = 1000.0
+    torch.save(content, tmp_path / "slow.ckpt")
+    fit(tmp_path, SaveAt(tmp_path, (21,)), checkpoint=tmp_path / "slow.ckpt")
+    assert load_hypernet(tmp_path / "21.ckpt", DIGITS, data().specification()).seconds > 1000
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize("name", ["hypernets", "epochs", "architectures_per_step", "checkpoint_every"])
+def test_impossible_options_are_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"search\.{name} must be at least 1, got 0"):
+        replace(SEARCH, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, r"hypernet\.width must be at least 1, got 0"),
+        ({"growth": 0}, r"hypernet\.growth must be at least 1, got 0"),
+        ({"depth_compression": 0}, r"hypernet\.depth_compression must be at least 1, got 0"),
+        ({"depths": (2, 0)}, r"hypernet\.depths must be at least 1, got 0"),
+        ({"depths": ()}, r"hypernet\.depths must name at least one dense block"),
+        ({"kind": "conditonal"}, r"hypernet\.kind must be one of conditional, .*shared, got 'conditonal'"),
+        ({"modulate": ("kernels", "stem")}, r"hypernet\.modulate knows kernels and norms, not 'stem'"),
+    ],
+)
+def test_impossible_hypernets_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(HYPERNET, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling": "all"}, r"search\.sampling must be one of space, candidates, balanced, got 'all'"),
+        ({"average": 0.0}, r"search\.average must lie between 0 and 1, or be null, got 0\.0"),
+        ({"average": 1.0}, r"search\.average must lie between 0 and 1, or be null, got 1\.0"),
+    ],
+)
+def test_impossible_trainings_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SEARCH, **changes)
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+    same = replace(HYPERNET, depths=[2, 1], modulate=[])  # type: ignore[arg-type]
+    assert same == HYPERNET
+    assert hash(same) == hash(HYPERNET)

@@ -1,0 +1,68 @@
+"""Ordinary training: what it learns from, and how predictions over several poses become one truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from smash_lightning.architecture import ImageSpec
+from smash_lightning.data.augmentation import VoxelMoves
+from smash_lightning.random_streams import generator, rng
+from smash_lightning.search_space import SingleConvolution
+from smash_lightning.stages.retrain import Job, train_network
+from smash_lightning.training import RetrainModule
+from tests.cases import small
+from tests.stages.small_run import RETRAIN, small_experiment
+
+SPACE = small(ImageSpec(1, (6, 6, 6), 3), SingleConvolution())
+
+
+def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> RetrainModule:
+    """A module that has seen `images` (views x count) in test batches of four."""
+    module = RetrainModule(SPACE.sample(rng("fixed", 0)), SPACE.image_spec, RETRAIN, 0, views=views).eval()
+    module.log_dict = lambda values: None  # type: ignore[method-assign, assignment]  # there is no trainer to log to
+    with torch.no_grad():
+        for place, batch in enumerate(zip(images.split(4), labels.split(4), strict=True)):
+            module.test_step(batch, place)
+    module.on_test_epoch_end()
+    return module
+
+
+def test_probabilities_are_averaged_over_poses() -> None:
+    moves = VoxelMoves(rotations=4)
+    grids = torch.randint(2, (8, 1, 6, 6, 6), dtype=torch.uint8, generator=generator("poses"))
+    labels = torch.arange(8) % 3
+    poses = [moves.view(grids, pose).float() for pose in range(4)]
+    module = after_testing(4, torch.cat(poses), labels.repeat(4))
+    with torch.no_grad():
+        mean = torch.stack([module.network(pose).double().softmax(1) for pose in poses]).mean(0)
+    assert module.true_loss == pytest.approx(F.nll_loss(mean.log(), labels).item(), abs=1e-6)
+    assert module.true_error == 100 * (mean.argmax(1) != labels).double().mean().item()
+    alone = after_testing(1, poses[0], labels)
+    assert alone.true_loss != pytest.approx(module.true_loss, abs=1e-4), "poses differ"
+
+
+def test_one_pose_is_the_ordinary_cross_entropy() -> None:
+    images, labels = torch.randn(8, 1, 6, 6, 6, generator=generator("one pose")), torch.arange(8) % 3
+    module = after_testing(1, images, labels)
+    with torch.no_grad():
+        logits = torch.cat([module.network(batch) for batch in images.split(4)]).double()
+    assert module.true_loss == F.cross_entropy(logits, labels).item()
+    assert module.true_loss == pytest.approx(math.log(3), abs=1.5), "an untrained network knows little"
+
+
+@pytest.mark.parametrize("use_validation", [False, True])
+def test_validation_images_are_learned_from_only_if_wanted(tmp_path: Path, use_validation: bool) -> None:
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, use_validation=use_validation))
+    experiment.folder.checkpoints.mkdir()
+    data = experiment.data
+    job = Job(experiment.space.sample(rng("job", 0)), "stratified", 0)
+    train_network(experiment, job, lambda message: None)
+    saved = torch.load(experiment.folder.network(job.architecture.fingerprint, 0), weights_only=True)
+    images = len(data.train) + (len(data.validation) if use_validation else 0)
+    assert saved["global_step"] == images // data.batch_size
