@@ -5,7 +5,6 @@ from smash_lightning.scoring.batch_norm_policy import BatchStatistics as BatchSt
 from smash_lightning.scoring.batch_norm_policy import RecalibratedStatistics as RecalibratedStatistics
 from smash_lightning.scoring.batch_norm_policy import RunningStatistics as RunningStatistics
 from smash_lightning.scoring.batch_norm_policy import ScoringData as ScoringData
-from smash_lightning.scoring.batch_norm_policy import Softened as Softened
 from smash_lightning.scoring.batch_norm_policy import WarmStart as WarmStart
 from smash_lightning.scoring.constraints import Constraints as Constraints
 from smash_lightning.scoring.latency import MeasuredLatency as MeasuredLatency
@@ -15,8 +14,6 @@ from smash_lightning.scoring.scorer import Score as Score
 from smash_lightning.scoring.scorer import Scorer as Scorer
 from smash_lightning.scoring.smash_score import CandidateMetrics as CandidateMetrics
 from smash_lightning.scoring.smash_score import LossPlusSizeRank as LossPlusSizeRank
-from smash_lightning.scoring.smash_score import SizeAdjusted as SizeAdjusted
 from smash_lightning.scoring.smash_score import SmashScore as SmashScore
-from smash_lightning.scoring.smash_score import Stratified as Stratified
 from smash_lightning.scoring.smash_score import ValidationError as ValidationError
 from smash_lightning.scoring.smash_score import ValidationLoss as ValidationLoss

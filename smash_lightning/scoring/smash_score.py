@@ -65,40 +65,6 @@ class LossPlusSizeRank(SmashScore):
         return _last_without_loss(_share(rankdata(losses)) + self.weight * size, losses)
 
 
-@dataclass(frozen=True)
-class SizeAdjusted(SmashScore):
-    """What is left of the loss after linear regression on the logarithm of parameters: who is good for its size?"""
-
-    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
-        """See `SmashScore`."""
-        loss, size = _losses(scored), np.log([figures.params for figures in scored])
-        known = np.isfinite(loss)
-        if known.sum() < 3 or not np.ptp(size[known]):
-            return loss.tolist()
-        slope, level = np.polyfit(size[known], loss[known], 1)
-        return (loss - slope * size - level).tolist()
-
-
-@dataclass(frozen=True)
-class Stratified(SmashScore):
-    """The rank by loss among the architectures of about the same size, from 0 to 1, in `strata` equal groups."""
-
-    strata: int = 5
-
-    def __post_init__(self) -> None:
-        if self.strata < 1:
-            raise ValueError(f"ranking.smash_score.strata must be at least 1, got {self.strata}")
-
-    def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
-        """See `SmashScore`."""
-        loss = _losses(scored)
-        keys = np.zeros(len(scored))
-        by_size = np.argsort([figures.params for figures in scored], kind="stable")
-        for group in np.array_split(by_size, max(1, min(self.strata, len(scored)))):
-            keys[group] = _share(rankdata(loss[group]))
-        return _last_without_loss(keys, loss)
-
-
 def _losses(scored: Sequence[CandidateMetrics]) -> Floats:
     """Their losses, inf where one is not a number."""
     losses = np.array([figures.loss for figures in scored])

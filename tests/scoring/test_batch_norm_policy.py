@@ -22,7 +22,6 @@ from smash_lightning.scoring import (
     RecalibratedStatistics,
     RunningStatistics,
     ScoringData,
-    Softened,
     WarmStart,
 )
 from tests.cases import BARE_CASES, Case, every_bare_case
@@ -35,7 +34,6 @@ EVERY: dict[str, BatchNormPolicy] = {
     "running": RunningStatistics(),
     "batch": BatchStatistics(),
     "warm start": WarmStart(BATCHES),
-    "softened": Softened(WarmStart(2), 3.0),
 }
 every_policy = pytest.mark.parametrize("policy", EVERY.values(), ids=EVERY.keys())
 
@@ -230,13 +228,6 @@ def test_policies_predict_with_any_source_of_weights(kind: str) -> None:
         assert predicted(policy, CASE.draw(1), hypernet, given).isfinite().all()
 
 
-def test_softened_divides_logits() -> None:
-    hypernet, given = in_doubles(CASE)
-    plain = predicted(WarmStart(2), CASE.draw(1), hypernet, given)
-    torch.testing.assert_close(predicted(EVERY["softened"], CASE.draw(1), hypernet, given), plain / 3)
-    assert Softened(WarmStart(7), 2.0).batches == 7
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -245,7 +236,6 @@ def test_softened_divides_logits() -> None:
         (lambda: WarmStart(1, learning_rate=0.0), r"learning_rate \(0\.0\) positive"),
         (lambda: WarmStart(1, momentum=0.0), r"momentum \(0\.0\) lie between 0 and 1"),
         (lambda: WarmStart(1, momentum=1.0), r"momentum \(1\.0\) lie between 0 and 1"),
-        (lambda: Softened(BatchStatistics(), 0.0), r"ranking\.batch_norm\.temperature must be positive, got 0\.0"),
     ],
 )
 def test_policies_that_make_no_sense_are_named(make: Callable[[], Any], message: str) -> None:

@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import linregress
 
 from smash_lightning.architecture import cost
 from smash_lightning.scoring import (
     CandidateMetrics,
     LossPlusSizeRank,
-    SizeAdjusted,
     SmashScore,
-    Stratified,
     ValidationError,
     ValidationLoss,
 )
@@ -28,9 +25,8 @@ from tests.strategies.synthetic import Separable, complete, ranking
 KEYS: dict[str, SmashScore] = {
     "loss": ValidationLoss(),
     "error": ValidationError(),
-    "with size": LossPlusSizeRank(),
-    "size adjusted": SizeAdjusted(),
-    "stratified": Stratified(3),
+    "loss and size": LossPlusSizeRank(),
+    "loss and half of size": LossPlusSizeRank(0.5),
 }
 every_key = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
 # Few different values, so that ties occur.
@@ -83,64 +79,11 @@ def test_of_two_equal_losses_the_larger_is_better(table: list[CandidateMetrics])
                 assert key < its
 
 
-@given(table=tables)
-def test_size_adjusted_is_what_a_regression_leaves(table: list[CandidateMetrics]) -> None:
-    found = SizeAdjusted()(table)
-    if len({figures.params for figures in table}) < 2 or len(table) < 3:
-        assert found == [figures.loss for figures in table]
-        return
-    x = [math.log(figures.params) for figures in table]
-    line = linregress(x, [figures.loss for figures in table])
-    expected = [f.loss - line.slope * size - line.intercept for f, size in zip(table, x, strict=True)]
-    assert found == pytest.approx(expected, abs=1e-7)
-    assert sum(found) == pytest.approx(0, abs=1e-7)
-
-
-@given(table=tables, slope=st.floats(-2, 2), level=st.floats(-5, 5))
-def test_size_adjusted_does_not_see_what_is_linear_in_log_size(
-    table: list[CandidateMetrics], slope: float, level: float
-) -> None:
-    if len({figures.params for figures in table}) < 2 or len(table) < 3:
-        return
-    moved = [replace(f, loss=f.loss + slope * math.log(f.params) + level) for f in table]
-    assert SizeAdjusted()(moved) == pytest.approx(SizeAdjusted()(table), abs=1e-6)
-
-
-@given(table=tables, strata=st.integers(1, 6))
-def test_stratified_ranks_within_groups_of_equal_size(table: list[CandidateMetrics], strata: int) -> None:
-    found = Stratified(strata)(table)
-    by_size = sorted(range(len(table)), key=lambda place: table[place].params)
-    groups, first = min(strata, len(table)), 0
-    for number in range(groups):
-        # The first groups have one more where there are too many to share out.
-        count = len(table) // groups + (number < len(table) % groups)
-        group, first = by_size[first : first + count], first + count
-        for place in group:
-            expected = share(table[place].loss, [table[other].loss for other in group])
-            assert found[place] == pytest.approx(expected)
-            assert 0 < found[place] < 1
-    assert len(found) == len(table)
-
-
-@given(table=tables)
-def test_one_stratum_is_the_loss(table: list[CandidateMetrics]) -> None:
-    assert order(Stratified(1)(table)) == order(ValidationLoss()(table))
-
-
-def test_strata_keep_sizes_apart() -> None:
-    """The best of the small ones is as good as the best of the large ones, however large their losses."""
-    small = [CandidateMetrics(0.0, 3.0 + i, 1000 + i) for i in range(4)]
-    large = [CandidateMetrics(0.0, 0.1 * i, 9000 + i) for i in range(4)]
-    keys = Stratified(2)(small + large)
-    assert keys[:4] == keys[4:] == [0.125, 0.375, 0.625, 0.875]
-
-
 @every_key
 @given(table=tables)
 def test_keys_follow_the_table(key: SmashScore, table: list[CandidateMetrics]) -> None:
-    """Another order of the rows is another order of the keys, up to rows of one size that fall into two strata."""
-    distinct = [replace(figures, params=figures.params + 10_000 * place) for place, figures in enumerate(table)]
-    assert key(distinct[::-1]) == pytest.approx(key(distinct)[::-1], abs=1e-9)
+    """Another order of the rows is another order of the keys."""
+    assert key(table[::-1]) == pytest.approx(key(table)[::-1], abs=1e-9)
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not isinstance(key, ValidationError)], ids=str)
@@ -154,11 +97,6 @@ def test_what_has_no_loss_ranks_last(key: SmashScore, table: list[CandidateMetri
     keys = [math.inf if math.isnan(k) else k for k in key([*table, *lost])]
     assert keys[len(table) :] == [math.inf] * 2
     assert all(math.isfinite(k) for k in keys[: len(table)])
-
-
-def test_no_strata_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"ranking\.smash_score\.strata must be at least 1, got 0"):
-        Stratified(0)
 
 
 # --- rankings that follow a key ---

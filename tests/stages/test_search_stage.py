@@ -11,7 +11,7 @@ import torch
 
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.scoring import BatchStatistics, RecalibratedStatistics, Softened, WarmStart
+from smash_lightning.scoring import BatchStatistics, RecalibratedStatistics, WarmStart
 from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
 from smash_lightning.stages import search
 from smash_lightning.stages.search import finished, make_scorer, settling, train_hypernet, training_seconds
@@ -86,7 +86,7 @@ def test_a_scorer_has_the_first_training_batches_of_an_order_of_its_own(tmp_path
     for (images, labels), (its, theirs) in zip(found, expected[:more], strict=True):
         assert torch.equal(images, its)
         assert torch.equal(labels, theirs)
-    again = batches(Softened(WarmStart(2), 2.0), 4)
+    again = batches(WarmStart(2), 4)
     assert all(torch.equal(images, its) for (images, _), (its, _) in zip(again, found[:2], strict=True))
     assert not torch.equal(batches(WarmStart(1), 5)[0][0], found[0][0]), "another seed, another order"
     assert batches(RecalibratedStatistics(), 4) == batches(BatchStatistics(), 4) == ()

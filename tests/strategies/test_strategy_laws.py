@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.scoring import LossPlusSizeRank, SizeAdjusted, SmashScore, Stratified
+from smash_lightning.scoring import LossPlusSizeRank
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies import (
     ArchitecturalGradient,
@@ -76,12 +76,10 @@ def test_a_ranking_that_is_taken_up_again_is_an_uninterrupted_one(make: Make, ro
 
 
 @every_strategy
-@pytest.mark.parametrize(
-    "smash_score", [LossPlusSizeRank(0.5), Stratified(3), SizeAdjusted()], ids=lambda key: type(key).__name__
-)
-def test_a_key_that_depends_on_all_rows_sees_none_that_are_scored_side_by_side(make: Make, key: SmashScore) -> None:
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_a_smash_score_of_all_rows_ignores_those_that_are_scored_concurrently(make: Make, weight: float) -> None:
     loss = Separable.over(V1)
-    begun = replace(ranking(V1, (Random(9), make(5)), loss), smash_score=key)
+    begun = replace(ranking(V1, (Random(9), make(5)), loss), smash_score=LossPlusSizeRank(weight))
     assert complete(begun, loss, most=5).rows == complete(begun, loss).rows
 
 

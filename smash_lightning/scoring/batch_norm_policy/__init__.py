@@ -6,5 +6,4 @@ from smash_lightning.scoring.batch_norm_policy.base import ScoringData as Scorin
 from smash_lightning.scoring.batch_norm_policy.batch import BatchStatistics as BatchStatistics
 from smash_lightning.scoring.batch_norm_policy.recalibrated import RecalibratedStatistics as RecalibratedStatistics
 from smash_lightning.scoring.batch_norm_policy.running import RunningStatistics as RunningStatistics
-from smash_lightning.scoring.batch_norm_policy.softened import Softened as Softened
 from smash_lightning.scoring.batch_norm_policy.warm_start import WarmStart as WarmStart
