@@ -1,0 +1,59 @@
+"""Collects the figures of finished runs: python docs/results/collect.py FOLDER... > docs/results/default.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
+
+
+def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
+    """Command, commit, machine, date of the last run, and each run's figures by seed.
+
+    Raises:
+        ValueError: a run is not finished, or two runs have one seed.
+    """
+    commands, figures, finished = [], {}, []
+    for folder in folders:
+        if not (folder / "result.json").exists():
+            raise ValueError(f"{folder}: there is no result.json, so the run is not finished")
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        correlation = json.loads((folder / "correlation.json").read_text())
+        label = f"seed {config['seed']}"
+        if label in figures:
+            raise ValueError(f"{folder}: another folder has {label} too")
+        commands.append(" ".join(["python run.py", *config.get("overrides", [])]))
+        figures[label] = {key: correlation[key] for key in COPIED}
+        finished.append((folder / "result.json").stat().st_mtime)
+    date = datetime.fromtimestamp(max(finished), UTC).date().isoformat()
+    return {"command": commands, "commit": commit, "machine": machine, "date": date, "figures": figures}
+
+
+def this_commit() -> str:
+    """The commit of this clone, with `-dirty` where files were changed."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def this_machine() -> str:
+    """Processor, number of CPUs and system."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of finished runs")
+    parser.add_argument("--commit", default=this_commit(), help="that the runs used (%(default)s)")
+    parser.add_argument("--machine", default=this_machine(), help="of the runs (%(default)s)")
+    print(json.dumps(collect(**vars(parser.parse_args())), separators=(",", ":")))
