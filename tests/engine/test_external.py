@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.engine import external, place
+from smash_lightning.engine import external, ranks as place
 from smash_lightning.launched import Launched, launched, require_one_sweeper
 
 ROOT = Path(__file__).parents[2]

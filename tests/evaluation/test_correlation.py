@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from scipy import stats
-from study_tables import baselines, study
+from tests.evaluation.study_tables import baselines, study
 
 from smash_lightning.evaluation.correlation import correlate
 from smash_lightning.evaluation.sample import join

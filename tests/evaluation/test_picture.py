@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from study_tables import baselines, study
+from tests.evaluation.study_tables import baselines, study
 
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.correlation import correlate

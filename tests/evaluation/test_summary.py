@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from study_tables import baselines, study
+from tests.evaluation.study_tables import baselines, study
 
 from smash_lightning.evaluation.correlation import correlate
 from smash_lightning.evaluation.summary import summary

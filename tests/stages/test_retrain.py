@@ -84,7 +84,7 @@ def test_the_order_of_the_table_does_not_matter() -> None:
     assert choose(shuffled, options(3, 4, 5), 1) == choose(POOL, options(3, 4, 5), 1)
 
 
-@pytest.mark.parametrize(("stratified", "others"), [(21, 0), (0, 21), (12, 9)])
+@pytest.mark.parametrize(("spread", "others"), [(21, 0), (0, 21), (12, 9)])
 def test_more_than_there_are_is_refused(spread: int, others: int) -> None:
     with pytest.raises(
         ValueError, match=rf"retrain.stratified={spread} and retrain.random={others} .* 20 random .*ranking"
