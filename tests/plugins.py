@@ -102,7 +102,7 @@ class FromTheWorst(Strategy):
     sequential = False
 
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        worst = max(history.entries, key=lambda entry: entry.loss).architecture
+        worst = max(history.scored, key=lambda candidate: candidate.smash_score).architecture
         return space.perturb(worst, rng, self.probability), worst.fingerprint
 
 

@@ -105,4 +105,4 @@ def misinformed(scorer: Scorer, told: Told) -> Scorer:
     for hypernet in scorer.hypernets:
         assert isinstance(hypernet.weights, GeneratedWeights)
         hypernets.append(replace(hypernet, weights=Misinformed(hypernet.weights, told)))
-    return Scorer(hypernets, scorer.material, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)
+    return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)

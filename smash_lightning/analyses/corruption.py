@@ -171,9 +171,9 @@ def measure(
         for count, (position, outcome) in enumerate(scored, start=1):
             name, architecture = jobs[position]
             truth = truths.get(architecture.fingerprint, float("nan"))
-            by_hypernet = ";".join(map(repr, outcome.loss_by_hypernet))
+            by_hypernet = ";".join(map(repr, outcome.val_losses))
             rows[position] = Corrupted(
-                name, told[name][0], architecture.fingerprint, outcome.loss, outcome.error, by_hypernet, truth
+                name, told[name][0], architecture.fingerprint, outcome.val_loss, outcome.val_error, by_hypernet, truth
             )
             bars.show(0, count)
     parts: dict[str, list[Corrupted]] = {name: [] for name in told}

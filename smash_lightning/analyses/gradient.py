@@ -33,7 +33,7 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import Score
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.strategies import ArchitecturalGradient, Entry, Gradient, History
+from smash_lightning.strategies import ArchitecturalGradient, Gradient, History, ScoredCandidate
 from smash_lightning.strategies.gradient import change
 from smash_lightning.training.messages import Send
 
@@ -101,12 +101,12 @@ class Trial:
         started = time.perf_counter()
         slope, c = self.gradient(parent).double(), self.encoding.encode(parent).double()
         gradient_seconds = time.perf_counter() - started
-        parent_loss = self.score(parent).loss
+        parent_loss = self.score(parent).val_loss
         history = History(
-            before=[Entry(parent, "random", "", parent_loss)],
+            before=[ScoredCandidate(parent, "random", "", parent_loss)],
             gradient=lambda architecture: slope,
             encoding=self.encoding,
-            admits=lambda architecture: self._admits(parent, architecture),
+            accepts=lambda architecture: self._admits(parent, architecture),
         )
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
         proposal, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
@@ -116,7 +116,7 @@ class Trial:
             method, draw, spent = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
             predicted = float((slope * change(self.encoding, parent, child, c)).sum())
             names = parent.fingerprint, method, draw, child.fingerprint
-            rows.append(Tried(*names, predicted, parent_loss, score.loss, score.seconds, spent))
+            rows.append(Tried(*names, predicted, parent_loss, score.val_loss, score.seconds, spent))
         return rows
 
     def perturbations(self, parent: Architecture) -> list[Architecture]:

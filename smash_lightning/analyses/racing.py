@@ -21,11 +21,10 @@ from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.intervals import interval_lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.race import look_once
 from smash_lightning.stages.rank import hypernets_of
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Racing
-from smash_lightning.strategies.racing import Race
+from smash_lightning.strategies.racing import Race, score_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def _losses(experiment: Experiment, count: int) -> Tensor:
     drawn = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(count)]
     jobs: list[tuple[Architecture, Tensor]] = [(architecture, everything) for architecture in drawn]
     losses = torch.zeros(count, len(everything), dtype=torch.float64)
-    with ProgressBars(["scoring candidates"], [count]) as bars, Pool(look_once, scorer, experiment.workers) as pool:
+    with ProgressBars(["scoring candidates"], [count]) as bars, Pool(score_images, scorer, experiment.workers) as pool:
         for done, (position, outcome) in enumerate(pool.results(jobs, lambda i: f"scoring candidate {i}"), start=1):
             losses[position] = outcome[:-1].mean(0)
             bars.show(0, done)
@@ -111,12 +110,9 @@ def _replay(racing: Racing, losses: Tensor, labels: Tensor, size: int, repeat: i
     table = losses[chosen]
     race = Race(racing, size, labels, repeat)
     state = race.init()
-    while True:
-        asked, positions = race.ask(state)
-        if not asked:
-            break
-        state = race.tell(state, asked, table[list(asked)][:, positions])
-    kept = [index for index, standing in enumerate(race.standings(state)) if standing.survived]
+    while len(positions := race.positions(state)):
+        state = race.update(state, table[list(state.active)][:, positions])
+    kept = list(state.active)
     found, spent = halving(table[:, race.order], race.keep, racing.sizes(table.shape[1]))
     pairs = (table[::2][: size // 2] - table[1::2][: size // 2]).std(1)
     return Replay(
@@ -125,7 +121,7 @@ def _replay(racing: Racing, losses: Tensor, labels: Tensor, size: int, repeat: i
         spread=float(table.mean(1).std()),
         noise=float(pairs.median()),
         recall=recall(table, kept, race.keep),
-        images=race.spent(state),
+        images=race.image_share(state),
         halving_recall=recall(table, found, race.keep),
         halving_images=spent,
     )
@@ -167,7 +163,7 @@ def _report(experiment: Experiment, tracker: Tracker, rows: Sequence[Replay], ra
     }
     folder = experiment.folder.path
     spread, noise = (float(np.mean([getattr(row, name) for row in rows])) for name in ("spread", "noise"))
-    plain = {"spread": spread, "noise": noise, "keep": racing.keep, "least": racing.least}
+    plain = {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep}
     results = {str(size): {name: asdict(value) for name, value in part.items()} for size, part in figures.items()}
     (folder / "racing.json").write_text(json.dumps(plain | {"by_candidates": results}, indent=2) + "\n")
     names = {

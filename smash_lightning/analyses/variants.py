@@ -209,7 +209,7 @@ def _rows(
             scores += score_all(workers, pool[first : first + SIDE_BY_SIDE])
             bars.show(0, len(scores))
     params = sample.columns["params"][sample.representative]
-    found = [CandidateMetrics(s.error, s.loss, int(p)) for s, p in zip(scores, params, strict=True)]
+    found = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, params, strict=True)]
     keys, truths = experiment.ranking.smash_score(found), sample.truth("true_loss")[sample.representative]
     source = sources[0].weights
     size = sum(p.numel() for p in source.hypernet.parameters()) if isinstance(source, GeneratedWeights) else 0
@@ -218,9 +218,9 @@ def _rows(
             variant=name,
             fingerprint=architecture.fingerprint,
             smash_score=float(key),
-            val_loss=score.loss,
-            val_error=score.error,
-            val_loss_by_hypernet=";".join(map(repr, score.loss_by_hypernet)),
+            val_loss=score.val_loss,
+            val_error=score.val_error,
+            val_loss_by_hypernet=";".join(map(repr, score.val_losses)),
             true_loss=float(truth),
             params=figures.params,
             seconds=score.seconds,

@@ -1,4 +1,4 @@
-"""What a candidate may cost at most."""
+"""Bounds on the cost of a candidate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Latency = Callable[[Architecture], float]
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A bound that an architecture breaks: its name, as in the configuration, and the architecture's value."""
+    """A violated bound: its name, as in the configuration, and the architecture's value."""
 
     name: str
     value: float
@@ -20,7 +20,7 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Bounds on the ordinary network of a candidate; None for no bound.
+    """Bounds on the standalone network of a candidate; None for no bound.
 
     Args:
         max_params: most trainable parameters.
@@ -39,13 +39,12 @@ class Constraints:
                 raise ValueError(f"ranking.{field.name} must be above 0, or null for no bound, got {bound}")
 
     def excess(self, architecture: Architecture, image_spec: ImageSpec, latency: Latency | None) -> Excess | None:
-        """The first bound that `architecture` breaks; None if it keeps all.
+        """The first bound that `architecture` violates; None if it satisfies all.
 
         Args:
             architecture: what to check.
             image_spec: image, stem and classifier around it.
-            latency: milliseconds of a forward pass; asked last, as it may have to be measured, and only where there is
-                a bound on it, which needs it.
+            latency: milliseconds of a forward pass; called last, as it may measure, and only with `max_latency`.
         """
         if self.max_params is not None or self.max_macs is not None:
             size = cost(architecture, image_spec)

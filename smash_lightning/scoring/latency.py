@@ -1,4 +1,4 @@
-"""How long does a forward pass take, on this device?"""
+"""Measured time of a forward pass on this device."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ REPEATS = 9
 
 
 class MeasuredLatency:
-    """Milliseconds of a forward pass of an architecture's ordinary network: the median of several.
+    """Milliseconds of a forward pass of an architecture's standalone network: the median of several.
 
-    An architecture is measured once; asked again, the answer is the same. Between runs it differs, as the machine does.
+    Each architecture is measured once and its value cached. Values differ between runs.
 
     Args:
         image_spec: image, stem and classifier.
-        device: where to measure.
+        device: of the measurement.
         batch: images in a pass.
     """
 
@@ -33,7 +33,7 @@ class MeasuredLatency:
         self._measured: dict[Architecture, float] = {}
 
     def __call__(self, architecture: Architecture) -> float:
-        """Measures `architecture`, or remembers."""
+        """Milliseconds of a forward pass of `architecture`."""
         if architecture not in self._measured:
             self._measured[architecture] = self._measure(architecture)
         return self._measured[architecture]
@@ -45,12 +45,12 @@ class MeasuredLatency:
         return 1000 * statistics.median(times[WARM_UP:])
 
     def _time(self, network: StandaloneNetwork) -> float:
-        self._wait()
+        self._synchronize()
         started = time.perf_counter()
         network(self.images)
-        self._wait()
+        self._synchronize()
         return time.perf_counter() - started
 
-    def _wait(self) -> None:
+    def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)

@@ -1,4 +1,4 @@
-"""Which architectures are the best at their price?"""
+"""The Pareto front of score and cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pareto_front(scores: Sequence[float], costs: Sequence[float]) -> list[int]:
     points = sorted((c, s, i) for i, (s, c) in pairs if not (math.isnan(s) or math.isnan(c)))
     front: list[tuple[float, float, int]] = []
     for point in points:
-        # Whatever came before costs no more, so only a lower score, or equality in both, leaves it undominated.
+        # All earlier points cost no more, so only a lower score, or equality in both, is undominated.
         if not front or point[1] < front[-1][1] or point[:2] == front[-1][:2]:
             front.append(point)
     return [index for _, _, index in front]

@@ -19,15 +19,15 @@ MakeScorer = Callable[[Sequence[TrainedHyperNet]], Scorer]
 
 
 class RankingCallback(L.Callback):
-    """Scores held-out architectures on validation, with weights that the module in training generates.
+    """Scores held-out architectures on validation images, with weights that the module in training generates.
 
     Args:
-        fixed: architectures that are scored every `every` epochs; training never draws them.
-        every: epochs between those scores, after the last epoch in any case.
-        make_scorer: builds a scorer around HyperNets.
+        fixed: architectures that are scored every `every` epochs; training never samples them.
+        every: epochs between those scores; the last epoch is always scored.
+        make_scorer: makes a scorer of HyperNets.
 
     Attributes:
-        history: epoch and validation losses of the fixed architectures, for each time they were scored.
+        history: epoch and validation losses of the fixed architectures, each time they were scored.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class RankingCallback(L.Callback):
         self.history: list[tuple[int, list[float]]] = []
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Scores the fixed architectures, and logs their mean and spread."""
+        """Scores the fixed architectures, and logs their mean and lowest loss."""
         epoch = trainer.current_epoch + 1
         if not self.fixed or (epoch % self.every and epoch != trainer.max_epochs):
             return
-        with _averaged(trainer, pl_module):
+        with _averaged_weights(trainer, pl_module):
             scorer = self.make_scorer([self._trained(pl_module)])
-            losses = _divided(self.fixed, lambda architecture: scorer(architecture).loss, trainer)
+            losses = _score_shares(self.fixed, lambda architecture: scorer(architecture).val_loss, trainer)
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})
 
     @staticmethod
     def _trained(module: Any) -> TrainedHyperNet:
-        # A copy that is out of training, for scores must not move the running averages.
+        # A copy in evaluation mode, as scores must not update the running averages.
         return TrainedHyperNet(module.weights, copy.deepcopy(module.statistics).eval(), frozenset(module.drawn))
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,22 +66,22 @@ class RankingCallback(L.Callback):
         self.history = [(epoch, list(losses)) for epoch, losses in state_dict["history"]]
 
 
-def _divided(
+def _score_shares(
     architectures: Sequence[Architecture], score: Callable[[Architecture], float], trainer: L.Trainer
 ) -> list[float]:
-    """Scores in order; processes that train together score a share each."""
+    """Scores in order; processes of a distributed training score a share each."""
     rank, world = trainer.global_rank, trainer.world_size
     mine = [score(architecture) for architecture in architectures[rank::world]]
     if world == 1:
         return mine
     shares: list[list[float]] = [[] for _ in range(world)]
     torch.distributed.all_gather_object(shares, mine)
-    return [shares[place % world][place // world] for place in range(len(architectures))]
+    return [shares[position % world][position // world] for position in range(len(architectures))]
 
 
 @contextmanager
-def _averaged(trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
-    """The module with its averaged weights, where a callback averages them, as Lightning has it during a validation."""
+def _averaged_weights(trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
+    """The module with its averaged weights, where a callback averages them, as during a validation by Lightning."""
     averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
     for callback in averages:
         callback.on_validation_epoch_start(trainer, module)

@@ -148,7 +148,7 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
         for first in range(0, len(architectures), SIDE_BY_SIDE):
             batch = architectures[first : first + SIDE_BY_SIDE]
             for architecture, score in zip(batch, score_all(pool, batch), strict=True):
-                record = Predicted(architecture.fingerprint, name, score.loss, score.seconds, training_seconds)
+                record = Predicted(architecture.fingerprint, name, score.val_loss, score.seconds, training_seconds)
                 append_record(experiment.folder.baselines, record)
             bars.show(0, first + len(batch))
 

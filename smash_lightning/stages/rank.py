@@ -16,12 +16,14 @@ from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import MeasuredLatency, Score, Scorer
 from smash_lightning.stages.experiment import Experiment, RunFolder, architecture_line
-from smash_lightning.stages.race import SIDE_BY_SIDE, run_race
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
 from smash_lightning.strategies import rank as run_ranking
+from smash_lightning.strategies.racing import run_race
 from smash_lightning.training import load_checkpoint, load_hypernet
 from smash_lightning.training.messages import Send
+
+SIDE_BY_SIDE = 16  # architectures that are scored concurrently
 
 
 def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
@@ -58,7 +60,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
             racing = experiment.ranking.racing
             if racing is None or len(architectures) <= SIDE_BY_SIDE:
                 return score_all(pool, architectures)
-            outcome = run_race(
+            scores, share = run_race(
                 racing,
                 architectures,
                 data.validation.labels,
@@ -68,8 +70,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> list[Scored]:
                 folder.checkpoints / "race.pt",
                 lambda share: bars.show(0, int(share * len(architectures))),
             )
-            print(f"The race of {len(architectures)} candidates took {outcome.spent:.0%} of the validation images.")
-            return outcome.scores
+            print(f"The race of {len(architectures)} candidates took {share:.0%} of the validation images.")
+            return scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
             _save(folder, state)
@@ -191,14 +193,14 @@ def _record(row: Row, key: float, images: int, image_spec: ImageSpec) -> Scored:
         strategy=row.candidate.strategy,
         parent=row.candidate.parent,
         smash_score=key,
-        val_error=row.error,
-        val_loss=row.loss,
+        val_error=row.val_error,
+        val_loss=row.val_loss,
         ensemble_error=row.ensemble_error,
         images=images if row.images is None else row.images,
         params=size.params,
         macs=size.macs,
         ops=size.ops,
-        val_loss_by_hypernet=";".join(repr(loss) for loss in row.loss_by_hypernet),
+        val_loss_by_hypernet=";".join(repr(loss) for loss in row.val_losses),
         seconds=row.seconds,
     )
 

@@ -1,9 +1,9 @@
-"""Which architecture is scored next? One strategy a file; a strategy of your own subclasses `Strategy`."""
+"""Which architecture is scored next? One strategy a file; your own strategy subclasses `Strategy`."""
 
-from smash_lightning.strategies.base import Entry as Entry
 from smash_lightning.strategies.base import Gradient as Gradient
 from smash_lightning.strategies.base import History as History
 from smash_lightning.strategies.base import Proposal as Proposal
+from smash_lightning.strategies.base import ScoredCandidate as ScoredCandidate
 from smash_lightning.strategies.base import Strategy as Strategy
 from smash_lightning.strategies.evolution import Evolution as Evolution
 from smash_lightning.strategies.gradient import ArchitecturalGradient as ArchitecturalGradient

@@ -1,4 +1,4 @@
-"""What every strategy is given, and what it returns."""
+"""The interface of search strategies: what each receives and returns."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ Proposal = tuple[Architecture, str]  # an architecture and the fingerprint of it
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A scored architecture: its origin, its parent's fingerprint, and what ranks it, lower being better."""
+class ScoredCandidate:
+    """A scored architecture, the name of the strategy that proposed it, and its parent's fingerprint ("" for none).
+
+    Candidates are ranked by `smash_score`, lower is better.
+    """
 
     architecture: Architecture
-    name: str
+    strategy: str
     parent: str
-    loss: float
+    smash_score: float
 
 
 def _anything(architecture: Architecture) -> bool:
@@ -33,40 +36,40 @@ def _anything(architecture: Architecture) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a strategy may know.
+    """Everything that a strategy may depend on.
 
     Args:
-        before: everything that was scored before this strategy began, in order of scoring.
-        own: what this strategy had scored, in that order; empty unless it is sequential.
-        gradient: dE/dc at an architecture, the shape of its c: of the validation loss, mean over the HyperNets. None
+        before: all candidates scored before this strategy began, in order of scoring.
+        own: candidates of this strategy scored so far, in that order; empty unless it is sequential.
+        gradient: dE/dc at an architecture, of the shape of its c: of the validation loss, mean over the HyperNets. None
             where there is none.
-        encoding: writes the c that `gradient` speaks of.
-        admits: whether an architecture would be taken up: it is new and breaks no constraint. It may be costly, so ask
-            it of the favourite first. What is proposed without asking is redrawn if it is not taken up.
+        encoding: encodes architectures as the c of `gradient`.
+        accepts: whether an architecture would be accepted: it is new and violates no constraint. This may be expensive,
+            so check the best candidate first. An unchecked proposal is drawn again if it is not accepted.
     """
 
-    before: Sequence[Entry]
-    own: Sequence[Entry] = ()
+    before: Sequence[ScoredCandidate]
+    own: Sequence[ScoredCandidate] = ()
     gradient: Gradient | None = None
     encoding: Encoding | None = None
-    admits: Callable[[Architecture], bool] = _anything
+    accepts: Callable[[Architecture], bool] = _anything
 
     @property
-    def entries(self) -> list[Entry]:
-        """All of them, in order of scoring."""
+    def scored(self) -> list[ScoredCandidate]:
+        """All scored candidates, in order of scoring."""
         return [*self.before, *self.own]
 
-    def first_admitted(self, picks: Iterable[Proposal]) -> Proposal:
-        """The first of `picks`, favourites first, that would be taken up; the very first if none would."""
-        ordered = list(picks)
-        return next((proposal for proposal in ordered if self.admits(proposal[0])), ordered[0])
+    def first_accepted(self, proposals: Iterable[Proposal]) -> Proposal:
+        """The first of `proposals`, best first, that would be accepted; the very first if none would."""
+        ordered = list(proposals)
+        return next((proposal for proposal in ordered if self.accepts(proposal[0])), ordered[0])
 
 
 class Strategy(ABC):
-    """A strategy that proposes `count` architectures. A frozen dataclass; `name` names it in the table.
+    """Proposes `count` architectures. Subclasses are frozen dataclasses; `name` is their name in ranking.csv.
 
-    `sequential` says that each proposal needs the score of the one before; otherwise they may be scored side by side.
-    A strategy is a pure function of what was scored and of chance, so that a ranking can be taken up where it stopped.
+    With `sequential`, each proposal needs the score of the one before; otherwise they may be scored concurrently. A
+    strategy is a pure function of the scored candidates and of `rng`, so that an interrupted ranking can be resumed.
     """
 
     count: int
@@ -78,24 +81,24 @@ class Strategy(ABC):
         """One architecture of `space` and the fingerprint of its parent ("" for none).
 
         Args:
-            space: where it must lie.
-            history: what was scored so far.
-            rng: chance.
+            space: the search space.
+            history: candidates scored so far.
+            rng: random generator of this proposal.
         """
 
-    def require(self, **least: int) -> None:
+    def require_at_least(self, **minimums: int) -> None:
         """Checks that options have at least these values.
 
         Raises:
-            ValueError: one has not; it is named as in the configuration.
+            ValueError: an option is smaller; the message has its name in the configuration.
         """
-        for name, value in least.items():
-            if getattr(self, name) < value:
+        for name, minimum in minimums.items():
+            if getattr(self, name) < minimum:
                 raise ValueError(
-                    f"ranking.strategies.{self.name}.{name} must be at least {value}, got {getattr(self, name)}"
+                    f"ranking.strategies.{self.name}.{name} must be at least {minimum}, got {getattr(self, name)}"
                 )
 
 
-def best(entries: Sequence[Entry]) -> Entry:
-    """The entry of lowest loss; the earliest of equals."""
-    return min(entries, key=lambda entry: entry.loss)
+def best(candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:
+    """The candidate of lowest SMASH score; the earliest of equals."""
+    return min(candidates, key=lambda candidate: candidate.smash_score)

@@ -1,9 +1,11 @@
-"""A Markov chain downhill from the best architecture (paper, section 4)."""
+"""A Markov chain from the best architecture (paper, section 4)."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best
@@ -11,14 +13,14 @@ from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
 @dataclass(frozen=True)
 class Markov(Strategy):
-    """A chain from the best architecture: perturb the current one, move where the score is lower."""
+    """Perturbs the best architecture scored so far, those of the chain included: it moves where the score is lower."""
 
     count: int
     probability: float
     name = "markov"
     sequential = True
 
+    @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        """A neighbour of the best one, those of the chain included."""
-        parent = best(history.entries).architecture
+        parent = best(history.scored).architecture
         return space.perturb(parent, rng, self.probability), parent.fingerprint

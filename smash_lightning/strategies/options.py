@@ -1,4 +1,4 @@
-"""What a ranking does, as plain values."""
+"""Options of the ranking stage, as plain values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy
 from smash_lightning.scoring.constraints import Constraints
 from smash_lightning.scoring.smash_score import SmashScore, ValidationLoss
-from smash_lightning.strategies import Strategy
+from smash_lightning.strategies.base import Strategy
 from smash_lightning.strategies.racing import Racing
 
 
@@ -19,16 +19,16 @@ class RankingOptions:
     Args:
         strategies: by name, in order; one with a count of 0 is left out.
         batch_norm: statistics of BatchNorm under generated weights.
-        fixed: architectures that are scored during training, to see the scores settle; 0 for none.
+        fixed: architectures that are scored during training, which shows how scores converge; 0 for none.
         fixed_every: epochs between those scores.
-        max_params: most trainable parameters of a candidate's ordinary network; None for any number.
+        max_params: most trainable parameters of a candidate's standalone network; None for any number.
         max_macs: most multiply-accumulates of one image; None for any number.
         max_latency: longest forward pass on this device, milliseconds; None for any.
         latency_batch: images in the forward pass that is timed.
-        smash_score: which figure ranks.
-        noises: draws of z over which a score is averaged.
-        racing: lets candidates that do not wait for each other race on growing parts of the validation images; None
-            scores each on all of them.
+        smash_score: what candidates are ranked by.
+        noises: samples of z over which a score is averaged.
+        racing: scores candidates that do not depend on each other's scores on growing parts of the validation images;
+            None scores each on all of them.
     """
 
     strategies: Mapping[str, Strategy]
@@ -51,14 +51,14 @@ class RankingOptions:
         for name in ("latency_batch", "noises"):
             if getattr(self, name) < 1:
                 raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
-        assert self.constraints  # a bound that makes no sense is told here, not after the search that it is for
+        assert self.constraints  # an invalid bound is refused here, not after the search stage
 
     @property
     def constraints(self) -> Constraints:
-        """What a candidate may cost at most."""
+        """Bounds on the cost of a candidate."""
         return Constraints(self.max_params, self.max_macs, self.max_latency)
 
     @property
     def active_strategies(self) -> tuple[Strategy, ...]:
-        """Those that propose anything."""
+        """Strategies with a count above 0."""
         return tuple(strategy for strategy in self.strategies.values() if strategy.count > 0)

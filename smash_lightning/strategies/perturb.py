@@ -5,20 +5,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
 
 @dataclass(frozen=True)
 class Perturb(Strategy):
-    """Perturbations of the best architecture so far, each element redrawn with `probability`."""
+    """Perturbations of the best architecture scored before, each element redrawn with `probability`."""
 
     count: int
     probability: float
     name = "perturb"
     sequential = False
 
+    @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        """A neighbour of the best one."""
         parent = best(history.before).architecture
         return space.perturb(parent, rng, self.probability), parent.fingerprint

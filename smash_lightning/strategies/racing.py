@@ -1,65 +1,71 @@
-"""A race: all candidates on a few images, on more only those that may still be among the best.
+"""Racing: all candidates are scored on a few images, on more only those that may still be among the best.
 
-Candidates are compared on the same images, so that what makes an image hard cancels. One leaves when `keep` others beat
-it beyond doubt, which takes more images where candidates are alike. The idea is that of Maron and Moore (1994), whose
-bound asks for losses that have one; paired tests in its place are those of Moore and Lee (1994).
+Candidates are compared on the same images, so that the difficulty of an image cancels. A candidate is dropped when
+`keep` others are significantly better, which takes more images where candidates are similar. The idea is that of Maron
+and Moore (1994), whose bound requires bounded losses; paired tests in its place are those of Moore and Lee (1994).
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from scipy import stats
 from torch import Tensor
 
+from smash_lightning.architecture import Architecture
+from smash_lightning.engine import Pool
+from smash_lightning.files import atomic_write
 from smash_lightning.random_streams import Stream, generator
+from smash_lightning.scoring import Score, Scorer
+from smash_lightning.training import load_checkpoint
 
-LEAST_IMAGES = 20  # of the first round: losses are skewed, and a t-test of fewer says little
-LEAST_OF_CLASS = 8  # images from which on a class has a variance of its own
-LEAST_OF_MEAN = 0.5  # least variance of a difference, as a share of the candidate's mean over all others
+MIN_IMAGES = 20  # of the first round: losses are skewed, and a t-test of fewer shows little
+MIN_CLASS_IMAGES = 8  # a class with fewer has no variance of its own
+MIN_VARIANCE_SHARE = 0.5  # least variance of a difference, as a share of the candidate's mean over all others
 
 
 @dataclass(frozen=True)
 class Racing:
-    """What a race looks for, and how it spends images.
+    """Options of a race.
 
     Args:
-        first: images of the first round; better so many that good candidates get several of them wrong.
-        growth: most by which their number is multiplied from round to round.
-        keep: share of the candidates that matters, the best ones.
-        least: fewest candidates that matter, whatever their share.
+        first: images of the first round; enough that good candidates get several of them wrong.
+        growth: largest factor between the numbers of images of two rounds.
+        keep: share of the candidates that is to be found, the best ones.
+        min_keep: fewest candidates to be found, whatever their share.
         risk: share of those that a race may lose on average, however little candidates differ; 0 drops none.
     """
 
     first: int
     growth: float
     keep: float
-    least: int
+    min_keep: int
     risk: float
 
     def __post_init__(self) -> None:
-        if self.first < LEAST_IMAGES:
-            raise ValueError(f"ranking.racing.first must be at least {LEAST_IMAGES} images, got {self.first}")
+        if self.first < MIN_IMAGES:
+            raise ValueError(f"ranking.racing.first must be at least {MIN_IMAGES} images, got {self.first}")
         if not 1 < self.growth < math.inf:
             raise ValueError(f"ranking.racing.growth must be above 1, such as 2, got {self.growth}")
         if not 0 < self.keep <= 1:
             raise ValueError(f"ranking.racing.keep must be a share above 0 and up to 1, got {self.keep}")
-        if self.least < 1:
-            raise ValueError(f"ranking.racing.least must be at least 1 candidate, got {self.least}")
+        if self.min_keep < 1:
+            raise ValueError(f"ranking.racing.min_keep must be at least 1 candidate, got {self.min_keep}")
         if not 0 <= self.risk < 1:
             raise ValueError(f"ranking.racing.risk must be a share from 0 to below 1, got {self.risk}")
 
     def kept(self, candidates: int) -> int:
-        """How many of so many candidates matter."""
-        return min(candidates, max(self.least, math.ceil(round(self.keep * candidates, 9))))
+        """Number of candidates that are to be found among `candidates`."""
+        return min(candidates, max(self.min_keep, math.ceil(round(self.keep * candidates, 9))))
 
     def sizes(self, images: int) -> tuple[int, ...]:
-        """Images seen by the end of each round: from `first` to all of them, by equal factors."""
+        """Images scored by the end of each round: from `first` to all of them, by equal factors."""
         first = min(self.first, images)
         steps = math.ceil(round(math.log(images / first, self.growth), 9))
         return tuple(sorted({round(first * (images / first) ** (i / steps)) for i in range(steps)} | {images}))
@@ -67,62 +73,38 @@ class Racing:
     def level(self, candidates: int, images: int) -> float:
         """Error probability of one comparison of two candidates in one round.
 
-        A candidate of true rank r <= keep leaves only if `keep` others seem better. At most r - 1 are, so at least
-        s = keep - r + 1 win by chance. On average (candidates - 1) level do at most, and so, by Markov's inequality,
-        s do with 1/s of that probability at most, however candidates depend on each other. The mean over the best,
-        s = 1 to keep, is (candidates - 1) level (1 + 1/2 + ... + 1/keep) / keep. All rounds together get `risk`.
+        A candidate of true rank r <= keep is dropped only if `keep` others seem better. At most r - 1 are, so at least
+        s = keep - r + 1 win by error. On average at most (candidates - 1) level do, and so, by Markov's inequality, s
+        do with at most 1/s of that probability, however candidates depend on each other. The mean over the best, s = 1
+        to keep, is (candidates - 1) level (1 + 1/2 + ... + 1/keep) / keep. All rounds together get `risk`.
         """
         keep, tests = self.kept(candidates), len(self.sizes(images)) - 1
         harmonic = sum(1 / s for s in range(1, keep + 1))
         level = self.risk * keep / (max(1, tests) * max(1, candidates - 1) * harmonic)
-        return min(level, 0.5)  # one that is not even behind stays
+        return min(level, 0.5)  # a candidate that is not behind is never dropped
 
 
 @dataclass(frozen=True, slots=True)
 class RaceState:
-    """Where a race stands.
+    """Between two rounds of a race.
 
     Args:
         losses: of each candidate (images so far,), in the order of the race.
         active: candidates that are still in the race.
-        stop: images that each of them is scored on by the end of this round.
     """
 
     losses: tuple[Tensor, ...]
     active: tuple[int, ...]
-    stop: int
 
     @property
-    def waiting(self) -> tuple[int, ...]:
-        """Candidates that this round has yet to score; none when the race is over."""
-        return tuple(candidate for candidate in self.active if len(self.losses[candidate]) < self.stop)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What came of a candidate.
-
-    Args:
-        loss: mean over all images, exact for a survivor, estimated for others; inf if a single loss is not finite.
-        images: how many it was scored on.
-        survived: whether these are all.
-    """
-
-    loss: float
-    images: int
-    survived: bool
+    def images(self) -> int:
+        """Images that the active candidates were scored on."""
+        return len(self.losses[self.active[0]])
 
 
 @dataclass(frozen=True)
 class Race:
-    """The procedure, stepped by `ask` and `tell`: what it does is a function of the losses.
-
-    Args:
-        racing: the options.
-        candidates: how many take part, 1 or more.
-        labels: of the validation images (images,).
-        seed: of the order of the images.
-    """
+    """The procedure for so many candidates and validation images with labels (images,): a function of the losses."""
 
     racing: Racing
     candidates: int
@@ -135,82 +117,55 @@ class Race:
 
     @property
     def keep(self) -> int:
-        """Candidates that matter."""
+        """Number of candidates that are to be found."""
         return self.racing.kept(self.candidates)
 
     def init(self) -> RaceState:
-        """All are in the race, on no image yet."""
-        everyone, nothing = tuple(range(self.candidates)), torch.zeros(0, dtype=torch.float64)
-        return RaceState((nothing,) * self.candidates, everyone, self._stop_after(0, everyone))
+        """All candidates are active, without losses."""
+        return RaceState((torch.zeros(0, dtype=torch.float64),) * self.candidates, tuple(range(self.candidates)))
 
-    def ask(self, state: RaceState, most: int | None = None) -> tuple[tuple[int, ...], Tensor]:
-        """Up to `most` candidates that may be scored side by side, and positions of the validation images to take."""
-        candidates = state.waiting[:most]
-        start = len(state.losses[candidates[0]]) if candidates else state.stop
-        return candidates, self.order[start : state.stop]
+    def positions(self, state: RaceState) -> Tensor:
+        """Positions of the validation images of the next round; none when the race is finished."""
+        images = len(self.labels)
+        if len(state.active) <= self.keep:
+            return self.order[state.images :]  # nothing remains to be decided
+        return self.order[state.images : next((n for n in self.racing.sizes(images) if n > state.images), images)]
 
-    def tell(self, state: RaceState, candidates: Sequence[int], losses: Tensor) -> RaceState:
-        """Adds losses (candidates, images) of some that were asked for; the last ones end the round.
+    def update(self, state: RaceState, losses: Tensor) -> RaceState:
+        """Adds the losses of a round (active candidates, its images), and drops candidates unless it was the last."""
+        assert losses.shape == (len(state.active), len(self.positions(state)))
+        every, losses = list(state.losses), losses.double().cpu()
+        losses = losses.where(losses.isfinite(), math.inf)  # NaN counts as the worst
+        for candidate, new in zip(state.active, losses, strict=True):
+            every[candidate] = torch.cat([every[candidate], new])
+        state = RaceState(tuple(every), state.active)
+        if state.images == len(self.labels):
+            return state
+        seen, labels = torch.stack([every[candidate] for candidate in state.active]), self.labels.cpu()
+        level = self.racing.level(self.candidates, len(labels))
+        stays = undominated(seen, labels[self.order[: state.images]], len(labels), self.keep, level).tolist()
+        return RaceState(state.losses, tuple(c for c, stay in zip(state.active, stays, strict=True) if stay))
 
-        Raises:
-            ValueError: a candidate was not asked for, or there are more or fewer losses.
-        """
-        if len(set(candidates) & set(state.waiting)) < len(candidates):
-            raise ValueError(f"candidates {list(candidates)} were told, but {list(state.waiting)} are waited for")
-        known = list(state.losses)
-        losses = losses.double().cpu()
-        losses = losses.where(losses.isfinite(), math.inf)  # one that is no number is the worst
-        for candidate, new in zip(candidates, losses, strict=True):
-            known[candidate] = torch.cat([known[candidate], new])
-            if len(known[candidate]) != state.stop:
-                raise ValueError(f"candidate {candidate} has losses on {len(known[candidate])} of {state.stop} images")
-        state = replace(state, losses=tuple(known))
-        return state if state.waiting or state.stop == len(self.labels) else self._next_round(state)
-
-    def spent(self, state: RaceState) -> float:
-        """Images scored so far, as a share of what all candidates on all images take."""
+    def image_share(self, state: RaceState) -> float:
+        """Images scored so far, as a share of all candidates on all images."""
         return sum(len(losses) for losses in state.losses) / (self.candidates * len(self.labels))
 
-    def standings(self, state: RaceState) -> list[Standing]:
-        """What came of each candidate, in their order. Raises ValueError while the race is not over."""
-        if state.waiting:
-            raise ValueError(f"the race is not over: {len(state.waiting)} candidates are waited for")
-        images = [len(losses) for losses in state.losses]
-        means = full_means(state.losses)
-        return [Standing(mean, n, n == len(self.labels)) for mean, n in zip(means, images, strict=True)]
 
-    def _next_round(self, state: RaceState) -> RaceState:
-        losses = torch.stack([state.losses[candidate] for candidate in state.active])
-        labels = self.labels.cpu()[self.order[: state.stop]]
-        level = self.racing.level(self.candidates, len(self.labels))
-        stays = staying(losses, labels, len(self.labels), self.keep, level).tolist()
-        active = tuple(candidate for candidate, stay in zip(state.active, stays, strict=True) if stay)
-        return RaceState(state.losses, active, self._stop_after(state.stop, active))
+def undominated(losses: Tensor, labels: Tensor, images: int, keep: int, level: float) -> Tensor:
+    """Candidates (candidates,) of bool to which fewer than `keep` others are superior in a paired t-test.
 
-    def _stop_after(self, stop: int, active: tuple[int, ...]) -> int:
-        # When only those are left that matter, nothing remains to be decided.
-        images = len(self.labels)
-        return images if len(active) <= self.keep else next(n for n in self.racing.sizes(images) if n > stop)
-
-
-def staying(losses: Tensor, labels: Tensor, images: int, keep: int, level: float) -> Tensor:
-    """Which candidates stay: those that fewer than `keep` others beat in a t-test of the differences.
-
-    Their mean varies with the variance within classes only, since every class has its share (a fifth of the variance
-    lies between classes on digits), and only as far as images are left. Where losses are small but for rare errors, two
-    candidates that have not erred yet seem to differ beyond doubt. What an error does to the variance, others show:
-    no difference counts as much steadier than a candidate's differences are on average. (With simulated errors of 1 %,
-    recall rose from .4 to 1; on digits it takes 1 % more images.)
+    The mean difference varies with the variance within classes only, since every class has its share (a fifth of the
+    variance is between classes on digits), and only as far as images are left. Where losses are small but for rare
+    errors, two candidates without an error so far would differ significantly; the variance of errors is known from
+    other pairs, so a difference has at least `MIN_VARIANCE_SHARE` of the candidate's mean variance. (With simulated
+    errors of 1 %, recall rose from .4 to 1; on digits it takes 1 % more images.)
 
     Args:
-        losses: of those in the race (candidates, n), on the same images.
+        losses: of the active candidates (candidates, n), on the same images.
         labels: of these images (n,).
-        images: of how many the n are a part.
-        keep: candidates that matter.
+        images: number of all images, of which the n are a part.
+        keep: number of candidates to be found.
         level: error probability of one test.
-
-    Returns:
-        (candidates,) of bool; `keep` or more are True.
     """
     finite = losses.isfinite().all(1)
     if finite.sum() < keep:
@@ -219,38 +174,35 @@ def staying(losses: Tensor, labels: Tensor, images: int, keep: int, level: float
     residuals, classes = _within_classes(losses, labels)
     products = residuals @ residuals.T / n
     variance = products.diagonal()[:, None] + products.diagonal() - 2 * products
-    variance = torch.maximum(variance, LEAST_OF_MEAN * variance.sum(1, keepdim=True) / max(1, len(losses) - 1))
-    doubt = float(stats.t.isf(level, n - classes)) * (variance / n * (1 - n / images)).sqrt()
+    variance = torch.maximum(variance, MIN_VARIANCE_SHARE * variance.sum(1, keepdim=True) / max(1, len(losses) - 1))
+    margin = float(stats.t.isf(level, n - classes)) * (variance / n * (1 - n / images)).sqrt()
     mean = losses.mean(1)
     stays = finite.clone()
-    stays[finite] = (mean[:, None] - mean > doubt).sum(1) < keep
+    stays[finite] = (mean[:, None] - mean > margin).sum(1) < keep
     return stays
 
 
 def _within_classes(losses: Tensor, labels: Tensor) -> tuple[Tensor, int]:
-    """Deviations (candidates, n) from the mean of their class, and the number of classes.
+    """Differences (candidates, n) from the mean of their class, and the number of classes.
 
-    They are scaled such that their mean square is the mean variance of a class, without bias. Classes that have few
-    images yet count as one; with a single such image all do, since alone it would have no variance.
+    They are scaled such that their mean square is the mean variance of a class, without bias. Classes with few images
+    count as one class; with a single such image all classes do, since alone it would have no variance.
     """
     _, of_class, counts = labels.unique(return_inverse=True, return_counts=True)
-    few = counts[of_class] < LEAST_OF_CLASS
+    few = counts[of_class] < MIN_CLASS_IMAGES
     together = few if few.sum() != 1 else torch.ones_like(few)
     _, of_class, counts = of_class.where(~together, -1).unique(return_inverse=True, return_counts=True)
     means = losses.new_zeros(len(losses), len(counts)).index_add_(1, of_class, losses) / counts
     return (losses - means[:, of_class]) * (counts / (counts - 1)).sqrt()[of_class], len(counts)
 
 
-def full_means(values: Sequence[Tensor]) -> list[float]:
+def estimated_means(values: Sequence[Tensor]) -> list[float]:
     """Means over all images, of losses or errors that some candidates have on the first images only.
 
-    A control variate. Those who were seen on all images average M over these, and m over the first n. As images are
-    hard or easy for all, a candidate's mean x over the first n misses its mean over all about as m misses M, and
-    x + (M - m) is the estimate: without bias for a given n, and as noisy as its difference to the others. (On digits a
-    coefficient fitted to the n images did worse than 1.)
-
-    Args:
-        values: of each candidate (its images,), in one order of the images.
+    A control variate. Candidates scored on all images have mean M over these, and m over the first n. As images are
+    hard or easy for all, a candidate's mean x over the first n differs from its mean over all about as m from M, and
+    x + (M - m) is the estimate, without bias for a given n. (On digits a fitted coefficient did worse than 1.) `values`
+    are those of each candidate (its images,), in one order of the images.
     """
     images = max(len(own) for own in values)
     complete = [own for own in values if len(own) == images and own.isfinite().all()]
@@ -259,38 +211,90 @@ def full_means(values: Sequence[Tensor]) -> list[float]:
 
 
 def class_balanced_order(labels: Tensor, seed: int) -> Tensor:
-    """Positions of all images in an order whose every beginning is balanced: no class is a whole image off its share.
+    """Positions of all images, by labels (images,), such that each prefix has every class to within one of its share.
 
-    Within a class the order is random. Image j = 0, 1, ... of a class of m belongs between the places j n / m and
-    (j + 1) n / m of all n. Such an order exists (the chairman assignment problem, Tijdeman 1980), and taking what is
-    due first finds it.
-
-    Args:
-        labels: (images,).
-        seed: of the order.
+    Within a class the order is random. Image j = 0, 1, ... of a class of m has its position between j n / m and
+    (j + 1) n / m of all n. Such an order exists (the chairman assignment problem, Tijdeman 1980), and taking the
+    earliest deadline first finds it.
     """
-    chance, labels, n = generator(Stream.RACE_ORDER, seed), labels.cpu(), len(labels)
-    shuffled, classes = torch.randperm(n, generator=chance), labels.unique()
-    windows = []  # of an image: first place, place it is due before, turn of its class among equals, position
-    for turn, label in enumerate(classes[torch.randperm(len(classes), generator=chance)]):
+    rng, labels, n = generator(Stream.RACE_ORDER, seed), labels.cpu(), len(labels)
+    shuffled, classes = torch.randperm(n, generator=rng), labels.unique()
+    windows = []  # of an image: first position, deadline, order of its class among equals, index
+    for turn, label in enumerate(classes[torch.randperm(len(classes), generator=rng)]):
         members = shuffled[labels[shuffled] == label].tolist()
         m = len(members)
-        windows += [(j * n // m, -(-(j + 1) * n // m), turn, position) for j, position in enumerate(members)]
+        windows += [(j * n // m, -(-(j + 1) * n // m), turn, index) for j, index in enumerate(members)]
     windows.sort(reverse=True)
     ready: list[tuple[int, int, int]] = []
     order = []
-    for place in range(n):
-        while windows and windows[-1][0] <= place:
+    for position in range(n):
+        while windows and windows[-1][0] <= position:
             heapq.heappush(ready, windows.pop()[1:])
         order.append(heapq.heappop(ready)[-1])
     return torch.tensor(order)
 
 
-def race_to_plain(state: RaceState) -> dict[str, Any]:
-    """A state as plain values and tensors, which `torch.load(weights_only=True)` reads back."""
-    return {"losses": list(state.losses), "active": list(state.active), "stop": state.stop}
+def run_race(
+    racing: Racing,
+    architectures: Sequence[Architecture],
+    labels: Tensor,
+    seed: int,
+    workers: int,
+    scorer: Scorer,
+    path: Path | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[list[Score], float]:
+    """Scores `architectures` in a race; returns scores in their order, and the share of all images that was scored.
+
+    Survivors have loss and error of all images, others an estimate of them.
+
+    Args:
+        racing: the options.
+        architectures: candidates.
+        labels: of the validation images (images,).
+        seed: of the order of the images.
+        workers: processes, each with a copy of `scorer`.
+        scorer: scores candidates on single images.
+        path: file of the rounds that are finished, from which an interrupted race resumes; None for no file.
+        progress: called with the share of all images after each round.
+    """
+    race = Race(racing, len(architectures), labels, seed)
+    owner = [repr(racing), str(seed), *(architecture.fingerprint for architecture in architectures)]
+    state, parts = race.init(), [torch.zeros(len(scorer.hypernets) + 1, 0)] * race.candidates
+    if path is not None and path.exists() and (saved := load_checkpoint(path, "owner"))["owner"] == owner:
+        state, parts = RaceState(saved["losses"], saved["active"]), saved["parts"]
+    with Pool[Any, Tensor](score_images, scorer, workers) as pool:
+        while len(positions := race.positions(state)):
+            jobs = [(architectures[candidate], positions) for candidate in state.active]
+            found = dict(pool.results(jobs, lambda i: f"scoring architecture {jobs[i][0].fingerprint}"))  # noqa: B023
+            for i, candidate in enumerate(state.active):
+                parts[candidate] = torch.cat([parts[candidate], found[i]], 1)
+            state = race.update(state, torch.stack([found[i][:-1].mean(0) for i in range(len(jobs))]))
+            if path is not None:
+                with atomic_write(path) as partial:
+                    torch.save(
+                        {"owner": owner, "losses": state.losses, "active": state.active, "parts": parts}, partial
+                    )
+            progress(race.image_share(state))
+    return _scores(race, state, parts), race.image_share(state)
 
 
-def race_from_plain(plain: dict[str, Any]) -> RaceState:
-    """Inverse of `race_to_plain`."""
-    return RaceState(tuple(plain["losses"]), tuple(plain["active"]), plain["stop"])
+def score_images(scorer: Scorer, job: tuple[Architecture, Tensor], send: object) -> Tensor:
+    """`Scorer.score_images` as a job of a pool."""
+    del send
+    return scorer.score_images(*job)
+
+
+def _scores(race: Race, state: RaceState, parts: Sequence[Tensor]) -> list[Score]:
+    finite = [part.where(part.isfinite(), math.inf) for part in parts]
+    means = [estimated_means([part[row] for part in finite]) for row in range(len(parts[0]))]  # losses, then the error
+    survivors = sorted(mean for c, mean in enumerate(estimated_means(state.losses)) if c in set(state.active))
+    # `keep` others are better than one that was dropped: an estimate that contradicts this is corrected.
+    least = survivors[min(race.keep, len(survivors)) - 1]
+    scores = []
+    for candidate in range(race.candidates):
+        *losses, error = (of_row[candidate] for of_row in means)
+        mean = sum(losses) / len(losses)
+        loss, images = mean if candidate in state.active else max(mean, least), len(state.losses[candidate])
+        scores.append(Score(100 * error, loss, tuple(losses), torch.zeros(()), images=images))  # not in the ensemble
+    return scores

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy
 
 
 @dataclass(frozen=True)
 class Random(Strategy):
-    """Independent draws from the space."""
+    """Independent samples of the space."""
 
     count: int
     name = "random"
     sequential = False
 
+    @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        """A draw."""
         return space.sample(rng), ""

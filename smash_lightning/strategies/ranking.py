@@ -1,4 +1,4 @@
-"""A ranking as a value that is stepped: propose, score, update. It can be printed, saved and taken up again."""
+"""A ranking as a value with three steps: propose, score, update. Its state can be printed, saved and resumed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from smash_lightning.scoring.constraints import Constraints, Latency
 from smash_lightning.scoring.scorer import Score
 from smash_lightning.scoring.smash_score import CandidateMetrics, SmashScore, ValidationLoss
 from smash_lightning.search_space import SearchSpace
-from smash_lightning.strategies import Entry, Gradient, History, Strategy
+from smash_lightning.strategies.base import Gradient, History, ScoredCandidate, Strategy
 
 ATTEMPTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture that waits for its score."""
+    """A proposed architecture without a score, the name of its strategy, and its parent's fingerprint ("" for none)."""
 
     architecture: Architecture
     strategy: str
@@ -35,12 +35,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A scored candidate, and the error of the mean prediction up to it."""
+    """A scored candidate, and the validation error (%) of the mean prediction of all candidates up to it."""
 
     candidate: Candidate
-    error: float
-    loss: float
-    loss_by_hypernet: tuple[float, ...]
+    val_error: float
+    val_loss: float
+    val_losses: tuple[float, ...]
     ensemble_error: float
     seconds: float = field(default=0.0, compare=False)
     images: int | None = None  # that were scored; None for all
@@ -56,19 +56,19 @@ class State:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The procedure: each strategy in turn, over a space, avoiding architectures that training has drawn.
+    """The procedure: each strategy in turn, over a space, without the architectures that training has sampled.
 
     Args:
-        space: where candidates lie.
+        space: the space of candidates.
         strategies: in order; the first proposes without a history.
-        seed: of every draw.
+        seed: of all random numbers.
         drawn: fingerprints that no candidate may have.
-        labels: validation labels (images,), for the running ensemble.
-        constraints: what a candidate may cost at most.
+        labels: validation labels (images,), for the ensemble of all candidates.
+        constraints: bounds on the cost of a candidate.
         latency: milliseconds of a forward pass, which a bound on it needs.
-        gradient: dE/dc at an architecture, see `History`; asked at most once for each call of `propose`.
-        encoding: writes the c that `gradient` speaks of.
-        smash_score: what ranks the scored.
+        gradient: dE/dc at an architecture, see `History`; called at most once for each call of `propose`.
+        encoding: encodes architectures as the c of `gradient`.
+        smash_score: what candidates are ranked by.
     """
 
     space: SearchSpace
@@ -85,24 +85,24 @@ class Ranking:
     def __post_init__(self) -> None:
         if self.constraints.max_latency is not None and self.latency is None:
             raise ValueError(
-                f"ranking.max_latency={self.constraints.max_latency} cannot be kept here, where nothing measures it: "
-                "set it to null"
+                f"ranking.max_latency={self.constraints.max_latency} needs a measurement of latency, which is absent "
+                "here: set it to null"
             )
 
     @property
     def total(self) -> int:
-        """Architectures that will be scored."""
+        """Number of architectures that will be scored."""
         return sum(strategy.count for strategy in self.strategies)
 
     def init(self) -> State:
-        """Nothing is scored yet."""
+        """The state without scores."""
         return State()
 
-    def propose(self, state: State, most: int) -> list[Candidate]:
-        """Up to `most` candidates that may be scored side by side; none when the ranking is complete.
+    def propose(self, state: State, limit: int) -> list[Candidate]:
+        """Up to `limit` candidates that may be scored concurrently; none when the ranking is complete.
 
         Raises:
-            ValueError: the space holds no further architecture that is new and keeps the constraints.
+            ValueError: the space holds no further architecture that is new and satisfies the constraints.
         """
         before, done = 0, len(state.rows)
         for stage, strategy in enumerate(self.strategies):  # noqa: B007 (both are used after the loop)
@@ -111,34 +111,33 @@ class Ranking:
             before += strategy.count
         else:
             return []
-        # A key may depend on all that it ranks, so it must not see what is scored side by side.
-        known = state.rows if strategy.sequential else state.rows[:before]
-        entries = [_entry(row, key) for row, key in zip(known, self.smash_scores(known), strict=True)]
+        # A SMASH score may depend on all rows, so it must be independent of those that are scored concurrently.
+        rows = state.rows if strategy.sequential else state.rows[:before]
+        scored = [_scored(row, score) for row, score in zip(rows, self.smash_scores(rows), strict=True)]
         taken = {row.candidate.architecture for row in state.rows}
-        batch = 1 if strategy.sequential else min(most, before + strategy.count - done)
-        admission = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec, self.latency)
+        count = 1 if strategy.sequential else min(limit, before + strategy.count - done)
+        accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec, self.latency)
         history = History(
-            before=entries[:before],
-            own=entries[before:],
+            before=scored[:before],
+            own=scored[before:],
             gradient=None if self.gradient is None else cache(self.gradient),
             encoding=self.encoding,
-            admits=admission,
+            accepts=accepts,
         )
         candidates: list[Candidate] = []
-        for index in range(done - before, done - before + batch):
-            candidates.append(self._fresh(strategy, (stage, index), history, admission))
+        for index in range(done - before, done - before + count):
+            candidates.append(self._new_candidate(strategy, (stage, index), history, accepts))
             taken.add(candidates[-1].architecture)
         return candidates
 
     def smash_scores(self, rows: Sequence[Row]) -> list[float]:
-        """What ranks each of `rows`, lower is better; inf for what is not a number, which ranks last.
+        """The SMASH score of each of `rows`, lower is better; NaN becomes inf, which ranks last.
 
         Raises:
             ValueError: the SMASH score is not one number for each row.
         """
-        scores = (
-            self.smash_score([CandidateMetrics(row.error, row.loss, self.params(row)) for row in rows]) if rows else []
-        )
+        metrics = [CandidateMetrics(row.val_error, row.val_loss, self.params(row)) for row in rows]
+        scores = self.smash_score(metrics) if rows else []
         if len(scores) != len(rows):
             name = type(self.smash_score).__name__
             raise ValueError(
@@ -147,28 +146,29 @@ class Ranking:
         return [math.inf if math.isnan(score) else score for score in scores]
 
     def params(self, row: Row) -> int:
-        """Parameters of the ordinary network of a scored architecture."""
+        """Parameters of the standalone network of a scored architecture."""
         return cost(row.candidate.architecture, self.space.image_spec).params
 
-    def _fresh(
-        self, strategy: Strategy, place: tuple[int, int], history: History, admission: CandidateFilter
+    def _new_candidate(
+        self, strategy: Strategy, position: tuple[int, int], history: History, accepts: CandidateFilter
     ) -> Candidate:
         for attempt in range(ATTEMPTS):
-            chance = rng(Stream.CANDIDATE, self.seed, *place, attempt)
-            architecture, parent = strategy.propose(self.space, history, chance)
-            if admission(architecture):
+            architecture, parent = strategy.propose(
+                self.space, history, rng(Stream.CANDIDATE, self.seed, *position, attempt)
+            )
+            if accepts(architecture):
                 return Candidate(self.space.require(architecture), strategy.name, parent)
-        raise ValueError(f"{strategy.name}: {admission.refusal(ATTEMPTS)}")
+        raise ValueError(f"{strategy.name}: {accepts.violation(ATTEMPTS)}")
 
     def update(self, state: State, candidates: Sequence[Candidate], scores: Sequence[Score]) -> State:
         """Adds the scores of `candidates`, in their order."""
         rows, total = list(state.rows), state.probabilities
         for candidate, score in zip(candidates, scores, strict=True):
             total = total + score.probabilities.double()
-            # Who took part in a race gives no predictions; before the first who does, there is no ensemble.
-            wrong = (total.argmax(1) != self.labels.cpu()).double().mean().item() if total.ndim else math.nan
-            figures = (score.error, score.loss, score.loss_by_hypernet, 100 * wrong, score.seconds, score.images)
-            rows.append(Row(candidate, *figures))
+            # Candidates scored in a race have no predictions; without any predictions there is no ensemble.
+            error = (total.argmax(1) != self.labels.cpu()).double().mean().item() if total.ndim else math.nan
+            metrics = (score.val_error, score.val_loss, score.val_losses, 100 * error, score.seconds, score.images)
+            rows.append(Row(candidate, *metrics))
         return State(tuple(rows), total)
 
 
@@ -177,27 +177,26 @@ def rank(
     state: State,
     score: Callable[[Sequence[Architecture]], Sequence[Score]],
     after: Callable[[State, Sequence[Candidate]], None],
-    most: int,
+    limit: int,
 ) -> State:
     """Steps `ranking` from `state` until it is complete.
 
     Args:
         ranking: the procedure.
-        state: where to begin.
-        score: scores architectures, which are given side by side where the strategy allows.
-        after: called with the new state and the candidates that it added.
-        most: most architectures to score side by side.
+        state: the first state.
+        score: scores several architectures, where the strategy allows, in their order.
+        after: called with each new state and the candidates that it added.
+        limit: most architectures to score at once.
     """
-    while candidates := ranking.propose(state, most):
+    while candidates := ranking.propose(state, limit):
         state = ranking.update(state, candidates, score([candidate.architecture for candidate in candidates]))
         after(state, candidates)
     return state
 
 
-def _entry(row: Row, key: float) -> Entry:
-    """What a strategy is told of a row."""
+def _scored(row: Row, smash_score: float) -> ScoredCandidate:
     candidate = row.candidate
-    return Entry(candidate.architecture, candidate.strategy, candidate.parent, key)
+    return ScoredCandidate(candidate.architecture, candidate.strategy, candidate.parent, smash_score)
 
 
 def state_to_plain(state: State) -> dict[str, Any]:
@@ -207,9 +206,9 @@ def state_to_plain(state: State) -> dict[str, Any]:
             "architecture": row.candidate.architecture.to_json(),
             "strategy": row.candidate.strategy,
             "parent": row.candidate.parent,
-            "error": row.error,
-            "loss": row.loss,
-            "loss_by_hypernet": list(row.loss_by_hypernet),
+            "val_error": row.val_error,
+            "val_loss": row.val_loss,
+            "val_losses": list(row.val_losses),
             "ensemble_error": row.ensemble_error,
             "seconds": row.seconds,
             "images": row.images,
@@ -224,9 +223,9 @@ def state_from_plain(plain: dict[str, Any]) -> State:
     rows = [
         Row(
             Candidate(Architecture.from_json(row["architecture"]), row["strategy"], row["parent"]),
-            row["error"],
-            row["loss"],
-            tuple(row["loss_by_hypernet"]),
+            row["val_error"],
+            row["val_loss"],
+            tuple(row["val_losses"]),
             row["ensemble_error"],
             row["seconds"],
             row["images"],

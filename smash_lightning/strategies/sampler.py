@@ -1,9 +1,9 @@
-"""A learned sampler: draws from the space, weighted by what sets the best architectures apart from all.
+"""A learned sampler: samples of the space, weighted by what distinguishes the best architectures.
 
-The authors leave better, learned sampling open. This is the cross-entropy method (Rubinstein 1999; de Boer et al. 2005)
-with an autoregressive model of the decisions that make an architecture, and with the ratio of two densities as in TPE
-(Bergstra et al., NeurIPS 2011). A learned model that draws decisions itself would have to know every rule of a space.
-This one weights what the space draws, so it works with any space and never leaves it.
+The paper names better, learned sampling as future work. This is the cross-entropy method (Rubinstein 1999; de Boer et
+al. 2005) with an autoregressive model of the decisions that make an architecture, and with the ratio of two densities
+as in TPE (Bergstra et al., NeurIPS 2011). A model that generates decisions itself would need every rule of a space;
+this one weights samples of the space, so it works with any space.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Architecture, Op
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy
 
-SMOOTHING = 10.0  # imagined decisions in each context, distributed as in the wider one
-REMEMBERED = 4096
+SMOOTHING = 10.0  # pseudo-counts in each context, distributed as in the wider one
+CACHE_SIZE = 4096
 
 
 @dataclass(frozen=True)
 class AutoregressiveSampler(Strategy):
-    """One of several draws, picked with a probability proportional to q_elite / q_all.
+    """One of several samples, chosen with a probability proportional to q_elite / q_all.
 
-    Both are products over an architecture's decisions of smoothed conditional frequencies, of the best scored ones and
-    of all. The pick follows the space's own distribution times that ratio, the more exactly the larger the pool.
+    Both are products over an architecture's decisions of smoothed conditional frequencies, among the best scored ones
+    and among all. The choice follows the space's own distribution times that ratio, more exactly for a larger pool.
 
     Args:
         count: proposals.
-        pool: draws to pick from.
-        elite: share of what was scored that counts as best, above 0, at most 1.
+        pool: samples to choose from.
+        elite: share of the scored candidates that counts as best, above 0, at most 1.
     """
 
     count: int
@@ -46,43 +48,41 @@ class AutoregressiveSampler(Strategy):
     sequential = True
 
     def __post_init__(self) -> None:
-        self.require(pool=1)
+        self.require_at_least(pool=1)
         if not 0 < self.elite <= 1:
-            raise ValueError(
-                f"ranking.strategies.autoregressive.elite must lie above 0 and at most at 1, got {self.elite}"
-            )
+            raise ValueError(f"ranking.strategies.autoregressive.elite must be above 0 and at most 1, got {self.elite}")
 
+    @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        """A draw, weighted."""
-        ordered = sorted(history.entries, key=lambda entry: entry.loss)
+        ordered = sorted(history.scored, key=lambda candidate: candidate.smash_score)
         count = max(1, round(self.elite * len(ordered)))
-        everyone = Model.fit(decisions(entry.architecture) for entry in ordered)
-        elite = Model.fit((decisions(entry.architecture) for entry in ordered[:count]), everyone)
-        # Exponential waiting times with these rates end in an order of draws without replacement: should the first
-        # pick not be admitted, the next one is what would have been picked without it.
-        waits = []
-        for place in range(self.pool):
+        everyone = Model.fit(decisions(candidate.architecture) for candidate in ordered)
+        elite = Model.fit((decisions(candidate.architecture) for candidate in ordered[:count]), everyone)
+        # The order of exponential variables with these rates is one of draws without replacement: should the first
+        # choice not be accepted, the next one is distributed as if the first had not been in the pool.
+        times = []
+        for position in range(self.pool):
             architecture = space.sample(rng)
             made = decisions(architecture)
             rate = elite.log_likelihood(made) - everyone.log_likelihood(made)
-            waits.append((math.log(rng.expovariate(1.0)) - rate, place, architecture))
-        return history.first_admitted((architecture, "") for _, _, architecture in sorted(waits, key=_first_two))
+            times.append((math.log(rng.expovariate(1.0)) - rate, position, architecture))
+        return history.first_accepted((architecture, "") for _, _, architecture in sorted(times, key=_first_two))
 
 
-def _first_two(wait: tuple[float, int, Architecture]) -> tuple[float, int]:
-    return wait[:2]
+def _first_two(time: tuple[float, int, Architecture]) -> tuple[float, int]:
+    return time[:2]
 
 
 class Decisions(NamedTuple):
-    """The choices within an architecture, in order, as names that are counted; four for each.
+    """The decisions of an architecture, in order, as names to be counted; four for each.
 
-    They are strings because those know their hash, and there are many to count.
+    They are strings, as those cache their hash and there are many to count.
 
     Args:
-        wide: what was to be chosen, in which block.
-        wide_value: the same with what was chosen.
-        narrow: what was to be chosen, in which block and op, after what the op before chose.
-        narrow_value: the same with what was chosen.
+        wide: the kind of decision and its block.
+        wide_value: the same with its value.
+        narrow: the kind of decision, its block and op, and the value of the same decision in the op before.
+        narrow_value: the same with its value.
     """
 
     wide: tuple[str, ...]
@@ -92,7 +92,7 @@ class Decisions(NamedTuple):
 
     @classmethod
     def of(cls, made: Iterable[tuple[str, str, object]]) -> Decisions:
-        """From triples of what was to be chosen, its circumstances, and what was chosen."""
+        """From triples of kind, context and value."""
         rows = [(kind, f"{kind}={value}", f"{kind} {where}", f"{kind} {where}={value}") for kind, where, value in made]
         return cls(*(tuple(map(sys.intern, column)) for column in zip(*rows, strict=True)))
 
@@ -101,12 +101,12 @@ class Decisions(NamedTuple):
 class Model:
     """Smoothed frequencies of decisions, each given its narrow context.
 
-    A narrow context borrows from the wide one, and that from `prior`: the elite's model from that of all, and that of
-    all, which has none, from equal shares of what was ever chosen there and of one thing that never was.
+    A narrow context is smoothed with the wide one, and that with `prior`: the elite's model with that of all, and that
+    of all, which has none, with equal shares of all values that occurred and one that did not.
 
     Args:
         counts: how often each name occurs.
-        options: how many different values were chosen in each wide context.
+        options: number of different values in each wide context.
         prior: what wide contexts are smoothed with.
     """
 
@@ -136,7 +136,7 @@ class Model:
         return self._smoothed(made.wide, made.wide_value, [1 / (self.options[kind] + 1) for kind in made.wide])
 
     def _smoothed(self, contexts: Sequence[str], values: Sequence[str], bases: Sequence[float]) -> list[float]:
-        """Shares of values in contexts, with imagined decisions of which `bases` are the shares."""
+        """Shares of values in contexts, with pseudo-counts distributed as `bases`."""
         counts = self.counts
         return [
             (counts[value] + SMOOTHING * base) / (counts[context] + SMOOTHING)
@@ -144,10 +144,10 @@ class Model:
         ]
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def decisions(architecture: Architecture) -> Decisions:
-    """What was chosen: of each block its width, banks and number of ops, of each op how many banks it reads, its
-    units, how many it writes, the lengths of its paths, and each convolution.
+    """Of each block its width, banks and number of ops; of each op how many banks it reads, its units, how many it
+    writes, the lengths of its paths, and each convolution.
     """
     made: list[tuple[str, str, object]] = []
     for b, block in enumerate(architecture.blocks):
@@ -155,13 +155,13 @@ def decisions(architecture: Architecture) -> Decisions:
             made.append((f"{name} of block {b}", "itself", value))
         before: dict[str, object] = {}
         for o, op in enumerate(block.ops):
-            chosen = dict(_choices(op))
+            chosen = dict(_op_decisions(op))
             made += [(f"{name} in block {b}", f"in op {o} after {before.get(name)}", v) for name, v in chosen.items()]
             before = chosen
     return Decisions.of(made)
 
 
-def _choices(op: Op) -> Iterator[tuple[str, object]]:
+def _op_decisions(op: Op) -> Iterator[tuple[str, object]]:
     yield from (("read", len(op.read)), ("units", op.units), ("write", len(op.write)))
     yield "paths", tuple(len(path) for path in op.paths)
     for p, path in enumerate(op.paths):

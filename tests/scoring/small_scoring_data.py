@@ -1,4 +1,4 @@
-"""Random images that architectures of any case are scored with."""
+"""Random images to score architectures of any case."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def labels(case: Case) -> Tensor:
     return torch.arange(IMAGES) % case.space.image_spec.classes
 
 
-def material(case: Case, batch_size: int = 8) -> ScoringData:
-    """20 validation images, 12 to recalibrate with, and three batches of six to learn from."""
+def scoring_data(case: Case, batch_size: int = 8) -> ScoringData:
+    """20 validation images, 12 to recalibrate with, and three training batches of six."""
     batches = [(images(case, f"batch {i}", 6), (torch.arange(6) + i) % 5) for i in range(BATCHES)]
     return ScoringData(
         images(case, "validation", IMAGES), labels(case), images(case, "training", 12), tuple(batches), batch_size

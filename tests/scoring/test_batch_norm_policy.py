@@ -1,4 +1,4 @@
-"""Policies against slow versions: what happens between generated weights and validation images."""
+"""Policies against slow versions: from generated weights to predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from smash_lightning.scoring import (
 )
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import KINDS
-from tests.scoring.small_scoring_data import BATCHES, material
+from tests.scoring.small_scoring_data import BATCHES, scoring_data
 
 CASE = BARE_CASES["v1-2d"]
 EVERY: dict[str, BatchNormPolicy] = {
@@ -39,8 +39,8 @@ every_policy = pytest.mark.parametrize("policy", EVERY.values(), ids=EVERY.keys(
 
 
 def in_doubles(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, ScoringData]:
-    """An untrained HyperNet that has seen some images, and what it is scored with."""
-    weights, given = KINDS[kind](case, 0).double(), material(case)
+    """An untrained HyperNet with running averages, and data for scoring."""
+    weights, given = KINDS[kind](case, 0).double(), scoring_data(case)
     statistics = weights.running_statistics().double()
     for buffer in statistics.buffers():
         buffer.uniform_(0.5, 1.5, generator=generator("statistics"))
@@ -75,7 +75,7 @@ def recalibrated(network: StandaloneNetwork, images: Tensor) -> StandaloneNetwor
 def predicted(
     policy: BatchNormPolicy, architecture: Architecture, hypernet: TrainedHyperNet, given: ScoringData
 ) -> Tensor:
-    with torch.no_grad():  # as a scorer asks
+    with torch.no_grad():  # as in a scorer
         return policy.predictor(architecture, hypernet, generated(architecture, hypernet), given)(given.images)
 
 
@@ -83,7 +83,7 @@ def predicted(
 
 
 @every_bare_case
-def test_recalibrated_is_a_plain_network_after_one_look(case: Case) -> None:
+def test_recalibrated_is_a_plain_network_after_one_batch(case: Case) -> None:
     hypernet, given = in_doubles(case)
     architecture = case.draw(3)
     network = recalibrated(
@@ -129,7 +129,7 @@ def test_batch_takes_the_moments_of_what_it_predicts() -> None:
 
 
 def slow_warm_start(network: StandaloneNetwork, policy: WarmStart, given: ScoringData) -> StandaloneNetwork:
-    """Ordinary training by torch's plain optimizer, a loop by hand."""
+    """Standalone training by torch's plain optimizer, in a loop."""
     optimizer = torch.optim.SGD(network.parameters(), lr=99.0, momentum=policy.momentum, nesterov=True)
     for step in range(policy.steps):
         images, labels = given.batches[step]
@@ -142,27 +142,27 @@ def slow_warm_start(network: StandaloneNetwork, policy: WarmStart, given: Scorin
 
 @pytest.mark.parametrize("policy", [WarmStart(1), WarmStart(3, 0.3, 0.5)], ids=["one step", "three steps"])
 @every_bare_case
-def test_a_warm_start_is_ordinary_training_of_a_plain_network(case: Case, policy: WarmStart) -> None:
+def test_a_warm_start_is_standalone_training_of_a_plain_network(case: Case, policy: WarmStart) -> None:
     hypernet, given = in_doubles(case)
-    for seed in range(2):  # both architectures meet the same batches
+    for seed in range(2):  # both architectures use the same batches
         architecture = case.draw(seed)
         weights = generated(architecture, hypernet)
         network = slow_warm_start(plain_network(architecture, hypernet, weights), policy, given)
         tuned = policy.tuned(architecture, hypernet, weights, given)
-        free = dict(network.weights.named_parameters())
-        assert tuned.keys() == free.keys()
+        own = dict(network.weights.named_parameters())
+        assert tuned.keys() == own.keys()
         for name, weight in tuned.items():
-            torch.testing.assert_close(weight, free[name].detach())
+            torch.testing.assert_close(weight, own[name].detach())
             assert not weight.requires_grad
         assert sum(not torch.equal(tuned[name], weights[name]) for name in tuned) > len(tuned) / 2
         ours = predicted(policy, architecture, hypernet, given)
         with torch.no_grad():
-            theirs = recalibrated(network, given.recalibration)(given.images)
+            expected = recalibrated(network, given.recalibration)(given.images)
         # `predicted` draws the same z, and so begins with the same weights.
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(ours, expected)
 
 
-def test_what_ops_share_is_their_own_after_a_warm_start() -> None:
+def test_shared_tensors_are_separate_after_a_warm_start() -> None:
     hypernet, given = in_doubles(CASE)
     architecture = next(a for a in map(CASE.draw, range(50)) if len(a.blocks[0].ops) > 1)
     weights = generated(architecture, hypernet)
@@ -211,7 +211,7 @@ def test_a_policy_is_pure(policy: BatchNormPolicy) -> None:
 
 
 @every_policy
-def test_a_policy_asks_for_the_batches_that_it_uses(policy: BatchNormPolicy) -> None:
+def test_a_policy_needs_the_batches_that_it_uses(policy: BatchNormPolicy) -> None:
     hypernet, given = in_doubles(CASE)
     enough = replace(given, batches=given.batches[: policy.batches])
     expected = predicted(policy, CASE.draw(1), hypernet, given)
@@ -234,15 +234,15 @@ def test_policies_predict_with_any_source_of_weights(kind: str) -> None:
         (lambda: RecalibratedStatistics(1), r"ranking\.batch_norm\.images must be at least 2, or null for all, got 1"),
         (lambda: WarmStart(0), r"ranking\.batch_norm: steps \(0\) must be at least 1"),
         (lambda: WarmStart(1, learning_rate=0.0), r"learning_rate \(0\.0\) positive"),
-        (lambda: WarmStart(1, momentum=0.0), r"momentum \(0\.0\) lie between 0 and 1"),
-        (lambda: WarmStart(1, momentum=1.0), r"momentum \(1\.0\) lie between 0 and 1"),
+        (lambda: WarmStart(1, momentum=0.0), r"momentum \(0\.0\) between 0 and 1"),
+        (lambda: WarmStart(1, momentum=1.0), r"momentum \(1\.0\) between 0 and 1"),
     ],
 )
-def test_policies_that_make_no_sense_are_named(make: Callable[[], Any], message: str) -> None:
+def test_impossible_policies_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_policy_must_say_how_it_predicts() -> None:
+def test_a_policy_must_implement_predictor() -> None:
     with pytest.raises(TypeError, match="predictor"):
         BatchNormPolicy()  # type: ignore[abstract]

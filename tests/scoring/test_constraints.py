@@ -1,4 +1,4 @@
-"""What a candidate may cost: no strategy breaks a bound, and a bound that nothing keeps is named."""
+"""Bounds on the cost: every strategy satisfies them, and a bound that no architecture satisfies is an error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATE
 
 
 def depth(architecture: Architecture) -> float:
-    """Stands for a latency that never varies."""
+    """In place of a latency, which would vary."""
     return float(sum(1 for _ in architecture.ops()))
 
 
@@ -34,11 +34,11 @@ def depth(architecture: Architecture) -> float:
     [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0)],
     ids=["params", "macs", "latency"],
 )
-def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
+def test_strategies_satisfy_bounds(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
     bound = replace(free, constraints=constraints, latency=depth)
 
-    def broken(architecture: Architecture) -> bool:
+    def violates(architecture: Architecture) -> bool:
         size = cost(architecture, V1.image_spec)
         return (
             (constraints.max_params is not None and size.params > constraints.max_params)
@@ -46,21 +46,21 @@ def test_no_strategy_breaks_a_bound(constraints: Constraints, make: Callable[[in
             or (constraints.max_latency is not None and depth(architecture) > constraints.max_latency)
         )
 
-    assert any(broken(row.candidate.architecture) for row in complete(free, LOSS).rows)
+    assert any(violates(row.candidate.architecture) for row in complete(free, LOSS).rows)
     state = complete(bound, LOSS)
-    assert not any(broken(row.candidate.architecture) for row in state.rows)
+    assert not any(violates(row.candidate.architecture) for row in state.rows)
     assert len({row.candidate.architecture for row in state.rows}) == 14
-    assert complete(bound, LOSS, most=5).rows == state.rows
+    assert complete(bound, LOSS, limit=5).rows == state.rows
 
 
 @every_strategy
-def test_a_bound_that_all_keep_changes_nothing(make: Callable[[int], Strategy]) -> None:
+def test_a_bound_that_all_satisfy_changes_nothing(make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
-    loose = replace(free, constraints=Constraints(10**9, 10**12, 1e9), latency=depth)
-    assert complete(loose, LOSS).rows == complete(free, LOSS).rows
+    satisfied = replace(free, constraints=Constraints(10**9, 10**12, 1e9), latency=depth)
+    assert complete(satisfied, LOSS).rows == complete(free, LOSS).rows
 
 
-def test_a_bound_is_kept_exactly() -> None:
+def test_bounds_are_inclusive() -> None:
     architecture = V1.sample(rng("exact"))
     size = cost(architecture, V1.image_spec)
     assert Constraints(size.params, size.macs, depth(architecture)).excess(architecture, V1.image_spec, depth) is None
@@ -70,29 +70,29 @@ def test_a_bound_is_kept_exactly() -> None:
         assert (excess.name, excess.value) == (name, value)
 
 
-def test_latency_is_asked_last() -> None:
-    asked: list[Architecture] = []
+def test_latency_is_measured_last() -> None:
+    measured: list[Architecture] = []
 
     def latency(architecture: Architecture) -> float:
-        asked.append(architecture)
+        measured.append(architecture)
         return 1.0
 
     bound = replace(
         ranking(V1, (Random(10),), LOSS), constraints=Constraints(max_params=PARAMS, max_latency=2.0), latency=latency
     )
     state = complete(bound, LOSS)
-    assert asked == [row.candidate.architecture for row in state.rows]
+    assert measured == [row.candidate.architecture for row in state.rows]
 
 
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
-        (Constraints(max_params=10), r"ranking.max_params=10 \(the nearest that was refused has \d+\)"),
-        (Constraints(max_macs=10), r"ranking.max_macs=10 \(the nearest that was refused has \d+\)"),
-        (Constraints(max_latency=0.5), r"ranking.max_latency=0.5 \(the nearest that was refused has 2.0\)"),
+        (Constraints(max_params=10), r"ranking.max_params=10 \(the smallest that was rejected has \d+\)"),
+        (Constraints(max_macs=10), r"ranking.max_macs=10 \(the smallest that was rejected has \d+\)"),
+        (Constraints(max_latency=0.5), r"ranking.max_latency=0.5 \(the smallest that was rejected has 2.0\)"),
     ],
 )
-def test_a_bound_that_nothing_keeps_is_named(constraints: Constraints, message: str) -> None:
+def test_a_bound_that_nothing_satisfies_is_an_error(constraints: Constraints, message: str) -> None:
     bound = replace(ranking(V1, (Random(1),), LOSS), constraints=constraints, latency=depth)
     text = f"random: no new architecture within {message} in 1000 attempts after 0 were scored; raise the bound"
     with pytest.raises(ValueError, match=text):
@@ -100,14 +100,14 @@ def test_a_bound_that_nothing_keeps_is_named(constraints: Constraints, message: 
 
 
 @pytest.mark.parametrize("name", ["max_params", "max_macs", "max_latency"])
-def test_a_bound_of_nothing_is_refused(name: str) -> None:
+def test_a_bound_must_be_positive(name: str) -> None:
     for bound in (0, -1):
         with pytest.raises(ValueError, match=f"ranking.{name} must be above 0, or null for no bound, got {bound}"):
             Constraints(**{name: bound})
 
 
-def test_a_latency_that_nothing_measures_cannot_be_bounded() -> None:
-    with pytest.raises(ValueError, match=r"ranking.max_latency=2.0 cannot be kept"):
+def test_a_bound_on_latency_needs_a_measurement() -> None:
+    with pytest.raises(ValueError, match=r"ranking.max_latency=2.0 needs a measurement"):
         replace(ranking(V1, (Random(1),), LOSS), constraints=Constraints(max_latency=2.0))
 
 

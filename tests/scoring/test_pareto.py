@@ -1,4 +1,4 @@
-"""The front of the best at their price, against its definition."""
+"""The Pareto front against its definition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def slow_front(scores: Sequence[float], costs: Sequence[float]) -> set[int]:
 
 
 @given(points=st.lists(st.tuples(VALUES, VALUES), max_size=12))
-def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]]) -> None:
+def test_the_front_is_undominated(points: list[tuple[float, float]]) -> None:
     scores, costs = [score for score, _ in points], [cost for _, cost in points]
     front = pareto_front(scores, costs)
     assert len(front) == len(set(front))
@@ -32,7 +32,7 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]]) 
     assert [costs[i] for i in front] == sorted(costs[i] for i in front)
 
 
-def test_equal_points_stand_side_by_side() -> None:
+def test_equal_points_are_both_on_the_front() -> None:
     assert pareto_front([2, 1, 1, 3], [5, 7, 7, 6]) == [0, 1, 2]
 
 

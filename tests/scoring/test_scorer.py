@@ -1,4 +1,4 @@
-"""Scores with the weights of a tiny HyperNet that is not trained."""
+"""Scores with the weights of a tiny untrained HyperNet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from smash_lightning.scoring import (
 from smash_lightning.strategies import ArchitecturalGradient, Random, Ranking, rank
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import KINDS
-from tests.scoring.small_scoring_data import IMAGES, images, labels, material
+from tests.scoring.small_scoring_data import IMAGES, images, labels, scoring_data
 
 CASE = BARE_CASES["v1-2d"]
 POLICIES: dict[str, BatchNormPolicy] = {
@@ -53,7 +53,7 @@ def scorer(
     noises: int = 1,
 ) -> Scorer:
     sources = [trained(case, seed, kind) for seed in range(hypernets)]
-    return Scorer(sources, material(case, batch_size), policy=policy, seed=0, noises=noises)
+    return Scorer(sources, scoring_data(case, batch_size), policy=policy, seed=0, noises=noises)
 
 
 def in_doubles(scorer: Scorer) -> Scorer:
@@ -61,9 +61,9 @@ def in_doubles(scorer: Scorer) -> Scorer:
     for hypernet in scorer.hypernets:
         hypernet.weights.double()
         hypernet.statistics.double()
-    given = scorer.material
+    given = scorer.data
     batches = tuple((batch.double(), labels) for batch, labels in given.batches)
-    scorer.material = replace(
+    scorer.data = replace(
         given, images=given.images.double(), recalibration=given.recalibration.double(), batches=batches
     )
     return scorer
@@ -77,7 +77,11 @@ def test_the_same_architecture_has_the_same_score(case: Case, policy: BatchNormP
     one(case.draw(1))
     for again in (one(case.draw(0)), other(case.draw(0))):
         assert again.seconds > 0
-        assert (again.error, again.loss, again.loss_by_hypernet) == (first.error, first.loss, first.loss_by_hypernet)
+        assert (again.val_error, again.val_loss, again.val_losses) == (
+            first.val_error,
+            first.val_loss,
+            first.val_losses,
+        )
         assert torch.equal(again.probabilities, first.probabilities)
     assert not first.probabilities.requires_grad
 
@@ -110,9 +114,9 @@ def test_a_score_is_the_mean_over_hypernets(policy: str) -> None:
             losses.append(F.cross_entropy(logits, labels(CASE)).item())
             errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
             probabilities += logits.softmax(1) / 3
-    assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
-    assert ours.loss == pytest.approx(sum(losses) / 3, rel=1e-5)
-    assert ours.error == pytest.approx(sum(errors) / 3, rel=1e-5)
+    assert ours.val_losses == pytest.approx(losses, rel=1e-5)
+    assert ours.val_loss == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert ours.val_error == pytest.approx(sum(errors) / 3, rel=1e-5)
     torch.testing.assert_close(ours.probabilities, probabilities)
     torch.testing.assert_close(ours.probabilities.sum(1), torch.ones(IMAGES))
 
@@ -122,63 +126,63 @@ def test_a_score_is_the_mean_over_draws_of_noise() -> None:
     ours, losses, errors, probabilities = one(architecture), [], [], torch.zeros(IMAGES, 5)
     with torch.no_grad():
         for hypernet in one.hypernets:
-            of_draws = []
+            of_noises = []
             for key in (("score noise", 0), ("score noise", 0, 1), ("score noise", 0, 2)):
                 weights = hypernet.weights(architecture, hypernet.weights.noise(architecture, generator(*key)))
-                predictor = one.policy.predictor(architecture, hypernet, weights, one.material)
-                logits = predictor(one.material.images)
-                of_draws.append(F.cross_entropy(logits, labels(CASE)).item())
+                predictor = one.policy.predictor(architecture, hypernet, weights, one.data)
+                logits = predictor(one.data.images)
+                of_noises.append(F.cross_entropy(logits, labels(CASE)).item())
                 errors.append(100 * (logits.argmax(1) != labels(CASE)).float().mean().item())
                 probabilities += logits.softmax(1) / 6
-            losses.append(sum(of_draws) / 3)
-            assert len(set(of_draws)) == 3, "each draw gives other weights"
-    assert ours.loss_by_hypernet == pytest.approx(losses, rel=1e-5)
-    assert ours.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
-    assert ours.error == pytest.approx(sum(errors) / 6, rel=1e-5)
+            losses.append(sum(of_noises) / 3)
+            assert len(set(of_noises)) == 3, "each draw gives other weights"
+    assert ours.val_losses == pytest.approx(losses, rel=1e-5)
+    assert ours.val_loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert ours.val_error == pytest.approx(sum(errors) / 6, rel=1e-5)
     torch.testing.assert_close(ours.probabilities, probabilities)
 
 
 @pytest.mark.parametrize("kind", ["shared", "silent"])
-def test_draws_of_noise_change_nothing_where_there_is_none(kind: str) -> None:
+def test_samples_of_noise_change_nothing_without_noise(kind: str) -> None:
     three, one = (scorer(kind=kind, noises=noises)(CASE.draw(1)) for noises in (3, 1))
-    assert three.loss == one.loss
+    assert three.val_loss == one.val_loss
     assert torch.equal(three.probabilities, one.probabilities)
 
 
 @every_policy
 @pytest.mark.parametrize("noises", [1, 2])
-def test_what_is_seen_on_single_images_averages_to_the_score(policy: BatchNormPolicy, noises: int) -> None:
+def test_scores_of_single_images_average_to_the_score(policy: BatchNormPolicy, noises: int) -> None:
     one, architecture = scorer(hypernets=2, policy=policy, noises=noises), CASE.draw(3)
-    *losses, wrong = one.look(architecture, torch.arange(IMAGES))
+    *losses, errors_of_images = one.score_images(architecture, torch.arange(IMAGES))
     whole = one(architecture)
-    assert [loss.mean().item() for loss in losses] == pytest.approx(list(whole.loss_by_hypernet), rel=1e-12)
-    assert 100 * wrong.mean().item() == pytest.approx(whole.error, rel=1e-12)
+    assert [loss.mean().item() for loss in losses] == pytest.approx(list(whole.val_losses), rel=1e-12)
+    assert 100 * errors_of_images.mean().item() == pytest.approx(whole.val_error, rel=1e-12)
 
 
 @pytest.mark.parametrize("policy", ["recalibrated", "running"])
 def test_the_loss_of_an_image_does_not_depend_on_the_others(policy: str) -> None:
     one, architecture = in_doubles(scorer(hypernets=2, policy=POLICIES[policy])), CASE.draw(3)
-    everything = one.look(architecture, torch.arange(IMAGES))
+    everything = one.score_images(architecture, torch.arange(IMAGES))
     some = torch.tensor([17, 3, 9])
-    torch.testing.assert_close(one.look(architecture, some), everything[:, some])
+    torch.testing.assert_close(one.score_images(architecture, some), everything[:, some])
     assert len(set(everything[0].tolist())) == IMAGES
 
 
 @pytest.mark.parametrize("policy", ["recalibrated", "running"])
 def test_a_score_does_not_depend_on_the_batch_size(policy: str) -> None:
-    losses = [scorer(batch_size=size, policy=POLICIES[policy])(CASE.draw(2)).loss for size in (1, 7, IMAGES)]
+    losses = [scorer(batch_size=size, policy=POLICIES[policy])(CASE.draw(2)).val_loss for size in (1, 7, IMAGES)]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
 @every_policy
 def test_scoring_changes_nothing(policy: BatchNormPolicy) -> None:
     one = scorer(policy=policy)
-    hypernet, given = one.hypernets[0], one.material
+    hypernet, given = one.hypernets[0], one.data
     tensors = [*hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.images, given.recalibration]
     tensors += [tensor for batch in given.batches for tensor in batch]
     before = [tensor.clone() for tensor in tensors]
     one(CASE.draw(0))
-    one.look(CASE.draw(0), torch.arange(3))
+    one.score_images(CASE.draw(0), torch.arange(3))
     one.gradient(CASE.draw(0))
     assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
     assert all(parameter.grad is None for parameter in hypernet.weights.parameters())
@@ -194,17 +198,17 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
         source: Any = hypernet.weights
         z = source.noise(architecture, generator("score noise", one.seed))
         weights = source.from_c(architecture, source.encode(architecture).double() + moved, z)
-        for first in range(0, IMAGES, one.material.batch_size):
-            batch = slice(first, first + one.material.batch_size)
+        for first in range(0, IMAGES, one.data.batch_size):
+            batch = slice(first, first + one.data.batch_size)
             logits = forward(
                 architecture,
                 source.image_spec,
                 weights,
-                one.material.images[batch],
+                one.data.images[batch],
                 UseBatchStatistics(),
                 op_norm=False,
             )
-            total += F.cross_entropy(logits, one.material.labels[batch], reduction="sum").item()
+            total += F.cross_entropy(logits, one.data.labels[batch], reduction="sum").item()
     return total / IMAGES / len(one.hypernets)
 
 
@@ -241,22 +245,22 @@ def scores(one: Scorer) -> Callable[[Sequence[Architecture]], list[Score]]:
 def test_a_ranking_steps_with_real_scores() -> None:
     one = scorer()
     ranking = Ranking(CASE.space, (Random(4),), 0, frozenset(), labels(CASE))
-    states = [rank(ranking, ranking.init(), scores(one), lambda s, c: None, most) for most in (1, 3)]
+    states = [rank(ranking, ranking.init(), scores(one), lambda s, c: None, limit) for limit in (1, 3)]
     assert states[0].rows == states[1].rows
-    assert states[0].rows[0].ensemble_error == states[0].rows[0].error
+    assert states[0].rows[0].ensemble_error == states[0].rows[0].val_error
 
 
 def test_a_ranking_follows_the_real_gradient() -> None:
-    one, asked = scorer(), []
+    one, calls = scorer(), []
 
     def gradient(architecture: Architecture) -> Tensor:
-        asked.append(architecture)
+        calls.append(architecture)
         return one.gradient(architecture)
 
     proposals = (Random(3), ArchitecturalGradient(2, pool=4, probability=0.2))
     options = {"gradient": gradient, "encoding": one.hypernets[0].weights.encoding}
     ranking = Ranking(CASE.space, proposals, 0, frozenset(), labels(CASE), **options)
     rows = rank(ranking, ranking.init(), scores(one), lambda s, c: None, 1).rows
-    best = [min(rows[:count], key=lambda row: row.loss).candidate.architecture for count in (3, 4)]
-    assert asked == best
+    best = [min(rows[:count], key=lambda row: row.val_loss).candidate.architecture for count in (3, 4)]
+    assert calls == best
     assert [row.candidate.parent for row in rows[3:]] == [architecture.fingerprint for architecture in best]

@@ -1,4 +1,4 @@
-"""Keys against slow versions, and rankings that follow them."""
+"""SMASH scores against slow versions, and rankings by them."""
 
 from __future__ import annotations
 
@@ -7,39 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import cost
-from smash_lightning.scoring import (
-    CandidateMetrics,
-    LossPlusSizeRank,
-    SmashScore,
-    ValidationError,
-    ValidationLoss,
-)
+from smash_lightning.scoring import CandidateMetrics, LossPlusSizeRank, SmashScore, ValidationError, ValidationLoss
 from smash_lightning.strategies import Markov, Perturb, Random, Ranking, State
 from tests.cases import V1
 from tests.strategies.synthetic import Separable, complete, ranking
 
-KEYS: dict[str, SmashScore] = {
+SCORES: dict[str, SmashScore] = {
     "loss": ValidationLoss(),
     "error": ValidationError(),
     "loss and size": LossPlusSizeRank(),
-    "loss and half of size": LossPlusSizeRank(0.5),
 }
-every_key = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
+every_score = pytest.mark.parametrize("smash_score", SCORES.values(), ids=SCORES.keys())
 # Few different values, so that ties occur.
 losses = st.one_of(st.sampled_from([0.5, 0.75, 1.0, 2.0]), st.floats(0.1, 4))
 sizes = st.one_of(st.sampled_from([1000, 1500, 4000]), st.integers(500, 9000))
-tables = st.lists(
-    st.builds(CandidateMetrics, error=st.integers(0, 20).map(lambda n: 5.0 * n), loss=losses, params=sizes)
-)
-unknown = st.sampled_from([math.nan, math.inf])
+errors = st.integers(0, 20).map(lambda n: 5.0 * n)
+tables = st.lists(st.builds(CandidateMetrics, val_error=errors, val_loss=losses, params=sizes))
 
 
-def order(keys: Sequence[float]) -> list[int]:
-    return sorted(range(len(keys)), key=lambda place: keys[place])
+def order(scores: Sequence[float]) -> list[int]:
+    return sorted(range(len(scores)), key=lambda position: scores[position])
 
 
 def share(value: float, among: Sequence[float]) -> float:
@@ -49,117 +39,104 @@ def share(value: float, among: Sequence[float]) -> float:
 
 
 @given(table=tables)
-def test_loss_and_error_are_what_they_say(table: list[CandidateMetrics]) -> None:
-    assert ValidationLoss()(table) == [figures.loss for figures in table]
-    assert ValidationError()(table) == [figures.error for figures in table]
+def test_loss_and_error_are_themselves(table: list[CandidateMetrics]) -> None:
+    assert ValidationLoss()(table) == [metrics.val_loss for metrics in table]
+    assert ValidationError()(table) == [metrics.val_error for metrics in table]
 
 
 @given(table=tables, weight=st.floats(0, 3))
-def test_with_size_adds_two_ranks(table: list[CandidateMetrics], weight: float) -> None:
+def test_loss_plus_size_rank_adds_two_ranks(table: list[CandidateMetrics], weight: float) -> None:
     expected = [
-        share(one.loss, [other.loss for other in table])
+        share(one.val_loss, [other.val_loss for other in table])
         + weight * share(-one.params, [-other.params for other in table])
         for one in table
     ]
-    assert LossPlusSizeRank(weight)(table) == pytest.approx(expected)
-    assert all(0 < key < 1 + weight or weight == 0 for key in LossPlusSizeRank(weight)(table))
-
-
-@given(table=tables)
-def test_without_weight_size_does_not_matter(table: list[CandidateMetrics]) -> None:
+    found = LossPlusSizeRank(weight)(table)
+    assert found == pytest.approx(expected)
+    assert all(0 < score < 1 + weight or weight == 0 for score in found)
+    assert LossPlusSizeRank(weight)(table[::-1]) == pytest.approx(found[::-1], abs=1e-9)
     assert order(LossPlusSizeRank(0)(table)) == order(ValidationLoss()(table))
 
 
 @given(table=tables)
-def test_of_two_equal_losses_the_larger_is_better(table: list[CandidateMetrics]) -> None:
-    keys = LossPlusSizeRank()(table)
-    for one, key in zip(table, keys, strict=True):
-        for other, its in zip(table, keys, strict=True):
-            if one.loss == other.loss and one.params > other.params:
-                assert key < its
+def test_of_two_equal_losses_the_larger_network_is_better(table: list[CandidateMetrics]) -> None:
+    scores = LossPlusSizeRank()(table)
+    for one, score in zip(table, scores, strict=True):
+        for other, its in zip(table, scores, strict=True):
+            if one.val_loss == other.val_loss and one.params > other.params:
+                assert score < its
 
 
-@every_key
+@pytest.mark.parametrize("smash_score", [ValidationLoss(), LossPlusSizeRank(), LossPlusSizeRank(0.5)], ids=str)
+@pytest.mark.parametrize("missing", [math.nan, math.inf])
 @given(table=tables)
-def test_keys_follow_the_table(key: SmashScore, table: list[CandidateMetrics]) -> None:
-    """Another order of the rows is another order of the keys."""
-    assert key(table[::-1]) == pytest.approx(key(table)[::-1], abs=1e-9)
-
-
-@pytest.mark.parametrize("key", [key for key in KEYS.values() if not isinstance(key, ValidationError)], ids=str)
-@given(
-    table=st.lists(st.builds(CandidateMetrics, error=st.just(50.0), loss=losses, params=sizes), max_size=9),
-    data=st.data(),
-)
-def test_what_has_no_loss_ranks_last(key: SmashScore, table: list[CandidateMetrics], data: st.DataObject) -> None:
+def test_a_candidate_without_a_loss_ranks_last(
+    smash_score: SmashScore, missing: float, table: list[CandidateMetrics]
+) -> None:
     # The largest of all, and the smallest: size must not make up for it.
-    lost = [CandidateMetrics(50.0, data.draw(unknown), size) for size in (10, 10**9)]
-    keys = [math.inf if math.isnan(k) else k for k in key([*table, *lost])]
-    assert keys[len(table) :] == [math.inf] * 2
-    assert all(math.isfinite(k) for k in keys[: len(table)])
+    lost = [CandidateMetrics(50.0, missing, size) for size in (10, 10**9)]
+    scores = [math.inf if math.isnan(score) else score for score in smash_score([*table, *lost])]
+    assert scores[len(table) :] == [math.inf] * 2
+    assert all(math.isfinite(score) for score in scores[: len(table)])
 
 
-# --- rankings that follow a key ---
+# --- rankings by a SMASH score ---
 
 LOSS = Separable.over(V1)
-PROPOSALS = (Random(8), Perturb(5, 0.3), Markov(5, 0.3))
+STRATEGIES = (Random(8), Perturb(5, 0.3), Markov(5, 0.3))
 
 
-def keyed(key: SmashScore) -> Ranking:
-    return replace(ranking(V1, PROPOSALS, LOSS), smash_score=key)
+def ranked_by(smash_score: SmashScore) -> Ranking:
+    return replace(ranking(V1, STRATEGIES, LOSS), smash_score=smash_score)
 
 
-def figures(state: State, count: int) -> list[CandidateMetrics]:
+def metrics(state: State, count: int) -> list[CandidateMetrics]:
     rows = state.rows[:count]
-    return [
-        CandidateMetrics(row.error, row.loss, cost(row.candidate.architecture, V1.image_spec).params) for row in rows
-    ]
+    return [CandidateMetrics(row.val_error, row.val_loss, ranked_by(ValidationLoss()).params(row)) for row in rows]
 
 
-@every_key
-def test_strategies_begin_with_the_best_by_the_key(key: SmashScore) -> None:
-    state = complete(keyed(key), LOSS)
+@every_score
+def test_strategies_start_from_the_best_by_the_smash_score(smash_score: SmashScore) -> None:
+    state = complete(ranked_by(smash_score), LOSS)
     names = [row.candidate.architecture.fingerprint for row in state.rows]
-    perturbed = names[order(key(figures(state, 8)))[0]]
+    perturbed = names[order(smash_score(metrics(state, 8)))[0]]
     assert [row.candidate.parent for row in state.rows[8:13]] == [perturbed] * 5
-    for place in range(13, 18):
-        assert state.rows[place].candidate.parent == names[order(key(figures(state, place)))[0]]
+    for position in range(13, 18):
+        expected = names[order(smash_score(metrics(state, position)))[0]]
+        assert state.rows[position].candidate.parent == expected
+    assert ranked_by(smash_score).smash_scores(state.rows) == smash_score(metrics(state, 18))
+    assert ranked_by(smash_score).smash_scores(()) == []
 
 
-def test_keys_choose_other_parents() -> None:
-    """Else the test above would say nothing."""
-    parents = {name: complete(keyed(key), LOSS).rows[8].candidate.parent for name, key in KEYS.items()}
-    assert len(set(parents.values())) >= 3, parents
+def test_smash_scores_choose_different_parents() -> None:
+    """Otherwise the test above would show nothing."""
+    parents = {name: complete(ranked_by(score), LOSS).rows[8].candidate.parent for name, score in SCORES.items()}
+    assert len(set(parents.values())) >= 2, parents
 
 
-@every_key
-@given(most=st.integers(2, 9))
-def test_rows_do_not_depend_on_how_many_are_scored_side_by_side(key: SmashScore, most: int) -> None:
-    """Though a key of ranks changes with each row that is added."""
-    assert complete(keyed(key), LOSS, most).rows == complete(keyed(key), LOSS).rows
-
-
-@every_key
-def test_all_rows_have_their_key(key: SmashScore) -> None:
-    state = complete(keyed(key), LOSS)
-    assert keyed(key).smash_scores(state.rows) == key(figures(state, 18))
-    assert keyed(key).smash_scores(()) == []
+@every_score
+@settings(max_examples=5)
+@given(limit=st.integers(2, 9))
+def test_rows_do_not_depend_on_how_many_are_scored_concurrently(smash_score: SmashScore, limit: int) -> None:
+    """Though a score of ranks changes with each row that is added."""
+    assert complete(ranked_by(smash_score), LOSS, limit).rows == complete(ranked_by(smash_score), LOSS).rows
 
 
 @dataclass(frozen=True)
-class Forgetful(SmashScore):
-    """Has nothing to say of the first."""
+class Incomplete(SmashScore):
+    """Without a score of the first candidate."""
 
     def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
-        return [figures.loss for figures in scored[1:]]
+        return [metrics.val_loss for metrics in scored[1:]]
 
 
-def test_a_key_that_leaves_one_out_is_named() -> None:
-    with pytest.raises(ValueError, match=r"ranking\.smash_score: Forgetful gave 7 numbers for 8 architectures"):
-        complete(keyed(Forgetful()), LOSS)
+def test_a_missing_smash_score_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"ranking\.smash_score: Incomplete gave 7 numbers for 8 architectures"):
+        complete(ranked_by(Incomplete()), LOSS)
 
 
-def test_a_key_that_is_not_a_number_ranks_last() -> None:
+def test_a_smash_score_that_is_not_a_number_ranks_last() -> None:
     state = complete(ranking(V1, (Random(3),), LOSS), LOSS)
-    broken = replace(state, rows=(replace(state.rows[0], loss=math.nan), *state.rows[1:]))
-    assert keyed(ValidationLoss()).smash_scores(broken.rows) == [math.inf, state.rows[1].loss, state.rows[2].loss]
+    broken = replace(state, rows=(replace(state.rows[0], val_loss=math.nan), *state.rows[1:]))
+    expected = [math.inf, *(row.val_loss for row in state.rows[1:])]
+    assert ranked_by(ValidationLoss()).smash_scores(broken.rows) == expected

@@ -73,7 +73,7 @@ def test_a_scorer_has_the_first_training_batches_of_an_order_of_its_own(tmp_path
 
     def batches(policy: Any, seed: int) -> Any:
         options = RankingOptions({"random": Random(3)}, policy, 0, 1)
-        return make_scorer(data, options, seed, "cpu", []).material.batches
+        return make_scorer(data, options, seed, "cpu", []).data.batches
 
     more = 2 * STEPS + 3  # more than two passes
     expected = []

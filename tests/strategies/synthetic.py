@@ -1,4 +1,4 @@
-"""Scores that are pure functions of the architecture, and every strategy that may be ranked by them."""
+"""Scores that are pure functions of the architecture, and all strategies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from smash_lightning.strategies import (
 )
 from tests.cases import V1
 
-EQUAL_OPS = replace(V1, min_ops=3, max_ops=3)  # so that no score is a matter of how many ops there are
+EQUAL_OPS = replace(V1, min_ops=3, max_ops=3)  # so that no score depends on the number of ops
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
 LEARNED: dict[str, Callable[[int], Strategy]] = {
     "evolution": lambda count: Evolution(count, population=10, sample=4, probability=0.2),
@@ -49,7 +49,7 @@ class Separable:
     """The sum of a weight for each mark in each column of c: separable over ops, and linear in c.
 
     Args:
-        encoding: writes c, here with one column an op.
+        encoding: makes c, here with one column per op.
         seed: of the weights.
     """
 
@@ -77,16 +77,16 @@ class Separable:
 
 def ranking(
     space: SearchSpace,
-    proposals: Sequence[Strategy],
+    strategies: Sequence[Strategy],
     loss: Separable,
     seed: int = 0,
     drawn: frozenset[str] = frozenset(),
 ) -> Ranking:
-    return Ranking(space, tuple(proposals), seed, drawn, LABELS, gradient=loss.gradient, encoding=loss.encoding)
+    return Ranking(space, tuple(strategies), seed, drawn, LABELS, gradient=loss.gradient, encoding=loss.encoding)
 
 
 def score(architecture: Architecture, loss: Callable[[Architecture], float]) -> Score:
-    """`loss`, and predictions from a stream of the architecture's own."""
+    """`loss`, and predictions from a random stream for this architecture."""
     logits = torch.randn(len(LABELS), 5, generator=generator("score", architecture.fingerprint))
     error = 100 * (logits.argmax(1) != LABELS).double().mean().item()
     value = loss(architecture)
@@ -94,9 +94,9 @@ def score(architecture: Architecture, loss: Callable[[Architecture], float]) -> 
 
 
 def complete(
-    ranking: Ranking, loss: Callable[[Architecture], float], most: int = 1, state: State | None = None
+    ranking: Ranking, loss: Callable[[Architecture], float], limit: int = 1, state: State | None = None
 ) -> State:
     def scores(architectures: Sequence[Architecture]) -> list[Score]:
         return [score(architecture, loss) for architecture in architectures]
 
-    return rank(ranking, state or ranking.init(), scores, lambda state, candidates: None, most)
+    return rank(ranking, state or ranking.init(), scores, lambda state, candidates: None, limit)

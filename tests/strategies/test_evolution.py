@@ -1,4 +1,4 @@
-"""Regularised evolution, against a queue that is written out."""
+"""Regularized evolution against a queue."""
 
 from __future__ import annotations
 
@@ -7,56 +7,58 @@ from collections import deque
 import pytest
 
 from smash_lightning.random_streams import rng
-from smash_lightning.strategies import Entry, Evolution, History, Random
+from smash_lightning.strategies import Evolution, History, Random, ScoredCandidate
 from tests.cases import V1
 from tests.strategies.synthetic import Separable, complete, ranking
 
 
-def entries(losses: list[float], name: str) -> list[Entry]:
-    found = (V1.sample(rng("evolution", name, place)) for place in range(len(losses)))
-    return [Entry(architecture, "random", "", loss) for architecture, loss in zip(found, losses, strict=True)]
+def candidates(losses: list[float], name: str) -> list[ScoredCandidate]:
+    found = (V1.sample(rng("evolution", name, position)) for position in range(len(losses)))
+    return [ScoredCandidate(architecture, "random", "", loss) for architecture, loss in zip(found, losses, strict=True)]
 
 
-def test_the_population_ages() -> None:
+def test_the_oldest_member_is_replaced() -> None:
     evolution = Evolution(9, population=3, sample=1, probability=0.1)
-    before, own = entries([5.0, 0.0, 4.0, 9.0, 1.0], "before"), entries([7.0, 8.0, 6.0, 9.0], "own")
-    alive = [[entry.loss for entry in evolution.alive(History(before, own[:born]))] for born in range(5)]
-    assert alive == [[0, 4, 1], [4, 1, 7], [1, 7, 8], [7, 8, 6], [8, 6, 9]]
+    before, own = candidates([5.0, 0.0, 4.0, 9.0, 1.0], "before"), candidates([7.0, 8.0, 6.0, 9.0], "own")
+    members = [
+        [candidate.smash_score for candidate in evolution.members(History(before, own[:born]))] for born in range(5)
+    ]
+    assert members == [[0, 4, 1], [4, 1, 7], [1, 7, 8], [7, 8, 6], [8, 6, 9]]
 
 
 def test_a_population_larger_than_what_was_scored_is_all_of_it() -> None:
-    before = entries([5.0, 0.0], "before")
+    before = candidates([5.0, 0.0], "before")
     evolution = Evolution(9, population=4, sample=1, probability=0.1)
-    assert evolution.alive(History(before)) == before
-    own = entries([1.0, 2.0, 3.0], "own")
-    assert evolution.alive(History(before, own)) == [before[1], *own]
+    assert evolution.members(History(before)) == before
+    own = candidates([1.0, 2.0, 3.0], "own")
+    assert evolution.members(History(before, own)) == [before[1], *own]
 
 
-def test_the_best_of_all_has_no_children_once_it_is_dead() -> None:
-    before, own = entries([5.0, 0.0, 4.0], "before"), entries([7.0, 8.0, 6.0], "own")
-    evolution = Evolution(9, population=3, sample=60, probability=0.3)  # no one alive is left out of a tournament
+def test_the_best_of_all_has_no_children_once_it_is_replaced() -> None:
+    before, own = candidates([5.0, 0.0, 4.0], "before"), candidates([7.0, 8.0, 6.0], "own")
+    evolution = Evolution(9, population=3, sample=60, probability=0.3)  # every member is in each tournament
     for born, parent in ((0, before[1]), (1, before[1]), (2, before[2]), (3, own[2])):
-        _, name = evolution.propose(V1, History(before, own[:born]), rng("chance", born))
+        _, name = evolution.propose(V1, History(before, own[:born]), rng("draw", born))
         assert name == parent.architecture.fingerprint
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_parents_are_alive(seed: int) -> None:
+def test_parents_are_members(seed: int) -> None:
     loss = Separable.over(V1, seed)
     rows = complete(ranking(V1, (Random(12), Evolution(25, 6, 3, 0.2)), loss, seed), loss).rows
-    founders = sorted(sorted(range(12), key=lambda place: rows[place].loss)[:6])
-    alive = deque((rows[place].candidate.architecture.fingerprint for place in founders), maxlen=6)
+    founders = sorted(sorted(range(12), key=lambda position: rows[position].val_loss)[:6])
+    members = deque((rows[position].candidate.architecture.fingerprint for position in founders), maxlen=6)
     parents = set()
     for row in rows[12:]:
-        assert row.candidate.parent in alive
-        alive.append(row.candidate.architecture.fingerprint)
+        assert row.candidate.parent in members
+        members.append(row.candidate.architecture.fingerprint)
         parents.add(row.candidate.parent)
     assert len(parents) > 3
 
 
 def test_larger_tournaments_choose_better_parents() -> None:
-    before = entries([float(place) for place in range(20)], "before")
-    loss = {entry.architecture.fingerprint: entry.loss for entry in before}
+    before = candidates([float(position) for position in range(20)], "before")
+    loss = {one.architecture.fingerprint: one.smash_score for one in before}
     means = []
     for sample in (1, 3, 9):
         evolution = Evolution(1, 20, sample, 0.3)

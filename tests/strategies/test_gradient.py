@@ -13,16 +13,16 @@ from smash_lightning.architecture import Architecture, Block, Convolution, Op
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import MemoryBankSpace
-from smash_lightning.strategies import ArchitecturalGradient, Entry, History
+from smash_lightning.strategies import ArchitecturalGradient, History, ScoredCandidate
 from smash_lightning.strategies.gradient import change as change_of
-from smash_lightning.strategies.gradient import counterparts
+from smash_lightning.strategies.gradient import matching_ops
 from tests.cases import V1, Case, every_case, every_seed
 from tests.strategies.synthetic import EQUAL_OPS, Separable
 
 
 @dataclass(frozen=True)
-class Remembering(MemoryBankSpace):
-    """A space that remembers what it perturbed into what."""
+class RecordingSpace(MemoryBankSpace):
+    """A space that records its perturbations."""
 
     perturbed: list[Architecture] = field(default_factory=list, compare=False)
 
@@ -35,18 +35,18 @@ def change(encoding: Encoding, old: Architecture, new: Architecture) -> Tensor:
     return change_of(encoding, old, new, encoding.encode(old).double())
 
 
-def remembering(space: MemoryBankSpace) -> Remembering:
-    return Remembering(**{name: getattr(space, name) for name in space.__dataclass_fields__})
+def recording(space: MemoryBankSpace) -> RecordingSpace:
+    return RecordingSpace(**{name: getattr(space, name) for name in space.__dataclass_fields__})
 
 
 def history(parent: Architecture, loss: Separable) -> History:
-    worse = Entry(V1.sample(rng("worse")), "random", "", 9.0)
-    return History([worse, Entry(parent, "random", "", 1.0)], [], loss.gradient, loss.encoding)
+    worse = ScoredCandidate(V1.sample(rng("worse")), "random", "", 9.0)
+    return History([worse, ScoredCandidate(parent, "random", "", 1.0)], [], loss.gradient, loss.encoding)
 
 
 @every_seed
 def test_with_a_linear_loss_the_best_of_the_pool_is_chosen(seed: int) -> None:
-    space, loss = remembering(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
+    space, loss = recording(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
     parent = space.sample(rng("parent", seed))
     chosen, name = ArchitecturalGradient(1, 8, 0.2).propose(space, history(parent, loss), rng("pool", seed))
     pool = list(dict.fromkeys(a for a in space.perturbed if a != parent))[:8]
@@ -58,7 +58,7 @@ def test_with_a_linear_loss_the_best_of_the_pool_is_chosen(seed: int) -> None:
 
 @every_seed
 def test_the_worst_is_chosen_where_the_gradient_has_the_other_sign(seed: int) -> None:
-    space, loss = remembering(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
+    space, loss = recording(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
     parent = space.sample(rng("parent", seed))
     known = replace(history(parent, loss), gradient=lambda a: -loss.gradient(a))
     chosen, _ = ArchitecturalGradient(1, 8, 0.2).propose(space, known, rng("pool", seed))
@@ -68,7 +68,7 @@ def test_the_worst_is_chosen_where_the_gradient_has_the_other_sign(seed: int) ->
 
 @every_case
 @every_seed
-def test_nothing_changes_where_nothing_is_changed(case: Case, seed: int) -> None:
+def test_an_unchanged_architecture_has_no_change(case: Case, seed: int) -> None:
     architecture = case.draw(seed)
     for encoding in (case.encoding, Encoding(case.space.limits, 1)):
         assert not change(encoding, architecture, architecture).any()
@@ -96,7 +96,7 @@ def architecture(*blocks: tuple[int, ...]) -> Architecture:
     return Architecture(tuple(Block(4, 2, tuple(map(op, dilations))) for dilations in blocks))
 
 
-def test_an_op_that_is_gone_counts_as_empty() -> None:
+def test_a_removed_op_counts_as_empty() -> None:
     encoding = Encoding(V1.limits, 5)
     old, new = architecture((1, 2, 3), (2,)), architecture((1, 3), (2,))
     found, before = change(encoding, old, new), encoding.encode(old).double()
@@ -105,7 +105,7 @@ def test_an_op_that_is_gone_counts_as_empty() -> None:
     assert not found[..., [0, 2, 3]].any()
 
 
-def test_an_op_that_is_new_makes_nothing_else_look_changed() -> None:
+def test_an_inserted_op_changes_nothing_else() -> None:
     encoding = Encoding(V1.limits, 5)
     assert not change(encoding, architecture((1, 3), (2,)), architecture((1, 2, 3), (2,))).any()
 
@@ -123,13 +123,13 @@ def test_slices_are_compared_from_the_first() -> None:
     assert not grows[..., 1].any()
 
 
-def test_counterparts() -> None:
+def test_matching_ops() -> None:
     a, b, c, d = map(op, (1, 2, 3, 4))
-    assert counterparts([a, b, c], [b, c, a]) == [0, 1, 2]
-    assert counterparts([a, b, c], [b, c]) == [None, 0, 1]
-    assert counterparts([a, b], [d, a, b]) == [1, 2]
-    assert counterparts([a, b, c], [a, d, b, b]) == [0, 2, 3]
-    assert counterparts([a, b, c], [d]) == [0, None, None]
+    assert matching_ops([a, b, c], [b, c, a]) == [0, 1, 2]
+    assert matching_ops([a, b, c], [b, c]) == [None, 0, 1]
+    assert matching_ops([a, b], [d, a, b]) == [1, 2]
+    assert matching_ops([a, b, c], [a, d, b, b]) == [0, 2, 3]
+    assert matching_ops([a, b, c], [d]) == [0, None, None]
 
 
 def test_without_a_gradient_there_is_an_error() -> None:
@@ -139,6 +139,6 @@ def test_without_a_gradient_there_is_an_error() -> None:
         with pytest.raises(
             ValueError, match=r"ranking.strategies.gradient needs .* ranking.strategies.gradient.count=0"
         ):
-            strategy.propose(V1, incomplete, rng("chance"))
+            strategy.propose(V1, incomplete, rng("draw"))
     with pytest.raises(ValueError, match=r"gradient.pool must be at least 1, got 0"):
         ArchitecturalGradient(1, 0, 0.2)

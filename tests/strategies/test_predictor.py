@@ -1,4 +1,4 @@
-"""The learned predictor: what it sees, what it fits, what it picks."""
+"""The learned predictor: features, fit and proposals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.stats import norm, spearmanr
 
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
-from smash_lightning.strategies import Entry, History, LearnedPredictor
+from smash_lightning.strategies import History, LearnedPredictor, ScoredCandidate
 from smash_lightning.strategies.predictor import (
     RIDGE,
     describe,
@@ -34,8 +34,8 @@ def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: in
         slices = marks[:, mine[0].first : mine[-1].last].mean(1)
         for name, field in encoding.layout.fields.items():
             if name not in ("start", "read"):  # which differ between the slices of an op
-                local_device = slice(at + field.channels.start, at + field.channels.stop)
-                np.testing.assert_allclose(found[local_device], slices[field.channels], rtol=1e-5, atol=1e-6)
+                part = slice(at + field.channels.start, at + field.channels.stop)
+                np.testing.assert_allclose(found[part], slices[field.channels], rtol=1e-5, atol=1e-6)
         at += encoding.layout.channels
         units = sum(len(op.read) for op in block.ops) * block.width // limits.base
         assert found[at : at + 2].tolist() == [len(block.ops), units]
@@ -44,101 +44,103 @@ def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: in
 
 
 def test_each_member_is_a_ridge_regression_on_a_bootstrap_sample() -> None:
-    chance = np.random.default_rng(0)
-    features, targets = chance.normal(size=(30, 7)) * 3 + 1, chance.normal(size=30)
-    features[:, 4] = 2.0  # says nothing
+    random = np.random.default_rng(0)
+    features, targets = random.normal(size=(30, 7)) * 3 + 1, random.normal(size=30)
+    features[:, 4] = 2.0  # constant
     ensemble = fit(features, targets, 3, rng("members"))
-    stream, means = rng("members"), features.mean(0)
-    deviations = np.where(features.std(0) > 0, features.std(0), 1)
+    bootstrap, means = rng("members"), features.mean(0)
+    stds = np.where(features.std(0) > 0, features.std(0), 1)
     for weights in ensemble.weights:
-        rows = stream.choices(range(30), k=30)
-        x, y = ((features - means) / deviations)[rows], targets[rows]  # rows drawn twice stand there twice
+        rows = bootstrap.choices(range(30), k=30)
+        x, y = ((features - means) / stds)[rows], targets[rows]  # rows drawn twice occur twice
         expected = np.linalg.solve(x.T @ x + 6 * RIDGE * np.eye(7), x.T @ y)
         np.testing.assert_allclose(weights, expected, atol=1e-10)
-    mean, deviation = ensemble.predict(features)
-    each = (features - means) / deviations @ ensemble.weights.T
+    mean, std = ensemble.predict(features)
+    each = (features - means) / stds @ ensemble.weights.T
     np.testing.assert_allclose(mean, each.mean(1), atol=1e-12)
-    np.testing.assert_allclose(deviation, each.std(1), atol=1e-12)
+    np.testing.assert_allclose(std, each.std(1), atol=1e-12)
 
 
 @every_seed
 def test_expected_improvement_is_an_integral(seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    mean, deviation, incumbent = chance.normal(), 0.1 + chance.random(), chance.normal()
+    random = np.random.default_rng(seed)
+    mean, std, incumbent = random.normal(), 0.1 + random.random(), random.normal()
 
     def improvement(value: float) -> float:
-        return max(0.0, incumbent - value) * float(norm.pdf(value, mean, deviation))
+        return max(0.0, incumbent - value) * float(norm.pdf(value, mean, std))
 
-    expected, _ = quad(improvement, mean - 12 * deviation, mean + 12 * deviation, points=[incumbent], limit=200)
-    found = expected_improvement(np.array([mean]), np.array([deviation]), incumbent)
+    expected, _ = quad(improvement, mean - 12 * std, mean + 12 * std, points=[incumbent], limit=200)
+    found = expected_improvement(np.array([mean]), np.array([std]), incumbent)
     assert found == pytest.approx(expected, abs=1e-7)
 
 
-def test_where_the_members_agree_improvement_is_certain() -> None:
+def test_improvement_without_uncertainty() -> None:
     found = expected_improvement(np.array([-2.0, 0.5, 3.0]), np.zeros(3), 1.0)
     assert found == pytest.approx([3.0, 0.5, 0.0])
 
 
-def entry(place: int, loss: float) -> Entry:
-    return Entry(V1.sample(rng("predictor", place)), "random", "", loss)
+def candidate(position: int, loss: float) -> ScoredCandidate:
+    return ScoredCandidate(V1.sample(rng("predictor", position)), "random", "", loss)
 
 
 def test_targets_are_ranks() -> None:
     losses = [3.0, 1.0, 2.0, float("inf"), 1.0]
-    found = normal_scores([entry(place, loss) for place, loss in enumerate(losses)])
+    found = normal_scores([candidate(position, loss) for position, loss in enumerate(losses)])
     assert found == pytest.approx(norm.ppf([0.6 + 0.1, 0.2, 0.5, 0.9, 0.2]))
     assert abs(found[[0, 2]].sum()) == pytest.approx(norm.ppf(0.7))
 
 
-def test_it_learns_a_separable_score() -> None:
+def test_a_separable_score_is_learned() -> None:
     loss, limits = Separable.over(EQUAL_OPS), EQUAL_OPS.limits
-    sampled = [EQUAL_OPS.sample(rng("known", place)) for place in range(80)]
+    sampled = [EQUAL_OPS.sample(rng("known", position)) for position in range(80)]
     known = np.stack([describe(limits, architecture) for architecture in sampled]).astype(float)
-    targets = normal_scores([Entry(architecture, "random", "", loss(architecture)) for architecture in sampled])
-    fresh = [EQUAL_OPS.sample(rng("fresh", place)) for place in range(100)]
+    targets = normal_scores(
+        [ScoredCandidate(architecture, "random", "", loss(architecture)) for architecture in sampled]
+    )
+    fresh = [EQUAL_OPS.sample(rng("fresh", position)) for position in range(100)]
     new = np.stack([describe(limits, architecture) for architecture in fresh]).astype(float)
-    truth = [loss(architecture) for architecture in fresh]
-    learned, misled = (
-        abs(spearmanr(fit(known, values, 10, rng("fit")).predict(new)[0], truth).statistic)
+    true_losses = [loss(architecture) for architecture in fresh]
+    learned, shuffled = (
+        abs(spearmanr(fit(known, values, 10, rng("fit")).predict(new)[0], true_losses).statistic)
         for values in (targets, np.roll(targets, 1))
     )
-    assert learned > 0.8 > misled + 0.4
+    assert learned > 0.8 > shuffled + 0.4
 
 
-def test_what_is_not_admitted_gives_way_to_the_next() -> None:
+def test_the_next_best_is_proposed_where_one_is_not_accepted() -> None:
     loss, strategy = Separable.over(V1), LearnedPredictor(1, 12, 2, 0.3, 4)
-    scored = [entry(place, loss(V1.sample(rng("predictor", place)))) for place in range(20)]
-    refused: list[str] = []
+    scored = [candidate(position, loss(V1.sample(rng("predictor", position)))) for position in range(20)]
+    rejected: list[str] = []
     while True:
-        history = History(scored, admits=lambda a: a.fingerprint not in refused)
-        proposal, parent = strategy.propose(V1, history, rng("pick"))
-        if proposal.fingerprint in refused:  # none is left, and the favourite comes again
-            assert proposal.fingerprint == refused[0]
+        history = History(scored, accepts=lambda a: a.fingerprint not in rejected)
+        proposal, parent = strategy.propose(V1, history, rng("pool"))
+        if proposal.fingerprint in rejected:  # none is left, and the best comes again
+            assert proposal.fingerprint == rejected[0]
             break
-        assert parent in {"", *(e.architecture.fingerprint for e in sorted(scored, key=lambda e: e.loss)[:2])}
-        refused.append(proposal.fingerprint)
-    assert len(refused) > 8
+        assert parent in {"", *(e.architecture.fingerprint for e in sorted(scored, key=lambda e: e.smash_score)[:2])}
+        rejected.append(proposal.fingerprint)
+    assert len(rejected) > 8
 
 
-def test_it_proposes_the_best_of_the_pool_by_expected_improvement() -> None:
+def test_proposals_are_ordered_by_expected_improvement() -> None:
     loss, strategy = Separable.over(V1), LearnedPredictor(1, 12, 2, 0.3, 4)
-    scored = [entry(place, loss(V1.sample(rng("predictor", place)))) for place in range(20)]
+    scored = [candidate(position, loss(V1.sample(rng("predictor", position)))) for position in range(20)]
     order: list[str] = []
 
-    def refuse(architecture: object) -> bool:
+    def reject(architecture: object) -> bool:
         order.append(architecture.fingerprint)  # type: ignore[attr-defined]
         return False
 
-    strategy.propose(V1, History(scored, admits=refuse), rng("pick"))
-    stream, parents = rng("pick"), sorted(scored, key=lambda e: e.loss)[:2]
+    strategy.propose(V1, History(scored, accepts=reject), rng("pool"))
+    draws, parents = rng("pool"), sorted(scored, key=lambda e: e.smash_score)[:2]
     pool = [
-        V1.perturb(stream.choice(parents).architecture, stream, 0.3) if i % 2 else V1.sample(stream) for i in range(12)
+        V1.perturb(draws.choice(parents).architecture, draws, 0.3) if i % 2 else V1.sample(draws) for i in range(12)
     ]
     known, new = (
         np.stack([describe(V1.limits, a) for a in group]).astype(float)
         for group in ([e.architecture for e in scored], pool)
     )
-    ensemble = fit(known, normal_scores(scored), 4, stream)
+    ensemble = fit(known, normal_scores(scored), 4, draws)
     gains = expected_improvement(*ensemble.predict(new), ensemble.predict(known)[0].min())
     assert order == [pool[i].fingerprint for i in np.argsort(-gains, kind="stable")]
     assert len(set(gains.tolist())) > 8

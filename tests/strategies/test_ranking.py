@@ -1,4 +1,4 @@
-"""A ranking as a value that is stepped, with a score that is a pure function of the architecture."""
+"""A ranking step by step, with a score that is a pure function of the architecture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
@@ -26,14 +26,14 @@ from smash_lightning.strategies import (
     state_from_plain,
     state_to_plain,
 )
-from tests.cases import CASES, V1, small
+from tests.cases import V1, small
 
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
-PROPOSALS = (Random(7), Perturb(5, 0.3), Markov(6, 0.3))
+STRATEGIES = (Random(7), Perturb(5, 0.3), Markov(6, 0.3))
 
 
 def score(architecture: Architecture, image_spec: ImageSpec = V1.image_spec) -> Score:
-    """Nearer to 2000 parameters is better; predictions are drawn from a stream of the architecture's own."""
+    """Nearer to 2000 parameters is better; predictions come from a random stream for this architecture."""
     loss = abs(math.log(cost(architecture, image_spec).params / 2000))
     logits = torch.randn(len(LABELS), 5, generator=generator("score", architecture.fingerprint))
     error = 100 * (logits.argmax(1) != LABELS).double().mean().item()
@@ -44,12 +44,12 @@ def scores(architectures: Sequence[Architecture]) -> list[Score]:
     return [score(architecture) for architecture in architectures]
 
 
-def ranking(drawn: frozenset[str] = frozenset(), seed: int = 0, strategies=PROPOSALS) -> Ranking:
+def ranking(drawn: frozenset[str] = frozenset(), seed: int = 0, strategies=STRATEGIES) -> Ranking:
     return Ranking(V1, strategies, seed, drawn, LABELS)
 
 
-def complete(ranking: Ranking, most: int, state: State | None = None) -> State:
-    return rank(ranking, state or ranking.init(), scores, lambda state, candidates: None, most)
+def complete(ranking: Ranking, limit: int, state: State | None = None) -> State:
+    return rank(ranking, state or ranking.init(), scores, lambda state, candidates: None, limit)
 
 
 WHOLE = complete(ranking(), 1)
@@ -61,15 +61,17 @@ def test_every_strategy_has_its_rows() -> None:
     assert ranking().propose(WHOLE, 4) == []
 
 
-@given(most=st.integers(2, 20))
-def test_rows_do_not_depend_on_how_many_are_scored_side_by_side(most: int) -> None:
-    state = complete(ranking(), most)
+@settings(max_examples=10)
+@given(limit=st.integers(2, 20))
+def test_rows_do_not_depend_on_how_many_are_scored_concurrently(limit: int) -> None:
+    state = complete(ranking(), limit)
     assert state.rows == WHOLE.rows
     assert torch.equal(state.probabilities, WHOLE.probabilities)
 
 
-@given(rows=st.integers(0, 18), most=st.integers(1, 6))
-def test_a_resumed_ranking_is_an_uninterrupted_one(rows: int, most: int) -> None:
+@settings(max_examples=20)
+@given(rows=st.integers(0, 18), limit=st.integers(1, 6))
+def test_a_resumed_ranking_is_an_uninterrupted_one(rows: int, limit: int) -> None:
     state = ranking().init()
     while len(state.rows) < rows:
         candidates = ranking().propose(state, 1)
@@ -79,7 +81,7 @@ def test_a_resumed_ranking_is_an_uninterrupted_one(rows: int, most: int) -> None
     file.seek(0)
     restored = state_from_plain(torch.load(file, weights_only=True))
     assert restored.rows == state.rows == WHOLE.rows[:rows]
-    finished = complete(ranking(), most, restored)
+    finished = complete(ranking(), limit, restored)
     assert finished.rows == WHOLE.rows
     assert torch.equal(finished.probabilities, WHOLE.probabilities)
 
@@ -90,40 +92,23 @@ def test_after_is_called_with_what_was_added() -> None:
     assert seen == [(4, 4), (7, 3), (11, 4), (12, 1), *((n, 1) for n in range(13, 19))]
 
 
-@given(seed=st.integers(0, 2**32))
-def test_candidates_are_new_and_in_the_space(seed: int) -> None:
-    # Half of what would be proposed first is taken by training.
-    drawn = frozenset(row.candidate.architecture.fingerprint for row in complete(ranking(seed=seed), 5).rows[::2])
-    fingerprints = []
-    for row in complete(ranking(drawn, seed), 5).rows:
-        assert V1.contains(row.candidate.architecture)
-        fingerprints.append(row.candidate.architecture.fingerprint)
-    assert len(set(fingerprints)) == len(fingerprints) == 18
-    assert not drawn & set(fingerprints)
-
-
-def test_seeds_differ() -> None:
-    first, second = (complete(ranking(seed=seed), 5).rows[0].candidate.architecture for seed in (0, 1))
-    assert first != second
-
-
-def test_random_candidates_are_no_ones_children() -> None:
+def test_random_candidates_have_no_parent() -> None:
     assert all(row.candidate.parent == "" for row in WHOLE.rows[:7])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_perturbations_are_of_the_best_before_them(seed: int) -> None:
     rows = complete(ranking(seed=seed), 3).rows
-    best = min(rows[:7], key=lambda row: row.loss).candidate.architecture.fingerprint
+    best = min(rows[:7], key=lambda row: row.val_loss).candidate.architecture.fingerprint
     assert {row.candidate.parent for row in rows[7:12]} == {best}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_markov_moves_downhill_only(seed: int) -> None:
     rows = complete(ranking(seed=seed), 3).rows
-    loss = {row.candidate.architecture.fingerprint: row.loss for row in rows}
+    loss = {row.candidate.architecture.fingerprint: row.val_loss for row in rows}
     for i in range(12, 18):
-        assert loss[rows[i].candidate.parent] == min(row.loss for row in rows[:i])
+        assert loss[rows[i].candidate.parent] == min(row.val_loss for row in rows[:i])
     parents = [loss[row.candidate.parent] for row in rows[12:]]
     assert parents == sorted(parents, reverse=True)
 
@@ -132,28 +117,16 @@ def test_ensemble_error_is_that_of_the_mean_prediction() -> None:
     for i, row in enumerate(WHOLE.rows):
         so_far = [score(r.candidate.architecture).probabilities.double() for r in WHOLE.rows[: i + 1]]
         predictions = [max(range(5), key=lambda c: sum(p[n, c].item() for p in so_far)) for n in range(len(LABELS))]
-        wrong = sum(p != label for p, label in zip(predictions, LABELS.tolist(), strict=True))
-        assert row.ensemble_error == pytest.approx(100 * wrong / len(LABELS))
+        errors = sum(p != label for p, label in zip(predictions, LABELS.tolist(), strict=True))
+        assert row.ensemble_error == pytest.approx(100 * errors / len(LABELS))
         ours = score(row.candidate.architecture)
-        assert (row.error, row.loss, row.loss_by_hypernet) == (ours.error, ours.loss, ours.loss_by_hypernet)
+        assert (row.val_error, row.val_loss, row.val_losses) == (ours.val_error, ours.val_loss, ours.val_losses)
 
 
-def test_an_exhausted_space_is_named() -> None:
+def test_an_exhausted_space_is_an_error() -> None:
     tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     with pytest.raises(ValueError, match="random: no new architecture in 1000 attempts after 3 were scored; lower the"):
         complete(Ranking(tiny, (Random(4),), 0, frozenset(), LABELS), 2)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_every_space_can_be_ranked(name: str) -> None:
-    space = CASES[name].space
-    found = Ranking(space, PROPOSALS, 3, frozenset(), LABELS)
-
-    def scores(architectures: Sequence[Architecture]) -> list[Score]:
-        return [score(architecture, space.image_spec) for architecture in architectures]
-
-    state = rank(found, found.init(), scores, lambda state, candidates: None, 7)
-    assert len({row.candidate.architecture for row in state.rows}) == 18
 
 
 def test_a_state_is_plain() -> None:

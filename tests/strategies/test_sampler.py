@@ -1,4 +1,4 @@
-"""The learned sampler: its two models, and what it picks."""
+"""The learned sampler: its two models, and its choices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import pytest
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.random_streams import rng
-from smash_lightning.strategies import AutoregressiveSampler, Entry, History
+from smash_lightning.strategies import AutoregressiveSampler, History, ScoredCandidate
 from smash_lightning.strategies.sampler import SMOOTHING, Decisions, Model, decisions
 from tests.cases import V1, Case, every_case, every_seed, small
 
-TINY = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)  # one op: its dilation is all
+TINY = small(
+    V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1
+)  # one op, of which only the dilation varies
 CHAIN = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, min_ops=6, max_ops=6)
 
 
@@ -44,10 +46,10 @@ def test_probabilities_of_all_values_add_up_to_one(case: Case) -> None:
     values: dict[str, set[str]] = {}
     for each in made:
         for kind, value in zip(each.wide, each.wide_value, strict=True):
-            values.setdefault(kind, {"something else"}).add(value.split("=")[1])
+            values.setdefault(kind, {"another value"}).add(value.split("=")[1])
     for kind, narrow in zip(made[-1].wide, made[-1].narrow, strict=True):
-        circumstances = narrow.removeprefix(f"{kind} ")
-        every = Decisions.of((kind, circumstances, value) for value in values[kind])
+        context = narrow.removeprefix(f"{kind} ")
+        every = Decisions.of((kind, context, value) for value in values[kind])
         assert set(every.narrow) == {narrow}
         for model in (everyone, elite):
             assert sum(model.probabilities(every)) == pytest.approx(1)
@@ -55,12 +57,12 @@ def test_probabilities_of_all_values_add_up_to_one(case: Case) -> None:
 
 def test_frequencies_are_smoothed_from_context_to_context() -> None:
     def decide(*values: int) -> Decisions:
-        return Decisions.of(("kind", f"at {place}", value) for place, value in enumerate(values))
+        return Decisions.of(("kind", f"at {position}", value) for position, value in enumerate(values))
 
     everyone = Model.fit([decide(1, 2), decide(1, 1), decide(2, 2)])
     elite = Model.fit([decide(1, 2)], everyone)
     s = SMOOTHING
-    wide = (3 + s / 3) / (6 + s)  # of six values three are 1; the third option is what was never seen
+    wide = (3 + s / 3) / (6 + s)  # of six values three are 1; the third option is one that did not occur
     assert everyone.probabilities(decide(1, 1, 1)) == pytest.approx(
         [(2 + s * wide) / (3 + s), (1 + s * wide) / (3 + s), wide]
     )
@@ -70,11 +72,11 @@ def test_frequencies_are_smoothed_from_context_to_context() -> None:
     assert elite.log_likelihood(decide(1, 1)) == pytest.approx(math.log(found[0]) + math.log(found[1]))
 
 
-def scored(space_draws: Sequence[tuple[Architecture, float]]) -> list[Entry]:
-    return [Entry(architecture, "random", "", loss) for architecture, loss in space_draws]
+def scored(space_draws: Sequence[tuple[Architecture, float]]) -> list[ScoredCandidate]:
+    return [ScoredCandidate(architecture, "random", "", loss) for architecture, loss in space_draws]
 
 
-def test_picks_follow_the_space_times_the_ratio() -> None:
+def test_choices_follow_the_space_times_the_ratio() -> None:
     one, two, three = sorted({TINY.sample(rng("tiny", i)) for i in range(50)}, key=dilations)
     # Dilation 1 is common and often good, 2 is common and never good, 3 is rare and good.
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(one, 1.0)] * 4 + [(two, 2.0)] * 11)
@@ -83,31 +85,31 @@ def test_picks_follow_the_space_times_the_ratio() -> None:
     elite = Model.fit((decisions(e.architecture) for e in known[:10]), everyone)
     made = [decisions(a) for a in (one, two, three)]
     ratio = [math.exp(elite.log_likelihood(each) - everyone.log_likelihood(each)) for each in made]
-    picks = Counter(strategy.propose(TINY, History(known), rng("pick", i))[0] for i in range(300))
-    shares = [picks[a] / 300 for a in (one, two, three)]
-    expected = [r / sum(ratio) for r in ratio]  # the space draws all three alike
+    chosen = Counter(strategy.propose(TINY, History(known), rng("choice", i))[0] for i in range(300))
+    shares = [chosen[a] / 300 for a in (one, two, three)]
+    expected = [r / sum(ratio) for r in ratio]  # all three are equally likely in the space
     assert shares == pytest.approx(expected, abs=0.115)  # four standard errors
     assert max(expected) - min(expected) > 0.25
 
 
-def test_a_pick_that_is_not_admitted_is_as_if_it_had_not_been_drawn() -> None:
+def test_a_choice_that_is_not_accepted_is_as_if_it_had_not_been_in_the_pool() -> None:
     one, two, three = sorted({TINY.sample(rng("tiny", i)) for i in range(50)}, key=dilations)
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(two, 2.0)] * 10)
     strategy = AutoregressiveSampler(1, pool=30, elite=0.5)
 
-    def picks(history: History) -> Counter[Architecture]:
-        return Counter(strategy.propose(TINY, history, rng("pick", i))[0] for i in range(200))
+    def choices(history: History) -> Counter[Architecture]:
+        return Counter(strategy.propose(TINY, history, rng("choice", i))[0] for i in range(200))
 
-    free, without = picks(History(known)), picks(History(known, admits=lambda a: a != three))
-    assert free[three] > 60
+    everything, without = choices(History(known)), choices(History(known, accepts=lambda a: a != three))
+    assert everything[three] > 60
     assert without[three] == 0
-    shares = [found[one] / (found[one] + found[two]) for found in (free, without)]
+    shares = [found[one] / (found[one] + found[two]) for found in (everything, without)]
     assert shares[1] == pytest.approx(shares[0], abs=0.2)  # four standard errors
     assert shares[0] > 0.55
 
 
-def test_what_the_op_before_chose_matters() -> None:
-    # Good are those whose dilations keep changing. How often each dilation occurs says nothing of it.
+def test_the_op_before_is_part_of_the_context() -> None:
+    # Architectures are better the more often their dilation changes; the frequency of each dilation is no cue.
     sampled = [CHAIN.sample(rng("chain", i)) for i in range(300)]
 
     def changes(architecture: Architecture) -> int:
@@ -115,13 +117,13 @@ def test_what_the_op_before_chose_matters() -> None:
         return sum(a != b for a, b in itertools.pairwise(found))
 
     known = scored([(a, -changes(a)) for a in sampled])
-    picked = [AutoregressiveSampler(1, 20, 0.2).propose(CHAIN, History(known), rng("next", i))[0] for i in range(60)]
-    before, after = (sum(map(changes, group)) / len(group) for group in (sampled, picked))
+    chosen = [AutoregressiveSampler(1, 20, 0.2).propose(CHAIN, History(known), rng("next", i))[0] for i in range(60)]
+    before, after = (sum(map(changes, group)) / len(group) for group in (sampled, chosen))
     assert before == pytest.approx(2 / 3 * 5, abs=0.3)
     assert after > before + 0.4  # four standard errors
 
 
 @pytest.mark.parametrize("elite", [0.0, 1.1])
-def test_a_share_is_a_share(elite: float) -> None:
+def test_the_elite_is_a_share(elite: float) -> None:
     with pytest.raises(ValueError, match=f"ranking.strategies.autoregressive.elite must .* got {elite}"):
         AutoregressiveSampler(1, 4, elite)

@@ -1,4 +1,4 @@
-"""What holds for every strategy over every space."""
+"""Laws of every strategy over every space."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ def names(state: State) -> list[str]:
 @pytest.mark.parametrize("name", CASES)
 def test_candidates_are_new_in_the_space_and_the_same_again(name: str, make: Make) -> None:
     space = CASES[name].space
-    loss, proposals = Separable.over(space), (Random(6), make(4))
-    # Half of what would be proposed first is taken by training.
-    drawn = frozenset(names(complete(ranking(space, proposals, loss), loss))[::2])
-    state = complete(ranking(space, proposals, loss, drawn=drawn), loss, most=3)
+    loss, strategies = Separable.over(space), (Random(6), make(4))
+    # Training has sampled half of what would be proposed otherwise.
+    drawn = frozenset(names(complete(ranking(space, strategies, loss), loss))[::2])
+    state = complete(ranking(space, strategies, loss, drawn=drawn), loss, limit=3)
     assert all(space.contains(row.candidate.architecture) for row in state.rows)
     assert [row.candidate.strategy for row in state.rows] == ["random"] * 6 + [make(1).name] * 4
     assert len(set(names(state))) == 10
     assert not drawn & set(names(state))
-    again = complete(ranking(space, proposals, loss, drawn=drawn), loss, most=3)
+    again = complete(ranking(space, strategies, loss, drawn=drawn), loss, limit=3)
     assert again.rows == state.rows
-    other = complete(ranking(space, proposals, loss, seed=1, drawn=drawn), loss, most=3)
+    other = complete(ranking(space, strategies, loss, seed=1, drawn=drawn), loss, limit=3)
     assert other.rows != state.rows
 
 
 @every_strategy
 @settings(max_examples=8)
-@given(rows=st.integers(0, 14), most=st.integers(2, 6))
-def test_a_ranking_that_is_taken_up_again_is_an_uninterrupted_one(make: Make, rows: int, most: int) -> None:
-    loss, proposals = Separable.over(V1), (Random(6), make(5), Random(3))
-    whole = complete(ranking(V1, proposals, loss), loss)
-    for memory in (describe, decisions):
-        memory.cache_clear()  # nothing but the rows may carry over
+@given(rows=st.integers(0, 14), limit=st.integers(2, 6))
+def test_a_resumed_ranking_is_an_uninterrupted_one(make: Make, rows: int, limit: int) -> None:
+    loss, strategies = Separable.over(V1), (Random(6), make(5), Random(3))
+    whole = complete(ranking(V1, strategies, loss), loss)
+    for cached in (describe, decisions):
+        cached.cache_clear()  # nothing but the rows may carry over
     state = State()
     while len(state.rows) < rows:
-        step = ranking(V1, proposals, loss)
+        step = ranking(V1, strategies, loss)
         candidates = step.propose(state, 1)
         state = step.update(state, candidates, [score(c.architecture, loss) for c in candidates])
-    finished = complete(ranking(V1, proposals, loss), loss, most, state_from_plain(state_to_plain(state)))
+    finished = complete(ranking(V1, strategies, loss), loss, limit, state_from_plain(state_to_plain(state)))
     assert finished.rows == whole.rows
 
 
@@ -80,37 +80,37 @@ def test_a_ranking_that_is_taken_up_again_is_an_uninterrupted_one(make: Make, ro
 def test_a_smash_score_of_all_rows_ignores_those_that_are_scored_concurrently(make: Make, weight: float) -> None:
     loss = Separable.over(V1)
     begun = replace(ranking(V1, (Random(9), make(5)), loss), smash_score=LossPlusSizeRank(weight))
-    assert complete(begun, loss, most=5).rows == complete(begun, loss).rows
+    assert complete(begun, loss, limit=5).rows == complete(begun, loss).rows
 
 
 @every_strategy
 def test_parents_were_scored_before(make: Make) -> None:
     loss = Separable.over(V1)
     state = complete(ranking(V1, (Random(8), make(8)), loss), loss)
-    for place, row in enumerate(state.rows):
-        assert row.candidate.parent in {"", *names(state)[:place]}
+    for position, row in enumerate(state.rows):
+        assert row.candidate.parent in {"", *names(state)[:position]}
 
 
 @dataclass(frozen=True)
 class Upwards(Strategy):
-    """A strategy of one's own: it climbs from the worst."""
+    """A user's own strategy: it perturbs the worst."""
 
     count: int
     name = "upwards"
     sequential = True
 
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        worst = max(history.entries, key=lambda entry: entry.loss).architecture
+        worst = max(history.scored, key=lambda candidate: candidate.smash_score).architecture
         return space.perturb(worst, rng, 0.3), worst.fingerprint
 
 
-def test_a_strategy_of_ones_own_needs_nothing_else() -> None:
+def test_a_strategy_needs_only_propose() -> None:
     loss = Separable.over(V1)
-    rows = complete(ranking(V1, (Random(5), Upwards(6)), loss), loss, most=4).rows
+    rows = complete(ranking(V1, (Random(5), Upwards(6)), loss), loss, limit=4).rows
     assert [row.candidate.strategy for row in rows[5:]] == ["upwards"] * 6
-    for place in range(5, 11):
-        worst = max(rows[:place], key=lambda row: row.loss)
-        assert rows[place].candidate.parent == worst.candidate.architecture.fingerprint
+    for position in range(5, 11):
+        worst = max(rows[:position], key=lambda row: row.val_loss)
+        assert rows[position].candidate.parent == worst.candidate.architecture.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_strategy_of_ones_own_needs_nothing_else() -> None:
     ],
     ids=lambda strategy: strategy.name,
 )
-def test_an_exhausted_space_is_named(strategy: Strategy) -> None:
+def test_an_exhausted_space_is_an_error(strategy: Strategy) -> None:
     tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     loss = Separable.over(tiny)
     message = f"{strategy.name}: no new architecture in 1000 attempts after 3 were scored; lower the counts"
@@ -140,13 +140,13 @@ def test_a_loss_that_is_not_a_number_ranks_last(make: Make) -> None:
         return math.nan if architecture == first else loss(architecture)
 
     rows = complete(ranking(V1, (Random(4), make(1)), loss), broken).rows
-    assert math.isnan(rows[0].loss)
-    best = min(rows[1:4], key=lambda row: row.loss)
+    assert math.isnan(rows[0].val_loss)
+    best = min(rows[1:4], key=lambda row: row.val_loss)
     assert rows[4].candidate.parent == best.candidate.architecture.fingerprint
 
 
 @pytest.mark.parametrize("make", LEARNED.values(), ids=LEARNED.keys())
-def test_a_loss_that_is_not_a_number_stops_nothing(make: Make) -> None:
+def test_strategies_work_with_losses_that_are_not_numbers(make: Make) -> None:
     loss = Separable.over(V1)
 
     def broken(architecture: Architecture) -> float:
@@ -155,7 +155,7 @@ def test_a_loss_that_is_not_a_number_stops_nothing(make: Make) -> None:
 
     state = complete(ranking(V1, (Random(9), make(6)), loss), broken)
     assert len(set(names(state))) == 15
-    assert 0 < sum(math.isnan(row.loss) for row in state.rows) < 15
+    assert 0 < sum(math.isnan(row.val_loss) for row in state.rows) < 15
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_a_loss_that_is_not_a_number_stops_nothing(make: Make) -> None:
         (lambda: LearnedPredictor(1, 4, 1, 0.1, 1), "predictor.members must be at least 2, got 1"),
     ],
 )
-def test_options_that_make_no_sense_are_named(make: Callable[[], Strategy], message: str) -> None:
+def test_impossible_options_are_refused(make: Callable[[], Strategy], message: str) -> None:
     with pytest.raises(ValueError, match=f"ranking.strategies.{message}"):
         make()

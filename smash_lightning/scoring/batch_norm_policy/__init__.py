@@ -1,4 +1,4 @@
-"""How is a prediction had from generated weights?"""
+"""How generated weights become predictions: where BatchNorm takes its statistics from."""
 
 from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy as BatchNormPolicy
 from smash_lightning.scoring.batch_norm_policy.base import Predictor as Predictor

@@ -1,4 +1,4 @@
-"""What every score policy offers, and what it may use."""
+"""The interface of BatchNorm policies, and the data that they use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Predictor = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ScoringData:
-    """Normalised images that scores are made with, on the device of the HyperNets.
+    """Normalized images for scoring, on the device of the HyperNets.
 
     Args:
         images: validation images (count, channels, *size).
         labels: their labels (count,).
         recalibration: training images without augmentation, from which BatchNorm statistics are taken.
         batches: training batches of images and labels, the same for every architecture.
-        batch_size: images in a forward pass of an evaluation.
+        batch_size: images in a forward pass of a validation.
     """
 
     images: Tensor
@@ -34,41 +34,40 @@ class ScoringData:
     batch_size: int
 
     def to(self, device: str) -> ScoringData:
-        """The same on another device."""
+        """A copy on `device`."""
         single = {name: getattr(self, name).to(device) for name in ("images", "labels", "recalibration")}
         pairs = tuple((images.to(device), labels.to(device)) for images, labels in self.batches)
         return replace(self, **single, batches=pairs)
 
 
 class BatchNormPolicy(ABC):
-    """From generated weights to predictions. A policy of your own implements `predictor`.
+    """From generated weights to predictions. Subclasses implement `predictor`, and are dataclasses of plain values.
 
-    A policy is a frozen dataclass of plain values, which `ranking.batch_norm` names by `_target_`. It decides what happens
-    between the HyperNet and the validation images, which it never sees: where BatchNorm takes its statistics from, or
-    whether the weights are trained on for some steps.
+    A policy, `_target_` of `ranking.batch_norm`, determines where BatchNorm takes its statistics from, or whether the
+    weights are fine-tuned for some steps. It never uses validation images.
     """
 
     @property
     def batches(self) -> int:
-        """Training batches that it wants in its material."""
+        """Number of training batches that it needs in `ScoringData`."""
         return 0
 
     @abstractmethod
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
         """A function from images (count, channels, *size) to logits (count, classes).
 
         Args:
-            architecture: what to predict with.
-            hypernet: where the weights come from.
+            architecture: of the network.
+            hypernet: the source of the weights.
             weights: generated for `architecture`.
-            material: what may be used.
+            data: training images.
         """
 
 
 def run(
     architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, images: Tensor, statistics: NormSource
 ) -> Tensor:
-    """Logits with norms where a HyperNet's networks have them."""
+    """Logits (batch, classes) of a network with generated weights, whose ops hold no norms."""
     return forward(architecture, hypernet.weights.image_spec, weights, images, statistics, op_norm=False)

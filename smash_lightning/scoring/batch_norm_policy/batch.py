@@ -1,9 +1,11 @@
-"""BatchNorm with the statistics of the validation batch at hand."""
+"""BatchNorm with the statistics of the current validation batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
@@ -13,11 +15,11 @@ from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Pred
 
 @dataclass(frozen=True)
 class BatchStatistics(BatchNormPolicy):
-    """Costs nothing, but an image's prediction depends on its neighbours."""
+    """Without cost, but the prediction of an image depends on the others in its batch."""
 
+    @override
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
-        """See `BatchNormPolicy`."""
-        del material
+        del data
         return partial(run, architecture, hypernet, weights, statistics=UseBatchStatistics())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import RecordedAverages, Weights
@@ -13,10 +15,10 @@ from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Pred
 
 @dataclass(frozen=True)
 class RecalibratedStatistics(BatchNormPolicy):
-    """The default.
+    """The mean and variance of each norm for this architecture and these weights. The default.
 
     Args:
-        images: of `dataset.recalibration`, how many are used; null takes them all.
+        images: number of the images of `dataset.recalibration` to use; None for all.
     """
 
     images: int | None = None
@@ -25,11 +27,11 @@ class RecalibratedStatistics(BatchNormPolicy):
         if self.images is not None and self.images < 2:
             raise ValueError(f"ranking.batch_norm.images must be at least 2, or null for all, got {self.images}")
 
+    @override
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
-        """See `BatchNormPolicy`."""
         statistics = RecordedAverages()
-        run(architecture, hypernet, weights, material.recalibration[: self.images], statistics)
+        run(architecture, hypernet, weights, data.recalibration[: self.images], statistics)
         statistics.recording = False
         return partial(run, architecture, hypernet, weights, statistics=statistics)

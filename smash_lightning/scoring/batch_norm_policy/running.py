@@ -1,9 +1,11 @@
-"""BatchNorm with the running averages of the HyperNet's training, as the authors' code has it."""
+"""BatchNorm with the running averages of the HyperNet's training, as in the authors' code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
@@ -13,11 +15,11 @@ from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Pred
 
 @dataclass(frozen=True)
 class RunningStatistics(BatchNormPolicy):
-    """Averages that mix all the architectures that were drawn, and fit none of them."""
+    """Averages over all architectures of the training, which fit none of them."""
 
+    @override
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
-        """See `BatchNormPolicy`."""
-        del material
+        del data
         return partial(run, architecture, hypernet, weights, statistics=hypernet.statistics)

@@ -1,4 +1,4 @@
-"""A few steps of ordinary training that begin with the generated weights: a more expensive score."""
+"""A few steps of standalone training from the generated weights: a more expensive score."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
@@ -19,11 +20,11 @@ from smash_lightning.scoring.batch_norm_policy.recalibrated import RecalibratedS
 class WarmStart(BatchNormPolicy):
     """Fine-tunes a copy of the weights, then takes BatchNorm statistics as `RecalibratedStatistics` does.
 
-    Every op gets tensors of its own, those that ops share under a HyperNet included. All architectures see the same
-    batches in the same order, so that chance in the data moves all alike.
+    Every op gets its own tensors, also those that ops share under a HyperNet. All architectures use the same batches in
+    the same order, so that randomness of the data affects all equally.
 
     Args:
-        steps: batches to learn from.
+        steps: training batches.
         learning_rate: of SGD with Nesterov's momentum; it falls to zero along a cosine.
         momentum: its momentum.
     """
@@ -36,34 +37,34 @@ class WarmStart(BatchNormPolicy):
         if self.steps < 1 or self.learning_rate <= 0 or not 0 < self.momentum < 1:
             raise ValueError(
                 f"ranking.batch_norm: steps ({self.steps}) must be at least 1, learning_rate ({self.learning_rate}) "
-                f"positive, and momentum ({self.momentum}) lie between 0 and 1"
+                f"positive, and momentum ({self.momentum}) between 0 and 1"
             )
 
     @property
+    @override
     def batches(self) -> int:
-        """One for each step."""
         return self.steps
 
     @torch.enable_grad()
     def tuned(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Weights:
-        """The weights after the steps."""
-        free = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
+        """The weights after fine-tuning."""
+        tuned = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
         options = {"lr": self.learning_rate, "momentum": self.momentum, "nesterov": True, "fused": True}
-        optimizer = torch.optim.SGD(free.values(), **options)  # type: ignore[arg-type]
-        for step, (images, labels) in enumerate(material.batches[: self.steps]):
+        optimizer = torch.optim.SGD(tuned.values(), **options)  # type: ignore[arg-type]
+        for step, (images, labels) in enumerate(data.batches[: self.steps]):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
             optimizer.zero_grad(set_to_none=True)
-            logits = run(architecture, hypernet, free, images, UseBatchStatistics())
+            logits = run(architecture, hypernet, tuned, images, UseBatchStatistics())
             F.cross_entropy(logits, labels).backward()
             optimizer.step()
-        return {name: weight.detach() for name, weight in free.items()}
+        return {name: weight.detach() for name, weight in tuned.items()}
 
+    @override
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
-        """See `BatchNormPolicy`."""
-        tuned = self.tuned(architecture, hypernet, weights, material)
-        return RecalibratedStatistics().predictor(architecture, hypernet, tuned, material)
+        tuned = self.tuned(architecture, hypernet, weights, data)
+        return RecalibratedStatistics().predictor(architecture, hypernet, tuned, data)
