@@ -78,10 +78,10 @@ class Halved(BatchNormPolicy):
     factor: float = 0.5
 
     def predictor(
-        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, material: ScoringData
+        self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
         scaled = {name: weight * self.factor for name, weight in weights.items()}
-        return RecalibratedStatistics().predictor(architecture, hypernet, scaled, material)
+        return RecalibratedStatistics().predictor(architecture, hypernet, scaled, data)
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class Smallest(SmashScore):
     """The fewest parameters first, and among equals the lowest loss."""
 
     def __call__(self, scored: Sequence[CandidateMetrics]) -> list[float]:
-        return [figures.params + math.tanh(figures.loss) for figures in scored]
+        return [metrics.params + math.tanh(metrics.val_loss) for metrics in scored]
 
 
 @dataclass(frozen=True)
 class FromTheWorst(Strategy):
-    """Perturbs what ranks last."""
+    """Perturbs the last of the ranking."""
 
     count: int
     probability: float
@@ -108,33 +108,33 @@ class FromTheWorst(Strategy):
 
 @dataclass(frozen=True)
 class Dilation(Baseline):
-    """The larger its dilations, the better an architecture is said to be."""
+    """Larger dilations predict a lower test loss."""
 
     weight: float
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         return -self.weight * sum(d for op in architecture.ops() for path in op.paths for c in path for d in c.dilation)
 
 
 @dataclass(frozen=True)
-class Speechless(Baseline):
-    """Has no answer."""
+class NotANumber(Baseline):
+    """Predicts NaN."""
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         return math.nan
 
 
 @dataclass(frozen=True)
 class Undefined(Baseline):
-    """Knows nothing of some."""
+    """Undefined for some architectures."""
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         return math.inf if int(architecture.fingerprint, 16) % 2 else float(torch.zeros(()))
 
 
 @dataclass(frozen=True)
 class Broken(Baseline):
-    """Fails."""
+    """Raises an error."""
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         raise KeyError("no such layer")

@@ -84,7 +84,7 @@ def by_hand(folder: Path, policy: BatchNormPolicy, architecture: Architecture) -
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), SPACE, DIGITS.specification())
     validation = DIGITS.normalised(DIGITS.validation)
     material = ScoringData(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
-    return Scorer([hypernet], material, policy=policy, seed=0)(architecture).loss
+    return Scorer([hypernet], material, policy=policy, seed=0)(architecture).val_loss
 
 
 def test_architectures_are_of_ones_own_space(run: Path) -> None:
@@ -136,7 +136,7 @@ def test_ones_own_rival_is_compared(run: Path) -> None:
     trained = {row.fingerprint for row in read_records(run / "retrained.csv", Retrained)}
     assert {row.fingerprint for row in rows} == trained
     for row in rows:
-        assert row.value == Dilation(0.5).value(architectures[row.fingerprint], None)  # type: ignore[arg-type]
+        assert row.value == Dilation(0.5).predict(architectures[row.fingerprint], None)  # type: ignore[arg-type]
     assert "dilation" in json.loads((run / "correlation.json").read_text())["contest"]["predictors"]
     assert "dilation" in (run / "report.html").read_text()
 
@@ -158,7 +158,7 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["baselines.baselines.depth={_target_: tests.plugins.Speechless}"], ["baseline depth", "answered NaN"]),
+        (["baselines.baselines.depth={_target_: tests.plugins.NotANumber}"], ["baseline depth", "answered NaN"]),
         (
             ["+baselines.baselines.mine={_target_: tests.plugins.Smallest}"],
             ["baselines.baselines.mine must be a Baseline"],
@@ -214,4 +214,4 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     assert options.batch_norm == WarmStart(2)
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), space, DIGITS.specification())
     scorer, architectures = make_scorer(DIGITS, options, 0, "cpu", [hypernet]), RunFolder(ranked).read_architectures()
-    assert rows[0].val_loss == pytest.approx(scorer(architectures[rows[0].fingerprint]).loss, rel=1e-5)
+    assert rows[0].val_loss == pytest.approx(scorer(architectures[rows[0].fingerprint]).val_loss, rel=1e-5)

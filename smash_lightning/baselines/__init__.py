@@ -1,4 +1,4 @@
-"""What could beat the score?"""
+"""What could beat the score? Predictors without SMASH, one a file."""
 
 from smash_lightning.baselines.base import Baseline as Baseline
 from smash_lightning.baselines.base import BaselineContext as BaselineContext

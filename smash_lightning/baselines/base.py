@@ -1,4 +1,4 @@
-"""What every baseline offers, and what it may use."""
+"""The interface of baselines, and the data that they use."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from smash_lightning.training import RetrainOptions
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BaselineContext:
-    """What baselines may use: the same for every architecture of a comparison.
+    """Data and options for baselines, the same for every architecture of a comparison.
 
     Args:
         image_spec: image, stem and classifier around every architecture.
-        images: a normalised batch of at least two training images (count, channels, *size), on the device and in the
-            precision that baselines compute in; never validation or test images.
+        images: a normalized batch of at least two training images (count, channels, *size), on the device and in the
+            precision of the computation; never validation or test images.
         labels: their labels (count,), on the same device.
-        data: for baselines that train: they learn from its training images and may look at its validation images, as
-            SMASH does; never at its test images.
-        retrain: how architectures are trained normally.
+        data: for baselines that train: on its training images. They may use its validation images, as SMASH does, but
+            not its test images.
+        retrain: options of standalone training.
         trainer: makes a Lightning Trainer for one device.
-        seed: of initialisation, order of the training images and chance. One that no ordinary training has: a baseline
-            that trains would otherwise repeat the beginning of a training that it is to predict.
-        images_per_candidate: training images that SMASH spent on each candidate, each pass over one counted: the
-            budget of a baseline that trains.
-        folder: where Lightning may leave files.
+        seed: of initialization, order of the training images and all random numbers. No standalone training has it: a
+            baseline that trains would otherwise repeat the first steps of a training that it is to predict.
+        images_per_candidate: training images that SMASH used for each candidate, each pass over one counted: the budget
+            of a baseline that trains.
+        folder: for Lightning's files.
     """
 
     image_spec: ImageSpec
@@ -48,19 +48,19 @@ class BaselineContext:
 
 
 class Baseline(ABC):
-    """Predicts how good an architecture is, without SMASH. A baseline of your own implements `value`.
+    """Predicts the test loss of architectures, without SMASH. Subclasses implement `predict`.
 
-    A baseline is a frozen dataclass whose fields are plain values, so that a configuration can name it by `_target_`.
+    They are frozen dataclasses of plain values, so that a configuration can name them by `_target_`.
     """
 
     @abstractmethod
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """The prediction, a function of its arguments alone: the lower, the lower is the true loss said to be.
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
+        """Lower values predict a lower test loss; +inf where the prediction is undefined, never NaN.
 
-        It is +inf where it is undefined, see `nan_to_inf`; never NaN, which no order has a place for.
+        The prediction is a function of the arguments alone.
         """
 
 
 def nan_to_inf(value: float) -> float:
-    """`value`, or +inf where it is not a finite number: where nothing is predicted, nothing good is."""
+    """`value`, or +inf, the worst prediction, where it is not a finite number."""
     return value if math.isfinite(value) else math.inf

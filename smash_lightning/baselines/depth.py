@@ -1,8 +1,10 @@
-"""Deeper is better: the plainest of beliefs about architectures (Simonyan and Zisserman 2015; He et al. 2016)."""
+"""Deeper is better (Simonyan and Zisserman 2015; He et al. 2016)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block
 from smash_lightning.baselines.base import Baseline, BaselineContext
@@ -10,18 +12,18 @@ from smash_lightning.baselines.base import Baseline, BaselineContext
 
 @dataclass(frozen=True)
 class Depth(Baseline):
-    """Minus the number of ops on the longest way from the image to the classifier."""
+    """Minus the number of ops on the longest path from the image to the classifier: the sum of those of the blocks."""
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """Blocks follow one another, so that their longest ways add up."""
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         return -float(sum(_longest_chain(block) for block in architecture.blocks))
 
 
 def _longest_chain(block: Block) -> int:
-    """Most ops of which each reads a bank that the one before has written to. A block hands on all its banks."""
-    deepest = [0] * block.banks  # most ops on a way that ends in each bank
+    """Most ops of which each reads a bank that the one before has written. All banks are the output of a block."""
+    lengths = [0] * block.banks  # most ops on a path that ends in each bank
     for op in block.ops:
-        local_device = 1 + max(deepest[bank] for bank in op.read)
+        length = 1 + max(lengths[bank] for bank in op.read)
         for bank in op.write:
-            deepest[bank] = max(deepest[bank], local_device)
-    return max(deepest)
+            lengths[bank] = max(lengths[bank], length)
+    return max(lengths)

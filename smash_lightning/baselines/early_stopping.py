@@ -1,9 +1,11 @@
-"""Train each candidate a little: the oldest baseline, at equal cost (Zhou et al. 2020, "EcoNAS", arXiv 2001.01233)."""
+"""Standalone training of each candidate for a few steps (Zhou et al. 2020, "EcoNAS", arXiv 2001.01233)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext, nan_to_inf
@@ -13,10 +15,13 @@ from smash_lightning.training import DivergedError, RetrainModule, silence_light
 
 @dataclass(frozen=True)
 class EarlyStopping(Baseline):
-    """Loss on the validation images after a few steps of ordinary training.
+    """Cross-entropy (nats) on the validation images after a few steps of standalone training.
+
+    The learning rate falls along the whole cosine within these steps. Training starts from random weights and without
+    the validation images, whatever `retrain` has.
 
     Args:
-        steps: of training; None spends as many training images as SMASH has spent on each candidate.
+        steps: of training; None uses as many training images as SMASH has used for each candidate.
     """
 
     steps: int | None
@@ -25,11 +30,8 @@ class EarlyStopping(Baseline):
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps of early stopping must be at least 1, or null for SMASH's cost, got {self.steps}")
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """Cross-entropy in nats. The learning rate falls along the whole cosine within these few steps.
-
-        A training begins with random weights and leaves the validation images alone, whatever `retrain` says.
-        """
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         silence_lightning()
         data = context.data.ordered(Stream.RETRAIN, context.seed)
         module = RetrainModule(architecture, context.image_spec, context.retrain, context.seed)

@@ -1,4 +1,4 @@
-"""The network before its first step of ordinary training: what is judged by baselines that do not train."""
+"""The standalone network at initialization, for baselines that do not train."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from smash_lightning.random_streams import Stream, generator
 
 
 def initial_weights(architecture: Architecture, context: BaselineContext) -> dict[str, Tensor]:
-    """All weights by name, equal to those that `RetrainModule` begins with; device and precision of the images."""
+    """All weights by name, equal to the initial ones of `RetrainModule`; device and precision of the images."""
     network = StandaloneNetwork(architecture, context.image_spec, generator(Stream.RETRAIN, context.seed))
     return {name: tensor.detach().to(context.images) for name, tensor in network.weights.named_parameters()}
 
 
 def filter_names(architecture: Architecture, image_spec: ImageSpec) -> list[str]:
-    """Names of the weights of convolutions and classifier: what pruning criteria count, without norms and biases."""
+    """Names of the weights of convolutions and classifier, as in pruning criteria: without norms and biases."""
     table = layers(architecture, image_spec, op_norm=True)
     return [f"{layer.name}.weight" for layer in table if layer.kind != "norm"]
 
 
 def filter_gradients(architecture: Architecture, context: BaselineContext) -> list[tuple[Tensor, Tensor]]:
-    """Weight of each convolution and of the classifier, and the gradient there of the batch's mean cross-entropy.
+    """Weight of each convolution and of the classifier, and its gradient of the batch's mean cross-entropy.
 
-    Norms take the moments of the batch, as at the first step of a training.
+    Norms use the statistics of the batch, as in the first step of a training.
     """
     weights = initial_weights(architecture, context)
     filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
@@ -39,8 +39,8 @@ def filter_gradients(architecture: Architecture, context: BaselineContext) -> li
 
 
 def minus_log(score: float) -> float:
-    """-log of a score that is the higher, the better; +inf where it is zero, infinite or no number.
+    """-log of a score of which higher is better, as such scores vary by orders of magnitude.
 
-    Scores of this kind spread over orders of magnitude; their order is the same.
+    It is +inf where the score is zero, infinite or NaN.
     """
     return -math.log(score) if 0 < score < math.inf else math.inf

@@ -1,6 +1,6 @@
-"""Do images pull the network's output in different directions? (Mellor et al. 2020, arXiv 2006.04647v1.)
+"""Correlations between the input gradients of images (Mellor et al. 2020, arXiv 2006.04647v1).
 
-On a batch of different images, as Abdelfattah et al. 2021 (arXiv 2101.08134) use it.
+On a batch of different images, as in Abdelfattah et al. 2021 (arXiv 2101.08134).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import math
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
 from smash_lightning.baselines.initialization import initial_weights
 from smash_lightning.network import UseBatchStatistics, forward
 
-K = 1e-5  # the paper's k, which keeps the logarithm of an eigenvalue of zero finite
+K = 1e-5  # the paper's k; keeps the logarithm of an eigenvalue of zero finite
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class JacobianCovariance(Baseline):
     """Sum of log(v + k) + 1 / (v + k) over the eigenvalues v of the correlations between images' input gradients.
 
     The sum is least, the number of images, if no two of them are correlated. Undefined where an image has no gradient.
+    An image's gradient is that of the sum of all logits, with norms that use the statistics of the batch.
     """
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """An image's gradient is that of the sum of all logits, with norms that take the moments of the batch."""
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         images = context.images.clone().requires_grad_()
         weights = initial_weights(architecture, context)
         logits = forward(architecture, context.image_spec, weights, images, UseBatchStatistics(), op_norm=True)

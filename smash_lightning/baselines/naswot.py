@@ -1,5 +1,5 @@
-"""NASWOT: do ReLUs tell the images of a batch apart? (Mellor et al., "Neural architecture search without training",
-ICML 2021, arXiv 2006.04647.)
+"""NASWOT: how different the ReLU patterns of a batch of images are (Mellor et al., "Neural architecture search without
+training", ICML 2021, arXiv 2006.04647).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
@@ -22,12 +23,13 @@ from smash_lightning.network import UseBatchStatistics, forward
 class Naswot(Baseline):
     """-log det K, where K counts for each pair of images the ReLU units that are on for both or off for both.
 
-    K is the paper's: all units less the Hamming distance of the two images' codes of zeros and ones. Undefined where it
-    is singular, as with two images that no unit tells apart.
+    K is the paper's: all units minus the Hamming distance of the two images' codes of zeros and ones, over all ReLUs of
+    the network, whose norms use the statistics of the batch. Undefined where K is singular, as with two images of equal
+    code.
     """
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """Codes of all ReLUs of the network, whose norms take the moments of the batch."""
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         weights = initial_weights(architecture, context)
         with torch.no_grad(), Agreement(len(context.images)) as agreement:
             forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
@@ -37,7 +39,7 @@ class Naswot(Baseline):
 
 
 class Agreement(TorchDispatchMode):
-    """Looks at every ReLU within a `with` block; not every one of a network has a norm before it.
+    """Counts agreeing units at every ReLU within a `with` block, also those without a norm before them.
 
     Attributes:
         units: units that agree on each pair of images (images, images), 64-bit floats on the CPU.
@@ -55,6 +57,6 @@ class Agreement(TorchDispatchMode):
     def _add(self, before: Tensor) -> None:
         """Counts the units of one ReLU, given its input (images, channels, *space)."""
         signs = torch.where(before.flatten(1) > 0, 1.0, -1.0)
-        # Units that agree less those that differ: whole numbers far below 2^24, so exact in floats in any order.
+        # Units that agree minus those that differ: integers far below 2^24, so exact in floats in any order.
         difference = signs @ signs.T
         self.units += (signs.shape[1] + difference.double().cpu()) / 2

@@ -1,4 +1,4 @@
-"""Which baselines are asked, as plain values."""
+"""Options of the baselines stage, as plain values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OneShot = Literal["weight_sharing", "unconditional", "untrained"]
 
 @dataclass(frozen=True)
 class BaselineOptions:
-    """What the score is compared with, beside parameters, MACs and number of ops.
+    """Baselines of the score, in addition to parameters, MACs and number of ops.
 
     Args:
-        baselines: by the name that tables give them; null leaves one out.
+        baselines: by their name in tables; null leaves one out.
         one_shot: other sources of weights, trained and scored exactly as the HyperNets are: "weight_sharing", one
-            matrix per block; "unconditional", a HyperNet that does not see the architecture; "untrained", one that
-            learned nothing.
-        images: training images that a zero-cost proxy looks at.
+            matrix per block; "unconditional", a HyperNet without the architecture as input; "untrained", an untrained
+            HyperNet.
+        images: training images for zero-cost proxies.
     """
 
     baselines: Mapping[str, Baseline | None]
@@ -30,11 +30,11 @@ class BaselineOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "one_shot", tuple(self.one_shot))
         if unknown := set(self.one_shot) - set(get_args(OneShot)):
-            raise ValueError(f"baselines.one_shot knows {', '.join(get_args(OneShot))}, not {min(unknown)!r}")
+            raise ValueError(f"baselines.one_shot must be of {', '.join(get_args(OneShot))}, got {min(unknown)!r}")
         if self.images < 2:
             raise ValueError(f"baselines.images must be at least 2, got {self.images}")
 
     @property
     def chosen(self) -> dict[str, Baseline]:
-        """Those that are not left out."""
+        """Baselines that are not left out."""
         return {name: baseline for name, baseline in self.baselines.items() if baseline is not None}

@@ -1,8 +1,10 @@
-"""A random order: what any other baseline, and the score, must beat."""
+"""A random order, which every other predictor must beat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
@@ -11,8 +13,8 @@ from smash_lightning.random_streams import Stream, rng
 
 @dataclass(frozen=True)
 class RandomScore(Baseline):
-    """A number between 0 and 1 that has nothing to do with the architecture but its name."""
+    """A random number between 0 and 1, a function of seed and fingerprint alone."""
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """The same for the same architecture and seed, whatever was asked for before."""
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         return rng(Stream.RANDOM_SCORE, context.seed, architecture.fingerprint).random()

@@ -1,6 +1,6 @@
-"""SynFlow: how much flows through the network along all its ways (Tanaka et al. 2020, arXiv 2006.05467).
+"""SynFlow: the flow through all paths of the network (Tanaka et al. 2020, arXiv 2006.05467).
 
-As Abdelfattah et al. 2021 (arXiv 2101.08134) use it to rank architectures: the sum over the weights of convolutions and
+To rank architectures, as in Abdelfattah et al. 2021 (arXiv 2101.08134): the sum over the weights of convolutions and
 classifier, with norms left out.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
@@ -18,19 +19,22 @@ from smash_lightning.network import NormSource, forward
 
 
 class NoNorm(NormSource):
-    """Leaves activations as they are."""
+    """The identity."""
 
+    @override
     def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """A copy of x: the ReLU that follows a norm works in place."""
-        return x.clone()
+        return x.clone()  # the ReLU after a norm works in place
 
 
 @dataclass(frozen=True)
 class SynFlow(Baseline):
-    """-log of the sum over weights w of |w dR/dw|, R being the sum of logits of an image of ones under weights |w|."""
+    """-log of the sum over weights w of |w dR/dw|, R being the sum of logits of an image of ones under weights |w|.
 
-    def value(self, architecture: Architecture, context: BaselineContext) -> float:
-        """In 64-bit floats, as R is a product of as many factors as the network has layers. No image is looked at."""
+    In 64-bit floats, as R is a product of as many factors as the network has layers. No image is used.
+    """
+
+    @override
+    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         weights = {name: tensor.double().abs() for name, tensor in initial_weights(architecture, context).items()}
         filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
         shape = (1, context.image_spec.channels, *context.image_spec.size)

@@ -96,7 +96,7 @@ def ask_one(
         labels=baseline_context.labels.to(local_device(device)),
     )
     started = time.perf_counter()
-    value = float(baselines[name].value(architecture, baseline_context))
+    value = float(baselines[name].predict(architecture, baseline_context))
     if math.isnan(value):
         raise ValueError("it answered NaN, which no order has a place for: let it answer inf where nothing is known")
     return value, time.perf_counter() - started

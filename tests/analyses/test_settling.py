@@ -114,7 +114,7 @@ def test_it_leaves_table_figures_and_picture(source: Path, tmp_path: Path, capsy
         for row in rows:
             if (row["hypernet"], row["epoch"]) == (str(index), "5"):
                 score = scorer(architectures[row["fingerprint"]])
-                assert float(row["val_loss"]) == pytest.approx(score.loss, rel=1e-6)
+                assert float(row["val_loss"]) == pytest.approx(score.val_loss, rel=1e-6)
                 mine = [r.true_loss for r in trainings if r.fingerprint == row["fingerprint"]]
                 assert float(row["true_loss"]) == pytest.approx(np.mean(mine))
     assert not folder.hypernets(), "they are not mistaken for a run's own"

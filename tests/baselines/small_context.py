@@ -1,4 +1,4 @@
-"""What baselines are tested on: random images of any shape in 64-bit floats, or a few digits."""
+"""Contexts for baselines: random images of any shape in 64-bit floats, or a few digits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TINY = small(
 )
 
 
-def digits_setting(folder: Path, **changes: Any) -> BaselineContext:
-    """32 of the digits, in 32-bit floats as in use."""
+def digits_context(folder: Path, **changes: Any) -> BaselineContext:
+    """32 of the digits, in 32-bit floats."""
     experiment = small_experiment(folder)
     batch = experiment.data.normalised(experiment.data.train.take(torch.arange(32)))
     parts: dict[str, Any] = {
@@ -39,24 +39,24 @@ def digits_setting(folder: Path, **changes: Any) -> BaselineContext:
     return BaselineContext(**parts | changes)
 
 
-def random_setting(folder: Path, image_spec: ImageSpec, count: int = 6, **changes: Any) -> BaselineContext:
+def random_context(folder: Path, image_spec: ImageSpec, count: int = 6, **changes: Any) -> BaselineContext:
     """Images that fit `image_spec`."""
     images = torch.randn(
         count, image_spec.channels, *image_spec.size, generator=generator("images"), dtype=torch.float64
     )
     labels = torch.arange(count) % image_spec.classes
-    return digits_setting(folder, **{"image_spec": image_spec, "images": images, "labels": labels} | changes)
+    return digits_context(folder, **{"image_spec": image_spec, "images": images, "labels": labels} | changes)
 
 
 def slow_network(
     architecture: Architecture, context: BaselineContext, weights: Mapping[str, Tensor] | None = None
 ) -> SlowNetwork:
-    """The untrained network in the plainest way, by default with the weights that baselines look at."""
+    """A slow, plain network, by default with the initial weights of baselines."""
     weights = initial_weights(architecture, context) if weights is None else weights
     return SlowNetwork(architecture, context.image_spec, weights, op_norm=True)
 
 
 def counted(architecture: Architecture, image_spec: ImageSpec) -> list[str]:
-    """Names of the weights of convolutions and classifier: all parameters but those of norms, and biases."""
+    """Names of the weights of convolutions and classifier: all parameters without those of norms, and biases."""
     names = layers(architecture, image_spec, op_norm=True).parameters()
     return [name for name in names if not name.endswith(".bias") and "norm." not in name and ".entry." not in name]

@@ -8,12 +8,12 @@ import pytest
 from smash_lightning.architecture import Architecture, Block
 from smash_lightning.baselines import Depth
 from smash_lightning.search_space.presets import densenet, fractalnet, resnet
-from tests.baselines.small_context import digits_setting
+from tests.baselines.small_context import digits_context
 from tests.cases import Case, every_bare_case, every_seed
 
 
 def longest(block: Block) -> int:
-    """The longest of all subsequences of ops that hand something on from each one to the next."""
+    """The longest of all subsequences of ops in which each writes a bank that the next one reads."""
     return max(
         length
         for length in range(1, len(block.ops) + 1)
@@ -24,10 +24,10 @@ def longest(block: Block) -> int:
 
 @every_bare_case
 @every_seed
-def test_depth_is_the_longest_of_all_ways(case: Case, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+def test_depth_is_the_longest_of_all_paths(case: Case, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     architecture = case.draw(seed)
-    context = digits_setting(tmp_path_factory.mktemp("depth"))
-    assert Depth().value(architecture, context) == -sum(longest(block) for block in architecture.blocks)
+    context = digits_context(tmp_path_factory.mktemp("depth"))
+    assert Depth().predict(architecture, context) == -sum(longest(block) for block in architecture.blocks)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_depth_is_the_longest_of_all_ways(case: Case, tmp_path_factory: pytest.T
     ids=["resnet", "densenet", "fractalnet", "fractalnet-3d"],
 )
 def test_depth_of_published_networks(architecture: Architecture, depth: int, tmp_path: Path) -> None:
-    assert Depth().value(architecture, digits_setting(tmp_path)) == -depth
+    assert Depth().predict(architecture, digits_context(tmp_path)) == -depth

@@ -1,4 +1,4 @@
-"""Early stopping against ordinary training, for as many steps as it is given."""
+"""Early stopping against standalone training."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from smash_lightning.baselines import BaselineContext, EarlyStopping
 from smash_lightning.data import DataModule, Digits, RawDataset, Split
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.training import RetrainModule, silence_lightning
-from tests.baselines.small_context import digits_setting
+from tests.baselines.small_context import digits_context
 from tests.stages.small_run import RETRAIN, SPACE
 
 ARCHITECTURE = SPACE.sample(rng("early", 0))
 STEPS_PER_EPOCH = 240 // 32
 
 
-def ordinary_training(architecture: Architecture, context: BaselineContext, epochs: int) -> float:
-    """Loss on the validation images, by hand, after as many whole epochs."""
+def standalone_training(architecture: Architecture, context: BaselineContext, epochs: int) -> float:
+    """Loss on the validation images after as many whole epochs."""
     silence_lightning()
     module = RetrainModule(architecture, context.data.image_spec, context.retrain, context.seed)
     trainer = context.trainer(
@@ -42,28 +42,28 @@ def ordinary_training(architecture: Architecture, context: BaselineContext, epoc
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_as_many_steps_as_an_ordinary_training_give_its_loss(tmp_path: Path, epochs: int) -> None:
-    context = digits_setting(tmp_path)
-    value = EarlyStopping(epochs * STEPS_PER_EPOCH).value(ARCHITECTURE, context)
-    assert value == pytest.approx(ordinary_training(ARCHITECTURE, context, epochs), abs=1e-6)
-    assert value != pytest.approx(EarlyStopping(epochs * STEPS_PER_EPOCH - 1).value(ARCHITECTURE, context), abs=1e-4)
+def test_as_many_steps_as_a_standalone_training_give_its_loss(tmp_path: Path, epochs: int) -> None:
+    context = digits_context(tmp_path)
+    value = EarlyStopping(epochs * STEPS_PER_EPOCH).predict(ARCHITECTURE, context)
+    assert value == pytest.approx(standalone_training(ARCHITECTURE, context, epochs), abs=1e-6)
+    assert value != pytest.approx(EarlyStopping(epochs * STEPS_PER_EPOCH - 1).predict(ARCHITECTURE, context), abs=1e-4)
 
 
 @pytest.mark.parametrize(("images", "steps"), [(0.0, 1), (31.5, 1), (32.0, 1), (32.5, 2), (100.0, 4)])
-def test_the_budget_is_what_smash_spent(tmp_path: Path, images: float, steps: int) -> None:
-    context = digits_setting(tmp_path, images_per_candidate=images)
-    assert EarlyStopping(None).value(ARCHITECTURE, context) == EarlyStopping(steps).value(ARCHITECTURE, context)
+def test_the_default_budget_is_that_of_smash(tmp_path: Path, images: float, steps: int) -> None:
+    context = digits_context(tmp_path, images_per_candidate=images)
+    assert EarlyStopping(None).predict(ARCHITECTURE, context) == EarlyStopping(steps).predict(ARCHITECTURE, context)
 
 
 def test_steps_matter(tmp_path: Path) -> None:
-    context = digits_setting(tmp_path)
-    assert len({EarlyStopping(steps).value(ARCHITECTURE, context) for steps in (1, 2, 4)}) == 3
+    context = digits_context(tmp_path)
+    assert len({EarlyStopping(steps).predict(ARCHITECTURE, context) for steps in (1, 2, 4)}) == 3
 
 
-def test_validation_images_are_never_learned_from(tmp_path: Path) -> None:
-    context = digits_setting(tmp_path)
+def test_validation_images_are_not_used_for_training(tmp_path: Path) -> None:
+    context = digits_context(tmp_path)
     more = replace(context, retrain=replace(RETRAIN, use_validation=True))
-    assert EarlyStopping(4).value(ARCHITECTURE, more) == EarlyStopping(4).value(ARCHITECTURE, context)
+    assert EarlyStopping(4).predict(ARCHITECTURE, more) == EarlyStopping(4).predict(ARCHITECTURE, context)
 
 
 @dataclass(frozen=True)
@@ -76,27 +76,27 @@ class OtherTest(Digits):
         return replace(sets, test=Split(noise, sets.test.labels.flip(0)))
 
 
-def test_test_images_are_never_looked_at(tmp_path: Path) -> None:
-    context = digits_setting(tmp_path)
+def test_test_images_are_never_used(tmp_path: Path) -> None:
+    context = digits_context(tmp_path)
     options = {"validation": 60, "train": None, "batch_size": 32, "eval_batch_size": 500, "recalibration": 64}
     data = DataModule(name="digits", source=OtherTest(test=1497), stem_stride=1, split_seed=0, **options)
     other = replace(context, data=data)
     assert not torch.equal(data.test.images, context.data.test.images)
-    assert EarlyStopping(4).value(ARCHITECTURE, other) == EarlyStopping(4).value(ARCHITECTURE, context)
+    assert EarlyStopping(4).predict(ARCHITECTURE, other) == EarlyStopping(4).predict(ARCHITECTURE, context)
 
 
-@pytest.mark.parametrize("steps", [1, 6])  # after one step, only the validation loss shows it
-def test_a_training_that_diverges_predicts_the_worst(tmp_path: Path, steps: int) -> None:
-    context = digits_setting(tmp_path, retrain=replace(RETRAIN, learning_rate=1e30))
-    assert EarlyStopping(steps).value(ARCHITECTURE, context) == math.inf
+@pytest.mark.parametrize("steps", [1, 6])  # after one step, only the validation loss diverges
+def test_a_diverged_training_predicts_the_worst(tmp_path: Path, steps: int) -> None:
+    context = digits_context(tmp_path, retrain=replace(RETRAIN, learning_rate=1e30))
+    assert EarlyStopping(steps).predict(ARCHITECTURE, context) == math.inf
 
 
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    context = digits_setting(tmp_path)
-    EarlyStopping(1).value(ARCHITECTURE, context)
+def test_no_files_remain(tmp_path: Path) -> None:
+    context = digits_context(tmp_path)
+    EarlyStopping(1).predict(ARCHITECTURE, context)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_steps_are_refused() -> None:
+def test_zero_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1, or null"):
         EarlyStopping(0)

@@ -11,7 +11,7 @@ import torch
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import BaselineContext, JacobianCovariance
 from smash_lightning.random_streams import rng
-from tests.baselines.small_context import TINY, random_setting, slow_network
+from tests.baselines.small_context import TINY, random_context, slow_network
 from tests.cases import Case, every_bare_case
 from tests.stages.small_run import SPACE
 
@@ -39,14 +39,14 @@ def expected(rows: list[np.ndarray]) -> float:
 @every_bare_case
 @pytest.mark.parametrize("seed", range(3))
 def test_image_by_image(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec)
-    value = JacobianCovariance().value(architecture, context)
+    architecture, context = case.draw(seed), random_context(tmp_path, case.space.image_spec)
+    value = JacobianCovariance().predict(architecture, context)
     assert value == pytest.approx(expected(one_by_one(architecture, context)), rel=1e-7)
     assert value >= len(context.images) * (1 - 1e-4), "its least value"
 
 
 def test_finite_differences_of_the_logits_in_each_pixel(tmp_path: Path) -> None:
-    architecture, context = TINY.sample(rng("jacobian", 0)), random_setting(tmp_path, TINY.image_spec, count=4)
+    architecture, context = TINY.sample(rng("jacobian", 0)), random_context(tmp_path, TINY.image_spec, count=4)
     network, images, step = slow_network(architecture, context), context.images.clone(), 1e-5
     rows = []
     for image in images:
@@ -59,13 +59,13 @@ def test_finite_differences_of_the_logits_in_each_pixel(tmp_path: Path) -> None:
             row.append((more - network(images).sum().item()) / (2 * step))
             flat[i] = kept
         rows.append(np.array(row))
-    assert JacobianCovariance().value(architecture, context) == pytest.approx(expected(rows), rel=1e-4)
+    assert JacobianCovariance().predict(architecture, context) == pytest.approx(expected(rows), rel=1e-4)
 
 
 def test_equal_images_are_the_worst_that_is_defined(tmp_path: Path) -> None:
-    context, architecture = random_setting(tmp_path, SPACE.image_spec, count=4), SPACE.sample(rng("equal", 0))
+    context, architecture = random_context(tmp_path, SPACE.image_spec, count=4), SPACE.sample(rng("equal", 0))
     twins = replace(context, images=context.images[:2].repeat(2, 1, 1, 1))
-    value = JacobianCovariance().value(architecture, twins)
-    # Two of four eigenvalues are zero, and k alone stands in their place.
+    value = JacobianCovariance().predict(architecture, twins)
+    # Two of four eigenvalues are zero, so that only k remains.
     assert value == pytest.approx(2 * (math.log(1e-5) + 1e5), rel=1e-3)
-    assert value > JacobianCovariance().value(architecture, context)
+    assert value > JacobianCovariance().predict(architecture, context)

@@ -17,13 +17,13 @@ from smash_lightning.baselines.naswot import Agreement
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space.presets import fractalnet
-from tests.baselines.small_context import random_setting, slow_network
+from tests.baselines.small_context import random_context, slow_network
 from tests.cases import CASES, IMAGES, Case, every_bare_case
 from tests.stages.small_run import SPACE
 
 
 class ReluOutputs(TorchFunctionMode):
-    """Keeps what `torch.relu` returns."""
+    """Collects the results of `torch.relu`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,44 +44,44 @@ def codes(architecture: Architecture, context: BaselineContext) -> np.ndarray:
 
 
 def agreements(on: np.ndarray) -> np.ndarray:
-    """Units less the Hamming distance, for each pair of images."""
+    """Units minus the Hamming distance, for each pair of images."""
     return np.array([[len(a) - sum(x != y for x, y in zip(a, b, strict=True)) for b in on] for a in on], dtype=float)
 
 
 @every_bare_case
 @pytest.mark.parametrize("seed", range(3))
 def test_hamming_distances_of_the_plain_network(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec, count=5)
+    architecture, context = case.draw(seed), random_context(tmp_path, case.space.image_spec, count=5)
     sign, logarithm = np.linalg.slogdet(agreements(codes(architecture, context)))
     assert sign == 1
-    assert Naswot().value(architecture, context) == pytest.approx(-logarithm, rel=1e-9)
+    assert Naswot().predict(architecture, context) == pytest.approx(-logarithm, rel=1e-9)
 
 
 def test_relus_after_convolutions_count_as_well(tmp_path: Path) -> None:
-    architecture, context = fractalnet(columns=2, channels=4, blocks=2), random_setting(tmp_path, IMAGES, count=5)
+    architecture, context = fractalnet(columns=2, channels=4, blocks=2), random_context(tmp_path, IMAGES, count=5)
     expected = -np.linalg.slogdet(agreements(codes(architecture, context)))[1]
-    assert Naswot().value(architecture, context) == pytest.approx(expected, rel=1e-9)
+    assert Naswot().predict(architecture, context) == pytest.approx(expected, rel=1e-9)
 
 
-def test_looking_at_relus_does_not_change_what_a_network_computes(tmp_path: Path) -> None:
+def test_counting_does_not_change_the_output(tmp_path: Path) -> None:
     case = CASES["v2-2d"]
-    architecture, context = case.draw(0), random_setting(tmp_path, case.space.image_spec)
+    architecture, context = case.draw(0), random_context(tmp_path, case.space.image_spec)
     weights = initial_weights(architecture, context)
 
     def logits() -> Tensor:
         return forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
 
     with Agreement(len(context.images)) as agreement:
-        seen = logits()
-    assert torch.equal(seen, logits())
+        counted = logits()
+    assert torch.equal(counted, logits())
     units = codes(architecture, context).shape[1]
     assert torch.equal(agreement.units.diagonal(), torch.full((6,), float(units), dtype=torch.float64))
 
 
-def test_images_that_no_unit_tells_apart_make_it_undefined(tmp_path: Path) -> None:
+def test_images_of_equal_code_make_it_undefined(tmp_path: Path) -> None:
     for seed in range(5):
-        context, architecture = random_setting(tmp_path, SPACE.image_spec, count=24), SPACE.sample(rng("twins", seed))
+        context, architecture = random_context(tmp_path, SPACE.image_spec, count=24), SPACE.sample(rng("twins", seed))
         order = torch.randperm(24, generator=generator("twins", seed))
         twins = replace(context, images=context.images[order % 23])
-        assert Naswot().value(architecture, twins) == math.inf
-        assert math.isfinite(Naswot().value(architecture, context))
+        assert Naswot().predict(architecture, twins) == math.inf
+        assert math.isfinite(Naswot().predict(architecture, context))

@@ -11,7 +11,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import BaselineContext, Snip, initial_weights
 from smash_lightning.random_streams import rng
-from tests.baselines.small_context import TINY, counted, random_setting, slow_network
+from tests.baselines.small_context import TINY, counted, random_context, slow_network
 from tests.cases import Case, every_bare_case
 
 
@@ -27,7 +27,7 @@ def masks_of_ones(architecture: Architecture, context: BaselineContext) -> dict[
 
 
 def test_finite_differences_of_the_loss_in_a_mask_on_each_weight(tmp_path: Path) -> None:
-    architecture, context = TINY.sample(rng("snip", 0)), random_setting(tmp_path, TINY.image_spec)
+    architecture, context = TINY.sample(rng("snip", 0)), random_context(tmp_path, TINY.image_spec)
     masks, total, step = masks_of_ones(architecture, context), 0.0, 1e-5
     for mask in masks.values():
         flat = mask.view(-1)
@@ -37,20 +37,20 @@ def test_finite_differences_of_the_loss_in_a_mask_on_each_weight(tmp_path: Path)
             flat[i] = 1 - step
             total += abs(more - masked_loss(architecture, context, masks).item()) / (2 * step)
             flat[i] = 1
-    assert Snip().value(architecture, context) == pytest.approx(-math.log(total), abs=1e-6)
+    assert Snip().predict(architecture, context) == pytest.approx(-math.log(total), abs=1e-6)
 
 
 @every_bare_case
 @pytest.mark.parametrize("seed", range(3))
 def test_gradients_of_masks_on_the_plain_network(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, context = case.draw(seed), random_setting(tmp_path, case.space.image_spec)
+    architecture, context = case.draw(seed), random_context(tmp_path, case.space.image_spec)
     masks = {name: mask.requires_grad_() for name, mask in masks_of_ones(architecture, context).items()}
     masked_loss(architecture, context, masks).backward()
     total = sum(mask.grad.abs().sum().item() for mask in masks.values())  # type: ignore[union-attr]
-    assert Snip().value(architecture, context) == pytest.approx(-math.log(total), abs=1e-9)
+    assert Snip().predict(architecture, context) == pytest.approx(-math.log(total), abs=1e-9)
 
 
 def test_labels_matter(tmp_path: Path) -> None:
-    architecture, context = TINY.sample(rng("labels", 0)), random_setting(tmp_path, TINY.image_spec)
-    other = random_setting(tmp_path, TINY.image_spec, labels=(context.labels + 1) % 3)
-    assert Snip().value(architecture, context) != pytest.approx(Snip().value(architecture, other), abs=1e-6)
+    architecture, context = TINY.sample(rng("labels", 0)), random_context(tmp_path, TINY.image_spec)
+    other = random_context(tmp_path, TINY.image_spec, labels=(context.labels + 1) % 3)
+    assert Snip().predict(architecture, context) != pytest.approx(Snip().predict(architecture, other), abs=1e-6)

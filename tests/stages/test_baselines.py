@@ -20,7 +20,7 @@ from smash_lightning.stages.baselines import baseline_context, images_per_candid
 from smash_lightning.stages.search import make_scorer, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
 from smash_lightning.training import load_hypernet
-from tests.plugins import Broken, Dilation, Speechless, Undefined
+from tests.plugins import Broken, Dilation, NotANumber, Undefined
 from tests.stages.small_run import SEARCH, SPACE, rank_at_random, small_experiment
 
 NOBODY = Tracker([])
@@ -60,7 +60,7 @@ def test_every_rival_answers_for_every_architecture_that_was_trained(tmp_path: P
         assert row.seconds > 0
         assert row.training_seconds == 0
         if row.baseline in CHEAP:
-            expected = CHEAP[row.baseline].value(architectures[row.fingerprint], baseline_context(experiment))
+            expected = CHEAP[row.baseline].predict(architectures[row.fingerprint], baseline_context(experiment))
             assert row.value == pytest.approx(expected, rel=1e-6)
 
 
@@ -83,7 +83,7 @@ def test_other_sources_of_weights_are_trained_and_scored_as_the_hypernets_are(tm
         mine = [row for row in rows if row.baseline == name]
         assert len(mine) == COUNT
         for row in mine:
-            assert row.value == pytest.approx(scorer(architectures[row.fingerprint]).loss, rel=1e-6)
+            assert row.value == pytest.approx(scorer(architectures[row.fingerprint]).val_loss, rel=1e-6)
             assert row.training_seconds == sum(training_seconds(path) for path in paths) > 0
     ours = [load_hypernet(path, SPACE, specification).drawn for path in experiment.folder.hypernets()]
     assert len(ours) == 2
@@ -120,7 +120,7 @@ def test_an_earlier_run_is_asked_about_in_a_folder_of_its_own(tmp_path: Path) ->
 
 
 def test_an_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    experiment = trained(tmp_path, BaselineOptions({"depth": Depth(), "speechless": Speechless()}, (), 8))
+    experiment = trained(tmp_path, BaselineOptions({"depth": Depth(), "speechless": NotANumber()}, (), 8))
     message = r"^baseline speechless, architecture [0-9a-f]{16}: ValueError: it answered NaN, .* let it answer inf"
     with pytest.raises(RuntimeError, match=message):
         baselines(experiment, NOBODY)
@@ -190,10 +190,10 @@ def test_early_stopping_spends_what_a_score_costs(tmp_path: Path) -> None:
     steps = math.ceil(given.images_per_candidate / 32)
     architectures = experiment.folder.read_architectures()
     for row in baselines(experiment, NOBODY)[:2]:
-        expected = EarlyStopping(steps).value(architectures[row.fingerprint], given)
+        expected = EarlyStopping(steps).predict(architectures[row.fingerprint], given)
         assert row.value == pytest.approx(expected, rel=1e-5)
         assert row.value != pytest.approx(
-            EarlyStopping(steps + 1).value(architectures[row.fingerprint], given), rel=1e-4
+            EarlyStopping(steps + 1).predict(architectures[row.fingerprint], given), rel=1e-4
         )
 
 
@@ -217,7 +217,7 @@ def test_every_rival_is_in_the_correlation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"one_shot": ("weight_shring",)}, r"baselines\.one_shot knows weight_sharing, .*, not 'weight_shring'"),
+        ({"one_shot": ("weight_shring",)}, r"baselines\.one_shot must be of weight_sharing, .*, got 'weight_shring'"),
         ({"images": 1}, r"baselines\.images must be at least 2, got 1"),
     ],
 )

@@ -61,7 +61,7 @@ def test_averages_are_followed_saved_and_scored(tmp_path: Path) -> None:
     for path, hypernet in zip(paths, hypernets, strict=True):
         scorer = make_scorer(plain.data, ranking, 0, "cpu", [hypernet])
         ((_, losses),) = settling(path)
-        assert losses == [scorer(architecture).loss for architecture in fixed]
+        assert losses == [scorer(architecture).val_loss for architecture in fixed]
         followed.append(losses)
     assert followed[0] != followed[1]
     assert hypernets[0].drawn == hypernets[1].drawn
