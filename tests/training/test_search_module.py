@@ -28,7 +28,6 @@ from smash_lightning.scoring import (
 )
 from smash_lightning.search_space import EqualSize, SingleConvolution
 from smash_lightning.stages.search import averaging
-from smash_lightning.strategies import Random, Ranking
 from smash_lightning.training import (
     AtomicCheckpointIO,
     HyperNetModule,
@@ -204,12 +203,10 @@ def fit(
     options: SearchOptions = SEARCH,
 ) -> tuple[HyperNetModule, RankingCallback]:
     module, source = HyperNetModule(DIGITS, HYPERNET, options, seed=3), data()
-    labels = source.validation.labels
     ranking = RankingCallback(
         FIXED,
         2,
         partial(scorer_on, source, policy),
-        lambda drawn: Ranking(DIGITS, (Random(3),), 0, drawn, labels),
     )
     trainer(folder, *averaging(options), ranking, *callbacks).fit(
         module, datamodule=source, ckpt_path=checkpoint, weights_only=True
@@ -236,15 +233,13 @@ def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(whole: Any, tmp_
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert ranking_again.history[-1] == ranking.history[-1]
-    assert ranking_again.state.rows == ranking.state.rows
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_scores_what_it_does_not_draw(whole: Any) -> None:
     _, module, ranking = whole
     assert [epoch for epoch, _ in ranking.history] == [2, 3], "every second epoch, and the last"
-    assert len(ranking.state.rows) == 3
-    assert not module.drawn & {row.candidate.architecture.fingerprint for row in ranking.state.rows}
+    assert not module.drawn & {architecture.fingerprint for architecture in FIXED}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -440,7 +435,6 @@ def test_a_resumed_training_with_averages_is_an_uninterrupted_one_bit_for_bit(
         assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     assert resumed.drawn == module.drawn
     assert ranking_again.history[-1] == ranking.history[-1]
-    assert ranking_again.state.rows == ranking.state.rows
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -449,11 +443,9 @@ def test_what_is_scored_is_the_average(averaged: Any) -> None:
     loaded = {step: load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (14, 21)}
     scorers = {step: scorer_on(data(), RECALIBRATED, [hypernet]) for step, hypernet in loaded.items()}
     assert [epoch for epoch, _ in ranking.history] == [2, 3]
-    # Seven steps an epoch: what is followed in training, and the whole ranking after it.
+    # Seven steps an epoch.
     for (_, losses), step in zip(ranking.history, (14, 21), strict=True):
-        assert losses == [scorers[step](architecture).loss for architecture in FIXED]
-    for row in ranking.state.rows:
-        assert row.loss == scorers[21](row.candidate.architecture).loss
+        assert losses == [scorers[step](architecture).val_loss for architecture in FIXED]
 
 
 @pytest.mark.filterwarnings("ignore")
