@@ -1,273 +1,143 @@
-"""One self-contained HTML page: no script, no request to anywhere, readable on a desk and on a phone.
-
-A page is made of sections, a section of parts; each part is a frozen value that knows its HTML. All text is escaped.
-"""
+"""One self-contained HTML page: no request to anywhere, readable without scripts, escaped, for phone and desktop."""
 
 from __future__ import annotations
 
 import base64
+import functools
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Protocol
-from xml.etree import ElementTree
+from typing import Any
 
-from smash_lightning.report.page_style import STYLE
+import jinja2
+import pandas as pd
+import vl_convert
 
-Value = float | int | str | None
-PNG = b"\x89PNG\r\n\x1a\n"
-SHORT = 28  # characters of a cell that stay on one line
+from smash_lightning.report.figures import Chart, specification, svg
+
 DIGITS = 4  # significant ones of a column's middle value
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser itself forbids requests
+MISSING = "\N{EN DASH}"
 
 
-class Part(Protocol):
-    """A part of a section."""
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A chart: a static picture that scripts replace by the interactive chart.
 
-    def html(self) -> str:
-        """The part as HTML."""
+    Args:
+        name: unique in the page; letters, digits and underscores.
+        chart: the chart.
+        alt: what it shows, for those who cannot see it.
+        caption: lines below it.
+    """
+
+    name: str
+    chart: Chart
+    alt: str
+    caption: str = ""
+
+    @functools.cached_property
+    def specification(self) -> dict[str, Any]:
+        """The chart's specification, with its data."""
+        return specification(self.chart)
+
+    @property
+    def picture(self) -> str:
+        """The chart as SVG in base64."""
+        return base64.b64encode(svg(self.chart).encode()).decode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A frame as a table; numbers are right-aligned, with as many decimals as give the middle one four digits.
+
+    Args:
+        caption: what the table holds, with units.
+        frame: a column per heading; None and NaN are shown as a dash.
+        folded: shows only the caption until it is opened, for long tables.
+    """
+
+    caption: str
+    frame: pd.DataFrame
+    folded: bool = False
+
+    @property
+    def columns(self) -> list[tuple[str, bool, list[str]]]:
+        """Each column's heading, whether it is numeric, and its cells."""
+        return [(str(name), *_cells(list(column))) for name, column in self.frame.items()]
+
+
+@dataclass(frozen=True)
 class Section:
-    """Parts under a heading; without a title they follow what stands before."""
+    """A part of a page under a heading: what is not given is not shown, the rest in the order of the arguments.
+
+    Args:
+        title: the heading.
+        paragraphs: plain text.
+        steps: recommendations, as (heading, sentence).
+        facts: short figures, as (what it is, value).
+        figures: charts.
+        tables: tables.
+        drawings: SVG drawings of our own, as (caption, svg); the first is open, the others are folded.
+        texts: text whose line breaks count, folded, as (caption, text).
+    """
 
     title: str
-    parts: tuple[Part, ...]
-
-    def html(self) -> str:
-        """The section as HTML."""
-        heading = f"<h2>{escape(self.title)}</h2>\n" if self.title else ""
-        return f"<section>\n{heading}{_joined(self.parts)}\n</section>"
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraphs:
-    """Plain text, one string a paragraph."""
-
-    texts: tuple[str, ...]
-
-    def html(self) -> str:
-        """The paragraphs as HTML."""
-        return "\n".join(f"<p>{escape(text)}</p>" for text in self.texts)
+    paragraphs: Sequence[str] = ()
+    steps: Sequence[tuple[str, str]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    drawings: Sequence[tuple[str, str]] = ()
+    texts: Sequence[tuple[str, str]] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Short figures side by side, as (what it is, value), such as ("seeds", "3")."""
-
-    items: tuple[tuple[str, str], ...]
-
-    def html(self) -> str:
-        """The figures as HTML."""
-        items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in self.items)
-        return f"<dl>{items}</dl>"
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A PNG picture.
-
-    Args:
-        png: the file's bytes.
-        alt: what it shows, for those who cannot see it.
-        caption: a line below it.
-    """
-
-    png: bytes
-    alt: str
-    caption: str = ""
-
-    def html(self) -> str:
-        """The picture as HTML.
-
-        Raises:
-            ValueError: the bytes are not a PNG file.
-        """
-        if not self.png.startswith(PNG):
-            raise ValueError(f"the picture {self.alt!r} is not a PNG file")
-        width, height = (int.from_bytes(self.png[at : at + 4], "big") for at in (16, 20))
-        data = base64.b64encode(self.png).decode()
-        least = 0.4 * width  # below it the text in a plot cannot be read, so that a phone scrolls instead
-        image = f'<img src="data:image/png;base64,{data}" alt="{escape(self.alt)}" width="{width}" height="{height}"'
-        return _figure(f'{image} style="min-width:{least:.0f}px">', self.alt, self.caption)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """An SVG drawing, put into the page as it is: it must be one's own, without ids and without references.
-
-    Args:
-        svg: one `svg` element with a viewBox.
-        alt: what it shows, for those who cannot see it.
-        caption: a line below it.
-        folded: shows only `alt` until it is opened.
-    """
-
-    svg: str
-    alt: str
-    caption: str = ""
-    folded: bool = False
-
-    def html(self) -> str:
-        """The drawing as HTML.
-
-        Raises:
-            ValueError: not an SVG element with a viewBox.
-        """
-        try:
-            root = ElementTree.fromstring(self.svg)
-            width = float(root.attrib["viewBox"].split()[2])
-        except (ElementTree.ParseError, LookupError, ValueError):
-            raise ValueError(f"the drawing {self.alt!r} is not an svg element with a viewBox") from None
-        size = f"min-width:{0.9 * width:.0f}px;max-width:{1.4 * width:.0f}px"  # its text about as large as the page's
-        svg = self.svg[self.svg.index("<svg") :].strip()
-        box = f'<div class="drawing" role="img" aria-label="{escape(self.alt)}" style="{size}">{svg}</div>'
-        if self.folded:
-            return _folded(self.alt, _scrolling(box, self.alt))
-        return _figure(box, self.alt, self.caption)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table; a column of numbers stands to the right, its middle value with four digits unless all have fewer.
-
-    Args:
-        columns: headings.
-        rows: values; None and NaN are shown as a dash.
-        caption: what the table holds, with units.
-        folded: shows only the caption until it is opened: for long tables.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Value, ...], ...]
-    caption: str
-    folded: bool = False
-
-    def html(self) -> str:
-        """The table as HTML.
-
-        Raises:
-            ValueError: a row with more or fewer values than columns.
-        """
-        for row in self.rows:
-            if len(row) != len(self.columns):
-                raise ValueError(f"table {self.caption!r}: a row of {len(row)} for {len(self.columns)} columns")
-        columns = [_cells([row[i] for row in self.rows]) for i in range(len(self.columns))]
-        sides = [side for side, _ in columns]
-        head = "".join(
-            f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(self.columns, sides, strict=True)
-        )
-        lines = zip(*(cells for _, cells in columns), strict=True)
-        body = "\n".join(f"<tr>{''.join(line)}</tr>" for line in lines)
-        table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-        if self.folded:
-            return _folded(self.caption, _scrolling(table, self.caption))
-        return _figure(table, self.caption, self.caption, above=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Preformatted:
-    """Text whose line breaks count, such as a configuration.
-
-    Args:
-        text: the text.
-        caption: what it is.
-        folded: shows only the caption until it is opened.
-    """
-
-    text: str
-    caption: str
-    folded: bool = False
-
-    def html(self) -> str:
-        """The text as HTML."""
-        text = f"<pre>{escape(self.text)}</pre>"
-        if self.folded:
-            return _folded(self.caption, _scrolling(text, self.caption))
-        return _figure(text, self.caption, self.caption, above=True)
-
-
-def report_page(title: str, sections: Sequence[Section]) -> str:
+def render(title: str, sections: Sequence[Section], drawings: Mapping[str, str] | None = None) -> str:
     """The page as text, to be written in UTF-8.
 
     Args:
         title: heading of the page and name of its tab.
-        sections: from top to bottom; the first is the summary and set in larger type.
-
-    Raises:
-        ValueError: a part whose content is not what it should be.
+        sections: from top to bottom; the first is the summary.
+        drawings: SVG drawings by fingerprint, shown while the pointer is over that architecture's point in a chart.
     """
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-{_joined(sections)}
-</main>
-</body>
-</html>
-"""
+    loader = jinja2.PackageLoader("smash_lightning.report", "")
+    template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template.filters["drawing_width"] = lambda svg: round(1.25 * float(svg.split('viewBox="0 0 ', 1)[1].split()[0]))
+    figures = [figure for section in sections for figure in section.figures]
+    return template.get_template("report.html.jinja").render(
+        title=title,
+        sections=sections,
+        specifications={figure.name: figure.specification for figure in figures},
+        vega=_vega() if figures else "",
+        drawings=base64.b64encode(zlib.compress(json.dumps(dict(drawings or {})).encode(), 9)).decode(),
+    )
 
 
-def _joined(parts: Sequence[Part]) -> str:
-    return "\n".join(part.html() for part in parts)
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script, of the version that draws the static pictures."""
+    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")
 
 
-def _figure(content: str, name: str, caption: str, above: bool = False) -> str:
-    shown = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    parts = (shown, _scrolling(content, name)) if above else (_scrolling(content, name), shown)
-    return f"<figure>{''.join(parts)}</figure>"
-
-
-def _folded(caption: str, content: str) -> str:
-    return f"<details><summary>{escape(caption)}</summary>{content}</details>"
-
-
-def _scrolling(content: str, name: str) -> str:
-    # It takes the focus, so that arrow keys scroll it.
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{content}</div>'
-
-
-def _cells(values: Sequence[Value]) -> tuple[str, list[str]]:
-    """The side on which a column stands, as attribute, and its cells."""
-    numbers = [value for value in values if isinstance(value, int | float)]
-    if not numbers or any(isinstance(value, str) for value in values):
-        texts = ["\N{EN DASH}" if value is None else str(value) for value in values]
-        return "", [f"<td{_wrapping(text)}>{escape(text)}</td>" for text in texts]
-    side, decimals = ' class="number"', _decimals(numbers)
-    return side, [f"<td{side}>{_number(value, decimals)}</td>" for value in values]
-
-
-def _wrapping(text: str) -> str:
-    return ' class="long"' if len(text) > SHORT else ""
+def _cells(values: Sequence[Any]) -> tuple[bool, list[str]]:
+    """Whether a column is numeric, and its cells as text."""
+    values = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+    present = [value for value in values if value is not None]
+    if not present or any(isinstance(value, str) for value in present):
+        return False, [MISSING if value is None else str(value) for value in values]
+    decimals = _decimals(present)
+    return True, [MISSING if value is None else _number(value, decimals) for value in values]
 
 
 def _decimals(numbers: Sequence[float]) -> int:
-    if all(isinstance(number, int) for number in numbers):
+    sizes = [abs(number) for number in numbers if math.isfinite(number) and number]
+    if not sizes or all(float(number).is_integer() for number in numbers if math.isfinite(number)):
         return 0
-    finite = [number for number in numbers if math.isfinite(number)]
-    sizes = [abs(number) for number in finite if number]
-    if not sizes:
-        return 0
-    # The middle one, as a single loss that exploded must not leave the others without digits.
-    most = min(max(DIGITS - 1 - math.floor(math.log10(median(sizes))), 0), 8)
-    # 6.7 beside 7.25 is 6.70, but 6.7 beside 7.9 gains no zeros.
-    return next(d for d in range(most + 1) if all(round(n, d) == round(n, most) for n in finite))
+    return min(max(DIGITS - 1 - math.floor(math.log10(median(sizes))), 0), 8)
 
 
-def _number(value: Value, decimals: int) -> str:
-    if not isinstance(value, int | float) or math.isnan(value):
-        return "\N{EN DASH}"
+def _number(value: float, decimals: int) -> str:
     text = "\N{INFINITY}" if math.isinf(value) else f"{abs(value):,.{decimals}f}"
     return f"\N{MINUS SIGN}{text}" if value < 0 else text

@@ -45,7 +45,7 @@ LEAST_WIDTH = 46 * FONT  # a narrower drawing would shout when it is blown up to
 
 
 def architecture_svg(
-    architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "Architecture"
+    architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "Architecture", legend: bool = True
 ) -> str:
     """Draws an architecture as a self-contained SVG: no script, no font, no reference to anything outside.
 
@@ -71,7 +71,8 @@ def architecture_svg(
     for before, after in pairwise(placed):
         _draw_way(shape(body, "g", transform=f"translate(0 {top:.1f})"), before, after)
     bottom = top + max(panel.height for panel in placed) + 2 * PAD
-    bottom = draw_legend(body, architecture, PAD, bottom, width - PAD)
+    if legend:
+        bottom = draw_legend(body, architecture, PAD, bottom, width - PAD)
     return document(body, width, bottom + PAD, title)
 
 

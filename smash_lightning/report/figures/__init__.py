@@ -11,6 +11,6 @@ from smash_lightning.report.figures.pareto import pareto as pareto
 from smash_lightning.report.figures.scatter import scatter as scatter
 from smash_lightning.report.figures.style import Chart as Chart
 from smash_lightning.report.figures.style import interval_text as interval_text
-from smash_lightning.report.figures.style import png as png
 from smash_lightning.report.figures.style import save as save
 from smash_lightning.report.figures.style import specification as specification
+from smash_lightning.report.figures.style import svg as svg

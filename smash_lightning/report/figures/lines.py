@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from smash_lightning.report.figures.scatter import group_order
-from smash_lightning.report.figures.style import BLUE, GREY, WIDTH, Chart, finish, group_scales, legend_switch
+from smash_lightning.report.figures.style import (
+    BLUE,
+    GREY,
+    RESPONSIVE,
+    WIDTH,
+    Chart,
+    finish,
+    group_scales,
+    legend_switch,
+)
 
 DODGE = 0.012  # of the axis: the distance of the error bars of two lines at one place
 
@@ -49,8 +58,8 @@ def lines(
     bars = "low" in frame and "high" in frame
     points["place"] = _dodged(points, series, log_x) if bars else points["x"]
     colours, shapes = group_scales(series)
-    entries = alt.Legend(title=legend or None, columns=3) if len(series) > 1 else None
-    shown = legend_switch("shown", "series", series)
+    entries = alt.Legend(symbolOpacity=1, title=legend or None, columns=3) if len(series) > 1 else None
+    hidden = legend_switch("series")
     x_scale = alt.Scale(type="log" if log_x else "linear", zero=False, nice=False, padding=14)
     y_scale = alt.Scale(type="log" if log_y else "linear", zero=False)
     ticks = sorted(points["x"].unique())
@@ -58,7 +67,7 @@ def lines(
     base = alt.Chart(points)
     place = alt.X("place:Q", title=x, scale=x_scale, axis=axis)
     colour = alt.Color("series:N", scale=colours, legend=entries)
-    opacity = alt.condition(shown, alt.value(1), alt.value(0))
+    opacity = alt.condition(hidden, alt.value(0), alt.value(1), empty=False)
     value = alt.Y("y:Q", title=y, scale=y_scale)
     tooltip = [
         alt.Tooltip("series:N", title=legend or "line"),
@@ -74,13 +83,13 @@ def lines(
         ends = {"y": alt.Y("low:Q", title=y, scale=y_scale), "y2": "high:Q"}
         layers.append(base.mark_rule(strokeWidth=2).encode(x=place, **ends, color=colour, opacity=opacity))
     layers.append(base.mark_line(strokeWidth=2).encode(x=place, y=value, color=colour, opacity=opacity))
-    marks = base.transform_filter(shown).mark_point(filled=True, size=80, opacity=1).add_params(shown)
+    marks = base.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=1).add_params(hidden)
     layers.append(
         marks.encode(
             x=place, y=value, color=colour, shape=alt.Shape("series:N", scale=shapes, legend=entries), tooltip=tooltip
         )
     )
-    return finish(alt.layer(*layers).properties(width=WIDTH, height=360), title, note)
+    return finish(alt.layer(*layers).properties(width=WIDTH, height=360, usermeta=RESPONSIVE), title, note)
 
 
 def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str = "") -> Chart:

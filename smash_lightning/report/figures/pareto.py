@@ -40,21 +40,23 @@ def pareto(
     ]
     data = pd.concat(parts, ignore_index=True)
     data["group"] = data["front"].map({True: GROUPS[0], False: GROUPS[1]})
-    shown = legend_switch("shown", "group", GROUPS)
+    hidden = legend_switch("group")
     base = alt.Chart(data)
     cost = alt.X("x:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~s"))
     score = alt.Y("y:Q", title=y, scale=alt.Scale(zero=False))
-    colour = alt.Color("group:N", scale=alt.Scale(domain=GROUPS, range=[BLUE, GREY]), legend=alt.Legend(title=None))
+    colour = alt.Color(
+        "group:N", scale=alt.Scale(domain=GROUPS, range=[BLUE, GREY]), legend=alt.Legend(title=None, symbolOpacity=1)
+    )
     steps = base.transform_filter("datum.front").mark_line(interpolate="step-after", color=ORANGE, strokeWidth=1.5)
     marks = (
         base.mark_point(filled=True)
-        .add_params(shown)
+        .add_params(hidden)
         .encode(
             x=cost,
             y=score,
             color=colour,
             size=alt.condition("datum.front", alt.value(80), alt.value(40)),
-            opacity=alt.condition(shown, alt.value(0.75), alt.value(0)),
+            opacity=alt.condition(hidden, alt.value(0), alt.value(0.75), empty=False),
             tooltip=tooltips(details or {}, data),
         )
     )

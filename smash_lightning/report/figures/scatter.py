@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from smash_lightning.report.figures.style import BLUE, WIDTH, Chart, finish, group_scales, legend_switch, tooltips
+from smash_lightning.report.figures.style import (
+    BLUE,
+    RESPONSIVE,
+    WIDTH,
+    Chart,
+    finish,
+    group_scales,
+    legend_switch,
+    tooltips,
+)
 
 
 def scatter(
@@ -45,13 +54,13 @@ def scatter(
     x_axis, y_axis = alt.X("x:Q", title=x, scale=scale, axis=alt.Axis(tickCount=8)), alt.Y("y:Q", title=y, scale=scale)
     ends = {"y": alt.Y("low:Q", title=y, scale=scale), "y2": "high:Q"}
     colours, shapes = group_scales(groups)
-    entries = alt.Legend(title=legend or None) if len(groups) > 1 else None
+    entries = alt.Legend(symbolOpacity=1, title=legend or None) if len(groups) > 1 else None
     colour = alt.Color("group:N", scale=colours, legend=entries)
-    shown = legend_switch("shown", "group", groups)
+    hidden = legend_switch("group")
     bars = of_points.mark_rule(strokeWidth=1.3).encode(
-        x=x_axis, **ends, color=colour, opacity=alt.condition(shown, alt.value(0.55), alt.value(0))
+        x=x_axis, **ends, color=colour, opacity=alt.condition(hidden, alt.value(0), alt.value(0.55), empty=False)
     )
-    marks = of_points.transform_filter(shown).mark_point(filled=True, size=80, opacity=0.9).add_params(shown)
+    marks = of_points.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=0.9).add_params(hidden)
     marks = marks.encode(
         x=x_axis,
         y=y_axis,
@@ -62,7 +71,7 @@ def scatter(
     band = of_line.mark_area(color=BLUE, opacity=0.13).encode(x=x_axis, **ends)
     fitted = of_line.mark_line(color=BLUE, strokeWidth=2).encode(x=x_axis, y=y_axis)
     layers = [band, fitted, bars, marks] if line is not None else [bars, marks]
-    return finish(alt.layer(*layers).properties(width=WIDTH, height=400), title, note)
+    return finish(alt.layer(*layers).properties(width=WIDTH, height=400, usermeta=RESPONSIVE), title, note)
 
 
 def group_order(column: pd.Series[str]) -> list[str]:

@@ -24,6 +24,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY, BLACK)
 SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 INK, RULE = "#1f2933", "#dde2e7"
 WIDTH = 720  # pixels of a chart with one panel, labels not included
+RESPONSIVE = {"responsive": True}  # tells a page that it may change the width
 SCALE = 2.0  # pixels of a PNG file per pixel of the chart
 NOTE = 120  # characters of a line of the subtitle
 FONT = "'Liberation Sans', Arial, 'Helvetica Neue', sans-serif"
@@ -34,7 +35,14 @@ def finish(chart: Chart, title: str, note: str = "") -> Chart:
     heading = alt.TitleParams(text=title, subtitle=textwrap.wrap(note, NOTE), anchor="start", frame="bounds")
     axis = {"labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": 600, "titlePadding": 8}
     colours = {"labelColor": INK, "titleColor": INK, "domainColor": GREY, "tickColor": GREY, "gridColor": RULE}
-    legend = {"labelFontSize": 13, "titleFontSize": 13, "symbolSize": 90, "labelLimit": 400, "orient": "top"}
+    legend = {
+        "labelFontSize": 13,
+        "titleFontSize": 13,
+        "symbolSize": 90,
+        "labelLimit": 400,
+        "orient": "top",
+        "unselectedOpacity": 1,
+    }
     return (
         chart.properties(title=heading, background="white", padding=8)
         .configure(font=FONT)
@@ -61,12 +69,9 @@ def group_scales(groups: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
     )
 
 
-def legend_switch(name: str, column: str, groups: Sequence[str]) -> alt.Parameter:
-    """A selection of groups that starts with all of them; a click on a legend entry removes or returns that group."""
-    every = [{column: group} for group in groups]
-    return alt.selection_point(
-        name=name, fields=[column], bind="legend", toggle="true", value=every, empty=False, clear=False
-    )
+def legend_switch(column: str) -> alt.Parameter:
+    """A selection of hidden groups: a click on a legend entry hides that group or shows it again."""
+    return alt.selection_point(name="hidden", fields=[column], bind="legend", toggle="true", empty=False, clear=False)
 
 
 def tooltips(details: Mapping[str, str], frame: pd.DataFrame) -> list[alt.Tooltip]:
@@ -101,9 +106,9 @@ def specification(chart: Chart) -> dict[str, Any]:
         return chart.to_dict()
 
 
-def png(chart: Chart) -> bytes:
-    """The chart as a PNG picture."""
-    return vl_convert.vegalite_to_png(specification(chart), scale=SCALE)
+def svg(chart: Chart) -> str:
+    """The chart as an SVG drawing."""
+    return vl_convert.vegalite_to_svg(specification(chart))
 
 
 def save(chart: Chart, path: Path) -> None:
@@ -115,9 +120,9 @@ def save(chart: Chart, path: Path) -> None:
     if path.suffix not in (".png", ".svg", ".html", ".json"):
         raise ValueError(f"{path}: a chart is written as .png, .svg, .html or .json")
     if path.suffix == ".png":
-        content = png(chart)
+        content = vl_convert.vegalite_to_png(specification(chart), scale=SCALE)
     elif path.suffix == ".svg":
-        content = vl_convert.vegalite_to_svg(specification(chart)).encode()
+        content = svg(chart).encode()
     elif path.suffix == ".html":
         content = vl_convert.vegalite_to_html(specification(chart), bundle=True).encode()
     else:

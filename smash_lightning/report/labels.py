@@ -1,0 +1,77 @@
+"""Words and numbers as tables, pictures and sentences show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from smash_lightning.report.figures import interval_text
+
+Estimate = Mapping[str, float]  # `value`, `low` and `high` as in correlation.json
+LABELS = {
+    "smash_score": "SMASH score",
+    "val_loss": "SMASH, validation loss",
+    "val_error": "SMASH, validation error",
+    "smash_score+params": "SMASH + parameters",
+    "params": "parameters",
+    "macs": "MACs",
+    "ops": "number of ops",
+    "unconditional": "unconditional HyperNet",
+    "untrained": "untrained HyperNet",
+}
+OWN = ("smash_score", "val_loss", "val_error", "smash_score+params")  # forms of the score itself, hence no baselines
+SHORT_LIST = 12
+
+
+def label(name: str) -> str:
+    """A predictor's name for readers; a baseline without an entry keeps its own name."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def estimate_text(estimate: Estimate | None, decimals: int = 2) -> str:
+    """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None."""
+    if estimate is None:
+        return "undefined"
+    return interval_text(estimate["value"], estimate["low"], estimate["high"], decimals)
+
+
+def side(estimate: Estimate) -> str:
+    """Position of an interval relative to zero: above, below or around."""
+    return "above" if estimate["low"] > 0 else "below" if estimate["high"] < 0 else "around"
+
+
+def omitted_text(omitted: Mapping[str, Any]) -> str:
+    """The baselines that are not compared, with the reason of each; empty if there are none."""
+    named = "; ".join(f"{label(name)} ({reason})" for name, reason in omitted.items())
+    return f"Not compared: {named}." if named else ""
+
+
+def cost_text(seconds: float | None, training_seconds: float | None) -> str:
+    """Cost of a predictor: of each prediction, and of what is trained once before, as in '0.36 s + 40 s'."""
+    each = duration(seconds)
+    return each if training_seconds == 0 else f"{each} + {duration(training_seconds)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds with two digits, minutes and hours where those are easier to read; '?' where unknown."""
+    if seconds is None or seconds != seconds:
+        return "?"
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{_two_digits(seconds / length)} {unit}"
+    return f"{_two_digits(seconds)} s"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, as in '3 HyperNets'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def listed(names: Iterable[str], limit: int = SHORT_LIST) -> str:
+    """Names with commas; of more than `limit` the first ones and the number of the others."""
+    every = list(names)
+    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 9.5 or number < 5e-4 else f"{float(f'{number:.2g}'):g}"

@@ -1,0 +1,196 @@
+"""The verdict of correlation.json in sentences, and what to do next; every figure with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smash_lightning.report.labels import OWN, Estimate, count, estimate_text, label, listed, side
+
+GOAL = "90 %"  # of the noise ceiling, as evaluation compares
+WANTED = 0.7  # reliability of the ground truth that more seeds are to reach
+WIDE = 0.4  # width of an interval from which more architectures are recommended
+Correlation = Mapping[str, Any]
+
+_STATUS = {
+    "predicts": "The SMASH score predicts the test loss",
+    "not_significant": "The SMASH score is not significantly related to the test loss",
+    "misleads": "The SMASH score misleads, as better scores come with higher test losses",
+}
+_GOAL = {"above": "above", "not_significant": "not significantly different from", "below": "below"}
+_LEAD = {"above": "better than", "around": "not significantly different from", "below": "worse than"}
+
+
+def sentences(correlation: Correlation) -> list[str]:
+    """The verdict in three sentences, or the reason for none in one."""
+    if correlation["verdict"]["status"] == "no_verdict":
+        return [_no_verdict(correlation)]
+    return [_agreement(correlation), _comparison(correlation["comparison"], correlation["verdict"]), _gain(correlation)]
+
+
+def next_steps(
+    correlation: Correlation, untrained: Sequence[str] = (), best: str | None = None
+) -> list[tuple[str, str]]:
+    """What to do next, each as (heading, sentence), the most important first.
+
+    Args:
+        correlation: content of correlation.json.
+        untrained: fingerprints of the best architectures by score without a standalone training, best first.
+        best: fingerprint of the architecture of the shortlist with the lowest mean test loss.
+    """
+    verdict, comparison = correlation["verdict"], correlation["comparison"]
+    if verdict["status"] == "no_verdict":
+        return [_remedy(correlation)]
+    steps = []
+    if verdict["status"] != "predicts":
+        steps.append(_improve(comparison))
+    elif untrained:
+        text = f"The best by score without a standalone training: {listed(untrained, 3)}."
+        text += f" Of those trained, {best} has the lowest test loss." if best else ""
+        steps.append(("Retrain these", text))
+    steps += _simpler(comparison, verdict)
+    rho = correlation["loss"]["scores"]["smash_score"]["spearman"]
+    if rho is not None and rho["high"] - rho["low"] > WIDE:
+        n = comparison["architectures"]
+        text = (
+            f"The interval of Spearman's rho is {rho['high'] - rho['low']:.2f} wide with {n}; {4 * n} would halve it."
+        )
+        steps.append(("More architectures", text))
+    reliability = correlation["loss"]["reliability"].get("icc_mean")
+    if reliability is not None and reliability["value"] < WANTED:
+        steps.append(("More seeds", _seeds(correlation)))
+    return steps
+
+
+def best_fraction(correlation: Correlation) -> str:
+    """Gain from the best fifth by each predictor, within the sample that no score selected."""
+    names = {"smash_score": "SMASH score", "params": "parameters", "macs": "MACs", "ground_truth": "the ground truth"}
+    found = correlation["loss"]["top_fraction"]
+    gains = [f"{_gain_text(found.get(name))} by {words}" for name, words in names.items()]
+    return f"Within the sample the best fifth differs in mean test loss (nats) from all by {listed(gains)}."
+
+
+def _no_verdict(correlation: Correlation) -> str:
+    reliability = correlation["loss"]["reliability"].get("icc_mean")
+    return "No verdict: " + {
+        "few_architectures": f"{correlation['architectures']} architectures of the sample (groups stratified and "
+        "random) have a score and a test loss, which is too few.",
+        "unknown_reliability": "the reliability of the ground truth is unknown, as too few architectures were trained "
+        "with two seeds or more.",
+        "low_reliability": f"the reliability of the ground truth is {estimate_text(reliability)}: two trainings of one "
+        "architecture differ about as much as two architectures.",
+        "constant": "the score or the test loss is the same for all architectures.",
+    }.get(correlation["verdict"]["reason"] or "", "the evaluation gives no reason.")
+
+
+def _remedy(correlation: Correlation) -> tuple[str, str]:
+    return {
+        "few_architectures": ("More architectures", "Retrain 32 or more: retrain.stratified=32."),
+        "unknown_reliability": ("More seeds", "Train each architecture with three seeds: retrain.seeds=3."),
+        "low_reliability": ("More seeds", f"{_seeds(correlation)} Longer trainings help as well: retrain.epochs."),
+    }.get(
+        correlation["verdict"]["reason"] or "",
+        ("Check the pool", "Rank architectures that differ: a larger search space, or more candidates."),
+    )
+
+
+def _agreement(correlation: Correlation) -> str:
+    loss, verdict = correlation["loss"], correlation["verdict"]
+    text = (
+        f"{_STATUS[verdict['status']]}: Spearman {estimate_text(loss['scores']['smash_score']['spearman'])} over "
+        f"{correlation['comparison']['architectures']} architectures. Noise in the ground truth limits any predictor to "
+        f"about {estimate_text(loss['reliability']['ceiling'])}"
+    )
+    if verdict["goal"] is None:
+        return f"{text}."
+    difference = estimate_text(correlation["comparison"]["above_goal"])
+    return f"{text}; the score is {_GOAL[verdict['goal']]} {GOAL} of that (difference {difference})."
+
+
+def _comparison(comparison: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    predictors, strongest = comparison["predictors"], verdict["strongest"]
+    others = [name for name, one in predictors.items() if name not in OWN and one["spearman"] is not None]
+    clauses = []
+    if strongest is not None:
+        lead = _lead(strongest, predictors[strongest]["delta_spearman"], "the strongest, ")
+        clauses.append(f"Compared with {count(len(others), 'baseline')} the score is {lead}")
+    if strongest != "params" and "params" in others:
+        clauses.append(f"and {_lead('params', predictors['params']['delta_spearman'])}")
+    text = " ".join(clauses) or "There is no baseline to compare with"
+    if matched := verdict["strongest_size_matched"]:
+        lead = _lead(matched, predictors[matched]["delta_tau_size_matched"], "the strongest there, ")
+        text += (
+            f"; between architectures of nearly equal size (within {comparison['band']:.0%}, {comparison['pairs']:,} "
+            f"pairs) it is {lead}"
+        )
+    return f"{text}."
+
+
+def _lead(name: str, difference: Estimate | None, place: str = "") -> str:
+    words = {"params": "the number of parameters", "ops": "the number of ops"}.get(name, label(name))
+    if difference is None:
+        return f"not comparable with {place}{words}"
+    return f"{_LEAD[side(difference)]} {place}{words} (difference {estimate_text(difference)})"
+
+
+def _gain(correlation: Correlation) -> str:
+    top = correlation["loss"]["shortlist"]
+    if top is None:
+        return "The gain of a shortlist is unknown: it takes two architectures or more in the shortlist and the sample."
+    direction = "lower" if top["difference"] < 0 else "higher"
+    interval = estimate_text({"value": top["difference"], "low": top["low"], "high": top["high"]}, 4)
+    significant = "" if top["low"] > 0 or top["high"] < 0 else ", not significant"
+    return (
+        f"The shortlist of {top['top']} by score has a test loss {abs(top['difference']):.4f} nats "
+        f"({abs(top['difference']) / top['mean_representative']:.0%}) {direction} than the mean of the sample "
+        f"(difference {interval}{significant}); {top['beat_median']} of {top['top']} are better than its median."
+    )
+
+
+def _simpler(comparison: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Warnings where a predictor that costs less, or any other one, does as well as the score."""
+    steps, predictors = [], comparison["predictors"]
+    delta = predictors.get("params", {}).get("delta_spearman")
+    if delta is not None and side(delta) != "above":
+        heading = "Size predicts as well" if side(delta) == "around" else "Size predicts better"
+        tau = estimate_text(predictors["smash_score"]["size_matched_tau"])
+        text = (
+            f"The number of parameters costs nothing (SMASH minus parameters: {estimate_text(delta)}). What the score "
+            f"adds shows between architectures of nearly equal size, where its Kendall's tau is {tau}."
+        )
+        steps.append((heading, text))
+    strongest = verdict["strongest"]
+    lead = None if strongest in (None, "params") else predictors[strongest]["delta_spearman"]
+    if lead is not None and side(lead) == "below":
+        steps.append(
+            (f"Rank by {label(strongest)}", f"It predicts better here (SMASH minus it: {estimate_text(lead)}).")
+        )
+    return steps
+
+
+def _improve(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    text = "Train the HyperNets longer (search.epochs), more of them (search.hypernets) or wider ones (hypernet.width)."
+    better = [
+        name
+        for name, one in comparison["predictors"].items()
+        if name not in OWN and one["spearman"] is not None and side(one["spearman"]) == "above"
+    ]
+    return (
+        "Do not select by this score yet",
+        f"{text} {f'{label(better[0])} does predict here.' if better else ''}".strip(),
+    )
+
+
+def _seeds(correlation: Correlation) -> str:
+    """How many seeds reach the wanted reliability, by the formula of Spearman and Brown."""
+    single = correlation["loss"]["reliability"].get("icc_single")
+    one = single["value"] if single else 0.0
+    if one <= 0:
+        return "Trainings of one architecture differ too much to say how many seeds are enough."
+    seeds = math.ceil(WANTED * (1 - one) / (one * (1 - WANTED)))
+    return f"About {count(seeds, 'seed')} per architecture would give a reliability of {WANTED}: retrain.seeds={seeds}."
+
+
+def _gain_text(estimate: Estimate | None) -> str:
+    return "nothing known" if estimate is None else estimate_text(estimate, 3)
