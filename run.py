@@ -39,7 +39,10 @@ from smash_lightning.launched import launched, require_one_sweeper
 if TYPE_CHECKING:
     from smash_lightning.stages import Experiment
 
-NOT_COMPARED = ("resume", "overrides", "workers", "logger", "trainer", "gpu", "data_folder", "cache_folder")
+NOT_COMPARED = (
+    *("resume", "source_run", "overrides", "workers"),
+    *("logger", "trainer", "gpu", "data_folder", "cache_folder"),
+)
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # told in one line
 HELP = " All are shown by python run.py --help"
 
@@ -190,6 +193,7 @@ def _is_restart(config: DictConfig, folder: Path) -> bool:
 def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
+    from smash_lightning.run_folder import source_run
     from smash_lightning.stages.gpu import choose_gpu
     from smash_lightning.stages.job import Result
 
@@ -198,6 +202,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     experiment = _experiment(config, folder)
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
+    config.source_run = str(source_run(Path(config.checkpoint)).resolve()) if config.checkpoint else None
     _claim(folder, config)  # last: a folder is not taken by a run that cannot begin
     with _held(folder), Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
@@ -209,8 +214,9 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
 
 def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
+    from smash_lightning.run_folder import RunFolder
     from smash_lightning.search_space import EqualSize
-    from smash_lightning.stages import Experiment, RunFolder
+    from smash_lightning.stages import Experiment
     from smash_lightning.stages.devices import crew
     from smash_lightning.stages.signatures import require_type
 
@@ -261,7 +267,7 @@ def _with_earlier(config: DictConfig) -> DictConfig:
 
     Where `checkpoint` is a sweep's folder, whose jobs are collected, they are those of its first job.
     """
-    from smash_lightning.evaluation.sweep import job_folders
+    from smash_lightning.run_folder import job_folders
     from smash_lightning.stages.job import require_same
 
     named = config.resume or config.checkpoint

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
+from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space.presets import PRESETS
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import ranked
 
 
 def draw(
@@ -60,7 +60,7 @@ def _choose(
     if experiment.source is None:
         raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
     folder = experiment.source_folder()
-    best = ranked(folder)[0].fingerprint
+    best = read_ranking(folder)["fingerprint"].iloc[0]
     return folder.read_architectures()[best], f"The best by score: {best}"
 
 

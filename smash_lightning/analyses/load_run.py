@@ -10,12 +10,12 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.bootstrap import MINIMUM
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.tables import read_ranking, read_retrained
 from smash_lightning.hypernet import GeneratedWeights
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.scoring import Scorer
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import ranked, scorer_of
-from smash_lightning.stages.retrain import trained
+from smash_lightning.stages.rank import scorer_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +47,13 @@ def known_truths(experiment: Experiment) -> Truths:
         ValueError: nothing was ranked or retrained.
     """
     source = experiment.source_folder()
-    sample = join(ranked(source), trained(source))
+    sample = join(read_ranking(source), read_retrained(source))
     architectures, chosen = source.read_architectures(), sample.representative
     names = [name for name, local_device in zip(sample.fingerprints, chosen, strict=True) if local_device]
     return Truths(
         architectures=tuple(architectures[name] for name in names),
-        losses=sample.truth("true_loss")[chosen],
-        trainings=sample.truths["true_loss"][chosen],
+        losses=sample.ground_truth("true_loss")[chosen],
+        trainings=sample.trainings["true_loss"][chosen],
         by_hypernet=sample.by_hypernet[chosen],
     )
 
@@ -90,13 +90,14 @@ def random_candidates(
     if count < MINIMUM:
         raise ValueError(f"{option} must be at least {MINIMUM}, got {count}")
     source = experiment.source_folder()
-    rows = [row for row in ranked(source) if row.strategy == "random" and math.isfinite(row.val_loss)]
+    table = read_ranking(source)
+    rows = table["fingerprint"][(table["strategy"] == "random") & table["val_loss"].abs().lt(math.inf)]
     if len(rows) < MINIMUM:
         raise ValueError(
             f"the ranking in {source.path} holds {len(rows)} random architectures with a score, and fewer than "
             f"{MINIMUM} show nothing: name a run with more (ranking.strategies.random.count) with checkpoint=FOLDER"
         )
-    names = sorted(row.fingerprint for row in rows)
+    names = sorted(map(str, rows))
     rng(Stream.ANALYSIS, experiment.seed).shuffle(names)
     names.sort(key=lambda name: name not in preferred)
     architectures = source.read_architectures()

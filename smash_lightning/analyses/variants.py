@@ -21,7 +21,7 @@ from smash_lightning.engine import Pool
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, partial_spearman, spearman
 from smash_lightning.evaluation.sample import Sample, join
-from smash_lightning.evaluation.tables import write_records
+from smash_lightning.evaluation.tables import read_ranking, read_retrained, write_records
 from smash_lightning.evaluation.verdict import figure
 from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
@@ -29,8 +29,7 @@ from smash_lightning.report.intervals import interval_lines, interval_rows
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import CandidateMetrics, Score
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import SIDE_BY_SIDE, hypernets_of, ranked, score_all, score_one
-from smash_lightning.stages.retrain import trained
+from smash_lightning.stages.rank import SIDE_BY_SIDE, hypernets_of, score_all, score_one
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.signatures import require_type
 from smash_lightning.training import load_hypernet
@@ -148,7 +147,7 @@ def variants(
         ValueError: nothing was retrained, or a variant changes what does not exist.
     """
     source, folder = experiment.source_folder(), experiment.folder
-    sample = join(ranked(source), trained(source))
+    sample = join(read_ranking(source), read_retrained(source))
     architectures = source.read_architectures()
     names = [f for f, chosen in zip(sample.fingerprints, sample.representative, strict=True) if chosen]
     pool = [architectures[fingerprint] for fingerprint in names]
@@ -210,7 +209,7 @@ def _rows(
             bars.show(0, len(scores))
     params = sample.columns["params"][sample.representative]
     found = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, params, strict=True)]
-    keys, truths = experiment.ranking.smash_score(found), sample.truth("true_loss")[sample.representative]
+    keys, truths = experiment.ranking.smash_score(found), sample.ground_truth("true_loss")[sample.representative]
     source = sources[0].weights
     size = sum(p.numel() for p in source.hypernet.parameters()) if isinstance(source, GeneratedWeights) else 0
     return [

@@ -1,4 +1,4 @@
-"""How well do the score and its baselines predict one truth? Coefficients, differences and partial coefficients."""
+"""How well do scores and sizes predict one ground truth? Coefficients, differences, partial coefficients."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from smash_lightning.evaluation.coefficients import Floats, kendall, partial_spe
 from smash_lightning.evaluation.reliability import Reliability, reliability
 from smash_lightning.evaluation.sample import SCORES, SIZES, SMASH_SCORE, Sample
 from smash_lightning.evaluation.shortlist import Shortlist, shortlist
-from smash_lightning.evaluation.top_fraction import best_fifth
+from smash_lightning.evaluation.top_fraction import top_gain
+
+GROUND_TRUTH = "ground_truth"  # as a predictor of itself, which limits what selecting can gain
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """Three coefficients of one predictor with the truth; positive where it predicts it."""
+    """Three coefficients of one predictor with the ground truth; positive where it predicts it."""
 
     spearman: Estimate | None
     kendall: Estimate | None
@@ -24,67 +26,68 @@ class Coefficients:
 
 @dataclass(frozen=True, slots=True)
 class SizeAgreement:
-    """A size as predictor, bigger taken to be better, and by how much the score's Spearman exceeds its own (paired)."""
+    """A size as predictor, where larger is better, and Spearman of the score minus that of the size (paired)."""
 
     coefficients: Coefficients
     delta_spearman: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """All figures against one truth, on the representative architectures; what is undefined is None.
+class Agreement:
+    """All numbers about one ground truth, on the representative architectures; what is undefined is None.
 
     Args:
-        reliability: of the truth itself.
-        scores: by column of `ranking.csv`: key, which ranks, val_loss, often the same, and val_error, the error.
-        baselines: by column: params, macs, ops.
-        given_params: partial Spearman of key and truth given parameters (or their logarithm: ranks are the same).
-        given_sizes: the same given parameters, MACs and number of ops together.
-        hypernets: Spearman of each single HyperNet's validation loss with the truth.
-        shortlist: the top against the representative architectures.
-        best_fifth: mean truth of the fifth of the representative architectures a predictor picks, minus the mean of
-            all: by the scores, by the sizes, and by "truth" itself, the most that picking could gain.
+        reliability: of the ground truth itself.
+        scores: by column of `ranking.csv`: smash_score, which ranks; val_loss, often the same; val_error.
+        sizes: by column: params, macs, ops.
+        partial_given_params: partial Spearman of smash_score and ground truth given the number of parameters (or its
+            logarithm: ranks are the same).
+        partial_given_sizes: the same given parameters, MACs and number of ops together.
+        hypernets: Spearman of the validation loss with each single HyperNet.
+        shortlist: the shortlist against the representative architectures.
+        top_fraction: mean ground truth of the fifth of the representative architectures that a predictor selects, minus
+            the mean of all: by the scores, by the sizes, and by "ground_truth" itself, which is the largest gain.
     """
 
     reliability: Reliability
     scores: dict[str, Coefficients]
     sizes: dict[str, SizeAgreement]
-    given_params: Estimate | None
-    given_sizes: Estimate | None
+    partial_given_params: Estimate | None
+    partial_given_sizes: Estimate | None
     hypernets: tuple[Estimate | None, ...]
     shortlist: Shortlist | None
-    best_fifth: dict[str, Estimate | None]
+    top_fraction: dict[str, Estimate | None]
 
 
-def compare(sample: Sample, truth: str, resamples: int, seed: int) -> Comparison:
-    """Compares everything with one truth: `true_loss` or `true_error`."""
+def agreement(sample: Sample, ground_truth: str, resamples: int, seed: int) -> Agreement:
+    """Compares scores and sizes with one ground truth: `true_loss` or `true_error`."""
     chosen = sample.representative
     bootstrap = Bootstrap(int(chosen.sum()), resamples, seed)
-    target = sample.truth(truth)[chosen]
+    target = sample.ground_truth(ground_truth)[chosen]
     scores = {name: sample.columns[name][chosen] for name in SCORES}
-    sizes = {name: -sample.columns[name][chosen] for name in SIZES}  # bigger predicts a smaller loss
-    key = scores[SMASH_SCORE]
+    sizes = {name: -sample.columns[name][chosen] for name in SIZES}  # larger predicts a smaller loss
+    score = scores[SMASH_SCORE]
 
-    def lead(size: Floats, weights: Floats) -> Floats:
-        return spearman(key, target, weights) - spearman(size, target, weights)
+    def delta(size: Floats, weights: Floats) -> Floats:
+        return spearman(score, target, weights) - spearman(size, target, weights)
 
-    def beyond(*given: str) -> Estimate | None:
-        return bootstrap.estimate(lambda weights: partial_spearman(key, target, [sizes[n] for n in given], weights))
+    def given(*names: str) -> Estimate | None:
+        return bootstrap.estimate(lambda weights: partial_spearman(score, target, [sizes[n] for n in names], weights))
 
-    return Comparison(
-        reliability=reliability(sample.truths[truth][chosen], resamples, seed),
+    return Agreement(
+        reliability=reliability(sample.trainings[ground_truth][chosen], resamples, seed),
         scores={name: _coefficients(column, target, bootstrap) for name, column in scores.items()},
         sizes={
-            name: SizeAgreement(_coefficients(column, target, bootstrap), bootstrap.estimate(partial(lead, column)))
+            name: SizeAgreement(_coefficients(column, target, bootstrap), bootstrap.estimate(partial(delta, column)))
             for name, column in sizes.items()
         },
-        given_params=beyond("params"),
-        given_sizes=beyond(*SIZES),
+        partial_given_params=given("params"),
+        partial_given_sizes=given(*SIZES),
         hypernets=tuple(bootstrap.estimate(partial(spearman, x, target)) for x in sample.by_hypernet[chosen].T),
-        shortlist=shortlist(sample.truth(truth)[sample.top], target),
-        best_fifth={
-            name: bootstrap.estimate(partial(best_fifth, column, target))
-            for name, column in {**scores, **sizes, "truth": target}.items()
+        shortlist=shortlist(sample.ground_truth(ground_truth)[sample.shortlist], target),
+        top_fraction={
+            name: bootstrap.estimate(partial(top_gain, column, target))
+            for name, column in {**scores, **sizes, GROUND_TRUTH: target}.items()
         },
     )
 

@@ -1,4 +1,4 @@
-"""How sure are we? Percentile bootstrap intervals over architectures."""
+"""Percentile bootstrap intervals over architectures."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import numpy as np
 from smash_lightning.evaluation.coefficients import Floats
 
 CONFIDENCE = 0.95
-MINIMUM = 5  # architectures; of fewer nothing is estimated
-LEAST_RESAMPLES = 100  # fewer carry no 95 % interval
+MINIMUM = 5  # architectures; with fewer nothing is estimated
+LEAST_RESAMPLES = 100  # fewer give no 95 % interval
 CHUNK = 1_000  # resamples at a time, which keeps memory small
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with the ends of its 95 % interval. What is undefined (a constant predictor's, say) is None instead.
+    """A number with the ends of its 95 % interval; f"{estimate:.2f}" gives "0.57 [0.35, 0.74]".
 
-    `resamples` counts those in which the figure was defined, which is what the interval stands on.
+    What is undefined (a coefficient of a constant predictor, say) is None instead. `resamples` counts those in which
+    the number is defined, from which the interval is taken.
     """
 
     value: float
     low: float
     high: float
     resamples: int
+
+    def __format__(self, spec: str) -> str:
+        value, low, high = (format(number, spec) for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
 
 
 class Bootstrap:
@@ -36,17 +41,17 @@ class Bootstrap:
 
     Args:
         size: architectures in the sample.
-        resamples: how often they are drawn anew, with replacement.
+        resamples: how often they are drawn with replacement.
         seed: the same seed gives the same resamples.
 
     Raises:
-        ValueError: fewer than 100 resamples, which carry no interval.
+        ValueError: fewer than 100 resamples, which give no interval.
     """
 
     def __init__(self, size: int, resamples: int, seed: int) -> None:
         if resamples < LEAST_RESAMPLES:
             raise ValueError(
-                f"{resamples} bootstrap resamples carry no 95 % interval: use at least {LEAST_RESAMPLES}, better 10,000"
+                f"{resamples} bootstrap resamples give no 95 % interval: use at least {LEAST_RESAMPLES}, better 10,000"
             )
         self.size = size
         self.weights = np.zeros((resamples, size))
@@ -59,14 +64,14 @@ class Bootstrap:
         return np.concatenate([statistic(self.weights[start : start + CHUNK]) for start in chunks])
 
     def estimate(self, statistic: Callable[[Floats], Floats]) -> Estimate | None:
-        """The statistic of the sample with its interval, None where it is undefined or stands on fewer than five.
+        """The statistic of the sample with its interval; None where it is undefined or there are fewer than five.
 
         The statistic maps weights (r, n) to (r,), NaN where it is undefined.
         """
         return self.estimates(lambda weights: statistic(weights)[:, None], 1)[0]
 
     def estimates(self, statistic: Callable[[Floats], Floats], count: int) -> list[Estimate | None]:
-        """The same for `count` figures at once, which saves what they share; the statistic gives (r, count)."""
+        """The same for `count` numbers at once, which saves what they share; the statistic returns (r, count)."""
         if self.size < MINIMUM:
             return [None] * count
         values = statistic(np.ones((1, self.size)))[0]

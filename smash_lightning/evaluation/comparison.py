@@ -1,7 +1,7 @@
-"""Who predicts the true loss better, the score or a baseline? Every predictor on the same architectures and resamples.
+"""Does the score or a baseline predict the test loss better? All predictors on the same architectures and resamples.
 
-Overall and at equal size: as bigger is nearly always better, what a predictor knows beyond that shows in pairs of
-architectures with nearly as many parameters.
+Over all pairs and over size-matched ones: as larger is nearly always better, what a predictor knows beyond size shows
+in pairs of architectures with nearly equal numbers of parameters.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, concordance, partial_spearman, pearson, ranks, spearman
 from smash_lightning.evaluation.reliability import ceiling
 from smash_lightning.evaluation.sample import COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample
-from smash_lightning.evaluation.top_fraction import picked, precision, regret
+from smash_lightning.evaluation.top_fraction import precision, regret, top_membership
 
-BAND = 0.1  # share by which the parameters of two architectures of nearly equal size differ at most
-LEAST_PAIRS = 30  # of such architectures; fewer show nothing
+BAND = 0.1  # share by which the parameters of two size-matched architectures differ at most
+LEAST_PAIRS = 30  # of size-matched architectures; with fewer nothing is estimated
 GOAL = 0.9  # of the noise ceiling
 OWN = (*SCORES, TOGETHER)  # the score itself in some form, hence no baselines
-FIGURES = (
-    *("spearman", "concordance", "given_params", "regret", "precision"),
-    *("delta_spearman", "delta_tau_size_matched"),  # differences of the first two
+ESTIMATES = (
+    *("spearman", "size_matched_tau", "partial_spearman", "regret", "precision"),
+    *("delta_spearman", "delta_tau_size_matched"),  # the score's minus the predictor's, of the first two
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """What one predictor says, and what it costs.
+    """A predictor of the test loss and its cost.
 
     Args:
-        column: its ranking of the representative architectures, (n,): lower predicts a lower true loss.
+        column: ranks of the representative architectures, (n,): lower predicts a lower test loss.
         seconds: per architecture; None where unknown.
-        training_seconds: what was trained once for all architectures before; None where unknown.
+        training_seconds: of what was trained once for all architectures; None where unknown.
     """
 
     column: Floats
@@ -50,20 +50,20 @@ class PredictorMetrics:
 
     Args:
         spearman: with the mean test loss; positive where it predicts it.
-        delta_spearman: Spearman of the score minus its own, paired; None for the score itself.
-        given_params: partial Spearman given the number of parameters.
-        concordance: Kendall's tau-b over pairs of nearly equal size.
-        delta_tau_size_matched: concordance of the score minus its own, paired; None for the score itself.
-        regret: mean test loss of the fifth that it picks minus that of the true best fifth, nats.
-        precision: share of the fifth that it picks that is in the true best fifth, 0 to 1.
-        seconds: what it costs per architecture.
-        training_seconds: what was trained once for all architectures before.
+        delta_spearman: Spearman of the score minus this one, paired; None for the score itself.
+        partial_spearman: given the number of parameters.
+        size_matched_tau: Kendall's tau-b over size-matched pairs.
+        delta_tau_size_matched: that of the score minus this one, paired; None for the score itself.
+        regret: mean test loss of the fifth that it selects minus that of the true best fifth, nats.
+        precision: share of the fifth that it selects that is in the true best fifth, 0 to 1.
+        seconds: cost per architecture.
+        training_seconds: cost of what was trained once for all architectures.
     """
 
     spearman: Estimate | None
     delta_spearman: Estimate | None
-    given_params: Estimate | None
-    concordance: Estimate | None
+    partial_spearman: Estimate | None
+    size_matched_tau: Estimate | None
     delta_tau_size_matched: Estimate | None
     regret: Estimate | None
     precision: Estimate | None
@@ -76,11 +76,11 @@ class PredictorComparison:
     """All predictors against the mean test loss, on the representative architectures.
 
     Args:
-        architectures: how many they are.
-        band: share by which the parameters of two architectures of nearly equal size differ at most.
-        pairs: pairs of such architectures.
-        predictors: by name, best Spearman first; the validation loss only where it is not the key.
-        left_out: baselines without a value for all architectures, and how many they lack.
+        architectures: their number.
+        band: share by which the parameters of two size-matched architectures differ at most.
+        pairs: number of size-matched pairs.
+        predictors: by name, best Spearman first; the validation loss only where it is not the score itself.
+        omitted: baselines without a value for all architectures, and the reason.
         above_goal: the score's Spearman minus 0.9 of the noise ceiling, paired, on architectures with every seed.
     """
 
@@ -88,133 +88,127 @@ class PredictorComparison:
     band: float
     pairs: int
     predictors: dict[str, PredictorMetrics]
-    left_out: dict[str, int]
+    omitted: dict[str, str]
     above_goal: Estimate | None
 
     def baselines(self) -> list[str]:
         """Predictors other than the score whose Spearman is defined, the strongest first."""
-        return [name for name, figures in self.predictors.items() if name not in OWN and figures.spearman is not None]
+        return [name for name, metrics in self.predictors.items() if name not in OWN and metrics.spearman is not None]
 
     def strongest_size_matched(self) -> str | None:
-        """The baseline with the highest concordance over pairs of nearly equal size; None where none is defined."""
-        found = {name: figures.concordance for name, figures in self.predictors.items() if name not in OWN}
+        """The baseline with the highest tau over size-matched pairs; None where none is defined."""
+        found = {name: metrics.size_matched_tau for name, metrics in self.predictors.items() if name not in OWN}
         values = {name: estimate.value for name, estimate in found.items() if estimate is not None}
         return max(values, key=values.__getitem__, default=None)
 
 
-def contest(
+def compare_predictors(
     sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0, band: float = BAND
 ) -> PredictorComparison:
     """Compares all predictors.
 
     Args:
         sample: the tables joined, baselines included.
-        resamples: bootstrap resamples over architectures, the same for every figure.
-        seed: theirs.
-        training_seconds: what training the HyperNets cost.
-        band: share by which the parameters of two architectures of nearly equal size differ at most.
+        resamples: bootstrap resamples over architectures, the same for every estimate.
+        seed: of the resamples.
+        training_seconds: cost of training the HyperNets.
+        band: share by which the parameters of two size-matched architectures differ at most.
     """
     chosen = sample.representative
-    target, params = sample.truth("true_loss")[chosen], sample.columns["params"][chosen]
-    predictors, alike = _predictors(sample, training_seconds), size_matched_pairs(params, band)
+    target, params = sample.ground_truth("true_loss")[chosen], sample.columns["params"][chosen]
+    predictors, matched = _predictors(sample, training_seconds), size_matched_pairs(params, band)
     bootstrap = Bootstrap(len(target), resamples, seed)
-    measured = measure({name: p.column for name, p in predictors.items()}, target, params, alike, bootstrap)
-    contestants = {
+    measured = measure({name: p.column for name, p in predictors.items()}, target, params, matched, bootstrap)
+    metrics = {
         name: PredictorMetrics(**measured[name], seconds=p.seconds, training_seconds=p.training_seconds)
         for name, p in predictors.items()
     }
-    order = sorted(contestants, key=lambda name: -_value(contestants[name].spearman))
+    order = sorted(metrics, key=lambda name: -_value(metrics[name].spearman))
     missing = {name: int(np.isnan(baseline.values[chosen]).sum()) for name, baseline in sample.baselines.items()}
     return PredictorComparison(
         architectures=len(target),
         band=band,
-        pairs=int(alike.sum()) // 2,
-        predictors={name: contestants[name] for name in order},
-        left_out={name: count for name, count in missing.items() if count},
+        pairs=int(matched.sum()) // 2,
+        predictors={name: metrics[name] for name in order},
+        omitted={name: f"no value for {n} of {len(target)} architectures" for name, n in missing.items() if n},
         above_goal=_above_goal(sample, resamples, seed),
     )
 
 
 def size_matched_pairs(params: Floats, band: float) -> NDArray[np.bool_]:
     """Which pairs differ by at most `band` as a share of the smaller one, (n, n); none with itself."""
-    within = params[:, None] <= (1 + band) * params * (1 + 1e-12)  # 110 is within a tenth of 100, rounding or not
+    within = params[:, None] <= (1 + band) * params * (1 + 1e-12)  # 110 is within a tenth of 100 despite rounding
     return within & within.T & ~np.eye(len(params), dtype=bool)
 
 
 def measure(
-    columns: Mapping[str, Floats], target: Floats, params: Floats, alike: NDArray[np.bool_], bootstrap: Bootstrap
+    columns: Mapping[str, Floats], target: Floats, params: Floats, matched: NDArray[np.bool_], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Estimate | None]]:
-    """The estimates of a `PredictorMetrics` by field, for each predictor.
+    """The estimates of `PredictorMetrics` by field, for each predictor.
 
     Args:
         columns: predictors by name, (n,) each, the score among them: lower predicts a lower target.
         target: (n,).
         params: number of parameters, (n,).
-        alike: pairs of nearly equal size, (n, n); fewer than 30 are not looked at.
+        matched: size-matched pairs, (n, n); fewer than 30 are not used.
         bootstrap: resamples of n architectures.
     """
-    enough = alike.sum() >= 2 * LEAST_PAIRS
+    enough = matched.sum() >= 2 * LEAST_PAIRS
 
-    def figures(weights: Floats) -> Floats:
-        """(r, predictors x figures), the two to subtract first; what the target has in all of them is made once."""
-        ranked, best, nothing = ranks(target, weights), picked(target, weights), np.full(len(weights), np.nan)
-        table = np.empty((len(weights), len(columns), len(FIGURES)))
+    def statistics(weights: Floats) -> Floats:
+        """(r, predictors x estimates); what depends on the target alone is computed once."""
+        ranked, best, nothing = ranks(target, weights), top_membership(target, weights), np.full(len(weights), np.nan)
+        table = np.empty((len(weights), len(columns), len(ESTIMATES)))
         for row, column in enumerate(columns.values()):
-            picks = picked(column, weights)
+            selected = top_membership(column, weights)
             of_one = (
                 pearson(ranks(column, weights), ranked, weights),
-                concordance(column, target, alike, weights) if enough else nothing,
+                concordance(column, target, matched, weights) if enough else nothing,
                 partial_spearman(column, target, [params], weights),
-                regret(picks, best, target, weights),
-                precision(picks, best, weights),
+                regret(selected, best, target, weights),
+                precision(selected, best, weights),
             )
             table[:, row, : len(of_one)] = np.stack(of_one, axis=1)
         table[:, :, -2:] = table[:, [list(columns).index(SMASH_SCORE)], :2] - table[:, :, :2]
         return table.reshape(len(weights), -1)
 
-    flat = iter(bootstrap.estimates(figures, len(columns) * len(FIGURES)))
-    estimates = {name: {figure: next(flat) for figure in FIGURES} for name in columns}
-    estimates[SMASH_SCORE] |= dict.fromkeys(FIGURES[-2:])  # nothing is ahead of itself
+    flat = iter(bootstrap.estimates(statistics, len(columns) * len(ESTIMATES)))
+    estimates = {name: {estimate: next(flat) for estimate in ESTIMATES} for name in columns}
+    estimates[SMASH_SCORE] |= dict.fromkeys(ESTIMATES[-2:])  # no difference from itself
     return estimates
 
 
 def _predictors(sample: Sample, training_seconds: float) -> dict[str, Predictor]:
-    """By name; sizes predict that bigger is better and cost nothing."""
+    """By name; sizes predict that larger is better and cost nothing."""
     chosen = sample.representative
     columns = {name: rankdata(sample.columns[name][chosen]) for name in SCORES}
     if np.array_equal(sample.columns[SMASH_SCORE], sample.columns["val_loss"]):
         del columns["val_loss"]
     sizes = {name: rankdata(-sample.columns[name][chosen]) for name in SIZES}
-    # Ranks within the sample, taken as they are in every resample: a fixed rule that a user could apply.
+    # Ranks within the sample, the same in every resample: a fixed rule that a user could apply.
     columns[TOGETHER] = columns[SMASH_SCORE] + sizes["params"]
     each = _mean(sample.columns[COST][chosen])
-    return {
-        **{name: Predictor(ranks, each, _known(training_seconds)) for name, ranks in columns.items()},
-        **{name: Predictor(ranks, 0.0, 0.0) for name, ranks in sizes.items()},
-        **{
-            name: Predictor(
-                rankdata(baseline.values[chosen]), _mean(baseline.seconds[chosen]), _known(baseline.training_seconds)
-            )
-            for name, baseline in sample.baselines.items()
-            if not np.isnan(baseline.values[chosen]).any()
-        },
-    }
+    predictors = {name: Predictor(ranks, each, _known(training_seconds)) for name, ranks in columns.items()}
+    predictors |= {name: Predictor(ranks, 0.0, 0.0) for name, ranks in sizes.items()}
+    for name, baseline in sample.baselines.items():
+        values = baseline.values[chosen]
+        if not np.isnan(values).any():
+            cost = _mean(baseline.seconds[chosen]), _known(baseline.training_seconds)
+            predictors[name] = Predictor(rankdata(values), *cost)
+    return predictors
 
 
 def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
-    """Only architectures with every seed have a part in a ceiling, so the score is measured on them too."""
-    trainings = sample.truths["true_loss"]
+    """Only architectures with every seed count in a ceiling, so the score is measured on them too."""
+    trainings = sample.trainings["true_loss"]
     complete = sample.representative & np.isfinite(trainings).all(axis=1)
-    key, target, columns = (
-        sample.columns[SMASH_SCORE][complete],
-        sample.truth("true_loss")[complete],
-        trainings[complete].T,
-    )
+    score, target = sample.columns[SMASH_SCORE][complete], sample.ground_truth("true_loss")[complete]
+    columns = list(trainings[complete].T)
 
     def difference(weights: Floats) -> Floats:
-        return spearman(key, target, weights) - GOAL * ceiling(list(columns), weights)
+        return spearman(score, target, weights) - GOAL * ceiling(columns, weights)
 
-    return Bootstrap(len(key), resamples, seed).estimate(difference)
+    return Bootstrap(len(score), resamples, seed).estimate(difference)
 
 
 def _mean(seconds: Floats) -> float | None:

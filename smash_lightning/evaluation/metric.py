@@ -1,38 +1,34 @@
-"""What does a whole run amount to, as one figure that a search over options can optimise?"""
+"""One number for a whole run, which a search over options can optimise."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from statistics import fmean
 from typing import Literal
 
+import pandas as pd
+
 from smash_lightning.evaluation.correlation import Correlation
-from smash_lightning.evaluation.sample import SMASH_SCORE, succeeded
-from smash_lightning.evaluation.tables import Retrained, Scored
+from smash_lightning.evaluation.sample import SMASH_SCORE, finished_trainings
 
 Metric = Literal["correlation", "best_true_loss", "best_true_error"]
 
 
-def value(
-    metric: Metric, correlation: Correlation, scored: Sequence[Scored], retrained: Sequence[Retrained]
-) -> float | None:
-    """The figure, or None where it is undefined.
+def value(metric: Metric, correlation: Correlation, ranking: pd.DataFrame, retrained: pd.DataFrame) -> float | None:
+    """The number, or None where it is undefined.
 
     Args:
         metric: "correlation", Spearman's coefficient of score and mean test loss; or "best_true_loss" (nats) or
             "best_true_error" (%), the mean over its trainings of the architecture that the score puts first among
-            those that were trained. Not the lowest there is: choosing it by the test images would spoil the test.
+            those that were retrained. Not the lowest of all: selecting it by the test images would spoil the test.
         correlation: the comparison of the tables.
-        scored: rows of `ranking.csv`, best first.
-        retrained: rows of `retrained.csv`.
+        ranking: the table `ranking.csv`, best first.
+        retrained: the table `retrained.csv`.
     """
     if metric == "correlation":
         rho = correlation.loss.scores[SMASH_SCORE].spearman
         return None if rho is None else rho.value
-    truth = metric.removeprefix("best_")
-    by_name: dict[str, list[float]] = {}
-    for row in retrained:
-        if succeeded(row):
-            by_name.setdefault(row.fingerprint, []).append(getattr(row, truth))
-    best = next((row.fingerprint for row in scored if row.fingerprint in by_name), None)
-    return None if best is None else statistics.fmean(by_name[best])
+    done = finished_trainings(retrained)
+    best = next((name for name in ranking["fingerprint"] if name in set(done["fingerprint"])), None)
+    if best is None:
+        return None
+    return fmean(done[metric.removeprefix("best_")][done["fingerprint"] == best])

@@ -1,56 +1,55 @@
-"""Which architectures does the study compare? The tables joined: scores and baselines beside true losses and errors."""
+"""Which architectures are compared? The tables joined: scores and baselines with test losses and errors."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from smash_lightning.evaluation.coefficients import Floats
-from smash_lightning.evaluation.tables import Predicted, Retrained, Scored
+from smash_lightning.evaluation.tables import BASELINES, hypernet_columns
 
-SMASH_SCORE = "smash_score"  # the score that ranks
+SMASH_SCORE = "smash_score"
 SCORES = (SMASH_SCORE, "val_loss", "val_error")
 SIZES = ("params", "macs", "ops")
 COST = "seconds"
 TOGETHER = "smash_score+params"  # the score and the number of parameters, as one predictor
-TRUTHS = ("true_loss", "true_error")
-REPRESENTATIVE = {"stratified", "random"}
-TOP = "shortlist"
+GROUND_TRUTHS = ("true_loss", "true_error")
+REPRESENTATIVE = ["stratified", "random"]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What went into the study and what fell out.
+    """What was compared and what was left out.
 
     Args:
         architectures: architectures that were retrained.
         trainings: trainings, failed ones included.
         failed_trainings: trainings without a finite result.
-        without_truth: architectures left out as every training of theirs failed.
+        without_ground_truth: architectures left out as all their trainings failed.
         without_score: architectures left out as their score is not finite.
-        incomplete: architectures kept although some seeds are missing; their truth is the mean over the others.
+        incomplete: architectures kept although some seeds are missing; their ground truth is the mean over the others.
     """
 
     architectures: int
     trainings: int
     failed_trainings: int
-    without_truth: int
+    without_ground_truth: int
     without_score: int
     incomplete: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Baseline:
-    """What one baseline of the score says.
+class BaselinePredictions:
+    """Predictions of one baseline.
 
     Args:
-        values: lower predicts a lower true loss, (n,); may be infinite, NaN where there is none.
-        seconds: what each value cost, (n,); NaN where there is none.
-        training_seconds: what was trained once for all architectures before.
+        values: lower predicts a lower test loss, (n,); may be infinite, NaN where there is none.
+        seconds: cost of each value, (n,); NaN where there is none.
+        training_seconds: cost of what was trained once for all architectures.
     """
 
     values: Floats
@@ -60,133 +59,125 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Architectures with score and truth; row i of everything is one architecture.
+    """Architectures with score and ground truth; row i of everything is one architecture.
 
     Args:
-        fingerprints: their names, (n,).
-        representative: whether it stands for the pool of candidates (arm spread or random), (n,).
-        top: whether the score picked it (arm top), (n,); one that is both counts in both.
+        fingerprints: of the architectures, (n,).
+        representative: whether it represents the pool of candidates (groups stratified and random), (n,).
+        shortlist: whether the score selected it (group shortlist), (n,); one that is both counts in both.
         columns: scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each.
         by_hypernet: validation loss with each HyperNet, nats, (n, HyperNets).
-        seeds: the retraining seeds, rising.
-        truths: test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing.
+        seeds: of the trainings, rising.
+        trainings: test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing.
         baselines: by name.
-        counts: what went in and what fell out.
+        counts: what was compared and what was left out.
     """
 
     fingerprints: tuple[str, ...]
     representative: NDArray[np.bool_]
-    top: NDArray[np.bool_]
+    shortlist: NDArray[np.bool_]
     columns: dict[str, Floats]
     by_hypernet: Floats
     seeds: tuple[int, ...]
-    truths: dict[str, Floats]
-    baselines: dict[str, Baseline]
+    trainings: dict[str, Floats]
+    baselines: dict[str, BaselinePredictions]
     counts: Counts
 
-    def truth(self, name: str) -> Floats:
-        """Mean over the seeds that did not fail, (n,)."""
-        return np.nanmean(self.truths[name], axis=1) if len(self.fingerprints) else np.empty(0)
+    def ground_truth(self, name: str) -> Floats:
+        """Mean of `true_loss` or `true_error` over the seeds that did not fail, (n,)."""
+        return np.nanmean(self.trainings[name], axis=1) if len(self.fingerprints) else np.empty(0)
 
     def standard_error(self, name: str) -> Floats:
-        """Standard error of `truth`, (n,); NaN where only one seed stands behind it."""
-        table = self.truths[name]
+        """Standard error of `ground_truth`, (n,); NaN where it is the result of one seed."""
+        table = self.trainings[name]
         seeds = np.isfinite(table).sum(1)
-        squares = np.nansum((table - self.truth(name)[:, None]) ** 2, axis=1)
+        squares = np.nansum((table - self.ground_truth(name)[:, None]) ** 2, axis=1)
         return np.sqrt(np.where(seeds > 1, squares / np.maximum(seeds * (seeds - 1), 1), np.nan))
 
 
-def join(scored: Sequence[Scored], retrained: Sequence[Retrained], baselines: Sequence[Predicted] = ()) -> Sample:
+def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame | None = None) -> Sample:
     """Joins the tables on the fingerprint. Of two trainings of one architecture and seed the later row counts.
 
     Raises:
-        ValueError: an architecture that was trained or that a baseline judged was never scored, architectures were scored
-            by different HyperNets, or a baseline has the name of one of the study's own predictors.
+        ValueError: an architecture that was retrained or has a baseline was never scored, architectures were scored
+            by different numbers of HyperNets, or a baseline has the name of another predictor.
     """
-    score_of = {row.fingerprint: row for row in scored}
-    results: dict[str, dict[int, Retrained]] = {}
-    arms: dict[str, set[str]] = {}
-    for row in retrained:
-        if row.fingerprint not in score_of:
-            raise ValueError(
-                f"architecture {row.fingerprint} was retrained but is not in the ranking: use two tables of one run"
-            )
-        results.setdefault(row.fingerprint, {})[row.seed] = row
-        arms.setdefault(row.fingerprint, set()).update(row.arm.split("+"))
-    with_truth = [name for name, rows in results.items() if any(succeeded(row) for row in rows.values())]
-    kept = [name for name in with_truth if _has_score(score_of[name])]
-    seeds = sorted({seed for name in kept for seed in results[name]})
-    truths = {truth: _table(kept, seeds, results, truth) for truth in TRUTHS}
-    trainings = [row for rows in results.values() for row in rows.values()]
+    scored = ranking.drop_duplicates("fingerprint", keep="last").set_index("fingerprint")
+    if missing := [name for name in retrained["fingerprint"] if name not in scored.index]:
+        raise ValueError(
+            f"architecture {missing[0]} was retrained but is not in the ranking: use two tables of one run"
+        )
+    every = list(dict.fromkeys(retrained["fingerprint"]))  # in the order of the table
+    trainings = retrained.drop_duplicates(["fingerprint", "seed"], keep="last")
+    finished = finished_trainings(trainings)
+    with_result = set(finished["fingerprint"])
+    finite = set(scored.index[_finite(scored, SCORES)])
+    kept = [name for name in every if name in with_result and name in finite]
+    finished = finished[finished["fingerprint"].isin(kept)]
+    seeds = sorted(set(trainings["seed"][trainings["fingerprint"].isin(kept)]))
+    tables = {
+        name: finished.pivot(index="fingerprint", columns="seed", values=name).reindex(kept, columns=seeds)
+        for name in GROUND_TRUTHS
+    }
     counts = Counts(
-        architectures=len(results),
+        architectures=len(every),
         trainings=len(trainings),
-        failed_trainings=sum(not succeeded(row) for row in trainings),
-        without_truth=len(results) - len(with_truth),
-        without_score=len(with_truth) - len(kept),
-        incomplete=int(np.isnan(truths[TRUTHS[0]]).any(axis=1).sum()),
+        failed_trainings=len(trainings) - len(finished_trainings(trainings)),
+        without_ground_truth=len(every) - len(with_result),
+        without_score=len(with_result) - len(kept),
+        incomplete=int(tables["true_loss"].isna().any(axis=1).sum()),
     )
+    groups = retrained.groupby("fingerprint")[[*REPRESENTATIVE, "shortlist"]].max().reindex(kept) == 1
     return Sample(
         fingerprints=tuple(kept),
-        representative=np.array([bool(arms[name] & REPRESENTATIVE) for name in kept], dtype=bool),
-        top=np.array([TOP in arms[name] for name in kept], dtype=bool),
-        columns={
-            column: np.array([getattr(score_of[name], column) for name in kept], dtype=float)
-            for column in (*SCORES, *SIZES, COST)
-        },
-        by_hypernet=_by_hypernet([score_of[name] for name in kept]),
-        seeds=tuple(seeds),
-        truths=truths,
-        baselines=_baselines(kept, baselines, score_of.keys()),
+        representative=groups[REPRESENTATIVE].any(axis=1).to_numpy(bool),
+        shortlist=groups["shortlist"].to_numpy(bool),
+        columns={name: scored[name].reindex(kept).to_numpy(float) for name in (*SCORES, *SIZES, COST)},
+        by_hypernet=_by_hypernet(scored.reindex(kept)),
+        seeds=tuple(map(int, seeds)),
+        trainings={name: table.to_numpy(float) for name, table in tables.items()},
+        baselines={} if baselines is None else _baselines(kept, baselines, scored.index),
         counts=counts,
     )
 
 
-def succeeded(row: Retrained) -> bool:
-    """Whether a training came to its end, with a finite truth."""
-    return not row.failure and math.isfinite(row.true_loss) and math.isfinite(row.true_error)
+def finished_trainings(retrained: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trainings that did not fail and have a finite ground truth."""
+    return retrained[_finite(retrained, GROUND_TRUTHS) & (retrained["failure"] == "").to_numpy(bool)]
 
 
-def _has_score(row: Scored) -> bool:
-    return all(math.isfinite(getattr(row, score)) for score in SCORES)
+def _finite(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
+    """The rows in which all of these columns are finite, (rows,)."""
+    return np.isfinite(table[list(columns)].to_numpy(float)).all(axis=1)
 
 
-def _table(names: list[str], seeds: list[int], results: dict[str, dict[int, Retrained]], truth: str) -> Floats:
-    table = np.full((len(names), len(seeds)), np.nan)
-    for i, name in enumerate(names):
-        for seed, row in results[name].items():
-            if succeeded(row):
-                table[i, seeds.index(seed)] = getattr(row, truth)
-    return table
-
-
-def _baselines(names: list[str], rows: Sequence[Predicted], scored: Container[str]) -> dict[str, Baseline]:
-    baselines: dict[str, dict[str, Predicted]] = {}
-    for row in rows:
-        if row.fingerprint not in scored:
+def _baselines(names: list[str], table: pd.DataFrame, scored: Container[str]) -> dict[str, BaselinePredictions]:
+    for fingerprint, baseline in zip(table["fingerprint"], table["baseline"], strict=True):
+        if fingerprint not in scored:
             raise ValueError(
-                f"architecture {row.fingerprint} has a value of the baseline {row.baseline} but is not in the ranking: "
+                f"architecture {fingerprint} has a value of the baseline {baseline} but is not in the ranking: "
                 "use tables of one run"
             )
-        if row.baseline in (*SCORES, *SIZES, TOGETHER):
-            raise ValueError(
-                f"a baseline is called {row.baseline}, as a predictor of the study's own: give it another name"
-            )
-        baselines.setdefault(row.baseline, {})[row.fingerprint] = row
+        if baseline in (*SCORES, *SIZES, TOGETHER):
+            raise ValueError(f"a baseline has the name {baseline} of another predictor: give the baseline another name")
     return {
-        name: _baseline([by_name.get(architecture) for architecture in names]) for name, by_name in baselines.items()
+        str(name): _of_baseline(rows.drop_duplicates("fingerprint", keep="last").set_index("fingerprint"), names)
+        for name, rows in table.groupby("baseline", sort=False)[list(BASELINES.columns)]
     }
 
 
-def _baseline(rows: list[Predicted | None]) -> Baseline:
-    values = np.array([np.nan if row is None else row.value for row in rows], dtype=float)
-    seconds = np.array([np.nan if row is None else row.seconds for row in rows], dtype=float)
-    return Baseline(values, seconds, max((row.training_seconds for row in rows if row is not None), default=0.0))
+def _of_baseline(rows: pd.DataFrame, names: list[str]) -> BaselinePredictions:
+    training_seconds = float(rows["training_seconds"].max(skipna=False))
+    rows = rows.reindex(names)
+    return BaselinePredictions(rows["prediction"].to_numpy(float), rows["seconds"].to_numpy(float), training_seconds)
 
 
-def _by_hypernet(rows: list[Scored]) -> Floats:
-    losses = [[float(loss) for loss in row.val_loss_by_hypernet.split(";") if loss] for row in rows]
-    if len({len(row) for row in losses}) > 1:
-        few, many = min(map(len, losses)), max(map(len, losses))
-        raise ValueError(f"some architectures were scored by {few} HyperNets and some by {many}: rank all by the same")
-    return np.array(losses, dtype=float).reshape(len(rows), -1 if rows else 0)
+def _by_hypernet(rows: pd.DataFrame) -> Floats:
+    losses = rows[hypernet_columns(rows)].to_numpy(float)
+    counts = np.isfinite(losses).sum(axis=1)
+    if len(counts) and counts.min() < counts.max():
+        raise ValueError(
+            f"some architectures were scored by {counts.min()} HyperNets and some by {counts.max()}: "
+            "rank all by the same"
+        )
+    return losses

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-CONFIG = "config.yaml"  # in the folder of every run, so that one without it is no run
+from smash_lightning.run_folder import RunFolder, job_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +30,13 @@ class SweepJob:
         return self.folder.name
 
 
-def job_folders(folder: Path) -> list[Path]:
-    """Numbered folders inside, by number; none where the folder is a run's own."""
-    if not folder.is_dir() or (folder / CONFIG).exists():
-        return []
-    return sorted((path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=_number)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run as plain values; empty where there is none.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    path = folder / CONFIG
-    if not path.exists():
-        return {}
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds no configuration")
-    return config
-
-
 def read_jobs(folder: Path) -> list[SweepJob]:
     """The jobs of a sweep, by number.
 
     Raises:
         ValueError: the folder is not there or holds none, or a configuration cannot be read.
     """
-    jobs = [SweepJob(path, config := read_config(path), _options(config)) for path in job_folders(folder)]
+    jobs = [SweepJob(path, config := RunFolder(path).read_config(), _options(config)) for path in job_folders(folder)]
     if not jobs:
         raise ValueError(f"{folder} is no sweep: it holds no numbered folders, as python run.py -m makes them")
     return jobs
@@ -81,10 +54,6 @@ def leaves(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     parts = [leaves(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()]
     return {key: leaf for part in parts for key, leaf in part.items()}
-
-
-def _number(path: Path) -> int:
-    return int(path.name)
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, float | str]:

@@ -1,137 +1,304 @@
-"""The tables that a study reads: what was scored, what was trained, what baselines say. Plain CSV, one row per record."""
+"""The tables of a run folder: CSV files with a row per record, as pandas frames.
+
+A table may have more columns than its kind names. They are kept, behind the known ones. Empty cells are NaN in columns
+of numbers, 0 in groups and "" in columns of text.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from smash_lightning.files import atomic_write
+from smash_lightning.run_folder import PER_HYPERNET, RunFolder
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
+OLD_COLUMNS = {"key", "origin", "arm", "rival", "val_loss_by_hypernet"}
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A row of `ranking.csv`: one architecture with generated weights.
 
-    Args:
-        fingerprint: names the architecture; its JSON stands in `architectures.jsonl`.
-        origin: how it was proposed: random, perturb, markov, ...
-        parent: fingerprint of the architecture that it was made from; empty for a random one.
-        smash_score: what ranks, lower is better; the validation loss unless the options of the ranking say otherwise.
-        val_error: validation error, %, mean over the HyperNets.
-        val_loss: validation cross-entropy, nats, mean over the HyperNets.
-        ensemble_error: validation error, %, of the mean prediction of all architectures scored so far.
-        images: validation images that were scored.
-        params: trainable parameters of the ordinary network.
-        macs: multiply-accumulates of one image.
-        ops: number of ops.
-        val_loss_by_hypernet: validation loss with each HyperNet, joined by ";".
-        seconds: wall-clock time of scoring it, with all HyperNets.
-    """
+def _flag(cell: str) -> int:
+    if cell not in ("", "0", "1"):
+        raise ValueError
+    return int(cell or 0)
 
-    fingerprint: str
-    strategy: str
-    parent: str
-    smash_score: float
-    val_error: float
-    val_loss: float
-    ensemble_error: float
-    images: int
-    params: int
-    macs: int
-    ops: int
-    val_loss_by_hypernet: str
-    seconds: float
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class Retrained:
-    """A row of `retrained.csv`: one ordinary training.
+class Cell:
+    """The type of a column's cells.
 
     Args:
-        fingerprint: the architecture.
-        seed: seed of initialisation and data order.
-        arm: why it was trained: top, spread, random; joined by "+" where several hold.
-        true_error: test error, %; NaN where the training failed.
-        true_loss: test cross-entropy, nats; NaN where the training failed.
-        epochs: epochs trained.
-        seconds: wall-clock time.
-        failure: why it failed; empty otherwise.
+        parse: from the text of a cell; raises ValueError.
+        description: completes "is not".
+        empty: value of a missing optional column.
+        dtype: of the column where no value is missing.
     """
 
-    fingerprint: str
-    seed: int
-    arm: str
-    true_error: float
-    true_loss: float
-    epochs: int
-    seconds: float
-    failure: str
+    parse: Callable[[str], Any]
+    description: str
+    empty: Any
+    dtype: type
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """A row of `baselines.csv`: what one baseline of the score says of one architecture.
+TEXT = Cell(str, "a text", "", str)
+NUMBER = Cell(_number, "a number", math.nan, np.float64)
+WHOLE = Cell(int, "a whole number", math.nan, np.int64)
+FLAG = Cell(_flag, "0 or 1", 0, np.int64)
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """The columns of a table in their order, and the type of their cells.
 
     Args:
-        fingerprint: the architecture.
-        baseline: the baseline's name, such as synflow; names are free, but those of the ranking's columns are taken.
-        value: lower predicts a lower true loss; may be infinite, NaN counts as none.
-        seconds: wall-clock time of this value.
-        training_seconds: what was trained once for all architectures before; 0 for most baselines.
+        columns: types of cells, by column.
+        required: columns that a file must have; the others are empty where they are missing.
+        numbered: columns of numbers whose names match are known too, and follow the column `after`.
+        after: see `numbered`.
     """
 
-    fingerprint: str
-    baseline: str
-    value: float
-    seconds: float
-    training_seconds: float
+    columns: Mapping[str, Cell]
+    required: frozenset[str]
+    numbered: re.Pattern[str] | None = None
+    after: str = ""
+
+    def cell(self, column: str) -> Cell | None:
+        """Type of a column's cells; None where the column is unknown."""
+        if self.numbered is not None and self.numbered.fullmatch(column):
+            return NUMBER
+        return self.columns.get(column)
+
+    def ordered(self, columns: Iterable[str]) -> list[str]:
+        """Known columns in their order, then the unknown ones of `columns`."""
+        given = list(columns)
+        known: list[str] = []
+        for column in self.columns:
+            known.append(column)
+            if column == self.after and self.numbered is not None:
+                known += sorted(filter(self.numbered.fullmatch, given), key=lambda name: (len(name), name))
+        return known + [column for column in given if column not in known]
 
 
-Record = TypeVar("Record", Scored, Retrained, Predicted)
-Row = TypeVar("Row", bound="DataclassInstance")
+RANKING = TableKind(
+    columns={
+        **{"fingerprint": TEXT, "strategy": TEXT, "parent": TEXT},
+        **{"smash_score": NUMBER, "val_error": NUMBER, "val_loss": NUMBER, "ensemble_error": NUMBER},
+        **{"images": WHOLE, "params": WHOLE, "macs": WHOLE, "ops": WHOLE, "seconds": NUMBER},
+    },
+    required=frozenset({"fingerprint", "strategy", "smash_score", "val_error", "val_loss", "params", "macs", "ops"}),
+    numbered=PER_HYPERNET,
+    after="val_loss",
+)
+"""`ranking.csv`: a row per architecture that was scored with generated weights, best first.
+
+fingerprint: of the architecture, whose JSON is in architectures.jsonl.
+strategy: random, perturb, markov, ...
+parent: fingerprint of the architecture that the strategy changed; empty for a random one.
+smash_score: what ranks, lower is better; the validation loss unless the options of the ranking say otherwise.
+val_error, val_loss: validation error (%) and cross-entropy (nats), means over the HyperNets.
+val_loss_0, val_loss_1, ...: validation cross-entropy with each HyperNet, nats.
+ensemble_error: validation error (%) of the mean prediction of all architectures scored so far.
+images: validation images that were scored.
+params, macs, ops: parameters, multiply-accumulates of one image, and number of ops of the standalone network.
+seconds: wall-clock time of scoring with all HyperNets.
+"""
+
+RETRAINED = TableKind(
+    columns={
+        **{"fingerprint": TEXT, "seed": WHOLE},
+        **dict.fromkeys(GROUPS, FLAG),
+        **{"true_error": NUMBER, "true_error_top5": NUMBER, "true_loss": NUMBER},
+        **{"epochs": WHOLE, "seconds": NUMBER, "failure": TEXT},
+    },
+    required=frozenset({"fingerprint", "seed", "true_error", "true_loss"}),
+)
+"""`retrained.csv`: a row per standalone training.
+
+seed: of initialization and data order.
+shortlist, stratified, random, preset: 1 where the architecture is in the group.
+true_error, true_error_top5, true_loss: test error (%), top-5 test error (%, empty for fewer than six classes) and test
+    cross-entropy (nats); empty where the training failed.
+failure: why it failed; empty otherwise.
+"""
+
+BASELINES = TableKind(
+    columns={
+        **{"fingerprint": TEXT, "baseline": TEXT, "prediction": NUMBER},
+        **{"seconds": NUMBER, "training_seconds": NUMBER},
+    },
+    required=frozenset({"fingerprint", "baseline", "prediction"}),
+)
+"""`baselines.csv`: a row per architecture and baseline.
+
+prediction: lower predicts a lower test loss; may be infinite; empty or NaN is none.
+seconds: wall-clock time of this prediction.
+training_seconds: of what was trained once for all architectures; 0 for most baselines.
+"""
+
+SETTLING = TableKind(
+    columns={"hypernet": WHOLE, "epoch": WHOLE, "fingerprint": TEXT, "val_loss": NUMBER},
+    required=frozenset({"hypernet", "epoch", "fingerprint", "val_loss"}),
+)
+"""`settling.csv`: validation loss (nats) of the held-out architectures by HyperNet and epoch of the search."""
+
+TABLES = {"ranking": RANKING, "retrained": RETRAINED, "baselines": BASELINES, "settling": SETTLING}
 
 
-def read_records(path: Path, kind: type[Record]) -> list[Record]:
-    """Reads a table. A last line that was cut off by an interruption is left out.
+def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
+    """Reads a table. A last line that was cut off by an interruption is dropped.
 
     Raises:
-        ValueError: the file is missing, has other columns, or a value that is not of the column's type.
+        ValueError: the file is missing, is of an earlier version, lacks a column, or holds a wrong value.
     """
-    types = {"str": str, "int": int, "float": float}
-    columns = {field.name: types[str(field.type)] for field in fields(kind)}
     try:
         text = path.read_text()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
-    if not rows or rows[0] != list(columns):
-        raise ValueError(f"{path}: expected the columns {', '.join(columns)}")
-    records = []
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(columns):
-            raise ValueError(f"{path}, line {number}: {len(row)} values for {len(columns)} columns")
+    header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
+    if OLD_COLUMNS & set(header) or path.with_name("rivals.csv").exists():
+        raise ValueError(f"{path} was written by an earlier version, whose tables cannot be read: repeat the run")
+    if missing := [column for column in kind.columns if column in kind.required and column not in header]:
+        raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
+    cells = {column: [row[place] for row in rows] for place, column in enumerate(header)}
+    return _frame(kind, {column: _parsed(path, kind, column, texts) for column, texts in cells.items()}, len(rows))
+
+
+def write_table(
+    path: Path, kind: TableKind, rows: pd.DataFrame | Sequence[Mapping[str, Any]], extra: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Replaces a whole table at once, so that the file is never half written.
+
+    Args:
+        path: the file.
+        kind: its known columns, which are empty where `rows` lack them.
+        rows: a frame, or rows of equal columns.
+        extra: further columns, for a table that is still without rows.
+
+    Returns:
+        The frame that was written.
+    """
+    given = pd.DataFrame(rows)
+    columns = {str(column): given[column].tolist() for column in given}
+    frame = _frame(kind, {name: [NUMBER.empty] * len(given) for name in extra} | columns, len(given))
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(frame.columns)
+        writer.writerows(map(_text, row) for row in frame.itertuples(index=False))
+    return frame
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds one row to a table that `write_table` wrote; columns of the file that `row` lacks stay empty.
+
+    Raises:
+        ValueError: the file lacks a column of `row`.
+    """
+    with path.open("r+", newline="") as file:
+        header = next(csv.reader(file))
+        if unknown := row.keys() - set(header):
+            raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")
+        file.seek(0, io.SEEK_END)
+        csv.writer(file, lineterminator="\n").writerow(_text(row.get(column, "")) for column in header)
+
+
+def read_ranking(folder: RunFolder) -> pd.DataFrame:
+    """The table `ranking.csv` of a run, best first.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    if not folder.ranking.exists():
+        raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
+    return read_table(folder.ranking, RANKING).sort_values("smash_score", kind="stable", ignore_index=True)
+
+
+def read_retrained(folder: RunFolder) -> pd.DataFrame:
+    """The table `retrained.csv` of a run.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    if not folder.retrained.exists():
+        raise ValueError(f"nothing was retrained in {folder.path}: name a run with trainings with checkpoint=FOLDER")
+    return read_table(folder.retrained, RETRAINED)
+
+
+def read_if_exists(path: Path, kind: TableKind) -> pd.DataFrame:
+    """A table, or one without rows where the file is missing; raises as `read_table`."""
+    return read_table(path, kind) if path.exists() else _frame(kind, {}, 0)
+
+
+def hypernet_columns(ranking: pd.DataFrame) -> list[str]:
+    """The columns of a ranking with the validation loss of each single HyperNet, in the order of the HyperNets."""
+    return sorted((name for name in ranking.columns if PER_HYPERNET.fullmatch(name)), key=lambda name: int(name[9:]))
+
+
+def _parsed(path: Path, kind: TableKind, column: str, texts: Sequence[str]) -> list[Any]:
+    cell = kind.cell(column)
+    if cell is None:
+        return _guessed(texts)
+    values = []
+    for line, text in enumerate(texts, start=2):
         try:
-            records.append(kind(*(convert(value) for convert, value in zip(columns.values(), row, strict=True))))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    return records
+            optional = not text and column not in kind.required
+            values.append(cell.empty if optional else cell.parse(text))
+        except ValueError:
+            raise ValueError(f"{path}, line {line}, column {column}: {text!r} is not {cell.description}") from None
+    return values
 
 
-def write_records(path: Path, records: Iterable[Row], kind: type[Row]) -> None:
-    """Writes a whole table at once: either the old file stands or the new one, never half of it."""
+def _guessed(texts: Sequence[str]) -> list[Any]:
+    """Cells of an unknown column: whole numbers or numbers where all of them are, else texts."""
+    for cell in (WHOLE, NUMBER):
+        try:
+            return [cell.parse(text) for text in texts]
+        except ValueError:
+            pass
+    return list(texts)
+
+
+def _frame(kind: TableKind, columns: Mapping[str, list[Any]], rows: int) -> pd.DataFrame:
+    """All columns in their order; those that are missing are empty."""
+    filled = {}
+    for name in kind.ordered(columns):
+        cell = kind.cell(name)
+        if cell is None:
+            filled[name] = pd.Series(columns[name])
+            continue
+        values = columns.get(name, [cell.empty] * rows)
+        incomplete = cell is WHOLE and any(value != value for value in values)  # NaN is no whole number
+        filled[name] = pd.Series(values, dtype=np.float64 if incomplete else cell.dtype)
+    return pd.DataFrame(filled)
+
+
+def _text(value: Any) -> Any:
+    """A value for the csv module: every digit of a float, nothing for NaN."""
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else repr(float(value))
+    return value
+
+
+def write_records(path: Path, records: Sequence[DataclassInstance], kind: type[DataclassInstance]) -> None:
+    """Writes dataclasses of one kind as a table, a row each."""
     with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(kind)])
         writer.writerows(asdict(record).values() for record in records)
-
-
-def append_record(path: Path, record: Scored | Retrained | Predicted) -> None:
-    """Adds one row to a table that `write_records` began."""
-    with path.open("a", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(asdict(record).values())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 from smash_lightning.report import figures, frames
 from smash_lightning.report.console import agreement_rows, summary
 from smash_lightning.report.diagram import architecture_svg
@@ -62,7 +62,7 @@ def build(folder: Path) -> list[Path]:
     title = f"The best of {len(run.ranking)} architectures by score: {best}"
     drawing = architecture_svg(run.architectures[best], run.image_spec, title)
     for name, text in (("architecture.svg", drawing), ("report.html", page)):
-        with replacing(folder / name) as partial:
+        with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
         written.append(folder / name)
     return written

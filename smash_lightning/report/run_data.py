@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from smash_lightning.architecture import Architecture, Skeleton
+from smash_lightning.architecture import Architecture, ImageSpec
 
 GROUPS = ("shortlist", "stratified", "random", "preset")
 
@@ -42,12 +42,12 @@ class RunData:
     config: Mapping[str, Any]
 
     @property
-    def image_spec(self) -> Skeleton | None:
+    def image_spec(self) -> ImageSpec | None:
         """Image and classifier around the architectures; None where the run does not record its data."""
         if not self.data:
             return None
         names = ("channels", "stem_stride")
-        return Skeleton(
+        return ImageSpec(
             size=tuple(self.data["size"]),
             classes=len(self.data["classes"]),
             **{name: self.data[name] for name in names},

@@ -1,10 +1,10 @@
 """What can be asked for?"""
 
+from smash_lightning.run_folder import RunFolder as RunFolder
 from smash_lightning.stages.baselines import baselines as baselines
 from smash_lightning.stages.correlate import correlate as correlate
 from smash_lightning.stages.experiment import EvaluationOptions as EvaluationOptions
 from smash_lightning.stages.experiment import Experiment as Experiment
-from smash_lightning.stages.experiment import RunFolder as RunFolder
 from smash_lightning.stages.export import export as export
 from smash_lightning.stages.pipeline import pipeline as pipeline
 from smash_lightning.stages.rank import rank as rank

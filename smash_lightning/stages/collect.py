@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from smash_lightning.evaluation.sweep import SweepJob, job_folders, leaves, read_config, read_jobs
-from smash_lightning.evaluation.tables import Retrained, Scored, read_records, write_records
-from smash_lightning.stages.experiment import Experiment, RunFolder
+import pandas as pd
+
+from smash_lightning.evaluation.sweep import SweepJob, leaves, read_jobs
+from smash_lightning.evaluation.tables import GROUPS, RETRAINED, read_ranking, read_retrained, write_table
+from smash_lightning.run_folder import RunFolder, job_folders
+from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.job import PLACES
-from smash_lightning.stages.rank import ranked
-from smash_lightning.stages.retrain import copy_tables, planned, trained
+from smash_lightning.stages.retrain import copy_tables, planned
 from smash_lightning.training import RetrainOptions
 
-MAY_DIFFER = {  # between jobs: which architectures they train and how often, and where images lie
+MAY_DIFFER = {  # between jobs: which architectures they train and how often, and paths of images
     "retrain": ("rank", "seeds", "shortlist", "stratified", "random", "checkpoint_minutes"),
     "dataset": PLACES,
 }
-UNEVEN = 0.1  # share of the ranking that may be missing at one end, beside the distance of two places
+UNEVEN = 0.1  # share of the ranking that may be missing at one end, in addition to the distance of two ranks
 
 
 def collect(experiment: Experiment) -> Experiment:
-    """Gathers the trainings of a sweep's jobs where an experiment starts from a sweep's folder.
+    """Gathers the trainings of a sweep's jobs where the source of an experiment is the folder of a sweep.
 
     Ranking and trainings are written into the experiment's own folder. Jobs that failed or are not finished are named
     in a printed line and left out.
 
     Returns:
-        The experiment, to start from its own folder; as it is where it does not start from a sweep.
+        The experiment with its own folder as source; unchanged where its source is not a sweep.
 
     Raises:
-        ValueError: no job is finished, two jobs differ in ranking, data or training, or the places of the ranking that
-            were trained do not stand for all of it.
+        ValueError: no job is finished, two jobs differ in ranking, data or training, or the ranks that were trained do
+            not represent all of the ranking.
     """
     source, folder = experiment.source, experiment.folder
     if source is None or not job_folders(source):
@@ -46,55 +47,29 @@ def collect(experiment: Experiment) -> Experiment:
         raise ValueError(f"no job of {source} has finished its trainings: {named}")
     for job in finished[1:]:
         _require_same(finished[0], job)
-    rows = _merged([row for job in finished for row in trained(RunFolder(job.folder))])
+    rows = _merged([read_retrained(RunFolder(job.folder)) for job in finished])
     first = RunFolder(finished[0].folder)
-    _require_even(ranked(first), rows, named)
-    for stale in (folder.ranking, folder.architectures):
-        stale.unlink(missing_ok=True)  # of an earlier attempt, when fewer jobs may have been there
-    copy_tables(first, folder)
-    write_records(folder.retrained, rows, Retrained)
-    count = len({row.fingerprint for row in rows})
+    _require_even(read_ranking(first), rows, named)
+    copy_tables(first, folder, "settling", overwrite=True)
+    write_table(folder.retrained, RETRAINED, rows)
     print(
-        f"Collected {len(finished)} of {len(jobs)} jobs of {source}: {len(rows)} trainings of {count} architectures."
-        + (f" Left out: {named}." if named else "")
+        f"Collected {len(finished)} of {len(jobs)} jobs of {source}: {len(rows)} trainings of "
+        f"{rows['fingerprint'].nunique()} architectures." + (f" Left out: {named}." if named else "")
     )
     return replace(experiment, source=None)
 
 
-def find_hypernets(folder: RunFolder) -> list[Path]:
-    """Checkpoints of the HyperNets behind a run's ranking: its own, or those of the run that it builds on, and so on.
-
-    Empty where they cannot be found any more.
-    """
-    seen: set[Path] = set()
-    while not (found := folder.hypernets()) and folder.path not in seen:
-        seen.add(folder.path)
-        named = read_config(folder.path).get("checkpoint")
-        if named is None or not Path(named).exists():
-            return []
-        path = Path(named)
-        if path.is_file():
-            return [path] if _scored_by(folder) == 1 else RunFolder(path.parent.parent).hypernets()
-        folder = RunFolder(next((job for job in job_folders(path) if read_config(job)), path))
-    return found
-
-
-def _scored_by(folder: RunFolder) -> int:
-    """How many HyperNets scored the run's ranking."""
-    rows = read_records(folder.ranking, Scored) if folder.ranking.exists() else []
-    return len(rows[0].val_loss_by_hypernet.split(";")) if rows else 0
-
-
 def _unfinished(experiment: Experiment, job: SweepJob) -> str:
-    """What a job lacks, in words; empty where it did all that it was asked for."""
+    """What a job lacks, in words; empty where it is finished."""
     folder = RunFolder(job.folder)
     if not job.config:
         return "it did not begin"
     if not folder.ranking.exists() or not folder.retrained.exists():
         return "it trained nothing"
     options = RetrainOptions(**{name: value for name, value in job.config["retrain"].items() if name != "_target_"})
-    plan = planned(replace(experiment, retrain=options, seed=job.config["seed"]), ranked(folder))
-    done = {(row.fingerprint, row.seed) for row in trained(folder)}
+    plan = planned(replace(experiment, retrain=options, seed=job.config["seed"]), read_ranking(folder))
+    table = read_retrained(folder)
+    done = set(zip(table["fingerprint"], table["seed"], strict=True))
     missing = sum((name, seed) not in done for name, _, seed in plan)
     return f"{len(plan) - missing} of {len(plan)} trainings" if missing else ""
 
@@ -126,26 +101,23 @@ def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _merged(rows: Sequence[Retrained]) -> list[Retrained]:
-    """In the order of one run's table, seed by seed; what several jobs trained stands there once, with all its arms."""
-    found: dict[tuple[str, int], Retrained] = {}
-    for row in rows:
-        key = (row.fingerprint, row.seed)
-        earlier = found.get(key, row)
-        arms = dict.fromkeys([*earlier.arm.split("+"), *row.arm.split("+")])
-        found[key] = replace(earlier, arm="+".join(arms))
-    return sorted(found.values(), key=lambda row: row.seed)
+def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The tables in the order of one run's, seed by seed; a training of several jobs is one row with all its groups."""
+    rows = pd.concat(tables, ignore_index=True)
+    key = ["fingerprint", "seed"]
+    groups = rows.groupby(key, sort=False)[list(GROUPS)].max()
+    first = rows.drop_duplicates(key).drop(columns=list(GROUPS))
+    return first.merge(groups, left_on=key, right_index=True).sort_values("seed", kind="stable")
 
 
-def _require_even(ranking: Sequence[Scored], rows: Sequence[Retrained], left_out: str) -> None:
-    """Checks that the arm "stratified" stands for all random candidates: no part of their ranking has too few or too many.
+def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, left_out: str) -> None:
+    """Checks that the group "stratified" represents all random candidates.
 
-    Of the first k places of N there must have been trained about their share, for every k. Even places miss it by one
-    of them at most.
+    Of the first k ranks of N about their share must have been trained, for every k. Even ranks miss it by one of them
+    at most.
     """
-    pool = [row.fingerprint for row in ranking if row.strategy == "random"]
-    chosen = {row.fingerprint for row in rows if "stratified" in row.arm.split("+")}
-    places = [place for place, name in enumerate(pool) if name in chosen]
+    pool = ranking["fingerprint"][ranking["strategy"] == "random"].reset_index(drop=True)
+    places = list(pool.index[pool.isin(rows["fingerprint"][rows["stratified"] == 1])])
     n, size = len(places), len(pool)
     shares = [(i / n, (i + 1) / n, (place + 0.5) / size) for i, place in enumerate(places)]
     distance = max((max(abs(low - at), abs(high - at)) for low, high, at in shares), default=0.0)
@@ -153,7 +125,7 @@ def _require_even(ranking: Sequence[Scored], rows: Sequence[Retrained], left_out
         more = f", as these jobs are left out: {left_out}" if left_out else ""
         finish = "Finish those, or train" if left_out else "Train"
         raise ValueError(
-            f"the {n} places from {places[0]} to {places[-1]} that were trained do not stand for all {size} random "
-            f"architectures of the ranking{more}. {finish} places that are even over it, such as "
+            f"the {n} ranks from {places[0]} to {places[-1]} that were trained do not represent all {size} random "
+            f"architectures of the ranking{more}. {finish} ranks that are even over it, such as "
             f"'retrain.rank=range(0,{size},{max(size // 50, 1)})'"
         )

@@ -1,50 +1,59 @@
-"""The last stage: how well do score and true error agree, and does a baseline do better?"""
+"""The last stage: how well do score and ground truth agree, and does a baseline predict better?"""
 
 from __future__ import annotations
 
+import json
 import math
 
 from smash_lightning.evaluation.correlation import correlate as compare
 from smash_lightning.evaluation.metric import value
-from smash_lightning.evaluation.summary import summary
-from smash_lightning.evaluation.tables import Predicted, read_records
+from smash_lightning.evaluation.tables import BASELINES, read_if_exists, read_ranking, read_retrained
+from smash_lightning.files import atomic_write
+from smash_lightning.report.build import build
+from smash_lightning.report.console import summary
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.stages.collect import collect, find_hypernets
+from smash_lightning.stages.collect import collect
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import ranked
-from smash_lightning.stages.retrain import trained
+from smash_lightning.stages.retrain import copy_tables
 from smash_lightning.stages.search import training_seconds
-from smash_lightning.stages.show import show
 
 
 def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
-    """Compares scores and baselines with truths, writes `correlation.json`, pictures and page, and prints a summary.
+    """Compares scores and baselines with the ground truth; writes `correlation.json`, pictures and page.
 
     Args:
         experiment: its source folder holds the tables; `baselines.csv` may be missing. Or it is the folder of a sweep
             over trainings, whose jobs are collected first.
-        tracker: gets all that is shown.
+        tracker: gets everything that the report shows.
 
     Returns:
-        The figure that `experiment.evaluation.metric` names; None where it is undefined.
+        The number that `experiment.evaluation.metric` names; None where it is undefined.
 
     Raises:
-        ValueError: nothing was ranked or retrained, or a sweep's jobs do not belong together.
+        ValueError: nothing was ranked or retrained, or the jobs of a sweep do not belong together.
     """
     experiment = collect(experiment)
     source, folder = experiment.source_folder(), experiment.folder
-    scored, retrained = ranked(source), trained(source)
-    baselines = read_records(source.baselines, Predicted) if source.baselines.exists() else []
-    hypernets = find_hypernets(source)
+    ranking, retrained = read_ranking(source), read_retrained(source)
+    experiment.prepare_folder()
+    copy_tables(source, folder, "retrained", "baselines", "settling", overwrite=True)
+    hypernets = source.find_hypernets()
     correlation = compare(
-        scored,
+        ranking,
         retrained,
-        baselines,
-        training_seconds=sum(map(training_seconds, hypernets)) if hypernets else math.nan,  # they are lost
+        read_if_exists(folder.baselines, BASELINES),
+        training_seconds=sum(map(training_seconds, hypernets)) if hypernets else math.nan,  # unknown without them
         bootstrap=experiment.evaluation.bootstrap,
         seed=experiment.seed,
     )
-    (folder.path / "correlation.json").write_text(correlation.to_json() + "\n")
-    show(experiment, tracker, scored, retrained, correlation)
-    print(summary(correlation))
-    return value(experiment.evaluation.metric, correlation, scored, retrained)
+    with atomic_write(folder.correlation) as partial:
+        partial.write_text(correlation.to_json() + "\n")
+    written = build(folder.path)
+    for path in (path for path in written if path.suffix in (".png", ".svg")):
+        tracker.image(path.name.replace(".", "_"), path)
+    tracker.page("report", folder.report)
+    made_from = [("ranking", source.path), ("retrained", source.path)]
+    tables = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
+    tracker.artifact("evaluation", "evaluation", tables, made_from)
+    print(summary(json.loads(folder.correlation.read_text())))
+    return value(experiment.evaluation.metric, correlation, ranking, retrained)

@@ -1,111 +1,25 @@
-"""What every task works on: the objects of an experiment, and the files of its run folder."""
+"""The objects that every stage works with, built and checked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import lightning as L
 
-from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import BaselineOptions, OneShot
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.metric import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.files import atomic_write
+from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies import RankingOptions
 from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
-
-
-@dataclass(frozen=True, slots=True)
-class RunFolder:
-    """The files of a run; README and DESIGN describe them."""
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """HyperNets and retrained networks."""
-        return self.path / "checkpoints"
-
-    @property
-    def ranking(self) -> Path:
-        """One row per scored architecture, best first once the ranking is complete."""
-        return self.path / "ranking.csv"
-
-    @property
-    def ranking_state(self) -> Path:
-        """The ranking as it is taken up again."""
-        return self.checkpoints / "ranking.pt"
-
-    @property
-    def architectures(self) -> Path:
-        """Fingerprint and JSON of every scored architecture."""
-        return self.path / "architectures.jsonl"
-
-    @property
-    def retrained(self) -> Path:
-        """One row per ordinary training."""
-        return self.path / "retrained.csv"
-
-    @property
-    def baselines(self) -> Path:
-        """One row per architecture and baseline of the score; missing where no baseline was asked."""
-        return self.path / "baselines.csv"
-
-    @property
-    def result(self) -> Path:
-        """The task and its figure; missing until the run has ended well."""
-        return self.path / "result.json"
-
-    def hypernet(self, index: int, name: str = "hypernet") -> Path:
-        """Checkpoint of a HyperNet, or of another source of weights that has a name of its own."""
-        return self.checkpoints / f"{name}{index}.ckpt"
-
-    def hypernets(self) -> list[Path]:
-        """Checkpoints of the HyperNets that are there."""
-        return sorted(self.checkpoints.glob("hypernet*.ckpt"), key=lambda path: (len(path.name), path.name))
-
-    def network(self, fingerprint: str, seed: int) -> Path:
-        """Checkpoint of a retrained network."""
-        return self.checkpoints / f"{fingerprint}-{seed}.ckpt"
-
-    def read_architectures(self) -> dict[str, Architecture]:
-        """Every scored architecture by fingerprint.
-
-        Raises:
-            ValueError: the file is missing, or a line holds no architecture or that of another fingerprint.
-        """
-        try:
-            lines = self.architectures.read_text().splitlines()
-        except OSError as error:
-            raise ValueError(f"cannot read {self.architectures}: {error.strerror}") from None
-        found = {}
-        for number, line in enumerate(lines, start=1):
-            try:
-                plain = json.loads(line)
-                architecture = Architecture.from_json(json.dumps(plain["architecture"]))
-                if architecture.fingerprint != plain["fingerprint"]:
-                    raise ValueError(f"the architecture's fingerprint is {architecture.fingerprint}")
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{self.architectures}, line {number}: {error}") from None
-            found[architecture.fingerprint] = architecture
-        return found
-
-    def write_architectures(self, architectures: Sequence[Architecture]) -> None:
-        """Writes the whole file at once."""
-        with atomic_write(self.architectures) as partial:
-            partial.write_text("".join(architecture_line(architecture) for architecture in architectures))
-
-
-def architecture_line(architecture: Architecture) -> str:
-    """A line of `architectures.jsonl`."""
-    return f'{{"fingerprint":"{architecture.fingerprint}","architecture":{architecture.to_json()}}}\n'
 
 
 @dataclass(frozen=True)
@@ -180,7 +94,29 @@ class Experiment:
         return 1000 * self.seed + index
 
     def source_folder(self) -> RunFolder:
-        """The run whose results a single stage starts from."""
-        if self.source is None:
-            return self.folder
-        return RunFolder(self.source if self.source.is_dir() else self.source.parent.parent)
+        """The run whose results a stage starts from."""
+        return self.folder if self.source is None else RunFolder(source_run(self.source))
+
+    def prepare_folder(self) -> RunFolder:
+        """Makes the run folder and writes data.json where it is missing; every stage that writes calls this first."""
+        self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not self.folder.data.exists():
+            with atomic_write(self.folder.data) as partial:
+                partial.write_text(json.dumps(describe(self.data), indent=2) + "\n")
+        return self.folder
+
+
+def describe(data: DataModule) -> dict[str, Any]:
+    """Content of data.json."""
+    return {
+        "name": data.name,
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.test),
+        "channels": data.image_spec.channels,
+        "size": list(data.image_spec.size),
+        "classes": list(data.classes),
+        "stem_stride": data.image_spec.stem_stride,
+        "views": data.views,
+        "notes": list(data.sets.notes),
+    }

@@ -1,24 +1,21 @@
-"""Hands a trained network out as a program that runs with torch alone."""
+"""Exports a retrained network as a program that runs with torch alone."""
 
 from __future__ import annotations
 
 import json
-import math
-import statistics
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.evaluation.tables import Retrained
+from smash_lightning.evaluation.sample import finished_trainings
+from smash_lightning.evaluation.tables import read_ranking, read_retrained
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import ranked
-from smash_lightning.stages.retrain import trained
 from smash_lightning.training import load_checkpoint
 
 
@@ -52,10 +49,9 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
         ValueError: nothing was retrained, or not this architecture, or its checkpoint is missing.
     """
     source = experiment.source_folder()
-    records = [record for record in trained(source) if not record.failure and math.isfinite(record.true_loss)]
-    mine = _choose(records, [row.fingerprint for row in ranked(source)], fingerprint, source.path)
-    record = min(mine, key=lambda record: record.seed)
-    path = source.network(record.fingerprint, record.seed)
+    mine = _choose(finished_trainings(read_retrained(source)), read_ranking(source), fingerprint, source.path)
+    fingerprint, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])
+    path = source.network(fingerprint, seed)
     checkpoint = load_checkpoint(path, "architecture")
     architecture = Architecture.from_json(checkpoint["architecture"])
     network = StandaloneNetwork(architecture, experiment.data.image_spec)
@@ -68,28 +64,26 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
     print(
-        f"{record.fingerprint}, seed {record.seed}: test error {record.true_error:.2f} %, "
-        f"{statistics.mean(r.true_error for r in mine):.2f} % as the mean of {len(mine)} trainings. "
+        f"{fingerprint}, seed {seed}: test error {mine['true_error'].iloc[0]:.2f} %, "
+        f"{mine['true_error'].mean():.2f} % as the mean of {len(mine)} trainings. "
         'torch.export.load("network.pt2").module() maps raw images to logits.'
     )
 
 
-def _choose(
-    records: Sequence[Retrained], ranking: Sequence[str], fingerprint: str | None, source: Path
-) -> list[Retrained]:
-    """The trainings of one architecture."""
-    names = {record.fingerprint for record in records}
+def _choose(trainings: pd.DataFrame, ranking: pd.DataFrame, fingerprint: str | None, source: Path) -> pd.DataFrame:
+    """The trainings of one architecture, by seed."""
+    names = set(trainings["fingerprint"])
     if not names:
         raise ValueError(f"{source} holds no finished training: retrain first, with task=retrain")
-    chosen = fingerprint or next(name for name in ranking if name in names)
+    chosen = fingerprint or next(name for name in ranking["fingerprint"] if name in names)
     if chosen not in names:
         raise ValueError(f"architecture {chosen} was not retrained in {source}")
-    return [record for record in records if record.fingerprint == chosen]
+    return trainings[trainings["fingerprint"] == chosen].sort_values("seed")
 
 
 @torch.no_grad()
 def _write(classifier: Classifier, images: Tensor, path: Path) -> None:
-    expected = classifier(images)  # also makes the index tensors that the network keeps, which tracing must find made
+    expected = classifier(images)  # also makes the index tensors that the network caches, before tracing
     batch = torch.export.Dim("batch", min=1, max=65536)
     program = torch.export.export(classifier, (images,), dynamic_shapes=({0: batch},))
     with warnings.catch_warnings():
@@ -97,4 +91,4 @@ def _write(classifier: Classifier, images: Tensor, path: Path) -> None:
         torch.export.save(program, path)
     again = torch.export.load(path).module()(images)
     if not torch.allclose(again, expected, rtol=1e-4, atol=1e-5):
-        raise RuntimeError(f"{path} computes something else than the network that it was made from")
+        raise RuntimeError(f"{path} computes something else than the network that was exported")

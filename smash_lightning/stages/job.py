@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from smash_lightning.evaluation.sweep import job_folders, leaves, read_config
+from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.files import atomic_write
+from smash_lightning.run_folder import RunFolder, job_folders
 
 EARLIER = "sweep.yaml"  # what a sweep was asked to do
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
@@ -75,7 +76,7 @@ class Job:
             raise ValueError(
                 f"resume={config['resume']} continues a single run; a sweep is continued by hydra.sweep.dir=FOLDER"
             )
-        earlier = read_config(self.folder)
+        earlier = RunFolder(self.folder).read_config()
         if earlier:
             require_same(earlier, config, self.folder, excepted)
         return bool(earlier)

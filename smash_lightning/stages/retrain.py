@@ -1,32 +1,41 @@
-"""The third stage: the best architectures, and others to compare them with, are trained normally."""
+"""The third stage: standalone training of the best architectures, and of others to compare them with."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.engine import Failure, Pool
-from smash_lightning.evaluation.tables import Retrained, Scored, append_record, read_records, write_records
+from smash_lightning.evaluation.sample import finished_trainings
+from smash_lightning.evaluation.tables import (
+    GROUPS,
+    RANKING,
+    RETRAINED,
+    TABLES,
+    append_row,
+    read_if_exists,
+    read_ranking,
+    read_table,
+    write_table,
+)
 from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.stages.experiment import Experiment, RunFolder
-from smash_lightning.stages.rank import ranked
-from smash_lightning.stages.track import keep_best, training
+from smash_lightning.run_folder import RunFolder
+from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     GracefulStop,
-    Metrics,
-    Progress,
     QueueLogger,
     QueueProgress,
     RetrainModule,
@@ -36,117 +45,121 @@ from smash_lightning.training import (
 )
 from smash_lightning.training.messages import Send
 
+KEPT = 3  # networks in the artifact, those with the lowest test losses
+Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training: an architecture, why it is trained, and a seed."""
+    """One training: an architecture, the groups that it is in, and a seed."""
 
     architecture: Architecture
-    arm: str
+    groups: frozenset[str]
     seed: int
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Identifies a row of `retrained.csv`."""
+        return self.architecture.fingerprint, self.seed
 
-def retrain(experiment: Experiment, tracker: Tracker) -> list[Retrained]:
-    """Trains the chosen architectures under one schedule, over several seeds; finished trainings are not repeated.
 
-    A training that fails is recorded with the reason, and the others go on.
+def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
+    """Trains the selected architectures under one schedule, over several seeds; finished trainings are not repeated.
+
+    A training that fails is recorded with the reason, and the others continue.
 
     Returns:
-        The table, in the order of the plan.
+        The table `retrained.csv`, in the order of the plan.
 
     Raises:
-        ValueError: there is no ranking to choose from, or no HyperNet to start from where one is asked for.
+        ValueError: there is no complete ranking to select from, or no HyperNet to start from where it is needed.
     """
-    folder = experiment.folder
+    folder = experiment.prepare_folder()
     if experiment.retrain.start == "generated":
-        _first_hypernet(experiment)  # a wrong one is said at once, not by every training
-    folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    copy_tables(experiment.source_folder(), folder)
-    ranking, wanted = ranked(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
+        _first_hypernet(experiment)  # an error here is better than one in every training
+    copy_tables(experiment.source_folder(), folder, "settling")
+    ranking, wanted = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
     if len(ranking) < wanted:
         raise ValueError(
             f"the ranking in {folder.path} has {len(ranking)} of {wanted} architectures: complete it first"
         )
     architectures = folder.read_architectures()
-    plan = [Job(architectures[name], arm, seed) for name, arm, seed in planned(experiment, ranking)]
-    done = read_records(folder.retrained, Retrained) if folder.retrained.exists() else []
-    write_records(folder.retrained, done, Retrained)
-    finished = {(record.fingerprint, record.seed) for record in done}
-    jobs = [job for job in plan if (job.architecture.fingerprint, job.seed) not in finished]
+    plan = [Job(architectures[name], groups, seed) for name, groups, seed in planned(experiment, ranking)]
+    table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
+    finished = set(zip(table["fingerprint"], table["seed"], strict=True))
+    jobs = [job for job in plan if job.key not in finished]
 
     with ProgressBars(["training architectures"], [len(plan)]) as bars:
         bars.show(0, len(plan) - len(jobs))
-        history: defaultdict[int, list[tuple[dict[str, float], int]]] = defaultdict(list)
-
-        def receive(position: int, message: Metrics | Progress) -> None:
-            if isinstance(message, Metrics):
-                history[position].append((message.values, message.step))
-
-        with Pool(train_network, experiment, experiment.workers, receive) as pool:
-            for position, outcome in pool.run(jobs):
+        with Pool(train_network, experiment, experiment.workers) as pool:
+            for done, (position, outcome) in enumerate(pool.run(jobs), start=len(table) + 1):
                 job = jobs[position]
-                record = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
-                append_record(folder.retrained, record)
-                done.append(record)
-                tracker.training(
-                    training(job.architecture, experiment.data.image_spec, record, history.pop(position, []))
-                )
-                bars.show(0, len(done))
-                tracker.log("retrained", {"true_error": record.true_error, "true_loss": record.true_loss}, len(done))
-    order = {(job.architecture.fingerprint, job.seed): place for place, job in enumerate(plan)}
-    done.sort(key=lambda record: order.get((record.fingerprint, record.seed), len(order)))
-    write_records(folder.retrained, done, Retrained)
-    keep_best(folder, tracker, done, experiment.source_folder())
-    if failures := [record.failure for record in done if record.failure]:
+                row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
+                append_row(folder.retrained, row)
+                bars.show(0, done)
+                tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
+    table = read_table(folder.retrained, RETRAINED)
+    order = {job.key: place for place, job in enumerate(plan)}
+    places = [order.get(key, len(order)) for key in zip(table["fingerprint"], table["seed"], strict=True)]
+    table = write_table(folder.retrained, RETRAINED, table.iloc[sorted(range(len(places)), key=places.__getitem__)])
+    best = finished_trainings(table).sort_values("true_loss")
+    networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
+    kept = [path for path in networks if path.exists()][:KEPT]
+    tracker.artifact("retrained", "model", [folder.retrained, *kept], [("ranking", experiment.source_folder().path)])
+    if failures := [reason for reason in table["failure"] if reason]:
         print(
-            f"{len(failures)} of {len(done)} trainings failed, the first one: {failures[0]}. "
+            f"{len(failures)} of {len(table)} trainings failed, the first one: {failures[0]}. "
             f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
         )
-    return done
+    return table
 
 
-def planned(experiment: Experiment, ranking: Sequence[Scored]) -> list[tuple[str, str, int]]:
-    """Fingerprint, arm and seed of every training, in their order: all architectures with one seed, then the next."""
-    arms = choose(ranking, experiment.retrain, experiment.seed)
+def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:
+    """Fingerprint, groups and seed of every training in their order: all architectures with one seed, then the next."""
+    groups = choose(ranking, experiment.retrain, experiment.seed)
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    return [(name, arm, seed) for seed in seeds for name, arm in arms.items()]
+    return [(name, frozenset(of), seed) for seed in seeds for name, of in groups.items()]
 
 
-def choose(ranking: Sequence[Scored], options: RetrainOptions, seed: int) -> dict[str, str]:
-    """Fingerprints to train, with the arms that each belongs to, joined by "+".
+def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
+    """Fingerprints to train, each with the groups that it is in.
 
-    "shortlist" is the shortlist: the best of each family, a random candidate with all that was made of it by perturbation.
-    Siblings differ little; ten of them would be one find, trained and counted ten times. "stratified" and "random" stand
-    for the pool of random candidates: the middle one of each of `spread` equal parts of their ranking, and `random`
-    others drawn without regard to it.
+    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: siblings
+    differ little, and ten of them would be one discovery that is counted ten times. "stratified" and "random" represent
+    the pool of random candidates: the middle one of each of `stratified` equal parts of their ranking, and `random`
+    others that are drawn without regard to it.
 
-    With `options.rank` it is the random candidate at that place alone, of the arm "stratified": places that are chosen
-    evenly over the ranking stand for the pool, whichever jobs train them. `tasks.collect` checks that they are even.
+    With `options.rank` it is only the random candidate at that position, in the group "stratified": positions that are
+    spread evenly over the ranking represent the pool, whichever jobs train them; `stages.collect` checks that.
+
+    Args:
+        ranking: the table, best first.
+        options: sizes of the groups.
+        seed: of the group "random".
 
     Raises:
-        ValueError: there are fewer architectures than are asked for.
+        ValueError: there are fewer architectures than the options need.
     """
-    by_score = sorted(ranking, key=lambda record: record.smash_score)
-    pool = [record.fingerprint for record in by_score if record.strategy == "random"]
+    pool = list(ranking["fingerprint"][ranking["strategy"] == "random"])
     require_pool(options, len(pool))
     if options.rank is not None:
-        return {pool[options.rank]: "stratified"}
-    spread = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
-    others = [name for name in pool if name not in spread]
-    chosen = {
-        "shortlist": _shortlist(by_score, options.shortlist),
-        "stratified": spread,
+        return {pool[options.rank]: {"stratified"}}
+    stratified = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
+    others = [name for name in pool if name not in stratified]
+    members = {
+        "shortlist": _shortlist(ranking, options.shortlist),
+        "stratified": stratified,
         "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
     }
-    arms: dict[str, str] = {}
-    for arm, names in chosen.items():
+    groups: Groups = {}
+    for group, names in members.items():
         for name in names:
-            arms[name] = f"{arms[name]}+{arm}" if name in arms else arm
-    return arms
+            groups.setdefault(name, set()).add(group)
+    return groups
 
 
 def require_pool(options: RetrainOptions, random: int) -> None:
-    """Checks that so many random candidates suffice for the arms "stratified" and "random", or have such a place.
+    """Checks that `random` random candidates suffice for the groups "stratified" and "random", or have such a rank.
 
     Raises:
         ValueError: they do not.
@@ -155,36 +168,24 @@ def require_pool(options: RetrainOptions, random: int) -> None:
         if options.rank >= random:
             raise ValueError(
                 f"retrain.rank={options.rank} is beyond the {random} random architectures that are ranked: "
-                f"their places are 0 to {random - 1}"
+                f"their ranks are 0 to {random - 1}"
             )
-        return
-    if options.stratified + options.random > random:
+    elif options.stratified + options.random > random:
         raise ValueError(
-            f"retrain.stratified={options.stratified} and retrain.random={options.random} are more than the {random} random "
-            "architectures that are ranked: lower them, or raise ranking.strategies.random.count"
+            f"retrain.stratified={options.stratified} and retrain.random={options.random} are more than the {random} "
+            "random architectures that are ranked: lower them, or raise ranking.strategies.random.count"
         )
 
 
-def trained(folder: RunFolder) -> list[Retrained]:
-    """The table of ordinary trainings.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if not folder.retrained.exists():
-        raise ValueError(f"nothing was retrained in {folder.path}: name a run with trainings with checkpoint=FOLDER")
-    return read_records(folder.retrained, Retrained)
-
-
-def _shortlist(by_score: Sequence[Scored], count: int) -> list[str]:
+def _shortlist(ranking: pd.DataFrame, count: int) -> list[str]:
     """The best of each of the `count` best families."""
-    parents = {record.fingerprint: record.parent for record in by_score}
+    parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
     best: dict[str, str] = {}
-    for record in by_score:
-        root = record.fingerprint
+    for name in parents:
+        root = name
         while parents.get(root):
             root = parents[root]
-        best.setdefault(root, record.fingerprint)
+        best.setdefault(root, name)
     if count > len(best):
         raise ValueError(
             f"retrain.shortlist={count} is more than the {len(best)} families of architectures that were scored"
@@ -192,15 +193,15 @@ def _shortlist(by_score: Sequence[Scored], count: int) -> list[str]:
     return list(best.values())[:count]
 
 
-def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
-    """Trains one architecture and measures it on the test images."""
+def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any]:
+    """Trains one architecture and measures it on the test images; returns its row of `retrained.csv`."""
     silence_lightning()
     started = time.perf_counter()
-    options, folder, name = experiment.retrain, experiment.folder, job.architecture.fingerprint
+    options, folder = experiment.retrain, experiment.folder
     start = _generated(experiment, job.architecture) if options.start == "generated" else None
     data = experiment.data.with_validation() if options.use_validation else experiment.data
     module = RetrainModule(job.architecture, data.image_spec, options, job.seed, start, data.views)
-    unfinished = folder.network(name, job.seed).with_suffix(".unfinished.ckpt")
+    unfinished = folder.network(*job.key).with_suffix(".unfinished.ckpt")
     checkpoint = ModelCheckpoint(
         dirpath=unfinished.parent,
         filename=unfinished.stem,
@@ -208,7 +209,8 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
         enable_version_counter=False,
     )
     trainer = alone(
-        experiment,
+        experiment.trainer,
+        experiment.device,
         max_epochs=options.epochs,
         logger=QueueLogger(send),
         callbacks=[QueueProgress(send), checkpoint, GracefulStop(unfinished)],
@@ -218,16 +220,21 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> Retrained:
     data = data.ordered(Stream.RETRAIN, job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)
-    trainer.save_checkpoint(folder.network(name, job.seed), weights_only=True)
+    trainer.save_checkpoint(folder.network(*job.key), weights_only=True)
     unfinished.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started
-    return Retrained(name, job.seed, job.arm, module.true_error, module.true_loss, options.epochs, seconds, "")
+    measured = {name: getattr(module, name) for name in ("true_error", "true_error_top5", "true_loss")}
+    return _row(job, **measured, epochs=options.epochs, seconds=time.perf_counter() - started)
 
 
-def _failed(job: Job, failure: Failure) -> Retrained:
-    nothing = float("nan")
-    reason = " ".join(failure.reason.split())
-    return Retrained(job.architecture.fingerprint, job.seed, job.arm, nothing, nothing, 0, 0.0, reason)
+def _failed(job: Job, failure: Failure) -> dict[str, Any]:
+    measured = dict.fromkeys(("true_error", "true_error_top5", "true_loss"), math.nan)
+    return _row(job, **measured, epochs=0, seconds=0.0, failure=" ".join(failure.reason.split()))
+
+
+def _row(job: Job, *, epochs: int, seconds: float, failure: str = "", **measured: float) -> dict[str, Any]:
+    groups = {group: int(group in job.groups) for group in GROUPS}
+    ends = {"epochs": epochs, "seconds": seconds, "failure": failure}
+    return {"fingerprint": job.architecture.fingerprint, "seed": job.seed, **groups, **measured, **ends}
 
 
 @torch.no_grad()
@@ -244,17 +251,26 @@ def _first_hypernet(experiment: Experiment) -> WeightSource:
     return load_hypernet(source.hypernets()[0], experiment.space, experiment.data.specification()).weights
 
 
-def copy_tables(source: RunFolder, folder: RunFolder, *, with_trainings: bool = False) -> None:
-    """Copies an earlier run's ranking, and its trainings too, so that the new run folder is complete in itself.
+def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: bool = False) -> None:
+    """Copies tables of an earlier run, so that the new run folder is complete in itself.
+
+    Args:
+        source: the earlier run.
+        folder: the new one; nothing happens where it is the same.
+        more: names of further tables than the ranking, such as "retrained"; those that the earlier run lacks are left
+            out.
+        overwrite: whether tables that exist already are replaced.
 
     Raises:
-        ValueError: the earlier run has none.
+        ValueError: the earlier run has no ranking, or a table cannot be read.
     """
     if source.path.resolve() == folder.path.resolve():
         return
-    if not folder.ranking.exists():
-        records, architectures = ranked(source), source.read_architectures()
-        folder.write_architectures(list(architectures.values()))
-        write_records(folder.ranking, records, Scored)
-    if with_trainings and not folder.retrained.exists():
-        write_records(folder.retrained, trained(source), Retrained)
+    if overwrite or not folder.ranking.exists():
+        ranking, architectures = read_ranking(source), source.read_architectures()
+        folder.write_architectures(architectures.values())
+        write_table(folder.ranking, RANKING, ranking)
+    for name in more:
+        path, target, kind = getattr(source, name), getattr(folder, name), TABLES[name]
+        if path.exists() and (overwrite or not target.exists()):
+            write_table(target, kind, read_table(path, kind))

@@ -14,10 +14,12 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.data import DataModule
 from smash_lightning.engine import Pool, local_device
+from smash_lightning.evaluation.tables import SETTLING, write_table
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.run_folder import RunFolder
 from smash_lightning.scoring import RankingCallback, Scorer, ScoringData
 from smash_lightning.search_space import SearchSpace, SizeBalanced
 from smash_lightning.stages.experiment import Experiment
@@ -36,21 +38,24 @@ from smash_lightning.training import (
 )
 from smash_lightning.training.messages import Send
 
+HYPERNET = "hypernet"  # name of the checkpoints of a run's own HyperNets
+
 
 def search(
     experiment: Experiment,
     tracker: Tracker,
-    name: str = "hypernet",
+    name: str = HYPERNET,
     fixed: Sequence[Architecture] | None = None,
     label: str = "HyperNet",
 ) -> list[Path]:
-    """Trains the HyperNets that are not there yet; interrupted ones continue from their last checkpoint.
+    """Trains the HyperNets that do not exist yet; interrupted ones continue from their last checkpoint.
 
     Args:
         experiment: what to train, and how.
         tracker: gets their metrics.
-        name: of their checkpoints: that of a baseline, where `experiment` has another source of weights.
-        fixed: held-out architectures whose scores are followed; None draws as many as the ranking's options say.
+        name: of their checkpoints; another one where `experiment` has another source of weights. Only the run's own
+            HyperNets write `settling.csv`.
+        fixed: held-out architectures that are scored during training; None draws as many as the ranking's options say.
         label: what progress bars and errors call them.
 
     Returns:
@@ -59,10 +64,10 @@ def search(
     Raises:
         RuntimeError: a training failed.
     """
-    experiment.folder.checkpoints.mkdir(parents=True, exist_ok=True)
-    count = experiment.search.hypernets
-    paths = [experiment.folder.hypernet(index, name) for index in range(count)]
+    folder, count = experiment.prepare_folder(), experiment.search.hypernets
+    paths = [folder.hypernet(index, name) for index in range(count)]
     missing = [index for index in range(count) if not finished(paths[index])]
+    followed = fixed_architectures(experiment) if fixed is None else fixed
 
     with ProgressBars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 
@@ -72,14 +77,14 @@ def search(
             else:
                 tracker.log(f"{name}{missing[position]}", message.values, message.step)
 
-        followed = fixed_architectures(experiment) if fixed is None else fixed
         jobs = [(name, index, followed) for index in missing]
         # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
         with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
             run = pool.together if experiment.together else pool.results
             for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
                 pass  # checkpoints are the result
-    if name == "hypernet":  # the run's own, not a baseline's or an investigation's
+    if name == HYPERNET:
+        _write_settling(folder, paths, followed)
         tracker.artifact("hypernets", "model", paths)
     return paths
 
@@ -87,7 +92,7 @@ def search(
 def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Architecture]], send: Send) -> None:
     """Trains one HyperNet to the end, from its checkpoint where there is one.
 
-    A job is its name, its place among its like, and the architectures that are held out and followed.
+    A job is the name of its checkpoint, its index, and the architectures that are held out and scored.
     """
     silence_lightning()
     name, index, fixed = job
@@ -111,7 +116,8 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         enable_version_counter=False,
     )
     trainer = together(
-        experiment,
+        experiment.trainer,
+        experiment.device,
         max_epochs=experiment.search.epochs,
         logger=QueueLogger(send),
         callbacks=[*averaging(experiment.search), QueueProgress(send), ranking, checkpoint, GracefulStop(path)],
@@ -123,8 +129,21 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     trainer.save_checkpoint(path)
 
 
+def _write_settling(folder: RunFolder, paths: Sequence[Path], followed: Sequence[Architecture]) -> None:
+    """Writes `settling.csv`, where architectures were scored during training."""
+    names = [architecture.fingerprint for architecture in followed]
+    rows = [
+        {"hypernet": index, "epoch": epoch, "fingerprint": name, "val_loss": loss}
+        for index, path in enumerate(paths)
+        for epoch, losses in settling(path)
+        for name, loss in zip(names, losses, strict=True)
+    ]
+    if rows:
+        write_table(folder.settling, SETTLING, rows)
+
+
 def averaging(options: SearchOptions) -> list[L.Callback]:
-    """The callback that averages the weights, where the options ask for it."""
+    """The callback that averages the weights, where the options say so."""
     if options.average is None:
         return []
     return [EMAWeightAveraging(decay=options.average)]
@@ -138,7 +157,7 @@ def _draws(experiment: Experiment) -> SearchSpace:
 
 
 def fixed_architectures(experiment: Experiment) -> list[Architecture]:
-    """The held-out architectures whose scores are followed during training."""
+    """The held-out architectures that are scored during training."""
     return [
         experiment.candidates.sample(rng(Stream.HELD_OUT, experiment.seed, index))
         for index in range(experiment.ranking.fixed)
@@ -148,16 +167,16 @@ def fixed_architectures(experiment: Experiment) -> list[Architecture]:
 def make_scorer(
     data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
 ) -> Scorer:
-    """A scorer on the validation images of `data`; moves the HyperNets to where it scores."""
+    """A scorer on the validation images of `data`; moves the HyperNets to the device on which it scores."""
     validation = data.normalised(data.validation)
-    material = ScoringData(
+    scoring_data = ScoringData(
         validation.images,
         validation.labels,
         data.recalibration_images(),
         tuple(_batches(data, options.batch_norm.batches, seed)),
         data.eval_batch_size,
     )
-    scorer = Scorer(hypernets, material, policy=options.batch_norm, noises=options.noises, seed=seed)
+    scorer = Scorer(hypernets, scoring_data, policy=options.batch_norm, noises=options.noises, seed=seed)
     return scorer.to(local_device(device))
 
 
@@ -174,16 +193,16 @@ def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tens
 
 
 def settling(path: Path) -> list[tuple[int, list[float]]]:
-    """Epoch and validation losses of the fixed architectures, as a HyperNet's checkpoint holds them."""
+    """Epoch and validation losses of the held-out architectures, from the checkpoint of a HyperNet."""
     states = load_checkpoint(path, "smash")["callbacks"]
     return [(epoch, list(losses)) for epoch, losses in states.get("RankingCallback", {}).get("history", [])]
 
 
 def finished(path: Path) -> bool:
-    """Whether the checkpoint at `path`, if any, is of a HyperNet that was trained to the end."""
+    """Whether there is a checkpoint at `path`, of a HyperNet that was trained to the end."""
     return path.exists() and bool(load_checkpoint(path, "smash")["smash"]["finished"])
 
 
 def training_seconds(path: Path) -> float:
-    """What training the HyperNet at `path` took."""
+    """Wall-clock seconds of the training of the HyperNet at `path`."""
     return float(load_checkpoint(path, "smash")["smash"]["seconds"])

@@ -1,26 +1,34 @@
-"""Lightning Trainers for where a job runs: alone on one device, or as one of several processes that train together."""
+"""Lightning Trainers for one process on one device, or for several processes that train one model together."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 
 from smash_lightning.engine import local_device, rank
-from smash_lightning.stages.experiment import Experiment
 from smash_lightning.training import AtomicCheckpointIO
 
-
-def alone(experiment: Experiment, **options: Any) -> L.Trainer:
-    """A Trainer for this process's own device, however many the experiment has."""
-    device = local_device(experiment.device)
-    devices = 1 if device == "cpu" else [int(device.removeprefix("cuda:"))]
-    return experiment.trainer(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[AtomicCheckpointIO()])
+MakeTrainer = Callable[..., L.Trainer]  # takes options of a Trainer, which override the configured ones
 
 
-def together(experiment: Experiment, **options: Any) -> L.Trainer:
-    """A Trainer for this process as one of those that do the job; for itself where it does the job alone."""
+def alone(make: MakeTrainer, device: str, **options: Any) -> L.Trainer:
+    """A Trainer for the device of this process, however many devices are configured.
+
+    Args:
+        make: makes a Trainer with the configured options.
+        device: "cpu" or "cuda".
+        options: of the Trainer.
+    """
+    local = local_device(device)
+    devices = 1 if local == "cpu" else [int(local.removeprefix("cuda:"))]
+    return make(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[AtomicCheckpointIO()])
+
+
+def together(make: MakeTrainer, device: str, **options: Any) -> L.Trainer:
+    """A Trainer for one of several processes that train together; the same as `alone` where there is one process."""
     own = rank()
     if own is None:
-        return alone(experiment, **options)
-    return experiment.trainer(**options, devices=own.per_node, num_nodes=own.nodes, plugins=[AtomicCheckpointIO()])
+        return alone(make, device, **options)
+    return make(**options, devices=own.per_node, num_nodes=own.nodes, plugins=[AtomicCheckpointIO()])

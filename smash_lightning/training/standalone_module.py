@@ -16,6 +16,8 @@ from smash_lightning.network import StandaloneNetwork, Weights
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.schedules import cosine
 
+TOP = 5  # guesses of the top-5 error
+
 
 class DivergedError(RuntimeError):
     """A training whose loss is no longer a number."""
@@ -104,7 +106,7 @@ class RetrainModule(L.LightningModule):
                         tensor.copy_(start[name])
         self._losses: list[Tensor] = []  # of the batches of this epoch
         self._evaluation: list[tuple[Tensor, Tensor]] = []
-        self.true_error = self.true_loss = float("nan")
+        self.true_error = self.true_error_top5 = self.true_loss = float("nan")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""
@@ -133,14 +135,21 @@ class RetrainModule(L.LightningModule):
         self._evaluation.append((self.network(images), labels))
 
     def on_test_epoch_end(self) -> None:
-        """Test error in % and cross-entropy in nats, over all test images."""
+        """Test error and top-5 test error in %, and cross-entropy in nats, over all test images.
+
+        The top-5 error is NaN for fewer than six classes, where five guesses cannot be wrong.
+        """
         logits, labels = (torch.cat(parts) for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
         poses = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
         predicted, labels = poses.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
         self.true_error = 100 * (predicted.argmax(1) != labels).double().mean().item()
         self.true_loss = F.nll_loss(predicted, labels).item()
-        self.log_dict({"true_error": self.true_error, "true_loss": self.true_loss})
+        figures = {"true_error": self.true_error, "true_loss": self.true_loss}
+        if predicted.shape[1] > TOP:
+            among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
+            self.true_error_top5 = figures["true_error_top5"] = 100 * (~among).double().mean().item()
+        self.log_dict(figures)
 
     def configure_optimizers(self) -> Any:
         """SGD with Nesterov momentum and cosine."""

@@ -1,26 +1,34 @@
-"""Made-up tables of a study, with a known truth behind them."""
+"""Synthetic tables of a run with a known ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from smash_lightning.evaluation.tables import Predicted, Retrained, Scored
+from smash_lightning.evaluation.tables import BASELINES, RANKING, RETRAINED
+
+FAILED = {"true_loss": np.nan, "true_error": np.nan, "failure": "the loss became NaN at epoch 3"}
 
 
 def study(
-    representative=40,
-    shortlist=10,
-    seeds=3,
+    representative: int = 40,
+    shortlist: int = 10,
+    seeds: int = 3,
     *,
-    skill=0.6,
-    noise=0.5,
-    size_skill=0.2,
-    hypernets=3,
-    equal_ops=False,
-    key=0,
-):
-    """Two tables as a run writes them.
+    skill: float = 0.6,
+    noise: float = 0.5,
+    size_skill: float = 0.2,
+    hypernets: int = 3,
+    equal_ops: bool = False,
+    key: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ranking and trainings as a run writes them.
 
     Quality of an architecture is normal; scores and sizes correlate with it (`skill`, `size_skill`, before noise);
-    each training adds normal noise of `noise` times the quality's spread. The top is picked by score from a pool.
+    each training adds normal noise of `noise` times the quality's spread. The shortlist is selected by score.
     """
     rng = np.random.default_rng(key)
     pool = representative + 8 * shortlist
@@ -31,55 +39,72 @@ def study(
     losses = by_hypernet.mean(1)
     names = [f"{i:016x}" for i in range(pool)]
     params = np.round(9700 - 300 * size).astype(int)
-    scored = [
-        Scored(
-            fingerprint=names[i],
-            strategy="random",
-            parent="",
-            smash_score=float(losses[i]),
-            val_error=round(100 * float(losses[i]) / 4, 1),
-            val_loss=float(losses[i]),
-            ensemble_error=9.0,
-            images=500,
-            params=int(params[i]),
-            macs=int(40 * params[i] + rng.integers(200_000)),
-            ops=8 if equal_ops else int(rng.integers(5, 11)),
-            val_loss_by_hypernet=";".join(f"{loss:.6f}" for loss in by_hypernet[i]),
-            seconds=0.36,
-        )
-        for i in range(pool)
-    ]
-    arms = dict.fromkeys(range(representative), "stratified")
-    for i in np.argsort(losses)[:shortlist]:
-        arms[int(i)] = f"shortlist+{arms[int(i)]}" if int(i) in arms else "shortlist"
-    retrained = [
-        Retrained(
-            fingerprint=names[i],
-            seed=seed,
-            arm=arm,
-            true_error=float(3.2 + 0.4 * (quality[i] + 2 * noise * rng.normal())),
-            true_loss=float(0.145 + 0.012 * (quality[i] + noise * rng.normal())),
-            epochs=11,
-            seconds=2.8,
-            failure="",
-        )
-        for i, arm in arms.items()
+    ranking = pd.DataFrame(
+        {
+            "fingerprint": names,
+            "strategy": "random",
+            "parent": "",
+            "smash_score": losses,
+            "val_error": np.round(100 * losses / 4, 1),
+            "val_loss": losses,
+            **{f"val_loss_{i}": column for i, column in enumerate(by_hypernet.T)},
+            "ensemble_error": 9.0,
+            "images": 500,
+            "params": params,
+            "macs": 40 * params + rng.integers(200_000, size=pool),
+            "ops": 8 if equal_ops else rng.integers(5, 11, size=pool),
+            "seconds": 0.36,
+        },
+        columns=[*RANKING.ordered(f"val_loss_{i}" for i in range(hypernets))],
+    )
+    best = [int(i) for i in np.argsort(losses)[:shortlist]]
+    rows = [
+        {
+            "fingerprint": names[i],
+            "seed": seed,
+            "shortlist": int(i in best),
+            "stratified": int(i < representative),
+            "random": 0,
+            "preset": 0,
+            "true_error": 3.2 + 0.4 * (quality[i] + 2 * noise * rng.normal()),
+            "true_error_top5": 0.0,
+            "true_loss": 0.145 + 0.012 * (quality[i] + noise * rng.normal()),
+            "epochs": 11,
+            "seconds": 2.8,
+            "failure": "",
+        }
+        for i in dict.fromkeys([*range(representative), *best])
         for seed in range(seeds)
     ]
-    return scored, retrained
+    return ranking, pd.DataFrame(rows, columns=[*RETRAINED.columns])
 
 
-def baselines(retrained, names=("naswot", "synflow", "early_stopping"), *, skill=0.4, key=0):
-    """Rows of `baselines.csv` for every trained architecture; the values follow its mean true loss by `skill`."""
-    losses = {}
-    for row in retrained:
-        losses.setdefault(row.fingerprint, []).append(row.true_loss)
-    truth = np.array([np.mean(values) for values in losses.values()])
-    truth = (truth - truth.mean()) / truth.std()
+def baselines(
+    retrained: pd.DataFrame,
+    names: Sequence[str] = ("naswot", "synflow", "early_stopping"),
+    *,
+    skill: float = 0.4,
+    key: int = 0,
+) -> pd.DataFrame:
+    """`baselines.csv` for every retrained architecture; the predictions follow its mean test loss by `skill`."""
+    losses = retrained.groupby("fingerprint", sort=False)["true_loss"].mean()
+    target = (losses - losses.mean()).to_numpy() / losses.std(ddof=0)
     rng = np.random.default_rng([key, 1])
-    values = {name: skill * truth + np.sqrt(1 - skill**2) * rng.normal(size=len(truth)) for name in names}
-    return [
-        Predicted(fingerprint, name, float(value), 0.05, 40.0 if name == "weight_sharing" else 0.0)
+    values = {name: skill * target + np.sqrt(1 - skill**2) * rng.normal(size=len(target)) for name in names}
+    rows = [
+        (fingerprint, name, float(value), 0.05, 40.0 if name == "weight_sharing" else 0.0)
         for name in names
-        for fingerprint, value in zip(losses, values[name], strict=True)
+        for fingerprint, value in zip(losses.index, values[name], strict=True)
     ]
+    return pd.DataFrame(rows, columns=[*BASELINES.columns])
+
+
+def changed(table: pd.DataFrame, where: Any, **values: Any) -> pd.DataFrame:
+    """A copy of a table in which the rows `where` (a mask or a fingerprint) have other values."""
+    table = table.copy()
+    rows = table["fingerprint"] == where if isinstance(where, str) else where
+    for column, value in values.items():
+        if isinstance(value, float):
+            table[column] = table[column].astype(float)
+        table.loc[rows, column] = value
+    return table

@@ -11,7 +11,7 @@ import lightning as L
 from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.baselines import BaselineOptions, Depth
 from smash_lightning.data import DataModule, Digits
-from smash_lightning.evaluation.tables import Scored, write_records
+from smash_lightning.evaluation.tables import RANKING, write_table
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.search_space import SingleConvolution
@@ -82,13 +82,24 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
     return Experiment(**parts | changes)
 
 
-def scored_architecture(architecture: Architecture, loss: float, strategy: str = "random", parent: str = "") -> Scored:
-    """A row of a ranking."""
+def scored(architecture: Architecture, loss: float, strategy: str = "random", parent: str = "") -> dict[str, Any]:
+    """A row of `ranking.csv` by one HyperNet."""
     size = cost(architecture, SPACE.image_spec)
-    named = {"fingerprint": architecture.fingerprint, "strategy": strategy, "parent": parent, "smash_score": loss}
-    figures = {"val_error": 10 * loss, "val_loss": loss, "ensemble_error": 9.0, "images": 60}
-    sizes = {"params": size.params, "macs": size.macs, "ops": size.ops}
-    return Scored(**named, **figures, **sizes, val_loss_by_hypernet=repr(loss), seconds=0.25)
+    return {
+        **{"fingerprint": architecture.fingerprint, "strategy": strategy, "parent": parent, "smash_score": loss},
+        **{"val_error": 10 * loss, "val_loss": loss, "val_loss_0": loss, "ensemble_error": 9.0, "images": 60},
+        **{"params": size.params, "macs": size.macs, "ops": size.ops, "seconds": 0.25},
+    }
+
+
+def trained(fingerprint: str, seed: int, true_loss: float, *groups: str, **changes: Any) -> dict[str, Any]:
+    """A row of `retrained.csv`, in the group "stratified" unless there are others."""
+    return {
+        **{"fingerprint": fingerprint, "seed": seed, "true_error": 3.0, "true_error_top5": 0.5, "true_loss": true_loss},
+        **dict.fromkeys(groups or ("stratified",), 1),
+        **{"epochs": 1, "seconds": 1.0, "failure": ""},
+        **changes,
+    }
 
 
 def rank_at_random(folder: RunFolder, count: int) -> list[Architecture]:
@@ -96,6 +107,6 @@ def rank_at_random(folder: RunFolder, count: int) -> list[Architecture]:
     folder.path.mkdir(parents=True, exist_ok=True)
     architectures = [SPACE.sample(rng("small study", index)) for index in range(count)]
     folder.write_architectures(architectures)
-    rows = [scored_architecture(architecture, 0.1 * place) for place, architecture in enumerate(architectures, 1)]
-    write_records(folder.ranking, rows, Scored)
+    rows = [scored(architecture, 0.1 * place) for place, architecture in enumerate(architectures, 1)]
+    write_table(folder.ranking, RANKING, rows)
     return architectures

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smash_lightning.ranking import pareto_front
 from smash_lightning.report.figures.style import BLUE, GREY, ORANGE, WIDTH, Chart, finish, legend_switch, tooltips
+from smash_lightning.scoring import pareto_front
 
 GROUPS = ("on the front", "others")
 

@@ -13,7 +13,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from smash_lightning.files import replacing
+from smash_lightning.files import atomic_write
 
 Chart = alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart | alt.Chart
 
@@ -127,5 +127,5 @@ def save(chart: Chart, path: Path) -> None:
         content = vl_convert.vegalite_to_html(specification(chart), bundle=True).encode()
     else:
         content = json.dumps(specification(chart)).encode()
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content)

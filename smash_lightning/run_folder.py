@@ -1,0 +1,207 @@
+"""The files of a run folder: their names, the architectures, and the run that a run builds on.
+
+A run that builds on another one records that folder as `source_run` in its config.yaml.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.files import atomic_write
+
+CONFIG = "config.yaml"
+PER_HYPERNET = re.compile(r"val_loss_\d+")  # columns of ranking.csv, one for each HyperNet
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of a run and the paths of its files."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / CONFIG
+
+    @property
+    def data(self) -> Path:
+        """Name, sizes, classes and notes of the data set."""
+        return self.path / "data.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of HyperNets and retrained networks."""
+        return self.path / "checkpoints"
+
+    @property
+    def architectures(self) -> Path:
+        """Fingerprint and JSON of every scored architecture, one a line."""
+        return self.path / "architectures.jsonl"
+
+    @property
+    def ranking(self) -> Path:
+        """One row per scored architecture, best first once the ranking is complete."""
+        return self.path / "ranking.csv"
+
+    @property
+    def ranking_state(self) -> Path:
+        """State from which an interrupted ranking continues."""
+        return self.checkpoints / "ranking.pt"
+
+    @property
+    def race_state(self) -> Path:
+        """State from which an interrupted race of candidates continues."""
+        return self.checkpoints / "race.pt"
+
+    @property
+    def settling(self) -> Path:
+        """Losses of the held-out architectures during the search."""
+        return self.path / "settling.csv"
+
+    @property
+    def retrained(self) -> Path:
+        """One row per standalone training."""
+        return self.path / "retrained.csv"
+
+    @property
+    def baselines(self) -> Path:
+        """One row per architecture and baseline; missing where no baseline was computed."""
+        return self.path / "baselines.csv"
+
+    @property
+    def correlation(self) -> Path:
+        """All coefficients, and the verdict as data."""
+        return self.path / "correlation.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
+    def result(self) -> Path:
+        """The task and its value; missing until the run has finished."""
+        return self.path / "result.json"
+
+    def hypernet(self, index: int, name: str = "hypernet") -> Path:
+        """Checkpoint of a HyperNet, or of another source of weights with a name of its own."""
+        return self.checkpoints / f"{name}{index}.ckpt"
+
+    def hypernets(self) -> list[Path]:
+        """Checkpoints of this run's own HyperNets that exist, by index."""
+        return sorted(self.checkpoints.glob("hypernet*.ckpt"), key=lambda path: (len(path.name), path.name))
+
+    def network(self, fingerprint: str, seed: int) -> Path:
+        """Checkpoint of a retrained network."""
+        return self.checkpoints / f"{fingerprint}-{seed}.ckpt"
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved configuration as plain values; empty where there is none.
+
+        Raises:
+            ValueError: the file cannot be read, or holds no mapping.
+        """
+        if not self.config.exists():
+            return {}
+        try:
+            config = yaml.safe_load(self.config.read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise ValueError(f"cannot read {self.config}: {' '.join(str(error).split())}") from None
+        if not isinstance(config, dict):
+            raise ValueError(f"{self.config} holds no configuration")
+        return config
+
+    def sources(self) -> Iterator[RunFolder]:
+        """The run itself, the run that it builds on, and so on, as far as they exist."""
+        folder, seen = self, set[Path]()
+        while folder.path not in seen:
+            seen.add(folder.path)
+            yield folder
+            source = folder.read_config().get("source_run")
+            if source is None or not Path(source).is_dir():
+                return
+            folder = RunFolder(Path(source))
+
+    def find_hypernets(self) -> list[Path]:
+        """Checkpoints of the HyperNets that scored the ranking: this run's, or those of a run that it builds on.
+
+        Empty where none exists any more.
+        """
+        for folder in self.sources():
+            if found := folder.hypernets():
+                return found
+            named = folder.read_config().get("checkpoint")
+            if named is not None and Path(named).is_file() and folder._hypernets_in_ranking() == 1:
+                return [Path(named)]  # one of several that was selected by its path
+        return []
+
+    def read_architectures(self) -> dict[str, Architecture]:
+        """Every scored architecture by fingerprint.
+
+        Raises:
+            ValueError: the file is missing, or a line holds no architecture or that of another fingerprint.
+        """
+        try:
+            lines = self.architectures.read_text().splitlines()
+        except OSError as error:
+            raise ValueError(f"cannot read {self.architectures}: {error.strerror}") from None
+        found = {}
+        for number, line in enumerate(lines, start=1):
+            try:
+                plain = json.loads(line)
+                architecture = Architecture.from_json(json.dumps(plain["architecture"]))
+                if architecture.fingerprint != plain["fingerprint"]:
+                    raise ValueError(f"the architecture's fingerprint is {architecture.fingerprint}")
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{self.architectures}, line {number}: {error}") from None
+            found[architecture.fingerprint] = architecture
+        return found
+
+    def write_architectures(self, architectures: Iterable[Architecture]) -> None:
+        """Replaces the whole file at once."""
+        with atomic_write(self.architectures) as partial:
+            partial.write_text("".join(map(_line, architectures)))
+
+    def append_architecture(self, architecture: Architecture) -> None:
+        """Adds a line."""
+        with self.architectures.open("a") as file:
+            file.write(_line(architecture))
+
+    def _hypernets_in_ranking(self) -> int:
+        if not self.ranking.exists():
+            return 0
+        with self.ranking.open(newline="") as file:
+            return sum(PER_HYPERNET.fullmatch(column) is not None for column in next(csv.reader(file), []))
+
+
+def job_folders(folder: Path) -> list[Path]:
+    """The numbered folders of a sweep, by number; none where the folder is a run's own."""
+    if not folder.is_dir() or (folder / CONFIG).exists():
+        return []
+    return sorted((path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=_number)
+
+
+def source_run(checkpoint: Path) -> Path:
+    """The folder of the run that `checkpoint` is of: a run folder, a checkpoint in one, or a sweep (its first job)."""
+    if not checkpoint.is_dir():
+        return checkpoint.parent.parent
+    jobs = (job for job in job_folders(checkpoint) if (job / CONFIG).exists())
+    return next(jobs, checkpoint)
+
+
+def _number(path: Path) -> int:
+    return int(path.name)
+
+
+def _line(architecture: Architecture) -> str:
+    return f'{{"fingerprint":"{architecture.fingerprint}","architecture":{architecture.to_json()}}}\n'
