@@ -187,11 +187,11 @@ def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
 @pytest.mark.slow
 def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    learned = ["hypernet.kind=residual", "hypernet.context=true", "hypernet.modulate=[kernels,norms]"]
+    learned = ["hypernet.kind=conditional"]
     learned += ["search.sampling=balanced", "search.average=0.9", "search_space=varied_tiny"]
     assert door(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
     smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
-    assert (smash["kind"], smash["context"], list(smash["modulate"])) == ("residual", True, ["kernels", "norms"])
+    assert smash["kind"] == "conditional"
     chosen = ["ranking.batch_norm._target_=smash_lightning.scoring.WarmStart", "+ranking.batch_norm.steps=2"]
     chosen += [
         "ranking.smash_score._target_=smash_lightning.scoring.LossPlusSizeRank",

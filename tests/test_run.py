@@ -475,7 +475,6 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     ),
     "no noise": (["ranking.noises=0"], ["ranking.noises must be at least 1, got 0"]),
     "unknown kind of HyperNet": (["hypernet.kind=none"], ["hypernet.kind must be", "conditional", "'none'"]),
-    "unknown modulation": (["hypernet.modulate=[stem]"], ["hypernet.modulate knows kernels and norms, not 'stem'"]),
     "average of one": (["search.average=1.0"], ["search.average must lie between 0 and 1"]),
     "unknown one-shot baseline": (["baselines.one_shot=[darts]"], ["baselines.one_shot", "weight_sharing", "darts"]),
     "baseline with a name of the study": (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
-from smash_lightning.encoding.layout import HELD, PLACES, Layout, layout
+from smash_lightning.encoding.layout import Layout, layout
 
 EMPTY = -1.0
 
@@ -34,18 +34,16 @@ class Encoding:
     Args:
         limits: bounds of the search space.
         depth_compression: the paper's D.
-        context: whether c repeats at each op what follows from other ops, see `layout`.
     """
 
     limits: Limits
     depth_compression: int
-    context: bool = False
     layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.depth_compression < 1:
             raise ValueError(f"hypernet.depth_compression must be at least 1, got {self.depth_compression}")
-        object.__setattr__(self, "layout", layout(self.limits, context=self.context))
+        object.__setattr__(self, "layout", layout(self.limits))
 
     @property
     def slice_channels(self) -> int:
@@ -79,8 +77,6 @@ class Encoding:
         for (b, block), op, span in zip(blocks, architecture.ops(), spans, strict=True):
             self._mark(marks, b, block, op, span)
             marks[-1, span.first : span.last] = span.rows
-        if self.context:
-            self._mark_context(marks, architecture, spans)
         table = torch.from_numpy(marks).to(device, non_blocking=True)
         rows = torch.arange(self.limits.max_units, device=device)[:, None]
         return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
@@ -103,17 +99,6 @@ class Encoding:
                     on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
         marks[on, span.first : span.last] = 1
 
-    def _mark_context(self, marks: np.ndarray, architecture: Architecture, spans: list[Span]) -> None:
-        at, places = self.layout, iter(spans)
-        for block in architecture.blocks:
-            writes = np.zeros(self.limits.max_banks, dtype=int)
-            for o, op in enumerate(block.ops):
-                on = [at["place"].channel(o * PLACES // len(block.ops))]
-                on += [at[f"held{least}"].channel(bank) for least in HELD for bank in op.read if writes[bank] >= least]
-                span = next(places)
-                marks[on, span.first : span.last] = 1
-                writes[list(op.write)] += 1
-
     def decode(self, c: Tensor) -> Architecture:
         """Reads the architecture back: `decode(encode(a)) == a`.
 
@@ -126,33 +111,33 @@ class Encoding:
             raise ValueError("c marks no op")
         blocks: dict[int, tuple[int, list[Op]]] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
-            local_device = np.any(marks[:, first:last], axis=1)
-            (b,), (width,) = self._values(local_device, "block"), self._values(local_device, "width")
-            blocks.setdefault(b, (width, []))[1].append(self._op(local_device, width))
+            marked = np.any(marks[:, first:last], axis=1)
+            (b,), (width,) = self._values(marked, "block"), self._values(marked, "width")
+            blocks.setdefault(b, (width, []))[1].append(self._op(marked, width))
         return Architecture(
             tuple(
                 Block(width, self.limits.inputs[b] // width, tuple(ops)) for b, (width, ops) in sorted(blocks.items())
             )
         )
 
-    def _values(self, local_device: np.ndarray, name: str) -> list[int]:
+    def _values(self, marked: np.ndarray, name: str) -> list[int]:
         found = self.layout[name]
-        return [value for value, mark in zip(found.options, local_device[found.channels], strict=True) if mark]
+        return [value for value, mark in zip(found.options, marked[found.channels], strict=True) if mark]
 
-    def _op(self, local_device: np.ndarray, width: int) -> Op:
-        read, write = self._values(local_device, "read"), self._values(local_device, "write")
-        (rows,) = self._values(local_device, "units")
+    def _op(self, marked: np.ndarray, width: int) -> Op:
+        read, write = self._values(marked, "read"), self._values(marked, "write")
+        (rows,) = self._values(marked, "units")
         outputs = rows * self.limits.base
         paths: list[list[Convolution]] = [[], []]
         for position in range(self.limits.positions):
-            if self._values(local_device, f"conv{position}.active"):
-                paths[position // 2].append(self._convolution(local_device, f"conv{position}"))
+            if self._values(marked, f"conv{position}.active"):
+                paths[position // 2].append(self._convolution(marked, f"conv{position}"))
         bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
         kept = tuple(tuple(path) for path in paths if path)
         return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept)
 
-    def _convolution(self, local_device: np.ndarray, name: str) -> Convolution:
+    def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)
-        kernel = [self._values(local_device, f"{name}.kernel{axis}")[0] for axis in axes]
-        dilation = [self._values(local_device, f"{name}.dilation{axis}")[0] for axis in axes]
-        return Convolution(tuple(kernel), tuple(dilation), self._values(local_device, f"{name}.groups")[0])
+        kernel = [self._values(marked, f"{name}.kernel{axis}")[0] for axis in axes]
+        dilation = [self._values(marked, f"{name}.dilation{axis}")[0] for axis in axes]
+        return Convolution(tuple(kernel), tuple(dilation), self._values(marked, f"{name}.groups")[0])

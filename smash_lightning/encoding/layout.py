@@ -43,17 +43,11 @@ class Layout:
         return sum(len(field.options) for field in self.fields.values())
 
 
-HELD = (1, 2, 4)  # a bank that is read is marked if at least so many ops have written it
-PLACES = 8  # equal parts of a block's ops
-
-
-def layout(limits: Limits, *, context: bool = False) -> Layout:
+def layout(limits: Limits) -> Layout:
     """The fields that an architecture within `limits` needs.
 
     Beyond the paper's: `start` marks an op's first slice, and `width` the bank width, without which different
-    architectures would have the same c. With `context` c also repeats at each op what follows from other ops, perhaps
-    beyond the HyperNet's receptive field: how often each bank that it reads was written before it (`held`), and its
-    place among the ops of its block.
+    architectures would have the same c.
     """
     one = (1,)
     options: dict[str, tuple[int, ...]] = {
@@ -70,10 +64,6 @@ def layout(limits: Limits, *, context: bool = False) -> Layout:
             options[f"conv{position}.kernel{axis}"] = limits.kernels
             options[f"conv{position}.dilation{axis}"] = limits.dilations
         options[f"conv{position}.groups"] = limits.groups
-    if context:
-        for least in HELD:
-            options[f"held{least}"] = tuple(range(limits.max_banks))
-        options["place"] = tuple(range(PLACES))
     fields, first = {}, 0
     for name, values in options.items():
         fields[name] = Field(name, first, values)

@@ -12,7 +12,6 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet.base import WeightSource
 from smash_lightning.hypernet.densenet import HyperNet
-from smash_lightning.hypernet.modulation import Modulation
 from smash_lightning.hypernet.shared import shared_matrices, sliced_matrices
 from smash_lightning.hypernet.shared_tensors import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.hypernet.unpack import grid_channels, unpack
@@ -37,7 +36,6 @@ class GeneratedWeights(WeightSource):
         conditional: False hides the architecture: the HyperNet sees an empty c of its shape.
         residual: whether what is generated is added to a matrix that the ops of a block share, see `SharedWeights`. An
             extension of the paper: the HyperNet need not learn what all architectures have in common.
-        modulate: what else the HyperNet has a say in: "kernels", "norms" or both, see `Modulation`.
         generator: stream of the initialisation.
     """
 
@@ -52,7 +50,6 @@ class GeneratedWeights(WeightSource):
         noise: bool,
         conditional: bool = True,
         residual: bool = False,
-        modulate: Sequence[str] = (),
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -69,7 +66,6 @@ class GeneratedWeights(WeightSource):
         self.shared = make_shared_tensors(encoding, image_spec, generator)
         self.pointwise = shared_matrices(encoding.limits, generator) if residual else None
         self.share = nn.Parameter(torch.tensor(GENERATED_SHARE)) if residual else None
-        self.modulation = Modulation(encoding, modulate) if modulate else None
 
     @property
     def takes_noise(self) -> bool:
@@ -107,8 +103,6 @@ class GeneratedWeights(WeightSource):
             pieces = together.split([shape.numel() for shape in shapes])
             pointwise = unit_norm(tuple(piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)))
         weights = sliced(self.shared, architecture, self.image_spec)
-        if self.modulation is not None:
-            weights = self.modulation(architecture, grid, weights)
         return weights | named_pointwise(architecture, pointwise)
 
     def undecayed(self) -> list[nn.Parameter]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import GeneratedWeights, SharedWeights, TrainedHyperNet, WeightSource
-from smash_lightning.hypernet.modulation import PARTS as MODULATED
 from smash_lightning.network import forward
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.search_space import SearchSpace
@@ -41,8 +40,6 @@ class HyperNetOptions:
         kind: "conditional" on the architecture; "unconditional", a HyperNet that is not told the architecture;
             "residual", one whose weights are added to a learned matrix per block; or "shared", that matrix instead of a
             HyperNet, which needs none of the other values.
-        context: whether c repeats at each op what follows from other ops, see `smash_lightning.encoding`.
-        modulate: learned tensors that the HyperNet scales: "kernels", "norms" or both.
     """
 
     width: int | None
@@ -51,16 +48,11 @@ class HyperNetOptions:
     noise: bool
     depth_compression: int
     kind: Kind = "conditional"
-    context: bool = False
-    modulate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depths", tuple(self.depths))
-        object.__setattr__(self, "modulate", tuple(self.modulate))
         if self.kind not in get_args(Kind):
             raise ValueError(f"hypernet.kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
-        if unknown := set(self.modulate) - set(MODULATED):
-            raise ValueError(f"hypernet.modulate knows {' and '.join(MODULATED)}, not {min(unknown)!r}")
         sizes = {"width": self.width, "growth": self.growth, "depth_compression": self.depth_compression}
         for name, value in [*sizes.items(), *(("depths", depth) for depth in self.depths)]:
             if value is not None and value < 1:
@@ -70,7 +62,7 @@ class HyperNetOptions:
 
     def build(self, space: SearchSpace, seed: int) -> WeightSource:
         """Weights for the architectures of `space`, initialised from `seed`."""
-        encoding = Encoding(space.limits, self.depth_compression, self.context)
+        encoding = Encoding(space.limits, self.depth_compression)
         chance = generator(Stream.HYPERNET, seed)
         if self.kind == "shared":
             return SharedWeights(encoding, space.image_spec, generator=chance)
@@ -83,7 +75,6 @@ class HyperNetOptions:
             noise=self.noise,
             conditional=self.kind != "unconditional",
             residual=self.kind == "residual",
-            modulate=self.modulate,
             generator=chance,
         )
 

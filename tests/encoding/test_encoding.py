@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.encoding import Encoding, Span
+from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.random_streams import rng
-from tests.cases import SMASHV1, SMASHV2, V1, Case, every_case, every_seed, neighbours
+from tests.cases import SMASHV1, SMASHV2, Case, every_case, every_seed, neighbours
 
 
 def key(c: Tensor) -> tuple[tuple[int, ...], bytes]:
@@ -64,9 +64,9 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
         # So many slices that each of the D N channels is the place of one input.
         assert (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width >= 0
         assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
-        local_device = c[:, :, span.first : span.last]
-        assert (local_device[:, span.rows :] == EMPTY).all()
-        assert (local_device[:, : span.rows] == local_device[:, :1]).all()
+        cells = c[:, :, span.first : span.last]
+        assert (cells[:, span.rows :] == EMPTY).all()
+        assert (cells[:, : span.rows] == cells[:, :1]).all()
     assert before == c.shape[2]
 
 
@@ -78,18 +78,18 @@ def test_fields_say_what_an_op_does(case: Case, seed: int) -> None:
     for b, block in enumerate(architecture.blocks):
         for op in block.ops:
             span = next(spans)
-            local_device = c[:, span.first : span.last]
+            cells = c[:, span.first : span.last]
 
-            def on(name: str, local_device: Tensor = local_device) -> Tensor:
-                return local_device[layout[name].channels] > 0
+            def on(name: str, cells: Tensor = cells) -> Tensor:
+                return cells[layout[name].channels] > 0
 
             assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
-            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * local_device.shape[1]
+            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * cells.shape[1]
             assert on("read").any(1).nonzero().flatten().tolist() == list(op.read)
             assert on("write").all(1).nonzero().flatten().tolist() == list(op.write)
             assert (on("write").any(1) == on("write").all(1)).all()
-            assert on("width").sum(0).tolist() == [1] * local_device.shape[1]
-            assert on("units").sum(0).tolist() == [1] * local_device.shape[1]
+            assert on("width").sum(0).tolist() == [1] * cells.shape[1]
+            assert on("units").sum(0).tolist() == [1] * cells.shape[1]
             active = sum(int(on(f"conv{p}.active").all()) for p in range(case.space.limits.positions))
             assert active == sum(len(path) for path in op.paths)
 
@@ -132,64 +132,3 @@ def test_an_empty_c_is_refused() -> None:
 def test_the_layout_depends_on_the_limits_alone() -> None:
     other = replace(SMASHV1, budget_share=(0.1, 0.2), min_ops=2, units="uniform")
     assert Encoding(other.limits, 3) == Encoding(SMASHV1.limits, 3)
-
-
-# --- context: what follows from other ops ---
-
-
-def in_context(case: Case) -> Encoding:
-    return replace(case.encoding, context=True)
-
-
-@every_case
-@every_seed
-def test_context_is_added_and_changes_nothing_else(case: Case, seed: int) -> None:
-    architecture, encoding = case.draw(seed), in_context(case)
-    c, plain = encoding.encode(architecture), case.encoding.encode(architecture)
-    assert encoding.decode(c) == architecture
-    assert torch.equal(c[:, : plain.shape[1]], plain)
-    assert c.shape[1] == encoding.layout.channels > plain.shape[1]
-    assert encoding.spans(architecture) == case.encoding.spans(architecture)
-    assert c.shape[2:] == plain.shape[2:]
-
-
-@every_case
-@every_seed
-def test_context_says_how_often_what_is_read_was_written_and_where_an_op_stands(case: Case, seed: int) -> None:
-    architecture, encoding = case.draw(seed), in_context(case)
-    c, places = encoding.encode(architecture)[0], iter(encoding.spans(architecture))
-    for block in architecture.blocks:
-        for o, op in enumerate(block.ops):
-            span = next(places)
-            for least in (1, 2, 4):
-                often = [bank for bank in op.read if sum(bank in before.write for before in block.ops[:o]) >= least]
-                assert on(c, encoding, f"held{least}", span) == often
-            # An eighth of the block's ops: the first one begins at 0.
-            eighth = next(part for part in range(8) if part * len(block.ops) <= 8 * o < (part + 1) * len(block.ops))
-            assert on(c, encoding, "place", span) == [eighth]
-
-
-def on(c: Tensor, encoding: Encoding, name: str, span: Span) -> list[int]:
-    """Options of a field that are marked in all cells of an op; the others are marked in none."""
-    cells = c[encoding.layout[name].channels, : span.rows, span.first : span.last].flatten(1)
-    assert ((cells == 1).all(1) | (cells == EMPTY).all(1)).all()
-    return [option for option, mark in zip(encoding.layout[name].options, cells[:, 0] > 0, strict=True) if mark]
-
-
-@every_case
-def test_context_takes_channels_of_its_own(case: Case) -> None:
-    layout = in_context(case).layout
-    taken = [channel for field in layout.fields.values() for channel in range(layout.channels)[field.channels]]
-    assert taken == list(range(layout.channels))
-    assert layout.channels == case.encoding.layout.channels + 3 * case.space.limits.max_banks + 8
-
-
-def test_context_can_be_on() -> None:
-    """In blocks of many ops all of it occurs."""
-    space = replace(V1, min_ops=9, max_ops=9)
-    encoding = Encoding(space.limits, 3, context=True)
-    seen = torch.zeros(encoding.layout.channels, dtype=torch.bool)
-    for seed in range(100):
-        seen |= (encoding.encode(space.sample(rng("context", seed)))[0] > 0).any(2).any(1)
-    for name in ("held1", "held2", "held4", "place"):
-        assert seen[encoding.layout[name].channels].all(), name

@@ -50,7 +50,7 @@ def test_every_parameter_is_decayed_or_spared(make: Make) -> None:
     assert {id(parameter) for parameter in spared} < {id(parameter) for parameter in all_of_it}
     decayed = [name for name, p in source.named_parameters() if not any(p is one for one in spared)]
     # What is divided by its norm anyway is spared, all else is not.
-    assert {name.split(".")[0] for name in decayed} <= {"shared", "modulation", "share"}
+    assert {name.split(".")[0] for name in decayed} <= {"shared", "share"}
     assert len(decayed) + len(spared) == len(all_of_it)
     assert {"shared.stem/weight", "shared.head/weight"} <= set(decayed)
 

@@ -212,7 +212,7 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
     return total / IMAGES / len(one.hypernets)
 
 
-@pytest.mark.parametrize("kind", ["conditional", "residual", "modulated"])
+@pytest.mark.parametrize("kind", ["conditional", "residual"])
 @every_bare_case
 def test_the_gradient_is_that_of_finite_differences(case: Case, kind: str) -> None:
     one, architecture = in_doubles(scorer(case, hypernets=2, kind=kind, policy=RunningStatistics())), case.draw(1)

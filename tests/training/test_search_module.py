@@ -57,8 +57,6 @@ KINDS = {
     "unconditional": replace(HYPERNET, kind="unconditional"),
     "residual": replace(HYPERNET, kind="residual"),
     "shared": replace(HYPERNET, kind="shared"),
-    "context": replace(HYPERNET, context=True),
-    "modulated": replace(HYPERNET, modulate=("kernels", "norms")),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -339,19 +337,6 @@ def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: 
         assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
 
 
-def test_a_checkpoint_from_before_there_were_kinds_is_of_the_papers(whole: Any, tmp_path: Path) -> None:
-    """Options that came later have the values that it was trained with by default."""
-    folder, module, _ = whole
-    content = torch.load(folder / "21.ckpt", weights_only=True)
-    for name in ("kind", "context", "modulate"):
-        del content["smash"]["hypernet"][name]
-    torch.save(content, tmp_path / "earlier.ckpt")
-    loaded = load_hypernet(tmp_path / "earlier.ckpt", DIGITS, data().specification())
-    assert isinstance(loaded.weights, GeneratedWeights)
-    assert loaded.weights.conditional
-    assert all(torch.equal(a, b) for a, b in zip(loaded.weights.parameters(), module.weights.parameters(), strict=True))
-
-
 # --- where architectures are drawn from ---
 
 
@@ -489,7 +474,6 @@ def test_impossible_options_are_named(name: str) -> None:
         ({"depths": (2, 0)}, r"hypernet\.depths must be at least 1, got 0"),
         ({"depths": ()}, r"hypernet\.depths must name at least one dense block"),
         ({"kind": "conditonal"}, r"hypernet\.kind must be one of conditional, .*shared, got 'conditonal'"),
-        ({"modulate": ("kernels", "stem")}, r"hypernet\.modulate knows kernels and norms, not 'stem'"),
     ],
 )
 def test_impossible_hypernets_are_named(changes: dict[str, Any], message: str) -> None:
@@ -511,6 +495,6 @@ def test_impossible_trainings_are_named(changes: dict[str, Any], message: str) -
 
 
 def test_lists_are_as_good_as_tuples() -> None:
-    same = replace(HYPERNET, depths=[2, 1], modulate=[])  # type: ignore[arg-type]
+    same = replace(HYPERNET, depths=[2, 1])  # type: ignore[arg-type]
     assert same == HYPERNET
     assert hash(same) == hash(HYPERNET)
