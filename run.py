@@ -37,6 +37,7 @@ from omegaconf.errors import (
 from smash_lightning.launched import launched, require_one_sweeper
 
 if TYPE_CHECKING:
+    from smash_lightning.hypernet import HyperNetSpecification
     from smash_lightning.stages import Experiment
 
 NOT_COMPARED = (
@@ -239,7 +240,7 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         data=data,
         space=space,
         candidates=space if tolerance is None else EqualSize(space, tolerance, target),
-        hypernet=instantiate(config.hypernet, "hypernet"),
+        hypernet=_hypernet(config.hypernet),
         search=instantiate(config.search, "search"),
         ranking=instantiate(config.ranking, "ranking"),
         retrain=instantiate(config.retrain, "retrain"),
@@ -250,6 +251,16 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         workers=workers,
         together=together,
     )
+
+
+def _hypernet(section: DictConfig) -> HyperNetSpecification:
+    """Class and options, checked but not built: a training builds the weights, and a checkpoint holds both."""
+    from smash_lightning.hypernet import HyperNetSpecification, WeightSource
+    from smash_lightning.stages.signatures import require_types
+
+    plain = _plain(section)
+    require_types(plain, "hypernet", WeightSource)
+    return HyperNetSpecification(plain.pop("_target_"), plain)
 
 
 def _device(accelerator: str) -> str:

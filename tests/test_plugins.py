@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 import run as entrance
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
+from smash_lightning.hypernet import load_hypernet
 from smash_lightning.scoring import (
     BatchNormPolicy,
     LossPlusSizeRank,
@@ -23,7 +24,6 @@ from smash_lightning.scoring import (
 from smash_lightning.scoring.smash_score import CandidateMetrics
 from smash_lightning.stages import RunFolder
 from smash_lightning.stages.search import make_scorer
-from smash_lightning.training import load_hypernet
 from tests.plugins import Chains, Dilation, Halved, Smallest
 from tests.test_run import DIGITS, configuration, door
 
@@ -187,11 +187,11 @@ def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
 @pytest.mark.slow
 def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    learned = ["hypernet.kind=conditional"]
+    learned = ["hypernet=conditional"]
     learned += ["search.sampling=balanced", "search.average=0.9", "search_space=varied_tiny"]
     assert door(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
     smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
-    assert smash["kind"] == "conditional"
+    assert smash["target"] == "smash_lightning.hypernet.ConditionalHyperNet"
     chosen = ["ranking.batch_norm._target_=smash_lightning.scoring.WarmStart", "+ranking.batch_norm.steps=2"]
     chosen += [
         "ranking.smash_score._target_=smash_lightning.scoring.LossPlusSizeRank",

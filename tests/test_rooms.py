@@ -21,7 +21,7 @@ FLOORS = [
     {"architecture"},
     {"engine"},
 ]
-EVERYWHERE = {"random_streams", "progress_bars", "files", "launched"}  # single modules, which import no room
+EVERYWHERE = {"random_streams", "progress_bars", "files", "launched", "checkpoint"}  # single modules, which import no room
 STDLIB_ONLY = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -183,11 +183,12 @@ def test_checkpoints_load_without_executing_anything(whole: Path) -> None:
     loaded = {path.name: torch.load(path, weights_only=True) for path in (whole / "checkpoints").glob("*.ckpt")}
     sources = {name: checkpoint for name, checkpoint in loaded.items() if "smash" in checkpoint}
     kinds = {
-        "hypernet": configuration(whole).hypernet.kind,
-        "weight_sharing": "shared",
-        "unconditional": "unconditional",
+        "hypernet": configuration(whole).hypernet._target_.split(".")[-1],
+        "weight_sharing": "SharedWeights",
+        "unconditional": "UnconditionalHyperNet",
     }
-    assert {name: checkpoint["smash"]["hypernet"]["kind"] for name, checkpoint in sources.items()} == {
+    found = {name: checkpoint["smash"]["hypernet"]["target"].split(".")[-1] for name, checkpoint in sources.items()}
+    assert found == {
         f"{name}{index}.ckpt": kind for name, kind in kinds.items() for index in range(2)
     }
     assert all(checkpoint["smash"]["finished"] for checkpoint in sources.values())
@@ -474,7 +475,10 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["ranking.batch_norm.images must be at least 2"],
     ),
     "no noise": (["ranking.noises=0"], ["ranking.noises must be at least 1, got 0"]),
-    "unknown kind of HyperNet": (["hypernet.kind=none"], ["hypernet.kind must be", "conditional", "'none'"]),
+    "unknown class of HyperNet": (["hypernet._target_=smash_lightning.hypernet.None"], ["hypernet._target_", "None"]),
+    "something else than a HyperNet": (["hypernet._target_=torch.nn.Linear"], ["hypernet must be a WeightSource"]),
+    "unknown option of a HyperNet": (["+hypernet.kind=shared"], ["hypernet", "'kind'"]),
+    "HyperNet without width": (["hypernet.width=0"], ["hypernet.width must be at least 1, got 0"]),
     "average of one": (["search.average=1.0"], ["search.average must lie between 0 and 1"]),
     "unknown one-shot baseline": (["baselines.one_shot=[darts]"], ["baselines.one_shot", "weight_sharing", "darts"]),
     "baseline with a name of the study": (

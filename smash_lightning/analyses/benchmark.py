@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smash_lightning.analyses.loading import Loading, measure_loading
 from smash_lightning.architecture import Architecture, ImageSpec, cost
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import ConditionalHyperNet, ResidualHyperNet, TrainedHyperNet
 from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.network.counting import OperationCounter
 from smash_lightning.progress_bars import ProgressBars
@@ -158,8 +158,10 @@ class _Bench:
         augmentation = experiment.data.augmentation
         self.augmentation = "none" if augmentation is None else type(augmentation).__name__
         weights = experiment.hypernet.build(self.space, 0).to(self.device)
-        if not isinstance(weights, GeneratedWeights):
-            raise ValueError(f"hypernet.kind={experiment.hypernet.kind} has no HyperNet to measure: use conditional")
+        if not isinstance(weights, ConditionalHyperNet | ResidualHyperNet):
+            raise ValueError(
+                f"{type(weights).__name__} generates no weights from c: use hypernet=conditional or residual"
+            )
         self.weights = weights
         self.optimizer = _adam(self.weights)
         shape = (experiment.data.batch_size, image_spec.channels, *image_spec.size)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding.encoder import EMPTY
-from smash_lightning.hypernet import GeneratedWeights, WeightSource
+from smash_lightning.hypernet import ConditionalWeightSource, WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.scoring import Scorer
@@ -22,7 +22,7 @@ class Told(ABC):
     """What a HyperNet is told of an architecture in place of its c. A frozen dataclass."""
 
     @abstractmethod
-    def c(self, source: GeneratedWeights, architecture: Architecture) -> Tensor:
+    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
         """A c of the shape of the architecture's own."""
 
 
@@ -40,7 +40,7 @@ class Noisy(Told):
     sigma: float
     seed: int
 
-    def c(self, source: GeneratedWeights, architecture: Architecture) -> Tensor:
+    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
         """See `Told`."""
         c = source.encode(architecture)
         chance = generator(Stream.CORRUPTION, self.seed, architecture.fingerprint)
@@ -57,7 +57,7 @@ class Another(Told):
 
     partners: Mapping[str, Architecture]
 
-    def c(self, source: GeneratedWeights, architecture: Architecture) -> Tensor:
+    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
         """See `Told`."""
         slices = source.encoding.spans(architecture)[-1].last
         other = source.encode(self.partners[architecture.fingerprint])
@@ -68,7 +68,7 @@ class Another(Told):
 class Nothing(Told):
     """An empty c."""
 
-    def c(self, source: GeneratedWeights, architecture: Architecture) -> Tensor:
+    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
         """See `Told`."""
         return torch.full_like(source.encode(architecture), EMPTY)
 
@@ -76,19 +76,13 @@ class Nothing(Told):
 class Misinformed(WeightSource):
     """The weights that `source` generates for an architecture when it is told something else than its c."""
 
-    def __init__(self, source: GeneratedWeights, told: Told) -> None:
-        super().__init__()
+    def __init__(self, source: ConditionalWeightSource, told: Told) -> None:
+        super().__init__(source.limits, source.image_spec)
         self.source, self.told = source, told
-        self.encoding, self.image_spec = source.encoding, source.image_spec
 
-    @property
-    def takes_noise(self) -> bool:
+    def noise_shape(self, architecture: Architecture) -> tuple[int, ...] | None:
         """As the source."""
-        return self.source.takes_noise
-
-    def noise(self, architecture: Architecture, generator: torch.Generator) -> Tensor | None:
-        """As the source."""
-        return self.source.noise(architecture, generator)
+        return self.source.noise_shape(architecture)
 
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         """Every tensor that the network of `architecture` needs, by name."""
@@ -103,6 +97,6 @@ def misinformed(scorer: Scorer, told: Told) -> Scorer:
     """The same scorer, with HyperNets that see c and are told something else."""
     hypernets = []
     for hypernet in scorer.hypernets:
-        assert isinstance(hypernet.weights, GeneratedWeights)
+        assert isinstance(hypernet.weights, ConditionalWeightSource)
         hypernets.append(replace(hypernet, weights=Misinformed(hypernet.weights, told)))
     return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)

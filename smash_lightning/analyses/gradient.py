@@ -26,6 +26,7 @@ from smash_lightning.engine import Pool
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
 from smash_lightning.evaluation.verdict import figure
+from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.panels import Panel, interval_panels
@@ -196,8 +197,9 @@ def gradient(
         )
     scorer, drawn = told_c(experiment, "gradient")
     chosen = random_candidates(experiment, parents, "task.parents")
-    encoding, space = scorer.hypernets[0].weights.encoding, experiment.candidates
-    trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
+    source, space = scorer.hypernets[0].weights, experiment.candidates
+    assert isinstance(source, ConditionalWeightSource)
+    trial = Trial(scorer, scorer.gradient, source.encoding, space, drawn, pool, probability, trials, experiment.seed)
     rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
     found = compare(rows, len(scorer.hypernets), experiment.evaluation.bootstrap, experiment.seed)
     save_results(experiment, tracker, "gradient", rows, found, picture(found), words(found))

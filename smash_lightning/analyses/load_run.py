@@ -11,7 +11,7 @@ from smash_lightning.evaluation.bootstrap import MINIMUM
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import read_ranking, read_retrained
-from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.scoring import Scorer
 from smash_lightning.stages.experiment import Experiment
@@ -113,10 +113,9 @@ def told_c(experiment: Experiment, task: str) -> tuple[Scorer, frozenset[str]]:
     scorer, drawn = scorer_of(experiment)
     for hypernet in scorer.hypernets:
         source = hypernet.weights
-        if not isinstance(source, GeneratedWeights) or not source.conditional:
-            kind = "unconditional" if isinstance(source, GeneratedWeights) else "shared"
+        if not isinstance(source, ConditionalWeightSource):
             raise ValueError(
                 f"task={task} asks what HyperNets make of c, and those of {experiment.source_folder().path} see none "
-                f"(hypernet.kind={kind}): name a run with hypernet.kind=conditional or residual with checkpoint=FOLDER"
+                f"({type(source).__name__}): name a run with hypernet=conditional or residual with checkpoint=FOLDER"
             )
     return scorer, drawn

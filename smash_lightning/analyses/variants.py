@@ -23,7 +23,7 @@ from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearm
 from smash_lightning.evaluation.sample import Sample, join
 from smash_lightning.evaluation.tables import read_ranking, read_retrained, write_records
 from smash_lightning.evaluation.verdict import figure
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import HyperNetSpecification, TrainedHyperNet, load_hypernet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.intervals import interval_lines, interval_rows
 from smash_lightning.report.tracker import Tracker
@@ -32,7 +32,6 @@ from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import SIDE_BY_SIDE, hypernets_of, score_all, score_one
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.signatures import require_type
-from smash_lightning.training import load_hypernet
 
 BASE = "as the run"  # the variant that changes nothing
 Axis = Literal["none", "parameters"]
@@ -43,7 +42,7 @@ class Variant:
     """Values that differ from those of the run, by their names in the configuration.
 
     Args:
-        hypernet: of `hypernet`; HyperNets are trained anew.
+        hypernet: of `hypernet`, where "target" names another class; HyperNets are trained anew.
         search: of `search`; they are trained anew, unless only their number is lowered.
         ranking: of `ranking`, such as policy, key or noises.
     """
@@ -80,7 +79,7 @@ class VariantScore:
         params: parameters of the ordinary network.
         seconds: of scoring.
         training_seconds: of training this variant's HyperNets.
-        hypernet_params: parameters of one HyperNet, learned tensors not counted.
+        hypernet_params: parameters that the 1x1 convolutions of one HyperNet come from.
     """
 
     variant: str
@@ -171,6 +170,8 @@ def variants(
 
 
 def _changed(options: Any, values: Mapping[str, Any], name: str) -> Any:
+    if isinstance(options, HyperNetSpecification):
+        return options.with_values(values, f"task.variants.{name}")
     hints = get_type_hints(type(options).__init__)
     for key, value in values.items():
         if key not in hints:
@@ -210,8 +211,7 @@ def _rows(
     params = sample.columns["params"][sample.representative]
     found = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, params, strict=True)]
     keys, truths = experiment.ranking.smash_score(found), sample.ground_truth("true_loss")[sample.representative]
-    source = sources[0].weights
-    size = sum(p.numel() for p in source.hypernet.parameters()) if isinstance(source, GeneratedWeights) else 0
+    size = sum(parameter.numel() for parameter in sources[0].weights.undecayed())
     return [
         VariantScore(
             variant=name,

@@ -60,6 +60,10 @@ class Encoding:
                 first = last
         return spans
 
+    def grid_shape(self, architecture: Architecture) -> tuple[int, int]:
+        """Rows and slices of c."""
+        return self.limits.max_units, self.spans(architecture)[-1].last
+
     def encode(self, architecture: Architecture, device: torch.device | str = "cpu") -> Tensor:
         """Writes c, in a handful of tensor operations however deep the network.
 

@@ -1,4 +1,4 @@
-"""What every source of named weights offers, and what is known of one that was trained."""
+"""The abstract class of everything that makes weights for many architectures, and what is known of a trained one."""
 
 from __future__ import annotations
 
@@ -8,50 +8,90 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.shared_tensors import running_statistics
 from smash_lightning.network import RunningAverages, Weights
 
 
 class WeightSource(nn.Module, ABC):
-    """Named weights for any architecture within an encoding's limits, trained over many of them at once."""
+    """Named weights for any architecture within the limits of a search space, trained over many of them at once.
 
-    encoding: Encoding
-    image_spec: ImageSpec
+    `hypernet._target_` names a class that extends this one. Its constructor has the three arguments below, by these
+    names, and options of its own, which are plain values (numbers, text, true or false, null, lists), as checkpoints
+    hold them. The same generator must give the same weights.
 
-    @property
-    @abstractmethod
-    def takes_noise(self) -> bool:
-        """Whether the weights depend on noise z."""
+    Args:
+        limits: bounds of the search space.
+        image_spec: image, stem and classifier around the blocks.
+    """
 
-    @abstractmethod
-    def noise(self, architecture: Architecture, generator: torch.Generator) -> Tensor | None:
-        """Noise z for an architecture, or None where the source takes none."""
+    def __init__(self, limits: Limits, image_spec: ImageSpec) -> None:
+        super().__init__()
+        self.limits, self.image_spec = limits, image_spec
 
     @abstractmethod
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
-        """Every tensor that the network of `architecture` needs without norms in ops, by name."""
+        """Every tensor that the network of `architecture` needs without norms in ops, by name.
+
+        Args:
+            architecture: within the limits.
+            z: noise of the shape `noise_shape`, or None where there is none.
+        """
+
+    @abstractmethod
+    def noise_shape(self, architecture: Architecture) -> tuple[int, ...] | None:
+        """Shape of the noise z for an architecture, or None where the weights depend on no noise."""
 
     @abstractmethod
     def undecayed(self) -> list[nn.Parameter]:
-        """Parameters that weight decay spares, such as a HyperNet's, whose filters are divided by their norms."""
+        """Parameters without weight decay: a HyperNet's, whose filters are divided by their norms."""
+
+    def noise(self, architecture: Architecture, generator: torch.Generator) -> Tensor | None:
+        """Gaussian noise z for an architecture, or None where the weights depend on no noise."""
+        shape = self.noise_shape(architecture)
+        return None if shape is None else torch.randn(shape, generator=generator, device=generator.device)
 
     def running_statistics(self) -> RunningAverages:
-        """Fresh averages for the norms of any architecture within the limits."""
-        return running_statistics(self.encoding, self.image_spec)
+        """Fresh running averages for the norms of any architecture within the limits."""
+        return running_statistics(self.limits, self.image_spec)
+
+
+class ConditionalWeightSource(WeightSource):
+    """A source whose weights are a function of the encoding c, which can be corrupted and differentiated.
+
+    Args:
+        encoding: writes architectures as c.
+        image_spec: image, stem and classifier around the blocks.
+    """
+
+    def __init__(self, encoding: Encoding, image_spec: ImageSpec) -> None:
+        super().__init__(encoding.limits, image_spec)
+        self.encoding = encoding
+
+    @abstractmethod
+    def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
+        """The weights of `architecture` from a c of the shape of its own, perhaps that of another architecture."""
+
+    def encode(self, architecture: Architecture) -> Tensor:
+        """The encoding c (1, channels, rows, slices) of an architecture."""
+        return self.encoding.encode(architecture, next(self.parameters()).device)
+
+    def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
+        """See `WeightSource`."""
+        return self.from_c(architecture, self.encode(architecture), z)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedHyperNet:
-    """Weights to score with, the running statistics of their training, and what is known of it.
+    """Weights to score with, the running statistics of their training, and what is known of that training.
 
     Args:
         weights: the weights of any architecture.
         statistics: the running averages of the training.
         drawn: fingerprints of the architectures that it drew.
-        finished: whether it came to its end; not so for weights in the midst of it, or without one.
-        seconds: what its training took.
+        finished: whether the training is complete.
+        seconds: duration of the training.
     """
 
     weights: WeightSource

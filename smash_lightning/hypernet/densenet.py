@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from smash_lightning.network.gradients import unit_norm
 SLOPE = 0.02
 
 
-class HyperNet(nn.Module):
+class GridDenseNet(nn.Module):
     """Maps c (1, channels, rows, slices) to a grid (1, outputs, rows, slices).
 
     3x3 convolutions without bias, Leaky ReLU in front of each but the first, no BatchNorm; every filter tensor is
@@ -25,22 +27,25 @@ class HyperNet(nn.Module):
             the channels enter the next.
         depths: layers of each dense block.
         growth: channels that a layer adds.
-        noise: whether a channel of Gaussian noise z joins c.
-        generator: stream of the initialisation.
+        noise: whether a channel of Gaussian noise z is concatenated to c.
+        generator: random stream of the initialization.
+
+    Raises:
+        ValueError: a size is smaller than 1, or there is no dense block.
     """
 
     def __init__(
         self,
         channels: int,
         outputs: int,
-        *,
         width: int | None,
-        depths: tuple[int, ...],
+        depths: Sequence[int],
         growth: int,
         noise: bool,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        _require_sizes(width, depths, growth)
         self.noise = noise
         # The first convolution is one that makes `width` channels of c, or the first block's first layer.
         self._keeps_c = width is None
@@ -64,7 +69,7 @@ class HyperNet(nn.Module):
         )
 
     def forward(self, c: Tensor, z: Tensor | None) -> Tensor:
-        """The grid of c. `z` (1, 1, rows, slices) is the noise, given exactly where the HyperNet takes it."""
+        """The grid of c. `z` (1, 1, rows, slices) is the noise, given exactly where there is a channel for it."""
         assert (z is not None) == self.noise
         filters = iter(unit_norm(tuple(self.filters)))
         c = c.to(self.filters[0].dtype)
@@ -79,3 +84,11 @@ class HyperNet(nn.Module):
             if b + 1 < len(self._layers):
                 x = F.leaky_relu(F.conv2d(x, next(filters), padding=1), SLOPE)
         return F.conv2d(x, next(filters))
+
+
+def _require_sizes(width: int | None, depths: Sequence[int], growth: int) -> None:
+    if not depths:
+        raise ValueError("hypernet.depths must name at least one dense block")
+    for name, value in [("width", width), ("growth", growth), *(("depths", depth) for depth in depths)]:
+        if value is not None and value < 1:
+            raise ValueError(f"hypernet.{name} must be at least 1, got {value}")

@@ -1,26 +1,23 @@
-"""Learned tensors that all architectures share, each sliced to what one of them asks."""
+"""Tensors that all architectures share, each sliced to the size that an architecture needs."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
+from smash_lightning.architecture import Architecture, ImageSpec, Layer, Limits, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
-from smash_lightning.encoding import Encoding
 from smash_lightning.network import RunningAverages, initialize, norm_channels
 from smash_lightning.network.gradients import Region, crop
 
 
-def make_shared_tensors(
-    encoding: Encoding, image_spec: ImageSpec, generator: torch.Generator | None
-) -> nn.ParameterDict:
-    """Everything but the 1x1 convolutions of ops, of the largest size that any architecture asks.
+def make_shared_tensors(limits: Limits, image_spec: ImageSpec, generator: torch.Generator | None) -> nn.ParameterDict:
+    """Everything but the 1x1 convolutions of ops, of the largest size that any architecture needs.
 
     The stem; for each block one kernel per convolution position; transitions, norms and the classifier.
     """
     tensors = nn.ParameterDict()
-    for layer in _largest_layers(encoding, image_spec):
+    for layer in _largest_layers(limits, image_spec):
         for name, tensor in initialize(layer, generator).items():
             tensors[name.replace(".", "/")] = nn.Parameter(tensor)
     return tensors
@@ -29,7 +26,7 @@ def make_shared_tensors(
 def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: ImageSpec) -> dict[str, Tensor]:
     """The tensors of an architecture by name: leading channels, and the centre in space.
 
-    Each learned tensor is cut once into all the pieces that are asked of it.
+    Each shared tensor is cut once into all its pieces.
     """
     wanted: dict[str, list[tuple[str, Region]]] = {}
     for layer in layers(architecture, image_spec, False):
@@ -45,9 +42,9 @@ def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: Im
     return weights
 
 
-def running_statistics(encoding: Encoding, image_spec: ImageSpec) -> RunningAverages:
-    """Fresh averages for the norms of any architecture within the encoding's limits."""
-    return RunningAverages(norm_channels(_largest_layers(encoding, image_spec)))
+def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages:
+    """Fresh averages for the norms of any architecture within the limits."""
+    return RunningAverages(norm_channels(_largest_layers(limits, image_spec)))
 
 
 def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -60,7 +57,7 @@ def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) ->
 
 
 def _source(name: str) -> str:
-    """The shared tensor of a weight: ops of a block share it, so their number leaves the name."""
+    """The shared tensor of a weight: its name without the number of the op, as the ops of a block share it."""
     return "/".join(part for part in name.split(".") if not part.startswith("op"))
 
 
@@ -70,8 +67,7 @@ def _region(whole: torch.Size, shape: tuple[int, ...]) -> Region:
     return (*(slice(0, s) for s in shape[:2]), *centred)
 
 
-def _largest_layers(encoding: Encoding, image_spec: ImageSpec) -> list[Layer]:
-    limits = encoding.limits
+def _largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:
     outputs, kernel = limits.max_outputs, (limits.kernels[-1],) * limits.dimensions
     ones = (1,) * limits.dimensions
     stem = (STEM_KERNEL,) * limits.dimensions

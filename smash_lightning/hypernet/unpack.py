@@ -23,31 +23,31 @@ class _TileGrid(torch.autograd.Function):
     def forward(ctx: Any, grid: Tensor, inputs: int) -> Tensor:
         _, channels, rows, slices = grid.shape
         ctx.shape = (inputs, channels // inputs, rows, slices)
-        # (input, output, row, slice) to (row, output; slice, input): a cell is a brick of outputs x inputs.
+        # (input, output, row, slice) to (row, output; slice, input): a cell is a tile of outputs x inputs.
         return grid.reshape(ctx.shape).permute(2, 1, 3, 0).reshape(rows * (channels // inputs), slices * inputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         inputs, outputs, rows, slices = ctx.shape
-        bricks = gradient.view(rows, outputs, slices, inputs).permute(3, 1, 0, 2)
-        return bricks.reshape(1, inputs * outputs, rows, slices), None
+        tiles = gradient.view(rows, outputs, slices, inputs).permute(3, 1, 0, 2)
+        return tiles.reshape(1, inputs * outputs, rows, slices), None
 
 
 def tile_grid(grid: Tensor, inputs: int) -> Tensor:
-    """Stacks the cells of `grid` (1, outputs x inputs, rows, slices) like bricks.
+    """Puts the cells of `grid` (1, outputs x inputs, rows, slices) next to each other as tiles of one matrix.
 
     Returns:
-        Matrix (rows x outputs, slices x inputs): the block of cell (row, slice) stands at that place.
+        Matrix (rows x outputs, slices x inputs), where tile (row, slice) holds the weights of that cell.
     """
     return _TileGrid.apply(grid, inputs)
 
 
 def unpack(grid: Tensor, encoding: Encoding, architecture: Architecture) -> tuple[Tensor, ...]:
-    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalised.
+    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalized.
 
-    Every number of the grid belongs to one weight of one op, or to none: a cell beyond an op's rows is not used, and
-    where a width is no multiple of a slice its last cells are cut.
+    Every number of the grid is one weight of one op, or is not used: cells beyond an op's rows are left out, and where
+    a width is no multiple of a slice the last cells are cut.
     """
     return crop(tile_grid(grid, encoding.slice_channels), _regions(encoding, architecture))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.engine import local_device
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet
 from smash_lightning.network import UseBatchStatistics
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy, Predictor, ScoringData
@@ -101,7 +101,7 @@ class Scorer:
                 logits = self._logits(predictor, self.data.images)
                 errors.append(100 * (logits.argmax(1) != labels).double().mean().item())
                 noise_losses.append(F.cross_entropy(logits.double(), labels).item())
-                total = total + logits.float().softmax(1).cpu() / self._noises(hypernet)
+                total = total + logits.float().softmax(1).cpu() / self._noises(architecture, hypernet)
             losses.append(sum(noise_losses) / len(noise_losses))
         count = len(self.hypernets)
         seconds = time.perf_counter() - started
@@ -118,7 +118,7 @@ class Scorer:
         images, labels = self.data.images[positions], self.data.labels[positions]
         values = torch.zeros(len(self.hypernets) + 1, len(positions), dtype=torch.float64)
         for row, hypernet in enumerate(self.hypernets):
-            noises = self._noises(hypernet)
+            noises = self._noises(architecture, hypernet)
             for predictor in self._cached_predictors(architecture, row):
                 logits = self._logits(predictor, images).double()
                 values[row] += F.cross_entropy(logits, labels, reduction="none").cpu() / noises
@@ -131,7 +131,7 @@ class Scorer:
         if key not in self._cache:
             hypernet = self.hypernets[index]
             self._cache[key] = list(self._predictors(architecture, hypernet))
-            weights = cost(architecture, hypernet.weights.image_spec).params * self._noises(hypernet)
+            weights = cost(architecture, hypernet.weights.image_spec).params * self._noises(architecture, hypernet)
             while len(self._cache) > max(1, CACHED_WEIGHTS // weights):
                 self._cache.popitem(last=False)
         return self._cache[key]
@@ -147,9 +147,9 @@ class Scorer:
         total = torch.zeros(())
         for hypernet in self.hypernets:
             source = hypernet.weights
-            if not isinstance(source, GeneratedWeights) or not source.conditional:
+            if not isinstance(source, ConditionalWeightSource):
                 raise ValueError(
-                    "there is no gradient in c without a HyperNet that sees it: use hypernet.kind=conditional"
+                    f"{type(source).__name__} does not see c, so there is no gradient in c: use hypernet=conditional"
                 )
             z = source.noise(architecture, generator(Stream.SCORE_NOISE, self.seed, device=self.data.images.device))
             c = source.encode(architecture).requires_grad_()
@@ -164,11 +164,11 @@ class Scorer:
     def _labeled(self) -> tuple[Tensor, Tensor]:
         return self.data.images, self.data.labels
 
-    def _noises(self, hypernet: TrainedHyperNet) -> int:
-        return self.noises if hypernet.weights.takes_noise else 1
+    def _noises(self, architecture: Architecture, hypernet: TrainedHyperNet) -> int:
+        return 1 if hypernet.weights.noise_shape(architecture) is None else self.noises
 
     def _predictors(self, architecture: Architecture, hypernet: TrainedHyperNet) -> Iterator[Predictor]:
-        for index in range(self._noises(hypernet)):
+        for index in range(self._noises(architecture, hypernet)):
             key = (Stream.SCORE_NOISE, self.seed, index) if index else (Stream.SCORE_NOISE, self.seed)
             z = hypernet.weights.noise(architecture, generator(*key, device=self.data.images.device))
             yield self.policy.predictor(architecture, hypernet, hypernet.weights(architecture, z), self.data)

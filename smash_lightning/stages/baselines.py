@@ -23,7 +23,14 @@ from smash_lightning.evaluation.tables import (
     read_table,
     write_table,
 )
-from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.hypernet import (
+    ConditionalHyperNet,
+    SharedWeights,
+    TrainedHyperNet,
+    UnconditionalHyperNet,
+    WeightSource,
+    load_hypernet,
+)
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
@@ -32,13 +39,12 @@ from smash_lightning.stages.rank import SIDE_BY_SIDE, score_all, score_one
 from smash_lightning.stages.retrain import copy_tables
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.trainers import alone
-from smash_lightning.training import Kind, load_hypernet
 from smash_lightning.training.messages import Send
 
-KINDS: dict[OneShot, Kind] = {
-    "weight_sharing": "shared",
-    "unconditional": "unconditional",
-    "untrained": "conditional",
+CLASSES: dict[OneShot, type[WeightSource]] = {
+    "weight_sharing": SharedWeights,
+    "unconditional": UnconditionalHyperNet,
+    "untrained": ConditionalHyperNet,
 }
 SEED = 999  # index of the seed of what baselines train, which no standalone training has
 
@@ -151,7 +157,7 @@ def images_per_candidate(experiment: Experiment, candidates: int) -> float:
 
 def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architectures: Sequence[Architecture]) -> None:
     """Predicts with the validation loss under another source of weights."""
-    options = replace(experiment.hypernet, kind=KINDS[name])
+    options = experiment.hypernet.with_kind(CLASSES[name])
     other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
     sources = _untrained(other) if name == "untrained" else _trained(other, tracker, name)
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)

@@ -16,10 +16,11 @@ from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.metric import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.files import atomic_write
+from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies import RankingOptions
-from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
+from smash_lightning.training import RetrainOptions, SearchOptions
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Experiment:
         data: the data set.
         space: what HyperNets are trained on.
         candidates: what is ranked: the same space, or its architectures of one size.
-        hypernet: shape of the HyperNets.
+        hypernet: class and options of what makes the weights.
         search: how they are trained.
         ranking: how architectures are proposed and scored.
         retrain: which are trained normally, and how.
@@ -68,7 +69,7 @@ class Experiment:
     data: DataModule
     space: SearchSpace
     candidates: SearchSpace
-    hypernet: HyperNetOptions
+    hypernet: HyperNetSpecification
     search: SearchOptions
     ranking: RankingOptions
     retrain: RetrainOptions
@@ -84,6 +85,7 @@ class Experiment:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        self.hypernet.check(self.space)
         if taken := {*SCORES, *SIZES, TOGETHER, *get_args(OneShot)} & self.baselines.chosen.keys():
             raise ValueError(
                 f"baselines.baselines.{min(taken)}: a predictor has this name already, give the baseline another name"

@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
+from smash_lightning.encoding import Encoding
 from smash_lightning.engine import Pool, local_device
 from smash_lightning.evaluation.tables import RANKING, append_row, write_table
 from smash_lightning.files import atomic_write
-from smash_lightning.hypernet import GeneratedWeights, TrainedHyperNet
+from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, load_hypernet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
@@ -23,7 +24,7 @@ from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
 from smash_lightning.strategies import rank as run_ranking
 from smash_lightning.strategies.racing import run_race
-from smash_lightning.training import load_checkpoint, load_hypernet
+from smash_lightning.training import load_checkpoint
 from smash_lightning.training.messages import Send
 
 SIDE_BY_SIDE = 16  # architectures that are scored concurrently
@@ -102,7 +103,8 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
     latency = None
     if options.max_latency is not None:
         latency = MeasuredLatency(data.image_spec, local_device(experiment.device), options.latency_batch)
-    conditional = isinstance(source, GeneratedWeights) and source.conditional
+    conditional = isinstance(source, ConditionalWeightSource)
+    encoding = source.encoding if isinstance(source, ConditionalWeightSource) else Encoding(source.limits, 1)
     return Ranking(
         experiment.candidates,
         options.active_strategies,
@@ -112,7 +114,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         constraints=options.constraints,
         latency=latency,
         gradient=lru_cache(maxsize=1)(scorer.gradient) if conditional else None,
-        encoding=source.encoding,
+        encoding=encoding,
         smash_score=options.smash_score,
     )
 

@@ -26,7 +26,7 @@ from smash_lightning.evaluation.tables import (
     read_table,
     write_table,
 )
-from smash_lightning.hypernet import WeightSource
+from smash_lightning.hypernet import WeightSource, load_hypernet
 from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator, rng
@@ -40,7 +40,6 @@ from smash_lightning.training import (
     QueueProgress,
     RetrainModule,
     RetrainOptions,
-    load_hypernet,
     silence_lightning,
 )
 from smash_lightning.training.messages import Send

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import lightning as L
@@ -14,69 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet import GeneratedWeights, SharedWeights, TrainedHyperNet, WeightSource
+from smash_lightning.checkpoint import require_same
+from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.network import forward
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.search_space import SearchSpace
-from smash_lightning.training.checkpoint import load_checkpoint, require_same
 from smash_lightning.training.schedules import cosine
 
-Kind = Literal["conditional", "unconditional", "residual", "shared"]
 Sampling = Literal["space", "candidates", "balanced"]
 ArchitectureSharing = Literal["per_rank", "shared"]
-
-
-@dataclass(frozen=True)
-class HyperNetOptions:
-    """Where weights come from, and the shape of the HyperNet.
-
-    Args:
-        width: as in `smash_lightning.hypernet.HyperNet`.
-        depths: as there.
-        growth: as there.
-        noise: as there.
-        depth_compression: the paper's D.
-        kind: "conditional" on the architecture; "unconditional", a HyperNet that is not told the architecture;
-            "residual", one whose weights are added to a learned matrix per block; or "shared", that matrix instead of a
-            HyperNet, which needs none of the other values.
-    """
-
-    width: int | None
-    depths: tuple[int, ...]
-    growth: int
-    noise: bool
-    depth_compression: int
-    kind: Kind = "conditional"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "depths", tuple(self.depths))
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"hypernet.kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
-        sizes = {"width": self.width, "growth": self.growth, "depth_compression": self.depth_compression}
-        for name, value in [*sizes.items(), *(("depths", depth) for depth in self.depths)]:
-            if value is not None and value < 1:
-                raise ValueError(f"hypernet.{name} must be at least 1, got {value}")
-        if not self.depths:
-            raise ValueError("hypernet.depths must name at least one dense block")
-
-    def build(self, space: SearchSpace, seed: int) -> WeightSource:
-        """Weights for the architectures of `space`, initialised from `seed`."""
-        encoding = Encoding(space.limits, self.depth_compression)
-        chance = generator(Stream.HYPERNET, seed)
-        if self.kind == "shared":
-            return SharedWeights(encoding, space.image_spec, generator=chance)
-        return GeneratedWeights(
-            encoding,
-            space.image_spec,
-            width=self.width,
-            depths=self.depths,
-            growth=self.growth,
-            noise=self.noise,
-            conditional=self.kind != "unconditional",
-            residual=self.kind == "residual",
-            generator=chance,
-        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +78,7 @@ class HyperNetModule(L.LightningModule):
 
     Args:
         space: the whole space, which sizes the weights.
-        hypernet: shape of the HyperNet.
+        hypernet: class and options of what makes the weights.
         options: how it is trained.
         seed: of initialisation, architectures and noise.
         held_out: fingerprints that are never drawn, because they are to be scored.
@@ -144,7 +88,7 @@ class HyperNetModule(L.LightningModule):
     def __init__(
         self,
         space: SearchSpace,
-        hypernet: HyperNetOptions,
+        hypernet: HyperNetSpecification,
         options: SearchOptions,
         seed: int,
         held_out: frozenset[str] = frozenset(),
@@ -152,7 +96,7 @@ class HyperNetModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.draws = draws or space
-        self.space, self.hypernet_options, self.options, self.seed = space, hypernet, options, seed
+        self.space, self.specification, self.options, self.seed = space, hypernet, options, seed
         self.held_out = held_out
         self.weights = hypernet.build(space, seed)
         self.statistics = self.weights.running_statistics()
@@ -244,7 +188,7 @@ class HyperNetModule(L.LightningModule):
             torch.distributed.all_gather_object(drawn, self.drawn)
         checkpoint["smash"] = {
             "search_space": self.space.specification(),
-            "hypernet": asdict(self.hypernet_options),
+            "hypernet": asdict(self.specification),
             "seed": self.seed,
             "data": self.trainer.datamodule.specification(),  # type: ignore[attr-defined]
             "drawn": sorted(set().union(*drawn)),
@@ -260,24 +204,3 @@ class HyperNetModule(L.LightningModule):
         require_same(checkpoint["smash"]["data"], data, "the checkpoint to resume from", "data set or split")
         self.drawn = set(checkpoint["smash"]["drawn"])
         self._seconds = checkpoint["smash"]["seconds"]
-
-
-def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> TrainedHyperNet:
-    """Reads a HyperNet that was trained on architectures of `space` and images of the `DataModule` specified as `data`.
-
-    Raises:
-        ValueError: the file is missing, truncated, no HyperNet's, of another search space, or of another split, whose
-            validation images the HyperNet may have learned from.
-    """
-    checkpoint = load_checkpoint(path, "smash")
-    saved = checkpoint["smash"]
-    require_same(saved["search_space"], space.specification(), str(path), "search space")
-    require_same(saved["data"], data, str(path), "data set or split")
-    weights = HyperNetOptions(**saved["hypernet"]).build(space, saved["seed"])
-    statistics = weights.running_statistics()
-    for name, module in (("weights", weights), ("statistics", statistics)):
-        prefix = f"{name}."
-        state = checkpoint["state_dict"].items()
-        module.load_state_dict({key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)})
-    drawn, finished, seconds = frozenset(saved["drawn"]), bool(saved["finished"]), float(saved["seconds"])
-    return TrainedHyperNet(weights.eval(), statistics.eval(), drawn, finished, seconds)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,23 +17,28 @@ from smash_lightning.analyses.corruption import ANOTHER, OWN, Corrupted, compare
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.evaluation.tables import Scored, read_records
-from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.hypernet import (
+    ConditionalHyperNet,
+    HyperNetSpecification,
+    SharedWeights,
+    UnconditionalHyperNet,
+    WeightSource,
+)
 from smash_lightning.random_streams import generator, rng
-from smash_lightning.training import HyperNetOptions
 from tests.analyses.small_analysis import NOBODY, RANDOM, TRAINED, Noting, experiment_on, left, run_to_investigate
 from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.hypernet.kinds import of_case
 from tests.stages.small_run import SEARCH
 
 NAN = float("nan")
 LEVELS = [0, 0.5, 4]
 
 
-def weights_of(case: Case, conditional: bool = True) -> GeneratedWeights:
-    shape = {"width": None, "depths": (2, 1), "growth": 4, "noise": True, "conditional": conditional}
-    return GeneratedWeights(case.encoding, case.space.image_spec, **shape, generator=generator("tiny"))
+def weights_of(case: Case, kind: type[Any] = ConditionalHyperNet) -> Any:
+    return of_case(kind, case)
 
 
-def told(source: GeneratedWeights, lie: Told, architecture: Architecture) -> dict[str, Tensor]:
+def told(source: ConditionalHyperNet, lie: Told, architecture: Architecture) -> dict[str, Tensor]:
     z = source.noise(architecture, generator("z"))
     return dict(Misinformed(source, lie)(architecture, z))
 
@@ -55,7 +60,7 @@ def test_told_the_truth_nothing_changes(case: Case) -> None:
 
 @every_bare_case
 def test_told_nothing_it_generates_as_one_that_sees_no_architecture(case: Case) -> None:
-    source, unconditional, architecture = weights_of(case), weights_of(case, conditional=False), case.draw(1)
+    source, unconditional, architecture = weights_of(case), weights_of(case, UnconditionalHyperNet), case.draw(1)
     unconditional.load_state_dict(source.state_dict())
     expected = dict(unconditional(architecture, unconditional.noise(architecture, generator("z"))))
     assert same(told(source, Nothing(), architecture), expected)
@@ -233,12 +238,12 @@ def test_runs_that_do_not_do(source: Path, tmp_path: Path) -> None:
         corruption(experiment_on(hypernets.parent, tmp_path / "b"), NOBODY, **options)
 
 
-@pytest.mark.parametrize("kind", ["shared", "unconditional"])
-def test_what_sees_no_c_cannot_be_misinformed(tmp_path: Path, kind: str) -> None:
-    hypernet = HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2)
-    changes = {"hypernet": replace(hypernet, kind=kind), "search": SEARCH}
+@pytest.mark.parametrize("kind", [SharedWeights, UnconditionalHyperNet])
+def test_what_sees_no_c_cannot_be_misinformed(tmp_path: Path, kind: type[WeightSource]) -> None:
+    hypernet = HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4)
+    changes = {"hypernet": hypernet.with_kind(kind), "search": SEARCH}
     run = run_to_investigate(tmp_path / "run", trained=False, **changes)
-    message = rf"^task=corruption asks .* of {run} see none \(hypernet.kind={kind}\): .*hypernet.kind=conditional"
+    message = rf"^task=corruption asks .* of {run} see none \({kind.__name__}\): .*hypernet=conditional"
     with pytest.raises(ValueError, match=message):
         corruption(experiment_on(run, tmp_path / "new", **changes), NOBODY, architectures=6, levels=[1])
 

@@ -14,10 +14,10 @@ from smash_lightning.analyses import gradient
 from smash_lightning.analyses.gradient import GRADIENT, RANDOM, Trial, Tried, compare
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.tables import Scored, read_records
+from smash_lightning.hypernet import HyperNetSpecification, SharedWeights
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import Score
 from smash_lightning.stages import RunFolder
-from smash_lightning.training import HyperNetOptions
 from tests.analyses.small_analysis import NOBODY, Noting, experiment_on, left, run_to_investigate
 from tests.stages.small_run import SEARCH
 from tests.strategies.synthetic import EQUAL_OPS, Separable, score
@@ -202,8 +202,8 @@ def test_options_that_make_no_sense(source: Path, tmp_path: Path, options: dict[
 
 
 def test_without_c_there_is_no_gradient(tmp_path: Path) -> None:
-    hypernet = HyperNetOptions(width=None, depths=(1,), growth=4, noise=True, depth_compression=2, kind="shared")
+    hypernet = HyperNetSpecification.of(SharedWeights)
     changes = {"hypernet": hypernet, "search": SEARCH}
     run = run_to_investigate(tmp_path / "run", trained=False, **changes)
-    with pytest.raises(ValueError, match=r"^task=gradient asks .* see none \(hypernet.kind=shared\)"):
+    with pytest.raises(ValueError, match=r"^task=gradient asks .* see none \(SharedWeights\)"):
         gradient(experiment_on(run, tmp_path / "new", **changes), NOBODY, **OPTIONS)

@@ -16,10 +16,10 @@ from smash_lightning.analyses import settling
 from smash_lightning.analyses.load_run import Truths
 from smash_lightning.analyses.settling import follow, words
 from smash_lightning.evaluation.tables import Retrained, read_records
+from smash_lightning.hypernet import load_hypernet
 from smash_lightning.stages import RunFolder
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
-from smash_lightning.training import load_hypernet
 from tests.analyses.small_analysis import NOBODY, TRAINED, Noting, experiment_on, left, run_to_investigate
 from tests.stages.small_run import SEARCH
 

@@ -49,10 +49,10 @@ def elsewhere(run: Any, path: Path) -> Any:
 
 def test_variants_are_scored_on_the_same_architectures(run: Any, tmp_path: Path) -> None:
     chosen = {
-        "running": Variant(ranking={"policy": RunningStatistics()}),
+        "running": Variant(ranking={"batch_norm": RunningStatistics()}),
         "with size": Variant(ranking={"smash_score": LossPlusSizeRank()}),
         "one": Variant(search={"hypernets": 1}),
-        "shared": Variant(hypernet={"kind": "shared"}),
+        "shared": Variant(hypernet={"target": "smash_lightning.hypernet.SharedWeights"}),
     }
     best = variants(elsewhere(run, tmp_path), Tracker([]), name="small", title="Small", variants=chosen)
     with (tmp_path / "small.csv").open() as file:

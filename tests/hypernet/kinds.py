@@ -1,4 +1,4 @@
-"""Every kind of weight source, tiny and untrained."""
+"""Every class of weight source, tiny and untrained."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from smash_lightning.hypernet import GeneratedWeights, SharedWeights, WeightSource
+
+from smash_lightning.hypernet import (
+    ConditionalHyperNet,
+    ResidualHyperNet,
+    SharedWeights,
+    UnconditionalHyperNet,
+    WeightSource,
+)
 from smash_lightning.random_streams import generator
 from tests.cases import Case
 
 Make = Callable[[Case, int], WeightSource]
+TINY: dict[str, Any] = {"width": None, "depths": (2, 1), "growth": 4, "noise": True}
 
 
-def _hypernet(**changes: Any) -> Make:
-    def make(case: Case, seed: int) -> GeneratedWeights:
-        shape: dict[str, Any] = {"width": None, "depths": (2, 1), "growth": 4, "noise": True}
-        return GeneratedWeights(case.encoding, case.space.image_spec, **shape | changes, generator=generator("tiny", seed))
+def of_case(kind: type[Any], case: Case, stream: object = "tiny", **options: Any) -> Any:
+    """A source for the architectures of a case, with the case's depth compression."""
+    if kind is not SharedWeights:
+        options = TINY | {"depth_compression": case.encoding.depth_compression} | options
+    stream = generator(*(stream if isinstance(stream, tuple) else (stream,)))
+    return kind(case.space.limits, case.space.image_spec, stream, **options)
 
-    return make
 
-
-def _shared(case: Case, seed: int) -> SharedWeights:
-    return SharedWeights(case.encoding, case.space.image_spec, generator=generator("tiny", seed))
+def _maker(kind: type[Any], **options: Any) -> Make:
+    return lambda case, seed: of_case(kind, case, ("tiny", seed), **options)
 
 
 KINDS: dict[str, Make] = {
-    "conditional": _hypernet(),
-    "silent": _hypernet(noise=False),
-    "unconditional": _hypernet(conditional=False),
-    "residual": _hypernet(residual=True),
-    "shared": _shared,
+    "conditional": _maker(ConditionalHyperNet),
+    "without noise": _maker(ConditionalHyperNet, noise=False),
+    "unconditional": _maker(UnconditionalHyperNet),
+    "residual": _maker(ResidualHyperNet),
+    "shared": _maker(SharedWeights),
 }
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())

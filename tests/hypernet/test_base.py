@@ -1,4 +1,4 @@
-"""What holds for every kind of weight source, and what tells the kinds apart."""
+"""What holds for every class of weight source, and how the classes differ."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, layers
-from smash_lightning.hypernet import GeneratedWeights, SharedWeights, WeightSource
+from smash_lightning.hypernet import ConditionalHyperNet, ResidualHyperNet, SharedWeights
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
-from tests.hypernet.kinds import KINDS, Make, every_kind
+from tests.hypernet.kinds import KINDS, Make, every_kind, of_case
 from tests.reference.slow import unit
 
 CASE = BARE_CASES["v1-2d"]
@@ -25,13 +25,9 @@ def pointwise(weights: dict[str, Tensor] | object) -> list[Tensor]:
     return [weight for name, weight in weights.items() if name.endswith("pointwise.weight")]
 
 
-def spans(source: WeightSource, architecture: Architecture) -> list[object]:
-    return [*source.encoding.spans(architecture)]
-
-
 @every_kind
 @every_bare_case
-def test_every_tensor_that_a_network_asks_for_is_there(case: Case, make: Make) -> None:
+def test_every_tensor_of_a_network_is_there(case: Case, make: Make) -> None:
     source = make(case, 0)
     for seed in range(5):
         architecture = case.draw(seed)
@@ -43,15 +39,14 @@ def test_every_tensor_that_a_network_asks_for_is_there(case: Case, make: Make) -
 
 
 @every_kind
-def test_every_parameter_is_decayed_or_spared(make: Make) -> None:
+def test_weight_decay_is_on_what_is_not_divided_by_its_norm(make: Make) -> None:
     source = make(CASE, 0)
-    spared, all_of_it = source.undecayed(), list(source.parameters())
-    assert len({id(parameter) for parameter in spared}) == len(spared)
-    assert {id(parameter) for parameter in spared} < {id(parameter) for parameter in all_of_it}
-    decayed = [name for name, p in source.named_parameters() if not any(p is one for one in spared)]
-    # What is divided by its norm anyway is spared, all else is not.
+    undecayed, parameters = source.undecayed(), list(source.parameters())
+    assert len({id(parameter) for parameter in undecayed}) == len(undecayed)
+    assert {id(parameter) for parameter in undecayed} < {id(parameter) for parameter in parameters}
+    decayed = [name for name, p in source.named_parameters() if not any(p is one for one in undecayed)]
     assert {name.split(".")[0] for name in decayed} <= {"shared", "share"}
-    assert len(decayed) + len(spared) == len(all_of_it)
+    assert len(decayed) + len(undecayed) == len(parameters)
     assert {"shared.stem/weight", "shared.head/weight"} <= set(decayed)
 
 
@@ -77,17 +72,18 @@ def test_a_source_is_a_function_of_its_seed(make: Make) -> None:
 
 
 @every_kind
-def test_noise_is_there_where_it_is_taken(make: Make) -> None:
+def test_noise_changes_the_weights_where_there_is_some(make: Make) -> None:
     source, architecture = make(CASE, 0), CASE.draw(0)
     z = source.noise(architecture, generator("z"))
-    assert (z is not None) == source.takes_noise
+    assert (source.noise_shape(architecture) is None) == (z is None)
     if z is not None:
+        assert tuple(z.shape) == source.noise_shape(architecture)
         one, other = source(architecture, z), source(architecture, source.noise(architecture, generator("other")))
         assert all(not torch.allclose(a, b) for a, b in zip(pointwise(one), pointwise(other), strict=True))
 
 
 def twins(case: Case) -> tuple[Architecture, Architecture]:
-    """Two architectures that differ, though each op stands in the same place of c."""
+    """Two architectures that differ, with each op at the same place of c."""
     first = case.draw(0)
     block = first.blocks[0]
     op = block.ops[0]
@@ -99,11 +95,11 @@ def twins(case: Case) -> tuple[Architecture, Architecture]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_is_told_the_architecture(kind: str) -> None:
-    """Without c only places count: an op's 1x1 is the same in all architectures that have an op of its size there."""
+def test_which_weights_depend_on_the_architecture(kind: str) -> None:
+    """Without c an op's 1x1 is the same in all architectures that have an op of its size at its place."""
     source, (one, other) = KINDS[kind](CASE, 0), twins(CASE)
     assert one != other
-    assert spans(source, one) == spans(source, other)
+    assert CASE.encoding.spans(one) == CASE.encoding.spans(other)
     z = source.noise(one, generator("z"))
     same = [torch.equal(a, b) for a, b in zip(*(pointwise(source(a, z)) for a in (one, other)), strict=True)]
     if kind in ("unconditional", "shared"):
@@ -112,36 +108,26 @@ def test_who_is_told_the_architecture(kind: str) -> None:
         assert not same[0]
 
 
-def test_without_c_and_noise_weights_depend_on_the_shape_of_c_alone() -> None:
-    source = KINDS["unconditional"](CASE, 0)
-    assert isinstance(source, GeneratedWeights)
-    cells: dict[int, Tensor] = {}
-    for seed in range(30):
+def test_without_c_the_weights_are_those_of_an_empty_c() -> None:
+    source, twin = KINDS["unconditional"](CASE, 0), KINDS["conditional"](CASE, 0)
+    assert isinstance(twin, ConditionalHyperNet)
+    for seed in range(5):
         architecture = CASE.draw(seed)
-        c = source.encode(architecture)
-        assert (c == -1).all()
-        assert c.shape == source.encoding.encode(architecture).shape
-        z = torch.zeros(1, 1, *c.shape[2:])
-        grid = source.hypernet(c, z)
-        assert torch.equal(cells.setdefault(c.shape[3], grid), grid)
-    assert len(cells) > 3
+        z = source.noise(architecture, generator("z", seed))
+        empty = twin.from_c(architecture, torch.full_like(twin.encode(architecture), -1), z)
+        assert all(torch.equal(weight, empty[name]) for name, weight in source(architecture, z).items())
 
 
 @every_bare_case
-def test_a_residual_source_adds_to_what_ops_share(case: Case) -> None:
-    source = KINDS["residual"](case, 0)
-    assert isinstance(source, GeneratedWeights)
-    assert source.pointwise is not None
-    assert source.share is not None
-    shared = SharedWeights(case.encoding, case.space.image_spec)
+def test_a_residual_source_adds_to_shared_matrices(case: Case) -> None:
+    source = of_case(ResidualHyperNet, case)
+    shared, plain = of_case(SharedWeights, case), of_case(ConditionalHyperNet, case)
     shared.pointwise, shared.shared = source.pointwise, source.shared
+    plain.hypernet, plain.shared = source.hypernet, source.shared
     for seed in range(3):
         architecture = case.draw(seed)
         z = source.noise(architecture, generator("z", seed))
-        found, common = source(architecture, z), shared(architecture, None)
-        plain = GeneratedWeights(case.encoding, case.space.image_spec, width=None, depths=(2, 1), growth=4, noise=True)
-        plain.hypernet, plain.shared = source.hypernet, source.shared
-        generated = plain(architecture, z)
+        found, common, generated = source(architecture, z), shared(architecture, None), plain(architecture, z)
         for name, weight in found.items():
             expected = unit(common[name] + source.share * generated[name]) if "pointwise" in name else common[name]
             torch.testing.assert_close(weight, expected)

@@ -9,34 +9,28 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, layers
-from smash_lightning.hypernet import GeneratedWeights, HyperNet
+from smash_lightning.hypernet import ConditionalHyperNet, GridDenseNet
 from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
 from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case, every_seed
+from tests.hypernet.kinds import of_case
 from tests.reference.slow import slow_weights
 
 # Width, depths and growth; the second compresses to as many channels as a layer adds.
 SHAPES = {"paper": (None, (3, 2, 1), 5), "narrow": (6, (2, 2), 6), "one": (None, (1,), 4)}
 
 
-def generated(case: Case, shape: str, noise: bool) -> GeneratedWeights:
+def generated(case: Case, shape: str, noise: bool) -> ConditionalHyperNet:
     width, depths, growth = SHAPES[shape]
-    source = GeneratedWeights(
-        case.encoding,
-        case.space.image_spec,
-        width=width,
-        depths=depths,
-        growth=growth,
-        noise=noise,
-        generator=generator("hypernet", shape),
-    )
+    options = {"width": width, "depths": depths, "growth": growth, "noise": noise}
+    source: ConditionalHyperNet = of_case(ConditionalHyperNet, case, ("hypernet", shape), **options)
     return source.double()
 
 
 def weighted_sum(weights: dict[str, Tensor], seed: int) -> Tensor:
-    chance, total = generator("direction", seed), torch.zeros((), dtype=torch.float64)
+    stream, total = generator("direction", seed), torch.zeros((), dtype=torch.float64)
     for name in sorted(weights):
-        total = total + (weights[name] * torch.randn(weights[name].shape, generator=chance)).sum()
+        total = total + (weights[name] * torch.randn(weights[name].shape, generator=stream)).sum()
     return total
 
 
@@ -65,7 +59,7 @@ def test_weights_and_gradients_are_the_slow_ones(case: Case, shape: str, noise: 
 
 @every_bare_case
 @every_seed
-def test_every_tensor_that_the_network_asks_for_is_there(case: Case, seed: int) -> None:
+def test_every_tensor_of_the_network_is_there(case: Case, seed: int) -> None:
     source, architecture = generated(case, "one", noise=True), case.draw(seed)
     weights = source(architecture, source.noise(architecture, generator(seed)))
     wanted = layers(architecture, case.space.image_spec, op_norm=False).parameters()
@@ -81,9 +75,9 @@ def test_forward_is_that_of_a_plain_network_with_the_same_weights(case: Case, se
     source, architecture, image_spec = generated(case, "paper", noise=True), case.draw(seed), case.space.image_spec
     weights = source(architecture, source.noise(architecture, generator(seed)))
     network = StandaloneNetwork(architecture, image_spec, op_norm=False).double()
-    free = dict(network.weights.named_parameters())
-    assert free.keys() == weights.keys()
-    for name, parameter in free.items():
+    parameters = dict(network.weights.named_parameters())
+    assert parameters.keys() == weights.keys()
+    for name, parameter in parameters.items():
         parameter.data.copy_(weights[name])
     shape = (3, image_spec.channels, *image_spec.size)
     x = torch.randn(shape, generator=generator("x", seed), dtype=torch.float64, requires_grad=True)
@@ -93,7 +87,7 @@ def test_forward_is_that_of_a_plain_network_with_the_same_weights(case: Case, se
     direction = torch.randn(ours.shape, generator=generator("direction", seed), dtype=torch.float64)
     names = list(weights)
     one = torch.autograd.grad(ours, [x, *(weights[name] for name in names)], direction)
-    other = torch.autograd.grad(theirs, [x, *(free[name] for name in names)], direction)
+    other = torch.autograd.grad(theirs, [x, *(parameters[name] for name in names)], direction)
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -138,7 +132,7 @@ def test_weights_depend_on_the_architecture(case: Case) -> None:
     assert first.shape != second.shape or not torch.allclose(first, second)
 
 
-def test_initialisation_is_a_function_of_its_stream() -> None:
+def test_initialization_is_a_function_of_its_stream() -> None:
     case = BARE_CASES["v1-2d"]
     first, second = generated(case, "paper", True), generated(case, "paper", True)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
@@ -157,7 +151,7 @@ def test_running_statistics_serve_every_architecture() -> None:
 
 def test_the_papers_hypernet_has_its_layers() -> None:
     # Dense blocks of 8, 10 and 4 layers with growth 10, half the channels after the first two.
-    hypernet = HyperNet(60, 864, width=None, depths=(8, 10, 4), growth=10, noise=True, generator=generator(0))
+    hypernet = GridDenseNet(60, 864, None, (8, 10, 4), 10, True, generator(0))
     shapes = [tuple(f.shape) for f in hypernet.filters]
     assert shapes[:2] == [(10, 61, 3, 3), (10, 71, 3, 3)]
     assert shapes[8] == (70, 141, 3, 3)

@@ -17,7 +17,7 @@ from tests.reference.slow import unit
 
 
 def shared(case: Case) -> SharedWeights:
-    return SharedWeights(case.encoding, case.space.image_spec, generator=generator("shared")).double()
+    return SharedWeights(case.space.limits, case.space.image_spec, generator("shared")).double()
 
 
 def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[st
     return weights
 
 
-def slow_learned(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
+def slow_shared(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
     """Everything else: leading channels, and the centre of the kernel."""
     weights = {}
     for name, shape in layers(architecture, source.image_spec, False).parameters().items():
@@ -53,12 +53,12 @@ def slow_learned(source: SharedWeights, architecture: Architecture) -> dict[str,
 def test_weights_and_gradients_are_the_slow_ones(case: Case, seed: int) -> None:
     source, architecture = shared(case), case.draw(seed)
     ours = source(architecture, None)
-    theirs = slow_pointwise(source, architecture) | slow_learned(source, architecture)
+    theirs = slow_pointwise(source, architecture) | slow_shared(source, architecture)
     assert ours.keys() == theirs.keys()
-    chance, sums = generator("direction", seed), [torch.zeros(()), torch.zeros(())]
+    stream, sums = generator("direction", seed), [torch.zeros(()), torch.zeros(())]
     for name, weight in ours.items():
         torch.testing.assert_close(weight, theirs[name])
-        direction = torch.randn(weight.shape, generator=chance)
+        direction = torch.randn(weight.shape, generator=stream)
         sums = [total + (each[name] * direction).sum() for total, each in zip(sums, (ours, theirs), strict=True)]
     parameters = list(source.parameters())
     gradients = [torch.autograd.grad(total, parameters, allow_unused=True) for total in sums]
@@ -68,7 +68,7 @@ def test_weights_and_gradients_are_the_slow_ones(case: Case, seed: int) -> None:
             torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
 
-def test_matrices_are_as_large_as_any_op_asks() -> None:
+def test_matrices_are_as_large_as_any_op_needs() -> None:
     for case in BARE_CASES.values():
         source, limits = shared(case), case.space.limits
         needed = [[0, 0] for _ in limits.memory]

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.hypernet import ConditionalHyperNet
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.counting import OperationCounter
 from smash_lightning.random_streams import generator, rng
@@ -51,17 +50,10 @@ def test_operations_of_a_step(name: str, progress: float) -> None:
     assert main <= per_op * ops + besides, f"{main} operations for {ops} ops"
 
 
-def generated(space: MemoryBankSpace, depth: int) -> GeneratedWeights:
+def generated(space: MemoryBankSpace, depth: int) -> ConditionalHyperNet:
     """The paper's HyperNet: dense blocks of 8, 10 and 4 layers, growth 10."""
-    return GeneratedWeights(
-        Encoding(space.limits, depth),
-        space.image_spec,
-        width=None,
-        depths=(8, 10, 4),
-        growth=10,
-        noise=True,
-        generator=generator("count"),
-    )
+    options = {"width": None, "depths": (8, 10, 4), "growth": 10, "depth_compression": depth}
+    return ConditionalHyperNet(space.limits, space.image_spec, generator("count"), **options)  # type: ignore[arg-type]
 
 
 def cross_entropy(space, architecture, weights: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -69,7 +61,7 @@ def cross_entropy(space, architecture, weights: Mapping[str, Tensor], images: Te
     return F.cross_entropy(logits, labels)
 
 
-def hypernet_operations(source: GeneratedWeights, architecture, z: Tensor | None) -> int:
+def hypernet_operations(source: ConditionalHyperNet, architecture, z: Tensor | None) -> int:
     """Forward and backward, from c to the grid."""
     c = source.encoding.encode(architecture)
     with OperationCounter() as ahead:

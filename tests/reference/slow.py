@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, layers
-from smash_lightning.hypernet import GeneratedWeights
+from smash_lightning.hypernet import ConditionalHyperNet
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ class SlowNetwork:
 
 
 def slow_weights(
-    source: GeneratedWeights, architecture: Architecture, z: Tensor | None, width: int | None, depths: tuple[int, ...]
+    source: ConditionalHyperNet,
+    architecture: Architecture,
+    z: Tensor | None,
+    width: int | None,
+    depths: tuple[int, ...],
 ) -> dict[str, Tensor]:
     """Every tensor that `source` should make for `architecture`, sliced by plain indexing."""
     grid = slow_grid(source, architecture, z, width, depths)
@@ -112,7 +116,7 @@ def unit(tensor: Tensor) -> Tensor:
     return tensor / tensor.square().sum().sqrt()
 
 
-def slow_matrix(grid: Tensor, source: GeneratedWeights, outputs: int, inputs: int, first: int) -> tuple[Tensor, int]:
+def slow_matrix(grid: Tensor, source: ConditionalHyperNet, outputs: int, inputs: int, first: int) -> tuple[Tensor, int]:
     """The 1x1 weight (outputs, inputs) that begins at slice `first`, cell by cell; and the slices that it takes."""
     limits, deep = source.encoding.limits, source.encoding.depth_compression * source.encoding.limits.base
     high = limits.bottleneck * limits.base
@@ -126,7 +130,11 @@ def slow_matrix(grid: Tensor, source: GeneratedWeights, outputs: int, inputs: in
 
 
 def slow_grid(
-    source: GeneratedWeights, architecture: Architecture, z: Tensor | None, width: int | None, depths: tuple[int, ...]
+    source: ConditionalHyperNet,
+    architecture: Architecture,
+    z: Tensor | None,
+    width: int | None,
+    depths: tuple[int, ...],
 ) -> Tensor:
     """The grid: a DenseNet, each of whose layers activates all features before it."""
     filters = iter([unit(f) for f in source.hypernet.filters])

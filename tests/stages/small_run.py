@@ -12,12 +12,13 @@ from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.baselines import BaselineOptions, Depth
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.evaluation.tables import RANKING, write_table
+from smash_lightning.hypernet import ConditionalHyperNet, HyperNetSpecification
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.stages import EvaluationOptions, Experiment, RunFolder
 from smash_lightning.strategies import Random, RankingOptions
-from smash_lightning.training import HyperNetOptions, RetrainOptions, SearchOptions
+from smash_lightning.training import RetrainOptions, SearchOptions
 from tests.cases import small
 
 SPACE = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
@@ -67,7 +68,7 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         ),
         "space": SPACE,
         "candidates": SPACE,
-        "hypernet": HyperNetOptions(width=None, depths=(2, 1), growth=4, noise=True, depth_compression=2),
+        "hypernet": HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4),
         "search": SEARCH,
         "ranking": RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1),
         "retrain": RETRAIN,

@@ -13,13 +13,13 @@ import torch
 
 from smash_lightning.baselines import BaselineOptions, Depth, EarlyStopping, RandomScore, SynFlow
 from smash_lightning.evaluation.tables import Predicted, Retrained, read_records, write_records
+from smash_lightning.hypernet import load_hypernet
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
 from smash_lightning.stages import Experiment, baselines, correlate, search
 from smash_lightning.stages.baselines import baseline_context, images_per_candidate
 from smash_lightning.stages.search import make_scorer, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
-from smash_lightning.training import load_hypernet
 from tests.plugins import Broken, Dilation, NotANumber, Undefined
 from tests.stages.small_run import SEARCH, SPACE, rank_at_random, small_experiment
 

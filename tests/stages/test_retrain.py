@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from smash_lightning.evaluation.tables import Retrained, Scored
+from smash_lightning.hypernet import load_hypernet
 from smash_lightning.random_streams import generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, rank, retrain, search
 from smash_lightning.stages.retrain import Job, choose, train_network
-from smash_lightning.training import RetrainOptions, load_hypernet
+from smash_lightning.training import RetrainOptions
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_experiment
 
 ROOM = import_module("smash_lightning.stages.retrain")  # its name in the package is that of the task

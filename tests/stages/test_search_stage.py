@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from smash_lightning.hypernet import SharedWeights, load_hypernet
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import BatchStatistics, RecalibratedStatistics, WarmStart
@@ -16,7 +17,6 @@ from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
 from smash_lightning.stages import search
 from smash_lightning.stages.search import finished, make_scorer, settling, train_hypernet, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
-from smash_lightning.training import load_hypernet
 from tests.stages.small_run import SEARCH, SPACE, small_experiment
 
 NOBODY = Tracker([])
@@ -38,7 +38,7 @@ def test_a_training_draws_where_it_is_told_to(tmp_path: Path, sampling: Any) -> 
 
 def test_a_training_under_another_name_is_not_taken_for_a_hypernet(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path)
-    other = replace(experiment, hypernet=replace(experiment.hypernet, kind="shared"))
+    other = replace(experiment, hypernet=experiment.hypernet.with_kind(SharedWeights))
     ours, theirs = search(experiment, NOBODY), search(other, NOBODY, "weight_sharing")
     assert theirs == [experiment.folder.checkpoints / "weight_sharing0.ckpt"]
     assert experiment.folder.hypernets() == ours == [experiment.folder.checkpoints / "hypernet0.ckpt"]

@@ -1,0 +1,112 @@
+"""Which class makes the weights, and with which options: what a configuration says and a checkpoint keeps."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pkgutil import resolve_name
+from typing import Any
+
+import torch
+
+from smash_lightning.hypernet.base import WeightSource
+from smash_lightning.random_streams import Stream, generator
+from smash_lightning.search_space import SearchSpace
+
+SPACE_ARGUMENTS = ("limits", "image_spec", "generator")  # of every constructor; the rest are options
+
+
+@dataclass(frozen=True)
+class HyperNetSpecification:
+    """A class that extends `WeightSource`, and its options.
+
+    Args:
+        target: full name of the class, such as "smash_lightning.hypernet.ResidualHyperNet".
+        options: arguments of its constructor other than `SPACE_ARGUMENTS`: plain values.
+    """
+
+    target: str
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", {name: _plain(name, value) for name, value in self.options.items()})
+
+    @classmethod
+    def of(cls, kind: type[WeightSource], **options: Any) -> HyperNetSpecification:
+        """The specification of a class that is at hand."""
+        return cls(f"{kind.__module__}.{kind.__qualname__}", options)
+
+    @property
+    def kind(self) -> type[WeightSource]:
+        """The class.
+
+        Raises:
+            ValueError: it cannot be imported, or does not extend `WeightSource`.
+        """
+        try:
+            kind = resolve_name(":".join(self.target.rsplit(".", 1)))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"hypernet._target_={self.target}: {error}") from None
+        if not (inspect.isclass(kind) and issubclass(kind, WeightSource)):
+            raise ValueError(f"hypernet must be a WeightSource, and {self.target} is none")
+        return kind
+
+    def build(self, space: SearchSpace, seed: int) -> WeightSource:
+        """Weights for the architectures of `space`, initialized from `seed`."""
+        return self._make(space, generator(Stream.HYPERNET, seed))
+
+    def check(self, space: SearchSpace) -> None:
+        """Builds the weights without memory and without values, so that wrong options are found in milliseconds.
+
+        Raises:
+            ValueError: there is no such class or option, or the class refuses a value.
+        """
+        try:
+            inspect.signature(self.kind).bind(**dict.fromkeys(SPACE_ARGUMENTS), **self.options)
+        except TypeError as error:
+            raise ValueError(f"hypernet, {self.target}: {error}") from None
+        try:
+            with torch.device("meta"):
+                self._make(space, None)
+        except ValueError:
+            raise
+        except Exception:  # a class that cannot be built without values shows its errors when it is trained
+            return
+
+    def with_values(self, values: Mapping[str, Any], name: str = "hypernet") -> HyperNetSpecification:
+        """The same with changed options; where `target` is among them, options that the new class lacks are left out.
+
+        Args:
+            values: by the names of the options, or "target".
+            name: of the section that an error names.
+
+        Raises:
+            ValueError: there is no such option.
+        """
+        changes = dict(values)
+        changed = replace(self, target=changes.pop("target", self.target))
+        known = [name for name in inspect.signature(changed.kind).parameters if name not in SPACE_ARGUMENTS]
+        if unknown := changes.keys() - set(known):
+            raise ValueError(f"{name}.{min(unknown)}: there is no such value; known: {', '.join(known)}")
+        kept = {name: value for name, value in self.options.items() if name in known}
+        return replace(changed, options=kept | changes)
+
+    def with_kind(self, kind: type[WeightSource]) -> HyperNetSpecification:
+        """The specification of another class, with the options that it shares with this one."""
+        return self.with_values({"target": f"{kind.__module__}.{kind.__qualname__}"})
+
+    def _make(self, space: SearchSpace, stream: torch.Generator | None) -> WeightSource:
+        make: Callable[..., WeightSource] = self.kind
+        return make(limits=space.limits, image_spec=space.image_spec, generator=stream, **self.options)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The value with tuples as lists, as JSON, YAML and checkpoints have them."""
+    if isinstance(value, list | tuple):
+        return [_plain(name, item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"hypernet.{name} must be a plain value, as checkpoints hold it; got {value!r}")
