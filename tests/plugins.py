@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
 from smash_lightning.baselines import Baseline, BaselineContext
-from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.encoding import Encoding
+from smash_lightning.hypernet import SharedWeights, TrainedHyperNet, WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.scoring import BatchNormPolicy, CandidateMetrics, RecalibratedStatistics, ScoringData, SmashScore
 from smash_lightning.scoring.batch_norm_policy import Predictor
@@ -138,3 +140,37 @@ class Broken(Baseline):
 
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         raise KeyError("no such layer")
+
+
+class Scaled(WeightSource):
+    """A HyperNet from outside the package: each 1x1 convolution is a shared matrix, scaled by a small network of c.
+
+    It takes what it needs from the package by composition: shared weights, and the encoding.
+    """
+
+    def __init__(
+        self, limits: Limits, image_spec: ImageSpec, generator: torch.Generator | None, *, hidden: int, names: list[str]
+    ) -> None:
+        super().__init__(limits, image_spec)
+        if hidden < 1:
+            raise ValueError(f"hypernet.hidden must be at least 1, got {hidden}")
+        self.encoding, self.names = Encoding(limits, 2), names
+        self.common = SharedWeights(limits, image_spec, generator)
+        channels = self.encoding.layout.channels
+        self.inner = nn.Parameter(nn.init.orthogonal_(torch.empty(hidden, channels), generator=generator))
+        self.outer = nn.Parameter(nn.init.orthogonal_(torch.empty(1, hidden), generator=generator))
+
+    def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
+        c = self.encoding.encode(architecture, self.inner.device)[0, :, 0]
+        gains = iter((self.outer @ torch.tanh(self.inner @ c))[0].exp())
+        weights = dict(self.common(architecture, None))
+        for name in weights:
+            if name.endswith("pointwise.weight"):
+                weights[name] = weights[name] * next(gains) + (0 if z is None else 0.01 * z)
+        return weights
+
+    def noise_shape(self, architecture: Architecture) -> tuple[int, ...] | None:
+        return (1,)
+
+    def undecayed(self) -> list[nn.Parameter]:
+        return self.common.undecayed()

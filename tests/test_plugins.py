@@ -24,7 +24,7 @@ from smash_lightning.scoring import (
 from smash_lightning.scoring.smash_score import CandidateMetrics
 from smash_lightning.stages import RunFolder
 from smash_lightning.stages.search import make_scorer
-from tests.plugins import Chains, Dilation, Halved, Smallest
+from tests.plugins import Chains, Dilation, Halved, Scaled, Smallest
 from tests.test_run import DIGITS, configuration, door
 
 CHAINS = """\
@@ -36,8 +36,14 @@ width: 4
 ops: 5
 dilations: [1, 2, 3]
 """
+SCALED = """\
+_target_: tests.plugins.Scaled
+hidden: 3
+names: [a, b]
+"""
 MINE = [
     "search_space=chains",
+    "hypernet=scaled",
     "ranking.batch_norm._target_=tests.plugins.Halved",
     "+ranking.batch_norm.factor=0.25",
     "ranking.smash_score._target_=tests.plugins.Smallest",
@@ -70,6 +76,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("plugins")
     (place / "mine" / "search_space").mkdir(parents=True)
     (place / "mine" / "search_space" / "chains.yaml").write_text(CHAINS)
+    (place / "mine" / "hypernet").mkdir()
+    (place / "mine" / "hypernet" / "scaled.yaml").write_text(SCALED)
     folder = place / "run"
     assert door(place, "--config-dir=mine", *MINE, *QUICK, f"hydra.run.dir={folder}").well
     return folder
@@ -95,6 +103,14 @@ def test_architectures_are_of_ones_own_space(run: Path) -> None:
     assert saved["search_space"]["Chains.ops"] == "5"
     assert len(saved["drawn"]) > 10
     assert configuration(run).search_space._target_ == "tests.plugins.Chains"
+
+
+def test_weights_are_of_ones_own_hypernet(run: Path) -> None:
+    saved = torch.load(RunFolder(run).hypernet(0), weights_only=True)["smash"]
+    assert saved["hypernet"] == {"target": "tests.plugins.Scaled", "options": {"hidden": 3, "names": ["a", "b"]}}
+    loaded = load_hypernet(RunFolder(run).hypernet(0), SPACE, DIGITS.specification())
+    assert isinstance(loaded.weights, Scaled)
+    assert loaded.finished
 
 
 def test_scores_are_of_ones_own_policy(run: Path) -> None:
@@ -169,6 +185,9 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
             ["weight must be a number, got 'x'"],
         ),
         (["+baselines.baselines.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
+        (["hypernet.hidden=0"], ["hypernet.hidden must be at least 1, got 0"]),
+        (["hypernet.hidden=x"], ["hypernet.hidden must be a whole number, got 'x'"]),
+        (["~hypernet.hidden"], ["tests.plugins.Scaled", "missing", "hidden"]),
     ],
 )
 def test_what_is_wrong_with_a_plugin_is_told_in_one_line(

@@ -42,6 +42,7 @@ from smash_lightning.training import (
     load_checkpoint,
 )
 from tests.cases import CASES, V2, Case, every_case, small
+from tests.plugins import Scaled
 
 HYPERNET = HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4)
 SEARCH = SearchOptions(
@@ -62,6 +63,7 @@ KINDS = {
     "unconditional": HYPERNET.with_kind(UnconditionalHyperNet),
     "residual": HYPERNET.with_kind(ResidualHyperNet),
     "shared": HYPERNET.with_kind(SharedWeights),
+    "from outside": HyperNetSpecification.of(Scaled, hidden=3, names=["a"]),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -204,13 +206,11 @@ def fit(
     checkpoint: Path | None = None,
     policy: BatchNormPolicy = RECALIBRATED,
     options: SearchOptions = SEARCH,
+    hypernet: HyperNetSpecification = HYPERNET,
 ) -> tuple[HyperNetModule, RankingCallback]:
-    module, source = HyperNetModule(DIGITS, HYPERNET, options, seed=3), data()
-    ranking = RankingCallback(
-        FIXED,
-        2,
-        partial(scorer_on, source, policy),
-    )
+    held_out = frozenset(architecture.fingerprint for architecture in FIXED)
+    module, source = HyperNetModule(DIGITS, hypernet, options, 3, held_out), data()
+    ranking = RankingCallback(FIXED, 2, partial(scorer_on, source, policy))
     trainer(folder, *averaging(options), ranking, *callbacks).fit(
         module, datamodule=source, ckpt_path=checkpoint, weights_only=True
     )
@@ -236,6 +236,14 @@ def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(whole: Any, tmp_
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert ranking_again.history[-1] == ranking.history[-1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_hypernet_from_outside_the_package_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    module, _ = fit(tmp_path, SaveAt(tmp_path, (10,)), hypernet=KINDS["from outside"])
+    torch.manual_seed(99)
+    resumed, _ = fit(tmp_path, checkpoint=tmp_path / "10.ckpt", hypernet=KINDS["from outside"])
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in module.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore")
