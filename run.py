@@ -240,7 +240,7 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         data=data,
         space=space,
         candidates=space if tolerance is None else EqualSize(space, tolerance, target),
-        hypernet=_hypernet(config.hypernet),
+        hypernet=hypernet_specification(config.hypernet),
         search=instantiate(config.search, "search"),
         ranking=instantiate(config.ranking, "ranking"),
         retrain=instantiate(config.retrain, "retrain"),
@@ -253,12 +253,12 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
     )
 
 
-def _hypernet(section: DictConfig) -> HyperNetSpecification:
+def hypernet_specification(section: Any) -> HyperNetSpecification:
     """Class and options, checked but not built: a training builds the weights, and a checkpoint holds both."""
     from smash_lightning.hypernet import HyperNetSpecification, WeightSource
     from smash_lightning.stages.signatures import require_types
 
-    plain = _plain(section)
+    plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else dict(section)
     require_types(plain, "hypernet", WeightSource)
     return HyperNetSpecification(plain.pop("_target_"), plain)
 

@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_override
 from omegaconf import OmegaConf
 
 import run
+from smash_lightning.hypernet.specification import SPACE_ARGUMENTS
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import EqualSize
+from tests.cases import SMASHV1
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -82,6 +85,8 @@ def test_every_file_composes_and_fits_its_classes(group: str, option: str) -> No
         keys = {key: value for key, value in part.items() if not key.startswith("_")}
         if name == "config.search_space":
             keys = {key: value for key, value in keys.items() if key not in SIZES}
+        if name == "config.hypernet":
+            keys |= dict.fromkeys(SPACE_ARGUMENTS)
         signature = inspect.signature(get_object(part["_target_"]))
         try:
             signature.bind_partial(**keys) if part.get("_partial_") else signature.bind(**keys)
@@ -96,6 +101,8 @@ def test_the_default_configuration_names_every_group() -> None:
 @pytest.mark.parametrize(("group", "option"), SECTIONS)
 def test_every_section_builds_its_object(group: str, option: str) -> None:
     section = composed(choose(group, option))[group]
+    if group == "hypernet":
+        return run.hypernet_specification(section).check(SMASHV1)
     if group != "search_space":
         assert type(run.instantiate(section, group)).__name__ == section["_target_"].split(".")[-1]
         return
@@ -118,7 +125,8 @@ def test_a_search_varies_options_that_there_are(option: str) -> None:
         ends = getattr(distribution, "choices", None) or (distribution.low, distribution.high)
         for value in ends:
             section = name.split(".")[0]
-            run.instantiate(composed([f"{name}={value}"])[section], section)
+            build = run.hypernet_specification if section == "hypernet" else partial(run.instantiate, name=section)
+            build(composed([f"{name}={value}"])[section])
     best = {"correlation": "maximize", "best_true_loss": "minimize", "best_true_error": "minimize"}
     assert sweeper["direction"] == best[chosen.evaluation.metric]
     assert sweeper["sampler"]["seed"] is not None, "a search that is continued would choose anew"

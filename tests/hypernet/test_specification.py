@@ -44,7 +44,7 @@ def test_another_class_has_the_options_that_both_have() -> None:
     shared = TINY.with_kind(SharedWeights)
     assert shared.options == {}
     assert TINY.with_kind(ResidualHyperNet).options == TINY.options
-    assert TINY.with_values({"_target_": TINY.target, "growth": 6}).options == {**TINY.options, "growth": 6}
+    assert TINY.with_values({"target": TINY.target, "growth": 6}).options == {**TINY.options, "growth": 6}
 
 
 @pytest.mark.parametrize("kind", PACKAGE)
@@ -66,9 +66,9 @@ def test_a_check_takes_no_memory_and_draws_nothing(kind: type[Any]) -> None:
         ({"depths": (2, 0)}, r"hypernet\.depths must be at least 1, got 0"),
         ({"depths": ()}, r"hypernet\.depths must name at least one dense block"),
         ({"widht": 4}, r"hypernet\.widht: there is no such value; known: width, depths"),
-        ({"_target_": "smash_lightning.hypernet.Other"}, r"hypernet\._target_=smash_lightning\.hypernet\.Other: "),
-        ({"_target_": "nowhere.Other"}, r"hypernet\._target_=nowhere\.Other: No module named 'nowhere'"),
-        ({"_target_": "torch.nn.Linear"}, r"hypernet must be a WeightSource, and torch\.nn\.Linear is none"),
+        ({"target": "smash_lightning.hypernet.Other"}, r"hypernet\._target_=smash_lightning\.hypernet\.Other: "),
+        ({"target": "nowhere.Other"}, r"hypernet\._target_=nowhere\.Other: No module named 'nowhere'"),
+        ({"target": "torch.nn.Linear"}, r"hypernet must be a WeightSource, and torch\.nn\.Linear is none"),
         ({"width": torch.zeros(())}, r"hypernet\.width must be a plain value"),
     ],
 )
