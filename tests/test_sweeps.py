@@ -163,7 +163,7 @@ def test_a_single_run_is_not_resumed_by_a_sweep(tmp_path: Path) -> None:
 def chosen(sweep: Path, count: int) -> list[tuple[Any, ...]]:
     """What the jobs of a search were asked to do."""
     jobs = [leaves(yaml.safe_load((sweep / str(number) / "config.yaml").read_text())) for number in range(count)]
-    names = ("hypernet.width", "hypernet.kind", "search.learning_rate", "search.architectures_per_step")
+    names = ("hypernet.width", "hypernet._target_", "search.learning_rate", "search.architectures_per_step")
     return [tuple(job[name] for name in names) for job in jobs]
 
 

@@ -87,7 +87,7 @@ def test_unfinished_jobs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixtur
         ({"seed": [0, 1]}, 1),
         ({}, 1),
         ({"dataset": ["digits", "folder"]}, 2),
-        ({"hypernet.width": [8, 64], "hypernet.kind": ["shared", "conditional"]}, 4),
+        ({"hypernet.width": [8, 64], "hypernet": ["shared", "conditional"]}, 4),
         ({"a": [1, 2], "b": ["x", "y"], "c": [0.1, 0.2]}, 8),
         ({"a": list(range(9)), "b": [0, 1]}, 18),
     ],
