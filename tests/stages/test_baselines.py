@@ -13,7 +13,7 @@ import torch
 
 from smash_lightning.baselines import BaselineOptions, Depth, EarlyStopping, RandomScore, SynFlow
 from smash_lightning.evaluation.tables import Predicted, Retrained, read_records, write_records
-from smash_lightning.hypernet import load_hypernet
+from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, load_hypernet
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
 from smash_lightning.stages import Experiment, baselines, correlate, search
@@ -71,12 +71,12 @@ def test_other_sources_of_weights_are_trained_and_scored_as_the_hypernets_are(tm
     search(experiment, NOBODY)
     rows = baselines(experiment, NOBODY)
     specification, drawn = experiment.data.specification(), {}
-    for kind, name in zip(("shared", "unconditional"), kinds, strict=True):
+    for kind, name in zip((SharedWeights, UnconditionalHyperNet), kinds, strict=True):
         paths = [experiment.folder.hypernet(index, name) for index in range(2)]
         hypernets = [load_hypernet(path, SPACE, specification) for path in paths]
         drawn[name] = [hypernet.drawn for hypernet in hypernets]
         saved = [torch.load(path, weights_only=True)["smash"] for path in paths]
-        assert [one["hypernet"]["kind"] for one in saved] == [kind] * 2
+        assert all(type(hypernet.weights) is kind for hypernet in hypernets)
         assert [one["seed"] for one in saved] == [0, 1]
         scorer = make_scorer(experiment.data, options, 0, "cpu", hypernets)
         architectures = experiment.folder.read_architectures()
