@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a place beside `path` to write to, which replaces it at the end; after a failure `path` is as it was.
+    """A temporary path next to `path`, which replaces it at the end; after a failure `path` is unchanged.
 
-    Each call has a place of its own, so that several processes may replace one file: the last one stands.
+    Each call has its own temporary path, so that several processes may replace one file: the last one is kept.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:

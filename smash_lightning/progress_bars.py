@@ -1,4 +1,4 @@
-"""Progress bars of work that runs in several places."""
+"""Progress bars of several processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rich.progress import (
 
 
 class ProgressBars:
-    """One bar for each of `labels`, in order; only the last state is printed where there is no terminal.
+    """One bar for each of `labels`, in order; without a terminal only the last state is printed.
 
     Args:
-        labels: what each bar counts.
+        labels: name of each bar.
         totals: steps of each.
     """
 
@@ -44,5 +44,5 @@ class ProgressBars:
         self._progress.stop()
 
     def show(self, bar: int, done: int, total: int | None = None) -> None:
-        """RawDataset how far a bar has come, and what it counts up to where that has changed."""
+        """Sets the finished steps of a bar, and its total if that has changed."""
         self._progress.update(self._bars[bar], completed=done, total=total)

@@ -1,4 +1,4 @@
-"""Random streams named by a key, so that any step of a run can be drawn again on its own."""
+"""Random streams identified by a key, so that any step of a run can be repeated on its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @unique
 class Stream(Enum):
-    """Every random stream of the package. The values enter the seeds: a changed value changes published results."""
+    """Every random stream of the package. Its values enter the seeds: a changed value changes published results."""
 
     ANALYSIS = "investigation"
     ARCHITECTURE = "architecture"
@@ -29,6 +29,7 @@ class Stream(Enum):
     HYPERNET = "hypernet"
     LATENCY = "latency"
     LOADING = "loading"
+    MEDIAN_SIZE = "median size"
     NOISE = "noise"
     ORDER = "order"
     PAIRS = "pairs"
@@ -45,6 +46,7 @@ class Stream(Enum):
     SCORE_NOISE = "score noise"
     SEARCH = "search"
     SINGLE_IMAGES = "one by one"
+    SIZE_RANGE = "range of sizes"
     SUBSETS = "subsets"
     TEST_SPLIT = "test split"
     VALIDATION = "validation"

@@ -1,4 +1,4 @@
-"""One table of cases that the laws are tested over: small spaces of both kinds, in two and three dimensions."""
+"""The cases of all laws: small spaces of both kinds, in two and three dimensions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from smash_lightning.architecture import Architecture, Convolution, ImageSpec, L
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import (
-    EqualSize,
     MemoryBankSpace,
     ParallelConvolutions,
     SearchSpace,
     SingleConvolution,
+    SizeMatched,
 )
 
 IMAGES = ImageSpec(channels=3, size=(8, 8), classes=5)
@@ -83,8 +83,8 @@ CASES = {
     "v1-3d": Case(V1_BUDGET, 2),
     "v2-2d": Case(V2, 2),
     "v2-3d": Case(V2_VOLUMES, 3),
-    "equal-v1-2d": Case(EqualSize(V1, 0.2), 1),
-    "equal-v2-3d": Case(EqualSize(EVEN_VOLUMES, 0.3), 1),
+    "equal-v1-2d": Case(SizeMatched(V1, 0.2), 1),
+    "equal-v2-3d": Case(SizeMatched(EVEN_VOLUMES, 0.3), 1),
 }
 BARE_CASES = {name: case for name, case in CASES.items() if not name.startswith("equal")}
 
@@ -126,7 +126,7 @@ every_bare_case = pytest.mark.parametrize("case", BARE_CASES.values(), ids=BARE_
 every_seed = given(seed=st.integers(0, 2**32))
 
 
-def neighbours(architecture: Architecture, limits: Limits, b: int, o: int) -> Iterator[Architecture]:
+def neighbors(architecture: Architecture, limits: Limits, b: int, o: int) -> Iterator[Architecture]:
     """All architectures within `limits` that differ in one element of op `o` of block `b`."""
     block = architecture.blocks[b]
     op = block.ops[o]
@@ -135,11 +135,11 @@ def neighbours(architecture: Architecture, limits: Limits, b: int, o: int) -> It
         ops = (*block.ops[:o], replace(changed, bottleneck=bottleneck), *block.ops[o + 1 :])
         blocks = (*architecture.blocks[:b], replace(block, ops=ops), *architecture.blocks[b + 1 :])
         try:
-            neighbour = Architecture(blocks)
-        except ValueError:  # the change is impossible, such as to read what is not filled
+            neighbor = Architecture(blocks)
+        except ValueError:  # the change is impossible, such as reading a bank that is not filled
             continue
-        if limits.refusal(neighbour) is None:
-            yield neighbour
+        if limits.violation(neighbor) is None:
+            yield neighbor
 
 
 def _other_banks(op: Op, banks: int) -> Iterator[Op]:

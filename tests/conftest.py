@@ -1,4 +1,4 @@
-"""Settings of all tests: the same examples in every run, on one thread."""
+"""Options of all tests: the same examples in every run, on one thread."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def one_thread() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the longest test, or one process would do it at the end while the others have nothing to do."""
+    """Starts with the longest test; otherwise one process would run it at the end while the others are idle."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/test_resume.py"))

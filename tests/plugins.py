@@ -56,13 +56,13 @@ class Chains(SearchSpace):
         kept = [[None if rng.random() < probability else op for op in block.ops] for block in architecture.blocks]
         return Architecture(tuple(self._block(rng, ops) for ops in kept))
 
-    def refusal(self, architecture: Architecture) -> str | None:
+    def violation(self, architecture: Architecture) -> str | None:
         for b, block in enumerate(architecture.blocks):
             if any(op.read != (o % 2,) or op.write != (1 - o % 2,) for o, op in enumerate(block.ops)):
                 return f"block {b} is no chain"
             if len(block.ops) > self.ops:
                 return f"block {b} has {len(block.ops)} ops, more than {self.ops}"
-        return self.limits.refusal(architecture)
+        return self.limits.violation(architecture)
 
     def _block(self, rng: random.Random, ops: Sequence[Op | None]) -> Block:
         axes, dilations = self.image_spec.dimensions, list(self.dilations)

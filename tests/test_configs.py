@@ -109,7 +109,7 @@ def test_every_section_builds_its_object(group: str, option: str) -> None:
     tolerance, target = section.pop("size_tolerance"), section.pop("size_target")
     data = run.instantiate(composed([])["dataset"], "dataset")
     space = run.instantiate(section, group)(image_spec=data.image_spec)
-    candidates = space if tolerance is None else EqualSize(space, tolerance, target)
+    candidates = space if tolerance is None else SizeMatched(space, tolerance, target)
     assert candidates.contains(candidates.sample(rng("configs")))
 
 

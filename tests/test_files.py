@@ -8,7 +8,7 @@ from smash_lightning.files import atomic_write
 
 
 @pytest.mark.parametrize("before", [None, "old"])
-def test_a_file_changes_only_when_all_is_written(tmp_path: Path, before: str | None) -> None:
+def test_a_file_is_replaced_only_when_all_is_written(tmp_path: Path, before: str | None) -> None:
     path = tmp_path / "table.csv"
     if before is not None:
         path.write_text(before)
@@ -22,9 +22,7 @@ def test_a_file_changes_only_when_all_is_written(tmp_path: Path, before: str | N
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("written", [False, True])
-def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
-    tmp_path: Path, error: type[BaseException], written: bool
-) -> None:
+def test_after_a_failure_there_is_only_the_old_file(tmp_path: Path, error: type[BaseException], written: bool) -> None:
     def fail() -> None:
         with atomic_write(path) as partial:
             if written:
@@ -39,7 +37,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_two_that_replace_one_file_at_once_do_not_meet(tmp_path: Path) -> None:
+def test_two_concurrent_writes_do_not_interfere(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")

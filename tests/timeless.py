@@ -1,4 +1,4 @@
-"""What a run leaves, without the time that it took."""
+"""Results of a run without the times in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def figures(path: Path) -> Any:
-    """A JSON file without seconds, at whatever depth."""
+    """A JSON file without seconds, at any depth."""
     return _without_seconds(json.loads(path.read_text()))
 
 

@@ -1,4 +1,4 @@
-"""What is an architecture? Values without torch: definition, limits, table of layers, cost."""
+"""What is an architecture? Values without torch: definition, limits, layers, cost."""
 
 from smash_lightning.architecture.cost import Cost as Cost
 from smash_lightning.architecture.cost import cost as cost

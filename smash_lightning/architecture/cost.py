@@ -1,4 +1,4 @@
-"""What an architecture costs as an ordinary network: parameters and multiply-accumulates."""
+"""The cost of an architecture's standalone network: parameters and multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Cost:
     ops: int
 
 
-@lru_cache(maxsize=4096)  # a ranking asks again and again
+@lru_cache(maxsize=4096)  # a ranking needs the same costs repeatedly
 def cost(architecture: Architecture, image_spec: ImageSpec) -> Cost:
-    """Counts the ordinary network of `architecture`, from the table that the network itself runs."""
+    """Cost of the standalone network of `architecture`, from the table that the network itself executes."""
     table = layers(architecture, image_spec, op_norm=True)
     params = sum(math.prod(shape) for shape in table.parameters().values())
     return Cost(params, sum(layer.macs for layer in table), sum(1 for _ in architecture.ops()))

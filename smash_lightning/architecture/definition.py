@@ -28,16 +28,16 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """Reads banks, transforms what it read, adds the result to banks (paper, figure 2).
+    """Reads banks, transforms them, adds the result to banks (paper, figure 2).
 
     Args:
-        read: banks that are read, rising; they are concatenated on channels in this order.
-        write: banks that are written, rising. Bank `write[j]` receives output slice `j mod units`.
+        read: banks that are read, in ascending order; they are concatenated on channels in this order.
+        write: banks that are written, in ascending order. Bank `write[j]` receives output slice `j mod units`.
         units: width of the output, in banks.
         bottleneck: channels after the leading 1x1 convolution; None where there is none.
         paths: one or two parallel paths of one or two convolutions, whose outputs are summed.
         activation: "pre" (norm and ReLU before a convolution, as in the paper) or "post" (after it, as in FractalNet).
-        join: how the output meets what a bank holds: "sum", or "mean" over all that was written to the bank.
+        join: how the output is combined with the content of a bank: "sum", or "mean" over all writes to the bank.
     """
 
     read: tuple[int, ...]
@@ -70,7 +70,7 @@ class Block:
 
     @property
     def channels(self) -> int:
-        """Channels that the block hands on: all its filled banks."""
+        """Channels of the block's output: all its filled banks."""
         return self.banks * self.width
 
 
@@ -79,7 +79,7 @@ class Architecture:
     """Blocks at successively halved resolution.
 
     Raises:
-        ValueError: the description contradicts itself; the message names block, op and fault.
+        ValueError: the description is inconsistent; the message has block, op and fault.
     """
 
     blocks: tuple[Block, ...]
@@ -104,7 +104,7 @@ class Architecture:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that name this architecture: equal values have equal names."""
+        """Sixteen hexadecimal digits that identify this architecture: equal values have equal fingerprints."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -137,7 +137,7 @@ def load_architecture(path: str | Path) -> Architecture:
     """Reads the architecture in a JSON file.
 
     Raises:
-        ValueError: the file is missing or holds no architecture; the message names the file.
+        ValueError: the file is missing or holds no architecture; the message has its path.
     """
     try:
         return Architecture.from_json(Path(path).read_text())
@@ -163,9 +163,9 @@ def _check_block(block: Block, where: str) -> None:
 def _check_op(op: Op, width: int, filled: set[int], where: str) -> None:
     for name, banks in (("read", op.read), ("write", op.write)):
         if not banks or list(banks) != sorted(set(banks)) or banks[0] < 0:
-            raise ValueError(f"{where}: {name} must list banks in rising order, once each, got {list(banks)}")
+            raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {list(banks)}")
     if empty := set(op.read) - filled:
-        raise ValueError(f"{where}: reads bank {min(empty)}, which nothing has filled yet")
+        raise ValueError(f"{where}: reads bank {min(empty)}, which is not filled yet")
     if not 1 <= op.units <= len(op.write):
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:

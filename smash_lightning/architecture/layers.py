@@ -1,6 +1,6 @@
-"""The one table of an architecture's layers: names, shapes and sizes.
+"""The table of an architecture's layers: names, shapes and sizes.
 
-The network runs it, the HyperNet fills it, the cost model counts it and the drawing shows it.
+Network, HyperNet, cost and drawing are all computed from it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STEM_KERNEL = 3
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What stands around the blocks: the image, the stem and the classifier.
+    """Everything around the blocks: the image, the stem and the classifier.
 
     Args:
         channels: channels of the image.
@@ -62,7 +62,7 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image; those of norms and additions are not counted, as is customary."""
+        """Multiply-accumulates for one image; those of norms and additions are not counted, as usual."""
         if self.kind == "norm":
             return 0
         return self.outputs * (self.inputs // self.groups) * math.prod(self.kernel) * math.prod(self.size)
@@ -70,7 +70,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A convolution, then a norm where there is one, then a ReLU where `activate`."""
+    """A convolution, a norm if it is not None, and a ReLU if `activate`."""
 
     convolution: Layer
     norm: Layer | None
@@ -79,7 +79,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OpLayers:
-    """The layers of one op. `entry` is the norm in front of everything; a ReLU follows it."""
+    """The layers of one op. `entry` is a norm, followed by a ReLU, before all else."""
 
     entry: Layer | None
     pointwise: Stage | None
@@ -97,7 +97,7 @@ class BlockLayers:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """All layers of a network, nested as they are executed; iterating gives them flat, in that order."""
+    """All layers of a network, nested as they are executed; iteration is flat, in that order."""
 
     stem: Layer
     blocks: tuple[BlockLayers, ...]
@@ -125,11 +125,11 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     Args:
         architecture: what to lay out.
         image_spec: image, stem and classifier around it.
-        op_norm: whether ops hold BatchNorm. They do in an ordinary network (the first two convolutions in series are
-            normalised, as in the paper); under a HyperNet they do not, as their statistics cannot be generated.
+        op_norm: whether ops have BatchNorm. They have it in a standalone network (the first two convolutions in series
+            are normalized, as in the paper), but not under a HyperNet, as its statistics cannot be generated.
 
     Raises:
-        ValueError: the images are too small for so many blocks, or their axes do not fit the architecture.
+        ValueError: the images are too small for so many blocks, or have other axes than the architecture.
     """
     axes = image_spec.dimensions
     if architecture.dimensions != axes:
@@ -175,8 +175,8 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
     inputs, outputs = len(op.read) * width, op.units * width
     post = op.activation == "post"
 
-    def norm(where: str, channels: int, wanted: bool) -> Layer | None:
-        return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and wanted else None
+    def norm(where: str, channels: int, present: bool) -> Layer | None:
+        return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and present else None
 
     entry = norm("entry", inputs, not post)
     pointwise, channels = None, inputs
@@ -200,8 +200,8 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
                 convolution.dilation,
                 convolution.groups,
             )
-            normalised = post or (pointwise is None and not last)
-            stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalised), post or not last))
+            normalized = post or (pointwise is None and not last)
+            stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalized), post or not last))
         paths.append(tuple(stages))
     return OpLayers(entry, pointwise, tuple(paths))
 

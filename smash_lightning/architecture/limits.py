@@ -1,4 +1,4 @@
-"""The bounds within which the architectures of a space lie: what an encoding and shared tensors are sized by."""
+"""Bounds on the architectures of a space, which determine the size of the encoding and of shared tensors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Limits:
     Args:
         dimensions: spatial axes, 2 or 3.
         base: the paper's N, channels in a unit; every width is a multiple of it.
-        max_units: the paper's N_max / N, most units that an op puts out.
+        max_units: the paper's N_max / N, most units of an op's output.
         inputs: channels of each block's input.
         memory: most channels of each block's banks together.
-        widths: bank widths that occur, in channels, rising.
+        widths: bank widths that occur, in channels, ascending.
         positions: convolutions that an op may have: 1, or 4 (two paths of two).
-        kernels: kernel sizes that occur on an axis, rising.
-        dilations: dilations that occur on an axis, rising.
-        groups: channel groups that occur, rising.
+        kernels: kernel sizes that occur on an axis, ascending.
+        dilations: dilations that occur on an axis, ascending.
+        groups: channel groups that occur, ascending.
         bottleneck: most channels after the 1x1, as a multiple of the op's output channels.
         bottleneck_capped: whether the 1x1 never widens what it reads (SMASHv2) or always fills `bottleneck` (SMASHv1).
     """
@@ -53,7 +53,7 @@ class Limits:
 
     @property
     def max_outputs(self) -> int:
-        """The paper's N_max: most channels that an op puts out."""
+        """The paper's N_max: most channels of an op's output."""
         return self.base * self.max_units
 
     @property
@@ -62,25 +62,25 @@ class Limits:
         return max(self.memory) // self.widths[0]
 
     def bottleneck_channels(self, inputs: int, outputs: int) -> int:
-        """Channels after the 1x1 of an op that reads `inputs` and puts out `outputs` channels."""
+        """Channels after the 1x1 of an op with `inputs` and `outputs` channels."""
         full = self.bottleneck * outputs
         return min(inputs, full) if self.bottleneck_capped else full
 
-    def refusal(self, architecture: Architecture) -> str | None:
-        """Why `architecture` lies outside, naming block and op; None if it lies inside."""
+    def violation(self, architecture: Architecture) -> str | None:
+        """The reason why `architecture` is outside the bounds, with block and op; None if it is inside."""
         if architecture.dimensions != self.dimensions:
             return f"it is {architecture.dimensions}D, the space is {self.dimensions}D"
         if len(architecture.blocks) != len(self.inputs):
             return f"it has {len(architecture.blocks)} blocks, the space has {len(self.inputs)}"
         for b, block in enumerate(architecture.blocks):
-            if reason := self._block_refusal(block, b):
+            if reason := self._block_violation(block, b):
                 return f"block {b}: {reason}"
             for o, op in enumerate(block.ops):
-                if reason := self._op_refusal(op, block.width):
+                if reason := self._op_violation(op, block.width):
                     return f"block {b}, op {o}: {reason}"
         return None
 
-    def _block_refusal(self, block: Block, b: int) -> str | None:
+    def _block_violation(self, block: Block, b: int) -> str | None:
         if block.width not in self.widths:
             return f"bank width {block.width} is not one of {list(self.widths)}"
         if block.inputs * block.width != self.inputs[b]:
@@ -89,13 +89,13 @@ class Limits:
             return f"its banks hold {block.channels} channels, more than {self.memory[b]}"
         return None
 
-    def _op_refusal(self, op: Op, width: int) -> str | None:
+    def _op_violation(self, op: Op, width: int) -> str | None:
         inputs, outputs = len(op.read) * width, op.units * width
         convolutions = [c for path in op.paths for c in path]
         if op.activation != "pre" or op.join != "sum":
-            return "only pre-activation ops that are joined by the sum belong to the space"
+            return "only pre-activation ops joined by the sum are in the space"
         if outputs > self.max_outputs:
-            return f"it puts out {outputs} channels, more than {self.max_outputs}"
+            return f"its output has {outputs} channels, more than {self.max_outputs}"
         if op.bottleneck != (expected := self.bottleneck_channels(inputs, outputs)):
             return f"its 1x1 has {op.bottleneck} channels, not {expected}"
         if len(convolutions) > self.positions:

@@ -22,7 +22,7 @@ class NoNorm(NormSource):
     """The identity."""
 
     @override
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return x.clone()  # the ReLU after a norm works in place
 
 

@@ -73,7 +73,7 @@ class Encoding:
         Raises:
             ValueError: the architecture lies outside the limits.
         """
-        if reason := self.limits.refusal(architecture):
+        if reason := self.limits.violation(architecture):
             raise ValueError(f"architecture {architecture.fingerprint} cannot be encoded: {reason}")
         spans = self.spans(architecture)
         marks = np.full((self.layout.channels + 1, spans[-1].last), EMPTY, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How does a network compute, given its weights?"""
+"""How does a network compute, given its weights? `forward`, BatchNorm, and standalone networks."""
 
 from smash_lightning.network.batch_norm import NormSource as NormSource
 from smash_lightning.network.batch_norm import RecordedAverages as RecordedAverages

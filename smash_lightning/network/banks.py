@@ -1,4 +1,4 @@
-"""Which channels of a block's memory each op reads and writes."""
+"""The channels of a block's memory that each op reads and writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smash_lightning.architecture import Block, Op
 
 
 class Average(NamedTuple):
-    """A write by the mean: for each written channel its place, the output channel, and its writes up to this one."""
+    """A write by the mean: indices of written channels and of output channels, and numbers of writes with this one."""
 
     channels: Tensor
     source: Tensor
@@ -27,7 +27,7 @@ class Access(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-@torch.inference_mode(False)  # what an evaluation caches must serve a training too
+@torch.inference_mode(False)  # tensors cached in inference mode could not be used in training
 def accesses(block: Block, device: torch.device) -> tuple[Access, ...]:
     """The accesses of each op of `block`, as index tensors on `device`. Bank b is channels [b width, (b + 1) width)."""
     parts: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Where BatchNorm takes its mean and variance from: an explicit policy, handed to the forward pass."""
+"""Sources of the mean and variance of BatchNorm, an argument of the forward pass."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Layer
 
@@ -15,43 +16,43 @@ EPSILON = 1e-5
 
 
 class NormSource(ABC):
-    """Normalises the channels of an activation."""
+    """Normalizes the channels of an activation."""
 
     @abstractmethod
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """BatchNorm of x (batch, channels, *space), for the norm called `name`."""
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """BatchNorm of x (batch, channels, *space) by the norm `name`, with weight and bias (channels,)."""
 
 
 class UseBatchStatistics(NormSource):
-    """Those of the batch at hand."""
+    """Statistics of the current batch."""
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """BatchNorm as in training, remembering nothing."""
+    @override
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
 
 
 class RecordedAverages(NormSource):
-    """Those of the one batch that was seen while recording: the recalibration of one architecture."""
+    """Statistics of one batch, that of the forward pass while `recording`: the recalibration of one architecture."""
 
     def __init__(self) -> None:
         self.recording = True
-        self.moments: dict[str, tuple[Tensor, Tensor]] = {}
+        self.statistics: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Records the batch's moments, or normalises with those recorded."""
+    @override
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.recording:
             mean, variance = torch.zeros_like(weight), torch.zeros_like(weight)
-            self.moments[name] = (mean, variance)
+            self.statistics[name] = (mean, variance)
             return F.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1.0, eps=EPSILON)
-        return F.batch_norm(x, *self.moments[name], weight, bias, training=False, eps=EPSILON)
+        return F.batch_norm(x, *self.statistics[name], weight, bias, training=False, eps=EPSILON)
 
 
 class RunningAverages(nn.Module, NormSource):
-    """Exponential averages, kept as buffers and sliced to the channels at hand, as in the authors' code.
+    """Exponential averages, updated in training mode: buffers sliced to the first channels, as in the authors' code.
 
     Args:
         channels: most channels of each norm, by name.
-        momentum: weight of the newest batch.
+        momentum: weight of the current batch.
     """
 
     def __init__(self, channels: Mapping[str, int], momentum: float = 0.1) -> None:
@@ -62,8 +63,8 @@ class RunningAverages(nn.Module, NormSource):
             self.register_buffer(f"mean{i}", torch.zeros(count))
             self.register_buffer(f"variance{i}", torch.ones(count))
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Uses and updates with the batch's moments in training mode, uses the averages in evaluation mode."""
+    @override
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         i, count = self._index[name], x.shape[1]
         mean, variance = self.get_buffer(f"mean{i}")[:count], self.get_buffer(f"variance{i}")[:count]
         return F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, EPSILON)

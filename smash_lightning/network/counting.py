@@ -1,4 +1,4 @@
-"""Counts tensor operations: what a GPU would have to launch."""
+"""Counts tensor operations, which a GPU would have to launch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_WORK = {
 
 
 class OperationCounter(TorchDispatchMode):
-    """Counts the dispatched operations within a `with` block that are neither views nor mere allocations."""
+    """Counts the dispatched operations within a `with` block that are neither views nor allocations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,5 +33,5 @@ class OperationCounter(TorchDispatchMode):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all operations."""
         return sum(self.counts.values())

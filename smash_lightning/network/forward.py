@@ -1,4 +1,4 @@
-"""What a network computes, given an architecture and named weights from anywhere."""
+"""The forward pass: a function of an architecture and named weights."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def forward(
     """Logits (batch, classes) of images x (batch, channels, *size).
 
     Args:
-        architecture: what to compute.
+        architecture: of the network.
         image_spec: image, stem and classifier around it.
         weights: every tensor of `layers(architecture, image_spec, op_norm).parameters()`, by name.
         x: images.
-        statistics: where the norms take their moments from.
-        op_norm: whether ops hold BatchNorm: True for ordinary networks, False under a HyperNet.
+        statistics: source of the mean and variance of the norms.
+        op_norm: whether ops have BatchNorm: True for standalone networks, False under a HyperNet.
     """
     table = layers(architecture, image_spec, op_norm)
     x = x.contiguous(memory_format=nd.memory_format(x))
     x = nd.convolution(x, weights["stem.weight"], table.stem.dilation, stride=table.stem.stride)
     if not op_norm:
-        x = torch.relu_(x)  # with norms each op begins with norm and ReLU; without, the stem's output would stay linear
+        x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
         x = _block(block, row, weights, x, statistics)
         if row.transition is not None:
@@ -88,4 +88,4 @@ def _convolve(layer: Layer, weights: Weights, h: Tensor) -> Tensor:
 
 
 def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
-    return statistics.normalise(layer.name, h, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"])
+    return statistics.normalize(layer.name, h, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"])

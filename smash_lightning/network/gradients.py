@@ -1,7 +1,7 @@
 """Autograd functions whose backward pass fills one gradient buffer.
 
 Slicing a tensor once per op would make autograd allocate, zero and add a full-sized gradient for each slice. These
-functions know all the slices of a tensor at once, or thread one buffer through a block, and touch only what changed.
+functions take all slices of a tensor at once, or pass one buffer through a block, and change only the slices in use.
 """
 
 from __future__ import annotations
@@ -113,20 +113,20 @@ class _Average(torch.autograd.Function):
         ctx.save_for_backward(channels, source, share)
         ctx.shape = y.shape
         ctx.mark_dirty(memory)
-        held = memory.index_select(1, channels)
-        return memory.index_copy_(1, channels, torch.lerp(held, _to_rows(y).index_select(1, source), share))
+        content = memory.index_select(1, channels)
+        return memory.index_copy_(1, channels, torch.lerp(content, _to_rows(y).index_select(1, source), share))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         channels, source, share = ctx.saved_tensors
-        held = buffer.index_select(1, channels)
-        gradient = held.new_zeros(held.shape[0], ctx.shape[1]).index_add_(1, source, held * share)
-        return buffer.index_copy_(1, channels, held * (1 - share)), _to_images(gradient, ctx.shape), None, None, None
+        content = buffer.index_select(1, channels)
+        gradient = content.new_zeros(content.shape[0], ctx.shape[1]).index_add_(1, source, content * share)
+        return buffer.index_copy_(1, channels, content * (1 - share)), _to_images(gradient, ctx.shape), None, None, None
 
 
 def _to_rows(x: Tensor) -> Tensor:
-    """Images (batch, channels, *space) as a matrix (pixels, channels): a view where channels lie last."""
+    """Images (batch, channels, *space) as a matrix (pixels, channels): a view if channels are last."""
     return x.movedim(1, -1).reshape(-1, x.shape[1])
 
 
@@ -138,8 +138,8 @@ def _to_images(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
 def open_memory(x: Tensor, channels: int) -> Tensor:
     """A block's banks as one matrix (pixels, channels), the first ones filled with x (batch, inputs, *space).
 
-    The memory and its gradient are changed in place by `read`, `add` and `average`, each of which hands the memory on.
-    Use each returned memory once, and end with an operation whose backward pass makes a fresh gradient, such as a norm.
+    The memory and its gradient are changed in place by `read`, `add` and `average`, each of which returns the memory.
+    Use each returned memory once, and end with an operation whose backward pass makes a new gradient, such as a norm.
     """
     return _Open.apply(x, channels)
 
@@ -150,7 +150,7 @@ def read(memory: Tensor, channels: Tensor, shape: torch.Size) -> tuple[Tensor, T
 
 
 def add(memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
-    """Adds y (batch, outputs, *space) to the channels of each cycle, its leading channels to a shorter one."""
+    """Adds y (batch, outputs, *space) to the channels of each cycle, its first channels to a shorter one."""
     return _Add.apply(memory, y, cycles)
 
 

@@ -1,4 +1,4 @@
-"""The only place that tells two spatial axes from three."""
+"""Operations for two and three spatial axes; nothing else distinguishes them."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def halve(x: Tensor) -> Tensor:
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
-    """The layout of x's activations: channels last, in which convolutions are fastest on CPU and GPU."""
+    """The memory format of activations: channels last, in which convolutions are fastest on CPU and GPU."""
     return _CHANNELS_LAST[x.ndim - 2]

@@ -1,4 +1,4 @@
-"""Free weights: an ordinary network's own parameters, under the names that the forward pass asks for."""
+"""Standalone networks: with their own parameters, under the names that the forward pass uses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from smash_lightning.network.forward import Weights, forward
 
 
 def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-    """Fresh parameters of a layer: orthogonal convolutions (paper, section 4), norms at one, biases at zero.
+    """Initial parameters of a layer: orthogonal convolutions (paper, section 4), norms at one, biases at zero.
 
-    The classifier begins as torch's own does, uniform within 1 / sqrt(inputs): an orthogonal one, twice as large,
-    changes which architectures come out best of a short training (DECISIONS.md).
+    The classifier is initialized as torch's own, uniform within 1 / sqrt(inputs): an orthogonal one, twice as large,
+    changes which architectures are best after a short training.
     """
     tensors = {}
     for name, shape in layer.parameters.items():
@@ -31,13 +31,13 @@ def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[s
 
 
 class StandaloneNetwork(nn.Module):
-    """The ordinary network of one architecture; its state has a tensor for each name of the table of layers.
+    """The standalone network of one architecture; its state has a tensor for each name of the table of layers.
 
     Args:
-        architecture: what to build.
+        architecture: of the network.
         image_spec: image, stem and classifier around it.
-        generator: stream of the initialisation.
-        op_norm: whether ops hold BatchNorm.
+        generator: of the initialization.
+        op_norm: whether ops have BatchNorm.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class StandaloneNetwork(nn.Module):
 
 
 def register(module: nn.Module, name: str, tensor: Tensor) -> None:
-    """Makes `tensor` a parameter of `module` under a dotted name, as if the module were nested."""
+    """Makes `tensor` a parameter of `module` under a dotted name, in nested modules."""
     *path, leaf = name.split(".")
     for part in path:
         if part not in dict(module.named_children()):

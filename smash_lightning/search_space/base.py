@@ -1,4 +1,4 @@
-"""What every search space offers."""
+"""The interface of search spaces."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from smash_lightning.architecture import Architecture, ImageSpec, Limits
 
 
 class SearchSpace(ABC):
-    """A set of architectures with a distribution over it. A space of your own implements the four abstract methods.
+    """A set of architectures with a distribution over it. Subclasses implement the four abstract methods.
 
-    A space is a frozen dataclass whose fields are plain values: they are written into checkpoints, so that weights
-    of one space are never used with another.
+    They are frozen dataclasses of plain values, which are written into checkpoints, so that weights of one space are
+    never used with another.
     """
 
     image_spec: ImageSpec
@@ -22,36 +22,36 @@ class SearchSpace(ABC):
     @property
     @abstractmethod
     def limits(self) -> Limits:
-        """Bounds that size the encoding and the shared tensors."""
+        """Bounds that determine the size of the encoding and of shared tensors."""
 
     @abstractmethod
     def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
-        """Draws an architecture. `progress`, from 0 to 1, is the share of training done: spaces may open gradually."""
+        """A random architecture. `progress`, from 0 to 1, is the share of training done: a space may grow with it."""
 
     @abstractmethod
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        """Redraws each element of `architecture` with `probability`; the result lies in the space."""
+        """Redraws each element of `architecture` with `probability`; the result is in the space."""
 
     @abstractmethod
-    def refusal(self, architecture: Architecture) -> str | None:
-        """Why `architecture` is not in the space; None if it is."""
+    def violation(self, architecture: Architecture) -> str | None:
+        """The reason why `architecture` is not in the space; None if it is."""
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether `architecture` is in the space."""
-        return self.refusal(architecture) is None
+        return self.violation(architecture) is None
 
     def require(self, architecture: Architecture) -> Architecture:
         """Returns `architecture` if the space contains it.
 
         Raises:
-            ValueError: it does not; the message says why.
+            ValueError: it does not; the message has the reason.
         """
-        if reason := self.refusal(architecture):
+        if reason := self.violation(architecture):
             raise ValueError(f"architecture {architecture.fingerprint} is outside the search space: {reason}")
         return architecture
 
     def specification(self) -> dict[str, str]:
-        """The values that define the space, by dotted name: what a checkpoint is compared with."""
+        """The values that define the space, by dotted name, for comparison with a checkpoint."""
         return dict(_flat(self, type(self).__name__))
 
 

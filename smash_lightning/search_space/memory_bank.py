@@ -1,4 +1,4 @@
-"""The paper's distribution over memory-bank architectures (section 3.2 and appendix), with every size a value."""
+"""The paper's distribution over memory-bank architectures (section 3.2 and appendix), with all sizes as options."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
 from smash_lightning.search_space.base import SearchSpace
 
@@ -16,7 +18,7 @@ ATTEMPTS = 200
 
 
 class Body(ABC):
-    """What an op does between its 1x1 convolution and its output. A frozen dataclass of plain values."""
+    """The convolutions between an op's 1x1 convolution and its output. Subclasses are dataclasses of plain values."""
 
     kernels: tuple[int, ...]
     groups: tuple[int, ...]
@@ -29,28 +31,28 @@ class Body(ABC):
     @property
     @abstractmethod
     def dilations(self) -> tuple[int, ...]:
-        """Dilations that may occur on an axis, rising."""
+        """Dilations that may occur on an axis, ascending."""
 
     @abstractmethod
     def draw(self, rng: random.Random, axes: int, progress: float) -> Paths:
-        """Draws the convolutions of an op."""
+        """Random convolutions of an op."""
 
     @abstractmethod
     def redraw(self, paths: Paths, rng: random.Random, probability: float) -> Paths:
         """Redraws each element of `paths` with `probability`."""
 
     @abstractmethod
-    def refusal(self, paths: Paths) -> str | None:
-        """Why `paths` cannot be drawn; None if it can."""
+    def violation(self, paths: Paths) -> str | None:
+        """The reason why `paths` cannot be drawn; None if it can."""
 
 
 @dataclass(frozen=True)
 class MemoryBankSpace(SearchSpace):
-    """Architectures of memory banks, drawn op by op.
+    """Architectures of memory banks, sampled op by op.
 
     Args:
         image_spec: image, stem and classifier.
-        body: what an op does after its 1x1: that of SMASHv1 or of SMASHv2.
+        body: the convolutions of an op after its 1x1: those of SMASHv1 or of SMASHv2.
         base: the paper's N, channels in a unit.
         max_units: the paper's N_max / N, most units of an op.
         inputs: channels of each block's input.
@@ -59,14 +61,14 @@ class MemoryBankSpace(SearchSpace):
         min_ops: fewest ops in a block.
         max_ops: most ops in a block.
         bottleneck: channels after the 1x1 as a multiple of the output.
-        bottleneck_capped: whether the 1x1 never has more channels than it reads.
-        read_step: an op reads a multiple of this many units where so many are filled (the paper's fit to D); 1 for any.
-        units: "near_read" makes an op as wide as what it reads, most likely (the paper); "uniform" takes any width.
-        sample_banks: whether each block's most banks are drawn (the paper) or always as `memory` admits.
-        budget_depth: a block may spend the parameters of so many full k=3 convolutions on its ops; 0 for no budget,
-            where the number of ops is drawn uniformly instead.
-        budget_share: range of the share of that budget that a block is filled to, at the start of training; the upper
-            bound rises to 1 by half of training.
+        bottleneck_capped: whether the 1x1 has at most as many channels as it reads.
+        read_step: an op reads a multiple of so many units if as many are filled (the paper's fit to D); 1 for any.
+        units: "near_read": widths near that of the banks read are most likely (the paper); "uniform": all are equal.
+        sample_banks: whether the most banks of each block are random (the paper) or always as `memory` allows.
+        budget_depth: the ops of a block have at most the parameters of so many full k=3 convolutions; 0 for no budget,
+            where the number of ops is uniform instead.
+        budget_share: range of the share of that budget that a block uses, at the start of training; the upper bound
+            rises to 1 by half of training.
     """
 
     image_spec: ImageSpec
@@ -93,19 +95,19 @@ class MemoryBankSpace(SearchSpace):
         if self.base < 1 or self.max_units < 1:
             raise ValueError(f"search_space: base ({self.base}) and max_units ({self.max_units}) must be at least 1")
         if not 1 <= self.min_ops <= self.max_ops:
-            raise ValueError(f"search_space: min_ops ({self.min_ops}) must lie between 1 and max_ops ({self.max_ops})")
+            raise ValueError(f"search_space: min_ops ({self.min_ops}) must be between 1 and max_ops ({self.max_ops})")
         if self.units not in ("near_read", "uniform"):
             raise ValueError(f"search_space: units must be near_read or uniform, got {self.units!r}")
         low, high = self.budget_share
         if not 0 < low <= high <= 1:
             raise ValueError(f"search_space: budget_share must rise within 0 to 1, got {list(self.budget_share)}")
-        if bad := [g for g in self.body.groups if self.base % g]:
-            raise ValueError(f"search_space: {bad[0]} groups do not divide the base of {self.base} channels")
+        if unfit := [g for g in self.body.groups if self.base % g]:
+            raise ValueError(f"search_space: {unfit[0]} groups do not divide the base of {self.base} channels")
         object.__setattr__(self, "_limits", self._make_limits())
 
     @property
+    @override
     def limits(self) -> Limits:
-        """Bounds that size the encoding and the shared tensors."""
         return self._limits  # type: ignore[attr-defined]
 
     def _make_limits(self) -> Limits:
@@ -124,8 +126,9 @@ class MemoryBankSpace(SearchSpace):
             bottleneck_capped=self.bottleneck_capped,
         )
 
+    @override
     def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
-        """Draws an architecture block by block. Within the first half of training the budget and the kernels grow."""
+        # Within the first half of training the budget and the kernels grow.
         return Architecture(tuple(self._sample_block(b, rng, progress) for b in range(len(self.inputs))))
 
     def _sample_block(self, b: int, rng: random.Random, progress: float) -> Block:
@@ -144,7 +147,7 @@ class MemoryBankSpace(SearchSpace):
         while len(ops) < self.max_ops and (failures < 1 or len(ops) < self.min_ops):
             op = self._sample_op(width, _filled(inputs, ops), banks, rng, progress)
             spent = sum(_op_parameters(o, width) for o in (*ops, op))
-            # The first ops must fit the whole budget, later ones the share that was drawn.
+            # The first ops must fit the whole budget, later ones its random share.
             if spent <= (allowed if len(ops) >= self.min_ops else self._budget(b)):
                 ops += (op,)
                 continue
@@ -176,18 +179,19 @@ class MemoryBankSpace(SearchSpace):
         choices = range(1, self._max_units(width, banks) + 1)
         if self.units == "uniform":
             return rng.choice(choices)
-        step = width // self.base  # the difference counts in units of N, however wide the banks
+        step = width // self.base  # the difference is in units of N, however wide the banks
         weights = [1 / (0.01 + 10 * abs(units - read) * step) for units in choices]
         return rng.choices(choices, weights)[0]
 
     def _budget(self, b: int) -> int:
         return int(self.budget_depth * 3**self.image_spec.dimensions * self.inputs[b] ** 2)
 
+    @override
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Redraws each element with `probability`: of every op its reads, units, writes, shape and convolutions; of a
         block its number of ops, by one more or one less; and where banks may have several widths, the whole block.
-        What a change upstream made impossible is redrawn too. Returns `architecture` itself when no perturbation within
-        the budget was found.
+        Elements that an earlier change made impossible are redrawn too. Returns `architecture` itself when no
+        perturbation within the budget was found.
         """
         for _ in range(ATTEMPTS):
             blocks = tuple(
@@ -223,13 +227,13 @@ class MemoryBankSpace(SearchSpace):
             read = self._draw_read(width, filled, rng)
         if rng.random() < probability:
             units = self._draw_units(width, len(read), banks, rng)
-        if rng.random() < probability or _write_refusal(write, units, filled, banks):
+        if rng.random() < probability or _write_violation(write, units, filled, banks):
             write = _draw_write(units, filled, banks, rng)
         return self._op(read, write, units, width, self.body.redraw(op.paths, rng, probability))
 
-    def refusal(self, architecture: Architecture) -> str | None:
-        """Why `architecture` cannot be drawn, naming block and op; None if it can."""
-        if reason := self.limits.refusal(architecture):
+    @override
+    def violation(self, architecture: Architecture) -> str | None:
+        if reason := self.limits.violation(architecture):
             return reason
         for b, block in enumerate(architecture.blocks):
             if not self.min_ops <= len(block.ops) <= self.max_ops:
@@ -239,10 +243,10 @@ class MemoryBankSpace(SearchSpace):
                 return f"block {b}: its ops have {spent} parameters, more than the budget of {self._budget(b)}"
             filled = block.inputs
             for o, op in enumerate(block.ops):
-                reason = self.body.refusal(op.paths)
+                reason = self.body.violation(op.paths)
                 if len(op.read) not in (counts := self._read_counts(block.width, filled)):
                     reason = f"it reads {len(op.read)} banks, not {' or '.join(map(str, counts))}"
-                reason = reason or _write_refusal(op.write, op.units, filled, self.memory[b] // block.width)
+                reason = reason or _write_violation(op.write, op.units, filled, self.memory[b] // block.width)
                 if reason:
                     return f"block {b}, op {o}: {reason}"
                 filled = max(filled, op.write[-1] + 1)
@@ -258,7 +262,7 @@ def _most_writes(units: int, filled: int) -> int:
 
 
 def _draw_write(units: int, filled: int, banks: int, rng: random.Random) -> tuple[int, ...]:
-    """At least as many banks as units, exponentially fewer more likely; new banks are filled in order."""
+    """At least as many banks as units, with exponentially decreasing probability; new banks are filled in order."""
     available = filled + min(units, banks - filled)
     counts = range(units, min(_most_writes(units, filled), available) + 1)
     count = rng.choices(counts, [math.exp(units - c) for c in counts])[0]
@@ -267,7 +271,7 @@ def _draw_write(units: int, filled: int, banks: int, rng: random.Random) -> tupl
     return (*old, *range(filled, filled + count - len(old)))
 
 
-def _write_refusal(write: tuple[int, ...], units: int, filled: int, banks: int) -> str | None:
+def _write_violation(write: tuple[int, ...], units: int, filled: int, banks: int) -> str | None:
     new = [bank for bank in write if bank >= filled]
     if new != list(range(filled, filled + len(new))):
         return f"it fills bank {new[-1]} before bank {filled}"

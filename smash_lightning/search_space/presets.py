@@ -1,6 +1,6 @@
 """Published networks written as memory-bank architectures (paper, section 3.2).
 
-Each block is the textbook's; stem, transitions and classifier are those of the image_spec, the same for all.
+Each block is the textbook's; stem, transitions and classifier are those of `ImageSpec`, the same for all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ DENSENET_STEM = 2
 def resnet(depth: int = 16, channels: int = 16, blocks: int = 3, banks: int = 1, dimensions: int = 2) -> Architecture:
     """Pre-activation residual network (He et al. 2016, "Identity mappings"; Zagoruyko and Komodakis 2016).
 
-    An op is one residual block: norm, ReLU, 3x3, norm, ReLU, 3x3, added to all that it read.
-    The output of a block stands in all its banks.
+    An op is one residual block: norm, ReLU, 3x3, norm, ReLU, 3x3, added to its input.
+    The output of a block is in all its banks.
 
     Args:
         depth: stem, two convolutions an op, transitions and classifier: 6n + 4 for n ops in each of three blocks.
@@ -63,7 +63,7 @@ def densenet(
     """DenseNet-BC (Huang et al. 2017): DenseNet-BC-100 with growth 12 is `densenet(100, 12)`.
 
     An op reads all banks before it (norm, ReLU, 1x1 to four times the growth, norm, ReLU, 3x3) and fills the next one.
-    The output of a block stands in all its banks. The stem gives two banks; a transition keeps the share `compression`
+    The output of a block is in all its banks. The stem gives two banks; a transition keeps the share `compression`
     of the banks, rounded down to whole banks where the textbook rounds down to whole channels.
 
     Args:
@@ -96,16 +96,16 @@ def fractalnet(
     """FractalNet (Larsson et al. 2017): f_1 = conv, f_{C+1} = join(f_C after f_C, conv), one f_C for each block.
 
     An op is one conv: convolution, norm, ReLU. A block of C columns is 2^(C-1) convs deep, and each of these depths
-    has one group of banks: a conv reads the group of the depth where it begins, and writes to that where it ends.
-    So the convs that end at the same depth meet in one group, which is their mean, as the paper draws it: joins that
+    has one group of banks: a conv reads the group of the depth where it starts, and writes to that where it ends.
+    So convs that end at the same depth write to one group, which is their mean, as in the paper's figure: joins that
     directly follow each other are one join of all their columns. Ops run by the depth at which they end, and there
-    from the shortest column to the longest. The output of a block stands in its last `banks` banks; the groups before
-    it hold the inner joins, and before these the block's input.
+    from the shortest column to the longest. The output of a block is in its last `banks` banks; the groups before it
+    hold the inner joins, and before these the block's input.
 
     Args:
         columns: C, at least 1.
         channels: channels of the first block's columns; each later block has twice as many.
-        blocks: number of blocks; the network has blocks x 2^(C-1) convs on its longest way.
+        blocks: number of blocks; the network has blocks x 2^(C-1) convs on its longest path.
         banks: banks in a group, over which the channels of a column are spread.
         dimensions: spatial axes, 2 or 3.
 
@@ -127,7 +127,7 @@ def fractalnet(
 
 
 def _fractal(columns: int, begin: int) -> Iterator[tuple[int, int]]:
-    """Depths where each conv of f_columns begins and ends, in order of execution."""
+    """First and last depth of each conv of f_columns, in order of execution."""
     depth = 2 ** (columns - 1)
     if columns > 1:
         yield from _fractal(columns - 1, begin)
@@ -143,12 +143,12 @@ def _convolution(preset: str, dimensions: int) -> Convolution:
 
 def _ops_per_block(preset: str, depth: int, blocks: int) -> int:
     _check(preset, depth=depth, blocks=blocks)
-    slope, rest = 2 * blocks, blocks + 1
-    ops, left = divmod(depth - rest, slope)
-    if ops < 1 or left:
-        examples = f"{slope + rest}, {2 * slope + rest}, {3 * slope + rest}"
+    slope, offset = 2 * blocks, blocks + 1
+    ops, remainder = divmod(depth - offset, slope)
+    if ops < 1 or remainder:
+        examples = f"{slope + offset}, {2 * slope + offset}, {3 * slope + offset}"
         raise ValueError(
-            f"{preset}: depth {depth} does not fit {blocks} blocks: use {slope}n + {rest} ({examples}, ...)"
+            f"{preset}: depth {depth} does not fit {blocks} blocks: use {slope}n + {offset} ({examples}, ...)"
         )
     return ops
 
@@ -170,4 +170,4 @@ def _check(preset: str, **counts: int) -> None:
 PRESETS: Mapping[str, Callable[..., Architecture]] = MappingProxyType(
     {"resnet": resnet, "wrn": wrn, "densenet": densenet, "fractalnet": fractalnet}
 )
-"""The presets by name; each can be called without arguments and gives a small network."""
+"""The presets by name; each can be called without arguments for a small network."""

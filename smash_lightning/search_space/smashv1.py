@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Convolution
 from smash_lightning.search_space.memory_bank import Body, Paths
 
@@ -26,29 +28,29 @@ class SingleConvolution(Body):
             raise ValueError(f"search_space: max_dilation must be at least 1, got {self.max_dilation}")
 
     @property
+    @override
     def kernels(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The one kernel size."""
         return (self.kernel,)
 
     @property
+    @override
     def dilations(self) -> tuple[int, ...]:
-        """All dilations up to the largest."""
         return tuple(range(1, self.max_dilation + 1))
 
+    @override
     def draw(self, rng: random.Random, axes: int, progress: float) -> Paths:
-        """Draws the dilation."""
-        del progress  # nothing opens gradually
+        del progress  # the space does not grow
         return ((Convolution((self.kernel,) * axes, (rng.choice(self.dilations),) * axes),),)
 
+    @override
     def redraw(self, paths: Paths, rng: random.Random, probability: float) -> Paths:
-        """Redraws the dilation with `probability`."""
         ((convolution,),) = paths
         if rng.random() >= probability:
             return paths
         return ((replace(convolution, dilation=(rng.choice(self.dilations),) * len(convolution.kernel)),),)
 
-    def refusal(self, paths: Paths) -> str | None:
-        """Why `paths` is not one evenly dilated convolution."""
+    @override
+    def violation(self, paths: Paths) -> str | None:
         if len(paths) != 1 or len(paths[0]) != 1:
             return "it has more than one convolution"
         if len(set(paths[0][0].dilation)) > 1:

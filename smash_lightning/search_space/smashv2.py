@@ -1,14 +1,16 @@
-"""SMASHv2: up to four convolutions per op, in two paths, of any kernel, dilation and groups (paper, section 4)."""
+"""SMASHv2: up to four convolutions per op, in two paths, with kernels, dilations and groups (paper, section 4)."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Convolution
 from smash_lightning.search_space.memory_bank import Body, Paths
 
-# Lengths of the paths of an op, with their prior: one; two in parallel; two in series; three; all four.
+# Prior of the lengths of an op's paths: one; two in parallel; two in series; three; four.
 SHAPES: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}
 
 
@@ -17,9 +19,9 @@ class ParallelConvolutions(Body):
     """One or two parallel paths of one or two convolutions.
 
     Args:
-        kernels: kernel sizes, drawn for each axis; the cap rises from the smallest by half of training.
-        max_span: most pixels that a dilated filter may cover on an axis.
-        groups: channel groups to draw from; each divides the space's base.
+        kernels: kernel sizes, random for each axis; the largest one rises from the smallest during half of training.
+        max_span: most pixels of a dilated filter on an axis.
+        groups: channel groups to sample; each divides the space's base.
         most: most convolutions of an op: 4 for all shapes of the paper, or 1 for a single convolution.
     """
 
@@ -41,25 +43,25 @@ class ParallelConvolutions(Body):
             raise ValueError(f"search_space: most must be 1 convolution or 4, got {self.most}")
 
     @property
+    @override
     def positions(self) -> int:
-        """As many as `most`."""
         return self.most
 
     @property
     def shapes(self) -> dict[tuple[int, ...], float]:
-        """Lengths of an op's paths with their prior: those of the paper, or a single convolution."""
+        """Prior of the lengths of an op's paths: the paper's, or a single convolution."""
         return SHAPES if self.most == 4 else {(1,): 1.0}
 
     @property
+    @override
     def dilations(self) -> tuple[int, ...]:
-        """All dilations that some kernel may have."""
         return tuple(range(1, max(self._most_dilation(kernel) for kernel in self.kernels) + 1))
 
     def _most_dilation(self, kernel: int) -> int:
         return (self.max_span - 1) // (kernel - 1) if kernel > 1 else 1
 
+    @override
     def draw(self, rng: random.Random, axes: int, progress: float) -> Paths:
-        """Draws the shape by its prior, then each convolution."""
         smallest, largest = self.kernels[0], self.kernels[-1]
         cap = smallest + (largest - smallest) * min(1.0, 2 * progress)
         kernels = [k for k in self.kernels if k <= cap]
@@ -73,8 +75,9 @@ class ParallelConvolutions(Body):
     def _draw_dilation(self, rng: random.Random, kernel: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(rng.randint(1, self._most_dilation(k)) for k in kernel)
 
+    @override
     def redraw(self, paths: Paths, rng: random.Random, probability: float) -> Paths:
-        """Redraws with `probability` the shape (keeping what fits the new one), each kernel, dilation and groups."""
+        # A new shape keeps the convolutions that fit it.
         axes, kernels = len(paths[0][0].kernel), list(self.kernels)
         shape = tuple(len(path) for path in paths)
         if rng.random() < probability:
@@ -93,21 +96,21 @@ class ParallelConvolutions(Body):
     def _redraw_convolution(self, convolution: Convolution, rng: random.Random, probability: float) -> Convolution:
         if rng.random() < probability:
             convolution = replace(convolution, kernel=tuple(rng.choice(self.kernels) for _ in convolution.kernel))
-        if rng.random() < probability or self._convolution_refusal(convolution):
+        if rng.random() < probability or self._convolution_violation(convolution):
             convolution = replace(convolution, dilation=self._draw_dilation(rng, convolution.kernel))
         if rng.random() < probability:
             convolution = replace(convolution, groups=rng.choice(self.groups))
         return convolution
 
-    def refusal(self, paths: Paths) -> str | None:
-        """Why `paths` has no prior, or a filter a dilation that cannot be drawn."""
+    @override
+    def violation(self, paths: Paths) -> str | None:
         if tuple(len(path) for path in paths) not in self.shapes:
             return f"paths of {[len(path) for path in paths]} convolutions do not occur"
-        return next(filter(None, (self._convolution_refusal(c) for path in paths for c in path)), None)
+        return next(filter(None, (self._convolution_violation(c) for path in paths for c in path)), None)
 
-    def _convolution_refusal(self, convolution: Convolution) -> str | None:
+    def _convolution_violation(self, convolution: Convolution) -> str | None:
         if any(s > self.max_span for s in convolution.span):
             return f"a filter spans {max(convolution.span)} pixels, more than {self.max_span}"
         if any(k == 1 < d for k, d in zip(convolution.kernel, convolution.dilation, strict=True)):
-            return f"dilation {convolution.dilation} means nothing where kernel {convolution.kernel} is 1"
+            return f"dilation {convolution.dilation} has no effect where kernel {convolution.kernel} is 1"
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op, load_architecture
-from tests.cases import CASES, Case, every_case, every_seed, neighbours
+from tests.cases import CASES, Case, every_case, every_seed, neighbors
 
 PLAIN = {
     "format": 1,
@@ -52,7 +52,7 @@ GONE = object()
 
 
 def changed(path: tuple[str | int, ...], value: Any) -> str:
-    """The JSON of a sound architecture with one item replaced, or removed."""
+    """The JSON of a valid architecture with one item replaced, or removed."""
     plain = copy.deepcopy(PLAIN)
     inner: Any = plain
     for key in path[:-1]:
@@ -64,7 +64,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> str:
     return json.dumps(plain)
 
 
-def test_the_format_is_as_written_down_here() -> None:
+def test_the_format_is_fixed() -> None:
     assert Architecture.from_json(json.dumps(PLAIN)) == VALUE
     assert json.loads(VALUE.to_json()) == PLAIN
     message = "fingerprints name rows of saved tables: a change of the JSON needs a new format number"
@@ -85,7 +85,7 @@ def test_json_round_trip(case: Case, seed: int) -> None:
 @every_seed
 def test_fingerprints_are_equal_exactly_where_architectures_are(case: Case, seed: int) -> None:
     architecture = case.draw(seed)
-    some = {architecture, *neighbours(architecture, case.space.limits, 0, 0), case.draw(seed + 1)}
+    some = {architecture, *neighbors(architecture, case.space.limits, 0, 0), case.draw(seed + 1)}
     assert len({a.fingerprint for a in some}) == len(some)
     assert all(re.fullmatch("[0-9a-f]{16}", a.fingerprint) for a in some)
     assert hash(Architecture.from_json(architecture.to_json())) == hash(architecture)
@@ -124,12 +124,18 @@ def test_defaults_may_be_left_out() -> None:
         (changed((*OP, "read"), GONE), "block 0, op 0: 'read' is missing"),
         (changed((*OP, "read"), 0), "block 0, op 0: read: expected a list, got int"),
         (changed((*OP, "read"), ["0"]), "block 0, op 0: read: expected an integer, got '0'"),
-        (changed((*OP, "read"), []), "block 0, op 0: read must list banks in rising order, once each, got []"),
-        (changed((*OP, "read"), [1, 0]), "block 0, op 0: read must list banks in rising order, once each, got [1, 0]"),
-        (changed((*OP, "read"), [0, 0]), "block 0, op 0: read must list banks in rising order, once each, got [0, 0]"),
-        (changed((*OP, "read"), [-1]), "block 0, op 0: read must list banks in rising order, once each, got [-1]"),
-        (changed((*OP, "read"), [0, 5]), "block 0, op 0: reads bank 5, which nothing has filled yet"),
-        (changed((*OP, "write"), [2, 1]), "block 0, op 0: write must list banks in rising order"),
+        (changed((*OP, "read"), []), "block 0, op 0: read must list banks in ascending order, once each, got []"),
+        (
+            changed((*OP, "read"), [1, 0]),
+            "block 0, op 0: read must list banks in ascending order, once each, got [1, 0]",
+        ),
+        (
+            changed((*OP, "read"), [0, 0]),
+            "block 0, op 0: read must list banks in ascending order, once each, got [0, 0]",
+        ),
+        (changed((*OP, "read"), [-1]), "block 0, op 0: read must list banks in ascending order, once each, got [-1]"),
+        (changed((*OP, "read"), [0, 5]), "block 0, op 0: reads bank 5, which is not filled yet"),
+        (changed((*OP, "write"), [2, 1]), "block 0, op 0: write must list banks in ascending order"),
         (changed((*OP, "write"), [1, 7]), "block 0: bank 2 is never filled, though bank 7 is"),
         (changed((*OP, "units"), 0), "block 0, op 0: has 0 units for 2 written banks; needs 1 to 2"),
         (changed((*OP, "units"), 3), "block 0, op 0: has 3 units for 2 written banks; needs 1 to 2"),
@@ -169,7 +175,7 @@ def test_one_dimensional_convolutions_are_refused() -> None:
         Architecture((Block(4, 1, (Op((0,), (0,), 1, None, ((convolution,),)),)),))
 
 
-def test_a_file_is_named_where_it_is_wrong(tmp_path: Path) -> None:
+def test_errors_have_the_path_of_the_file(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(VALUE.to_json())
     bad.write_text("{}")

@@ -227,7 +227,7 @@ def test_official_pixels() -> None:
     assert [sets.classes[label] for label in sets.test.labels[:4]] == ["cat", "ship", "ship", "airplane"]
     assert sets.train.images[0, :, 0, 0].tolist() == [59, 62, 63]
     assert sets.train.images[0, :, 0, 1].tolist() == [43, 46, 45]
-    # Photographs are smooth: neighbours differ much less than pixels of different images, along both axes.
+    # Photographs are smooth: neighbors differ much less than pixels of different images, along both axes.
     images = sets.train.images.float()
     for axis in (2, 3):
         assert images.diff(dim=axis).abs().mean() < 0.25 * images.diff(dim=0).abs().mean()

@@ -10,7 +10,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.random_streams import rng
-from tests.cases import SMASHV1, SMASHV2, Case, every_case, every_seed, neighbours
+from tests.cases import SMASHV1, SMASHV2, Case, every_case, every_seed, neighbors
 
 
 def key(c: Tensor) -> tuple[tuple[int, ...], bytes]:
@@ -43,8 +43,8 @@ def test_different_architectures_have_different_c(case: Case, seed: int) -> None
     others = {architecture, case.draw(seed + 1)}
     others |= {case.space.perturb(architecture, rng(seed, i), 0.05) for i in range(5)}
     last = len(architecture.blocks) - 1
-    others |= set(neighbours(architecture, case.space.limits, 0, 0))
-    others |= set(neighbours(architecture, case.space.limits, last, len(architecture.blocks[last].ops) - 1))
+    others |= set(neighbors(architecture, case.space.limits, 0, 0))
+    others |= set(neighbors(architecture, case.space.limits, last, len(architecture.blocks[last].ops) - 1))
     assert len({key(encode(other)) for other in others}) == len(others) > 2
 
 

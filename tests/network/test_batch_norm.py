@@ -30,17 +30,17 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (flat - mean[:, None]).square().sum(1) / (flat.shape[1] - 1)
 
 
-def normalised(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def normalized(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return (x - mean.view(1, 3, 1, 1)) / (variance.view(1, 3, 1, 1) + 1e-5).sqrt()
 
 
 class TwoPass(NormSource):
-    """Moments of each norm's input on the recalibration images, by the slowest way."""
+    """Mean and variance of each norm's input on the recalibration images, by the slow network."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def normalise(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         shape = (1, -1, *[1] * (x.ndim - 2))
         flat = x.transpose(0, 1).flatten(1)
         mean = flat.mean(1)
@@ -51,32 +51,32 @@ class TwoPass(NormSource):
 
 
 def test_statistics_of_the_batch() -> None:
-    out = UseBatchStatistics().normalise("n", batch(0), 2 * ONE, ONE)
+    out = UseBatchStatistics().normalize("n", batch(0), 2 * ONE, ONE)
     mean, variance = moments(out)
     torch.testing.assert_close(mean, ONE)
     torch.testing.assert_close(variance, 4 * ONE * 96 / 95, rtol=1e-3, atol=0)
 
 
-def test_recorded_statistics_are_those_of_the_batch_that_was_recorded() -> None:
+def test_recorded_statistics_are_those_of_the_batch() -> None:
     statistics = RecordedAverages()
-    first = statistics.normalise("n", batch(0), ONE, ZERO)
-    torch.testing.assert_close(first, UseBatchStatistics().normalise("n", batch(0), ONE, ZERO))
-    for kept, expected in zip(statistics.moments["n"], moments(batch(0)), strict=True):
+    first = statistics.normalize("n", batch(0), ONE, ZERO)
+    torch.testing.assert_close(first, UseBatchStatistics().normalize("n", batch(0), ONE, ZERO))
+    for kept, expected in zip(statistics.statistics["n"], moments(batch(0)), strict=True):
         torch.testing.assert_close(kept, expected)
     statistics.recording = False
-    out = statistics.normalise("n", batch(1), ONE, ZERO)
-    torch.testing.assert_close(out, normalised(batch(1), *moments(batch(0))))
+    out = statistics.normalize("n", batch(1), ONE, ZERO)
+    torch.testing.assert_close(out, normalized(batch(1), *moments(batch(0))))
 
 
-def test_an_evaluation_does_not_change_what_was_recorded() -> None:
+def test_evaluation_does_not_change_the_record() -> None:
     statistics = RecordedAverages()
-    statistics.normalise("n", batch(0), ONE, ZERO)
-    before = [tensor.clone() for tensor in statistics.moments["n"]]
+    statistics.normalize("n", batch(0), ONE, ZERO)
+    before = [tensor.clone() for tensor in statistics.statistics["n"]]
     statistics.recording = False
-    alone = statistics.normalise("n", batch(1), ONE, ZERO)
-    statistics.normalise("n", 100 * batch(2), ONE, ZERO)
-    assert all(torch.equal(a, b) for a, b in zip(before, statistics.moments["n"], strict=True))
-    torch.testing.assert_close(statistics.normalise("n", batch(1)[:2], ONE, ZERO), alone[:2])
+    alone = statistics.normalize("n", batch(1), ONE, ZERO)
+    statistics.normalize("n", 100 * batch(2), ONE, ZERO)
+    assert all(torch.equal(a, b) for a, b in zip(before, statistics.statistics["n"], strict=True))
+    torch.testing.assert_close(statistics.normalize("n", batch(1)[:2], ONE, ZERO), alone[:2])
 
 
 @every_bare_case
@@ -92,8 +92,8 @@ def test_recalibration_of_a_whole_network(case: Case) -> None:
             for statistics in (recorded, slow)
         )
     torch.testing.assert_close(ours, theirs)
-    assert recorded.moments.keys() == slow.found.keys() == {f"block{b}.norm" for b in range(2)}
-    for name, kept in recorded.moments.items():
+    assert recorded.statistics.keys() == slow.found.keys() == {f"block{b}.norm" for b in range(2)}
+    for name, kept in recorded.statistics.items():
         torch.testing.assert_close(kept, slow.found[name])
     recorded.recording = False
     with torch.no_grad():
@@ -107,9 +107,9 @@ def test_running_statistics_are_an_average_with_momentum(momentum: float) -> Non
     statistics = RunningAverages({"other": 2, "n": 5}, momentum).double()
     mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
     for seed in range(4):
-        out = statistics.normalise("n", batch(seed), ONE, ZERO)
-        torch.testing.assert_close(out, UseBatchStatistics().normalise("n", batch(seed), ONE, ZERO))
-        # Three of five channels are at hand: the others keep what they have.
+        out = statistics.normalize("n", batch(seed), ONE, ZERO)
+        torch.testing.assert_close(out, UseBatchStatistics().normalize("n", batch(seed), ONE, ZERO))
+        # Three of five channels are updated: the others keep their values.
         new_mean, new_variance = moments(batch(seed))
         mean[:3] = (1 - momentum) * mean[:3] + momentum * new_mean
         variance[:3] = (1 - momentum) * variance[:3] + momentum * new_variance
@@ -117,8 +117,8 @@ def test_running_statistics_are_an_average_with_momentum(momentum: float) -> Non
     torch.testing.assert_close(statistics.variance1, variance)
     assert torch.equal(statistics.mean0, torch.zeros(2, dtype=torch.float64))
     statistics.eval()
-    out = statistics.normalise("n", batch(9), ONE, ZERO)
-    torch.testing.assert_close(out, normalised(batch(9), mean[:3], variance[:3]))
+    out = statistics.normalize("n", batch(9), ONE, ZERO)
+    torch.testing.assert_close(out, normalized(batch(9), mean[:3], variance[:3]))
     torch.testing.assert_close(statistics.mean1, mean)
 
 

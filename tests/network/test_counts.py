@@ -1,4 +1,4 @@
-"""How many tensor operations a step takes, at the paper's sizes: what a GPU would have to launch.
+"""How many tensor operations a step takes, at the paper's sizes: which a GPU would have to launch.
 
 They are counted, not timed, so they are the same on every machine. A rise means that something is done once per slice,
 layer or op that was done once for all.
@@ -20,7 +20,7 @@ from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import SMASHV1, SMASHV2
 
-# Space, depth compression, and the most operations of the main network: for each op, and besides.
+# Space, depth compression, and the most operations of the main network: for each op, and in addition.
 SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}
 
 

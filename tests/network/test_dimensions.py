@@ -1,4 +1,4 @@
-"""A network in three dimensions, on volumes of depth one, is the one in two."""
+"""A network in three dimensions, on volumes of depth one, equals the one in two."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ SPACES = {
 def test_depth_one_is_two_dimensional(name: str, op_norm: bool, seed: int) -> None:
     flat = SPACES[name].sample(rng("flat", seed))
     image = SPACES[name].image_spec
-    chance = generator("flat", seed)
+    draws = generator("flat", seed)
     weights, thick = {}, {}
     for key, shape in layers(flat, image, op_norm).parameters().items():
-        weights[key] = torch.randn(shape, generator=chance, dtype=torch.float64) / shape[-1]
+        weights[key] = torch.randn(shape, generator=draws, dtype=torch.float64) / shape[-1]
         thick[key] = weights[key].unsqueeze(2) if len(shape) == 4 else weights[key]
-    # The stem is as deep as wide; only its middle meets a volume of depth one.
-    stem = torch.randn(*thick["stem.weight"].shape[:2], 3, 3, 3, generator=chance, dtype=torch.float64)
+    # The stem is as deep as wide; only its center is applied to a volume of depth one.
+    stem = torch.randn(*thick["stem.weight"].shape[:2], 3, 3, 3, generator=draws, dtype=torch.float64)
     stem[:, :, 1] = weights["stem.weight"]
     thick["stem.weight"] = stem
     volume = ImageSpec(image.channels, (1, *image.size), image.classes)
     shapes = {key: tuple(tensor.shape) for key, tensor in thick.items()}
     assert shapes == layers(deep(flat), volume, op_norm).parameters()
 
-    x = torch.randn(3, image.channels, *image.size, generator=chance, dtype=torch.float64)
+    x = torch.randn(3, image.channels, *image.size, generator=draws, dtype=torch.float64)
     two = forward(flat, image, weights, x, UseBatchStatistics(), op_norm=op_norm)
     three = forward(deep(flat), volume, thick, x.unsqueeze(2), UseBatchStatistics(), op_norm=op_norm)
     torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)

@@ -23,12 +23,12 @@ STYLES = ["pre-sum", "pre-mean", "post-sum", "post-mean", "mixed"]
 
 def styled(architecture: Architecture, style: str, pointwise: bool, seed: int) -> Architecture:
     """The same reads, writes and convolutions, with ops of another style."""
-    chance = rng("style", seed)
+    random = rng("style", seed)
 
     def change(op: Op) -> Op:
         if style == "mixed":
-            activation, join = chance.choice(["pre", "post"]), chance.choice(["sum", "mean"])
-            bottleneck = chance.choice([None, op.bottleneck])
+            activation, join = random.choice(["pre", "post"]), random.choice(["sum", "mean"])
+            bottleneck = random.choice([None, op.bottleneck])
         else:
             activation, join = style.split("-")
             bottleneck = op.bottleneck if pointwise else None
@@ -38,11 +38,11 @@ def styled(architecture: Architecture, style: str, pointwise: bool, seed: int) -
 
 
 def random_weights(architecture: Architecture, image_spec: ImageSpec, op_norm: bool, seed: int) -> dict[str, Tensor]:
-    """Weights of sound size, with norms and biases that are not neutral."""
-    chance, weights = generator("weights", seed), {}
+    """Weights of realistic size, with norms and biases that are not neutral."""
+    random, weights = generator("weights", seed), {}
     for layer in layers(architecture, image_spec, op_norm):
-        for name, tensor in initialize(layer, chance).items():
-            noise = 0.2 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64)
+        for name, tensor in initialize(layer, random).items():
+            noise = 0.2 * torch.randn(tensor.shape, generator=random, dtype=torch.float64)
             weights[name] = (tensor.double() + noise).requires_grad_()
     return weights
 
@@ -91,7 +91,7 @@ def test_a_stem_with_a_stride_halves_the_resolution(name: str, size: int) -> Non
 
 @every_bare_case
 @every_seed
-def test_the_free_network_runs_its_own_weights(case: Case, seed: int) -> None:
+def test_the_standalone_network_uses_its_own_weights(case: Case, seed: int) -> None:
     architecture, image_spec = case.draw(seed), case.space.image_spec
     network = StandaloneNetwork(architecture, image_spec, generator(seed)).double()
     weights = dict(network.weights.named_parameters())
@@ -101,7 +101,7 @@ def test_the_free_network_runs_its_own_weights(case: Case, seed: int) -> None:
 
 
 @every_bare_case
-def test_the_initialisation_is_orthogonal_and_a_function_of_its_stream(case: Case) -> None:
+def test_the_initialization_is_orthogonal_and_a_function_of_its_generator(case: Case) -> None:
     architecture, image_spec = case.draw(0), case.space.image_spec
     first, second = (StandaloneNetwork(architecture, image_spec, generator("init")) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
@@ -133,7 +133,7 @@ def test_the_input_is_not_changed(style: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["v1-2d", "v2-3d"])
-def test_nothing_depends_on_the_layout_of_the_images(name: str) -> None:
+def test_the_memory_format_of_images_changes_nothing(name: str) -> None:
     case = BARE_CASES[name]
     architecture, image_spec = case.draw(3), case.space.image_spec
     weights, x = random_weights(architecture, image_spec, True, 3), random_images(image_spec, 3)
@@ -149,7 +149,7 @@ def test_a_network_is_trained_after_an_evaluation(style: str) -> None:
     architecture, image_spec = styled(case.draw(5), style, True, 5), case.space.image_spec
     weights, x = random_weights(architecture, image_spec, True, 5), random_images(image_spec, 5)
     accesses.cache_clear()
-    with torch.inference_mode():  # as Lightning evaluates
+    with torch.inference_mode():  # as in Lightning's validation
         before = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True).clone()
     logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     logits.sum().backward()

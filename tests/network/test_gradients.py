@@ -26,7 +26,7 @@ def test_crop_has_the_gradient_of_slicing() -> None:
     assert all(torch.equal(piece, whole[region]) for piece, region in zip(pieces, REGIONS, strict=True))
 
 
-def test_a_piece_that_is_not_used_has_no_gradient() -> None:
+def test_an_unused_piece_has_no_gradient() -> None:
     whole = tensor(4, 5)
     crop(whole, REGIONS)[0].sum().backward()
     expected = torch.zeros(4, 5, dtype=torch.float64)
@@ -48,7 +48,7 @@ def test_unit_norm_has_the_gradient_of_dividing_by_the_norm() -> None:
         torch.testing.assert_close(unit.norm(), torch.ones((), dtype=torch.float64))
 
 
-def test_the_unit_of_nothing_is_nothing() -> None:
+def test_the_unit_of_zero_is_zero() -> None:
     nothing = torch.zeros(3, 3, requires_grad=True)
     (unit,) = unit_norm((nothing,))
     unit.sum().backward()

@@ -55,18 +55,18 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
     make, make_block = TEXTBOOK[name]
     architecture, block = make(dimensions), make_block(dimensions).double()
     image_spec = ImageSpec(2, (5,) * dimensions, 3)
-    chance, weights = generator("textbook", name), {}
+    draws, weights = generator("textbook", name), {}
     for layer in layers(architecture, image_spec, op_norm=True):
-        for key, tensor in initialize(layer, chance).items():
-            weights[key] = tensor.double() + 0.2 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64)
+        for key, tensor in initialize(layer, draws).items():
+            weights[key] = tensor.double() + 0.2 * torch.randn(tensor.shape, generator=draws, dtype=torch.float64)
     inner = [key for key in weights if ".op" in key]
     parameters = dict(zip(inner, block.parameters(), strict=True))
     for key, parameter in parameters.items():
         assert parameter.shape == weights[key].shape
         parameter.data.copy_(weights[key])
 
-    # A block hands all its banks on; what the textbook's block puts out stands in the last of them.
-    x = torch.randn(4, 2, *image_spec.size, generator=chance, dtype=torch.float64)
+    # A block's output is all its banks; the output of the textbook's block is the last of them.
+    x = torch.randn(4, 2, *image_spec.size, generator=draws, dtype=torch.float64)
     stem = weights["stem.weight"].clone().requires_grad_()
     y = block(convolve(x, stem))
     handed_on = slice(weights["head.weight"].shape[1] - y.shape[1], None)
@@ -80,7 +80,7 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
         tensor.requires_grad_()
     ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
     torch.testing.assert_close(ours, theirs)
-    direction = torch.randn(ours.shape, generator=chance, dtype=torch.float64)
+    direction = torch.randn(ours.shape, generator=draws, dtype=torch.float64)
     ours.backward(direction)
     theirs.backward(direction)
     pairs = [(weights["stem.weight"], stem.grad)]

@@ -82,7 +82,7 @@ class FractalBlock(nn.Module):
         self.conv = nn.Sequential(convolution(channels, channels, 3, dimensions), norm(channels, dimensions), nn.ReLU())
 
     def columns(self, x: Tensor) -> list[Tensor]:
-        """What ends at the block's end, before it is joined."""
+        """The columns that end at the block's end, before they are joined."""
         if self.upper is None or self.lower is None:
             return [self.conv(x)]
         return [*self.lower.columns(self.upper(x)), self.conv(x)]

@@ -1,4 +1,4 @@
-"""The network and its generated weights, written in the plainest way: no table of layers, no functions of our own
+"""The network and its generated weights, written in the simplest way: no table of layers, no functions of our own
 for gradients, nothing in place. What the package computes must equal this."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smash_lightning.hypernet import ConditionalHyperNet
 
 @dataclass(frozen=True)
 class SlowNetwork:
-    """Logits of images x (batch, channels, *size), with the moments of the batch in every norm."""
+    """Logits of images x (batch, channels, *size), with the statistics of the batch in every norm."""
 
     architecture: Architecture
     image_spec: ImageSpec
@@ -93,7 +93,7 @@ def slow_weights(
     width: int | None,
     depths: tuple[int, ...],
 ) -> dict[str, Tensor]:
-    """Every tensor that `source` should make for `architecture`, sliced by plain indexing."""
+    """Every tensor of `source` for `architecture`, sliced by plain indexing."""
     grid = slow_grid(source, architecture, z, width, depths)
     weights, slices = {}, 0
     for name, shape in layers(architecture, source.image_spec, False).parameters().items():
@@ -104,7 +104,7 @@ def slow_weights(
         else:
             shared = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
             for axis, size in enumerate(shape):
-                # Leading channels; the centre of the kernel.
+                # The first channels; the center of the kernel.
                 start = (shared.shape[axis] - size) // 2 if axis > 1 else 0
                 shared = shared.narrow(axis, start, size)
             weights[name] = shared
@@ -117,7 +117,7 @@ def unit(tensor: Tensor) -> Tensor:
 
 
 def slow_matrix(grid: Tensor, source: ConditionalHyperNet, outputs: int, inputs: int, first: int) -> tuple[Tensor, int]:
-    """The 1x1 weight (outputs, inputs) that begins at slice `first`, cell by cell; and the slices that it takes."""
+    """The 1x1 weight (outputs, inputs) that starts at slice `first`, cell by cell; and its number of slices."""
     limits, deep = source.encoding.limits, source.encoding.depth_compression * source.encoding.limits.base
     high = limits.bottleneck * limits.base
     rows, columns = -(-outputs // high), -(-inputs // deep)
@@ -125,8 +125,8 @@ def slow_matrix(grid: Tensor, source: ConditionalHyperNet, outputs: int, inputs:
     def cell(row: int, column: int) -> Tensor:
         return grid[0, :, row, first + column].reshape(deep, high).T
 
-    wall = torch.cat([torch.cat([cell(r, s) for s in range(columns)], 1) for r in range(rows)], 0)
-    return wall[:outputs, :inputs], columns
+    grid = torch.cat([torch.cat([cell(r, s) for s in range(columns)], 1) for r in range(rows)], 0)
+    return grid[:outputs, :inputs], columns
 
 
 def slow_grid(

@@ -1,4 +1,4 @@
-"""What holds for every space."""
+"""Laws of every search space."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.cases import IMAGES, SMASHV1, SMASHV2, V1, V1_BUDGET, V2, V2_VOLUMES,
 @given(seed=st.integers(0, 2**32), progress=st.floats(0, 1))
 def test_samples_stay_in_the_space(case: Case, seed: int, progress: float) -> None:
     architecture = case.draw(seed, progress)
-    assert case.space.refusal(architecture) is None
+    assert case.space.violation(architecture) is None
     assert case.space.require(architecture) is architecture
 
 
@@ -32,7 +32,7 @@ def test_perturbations_stay_in_the_space(case: Case, seed: int, probability: flo
     architecture = case.draw(seed, progress=0.2)
     for step in range(3):
         architecture = case.space.perturb(architecture, rng("perturb", seed, step), probability)
-        assert case.space.refusal(architecture) is None
+        assert case.space.violation(architecture) is None
 
 
 @every_case
@@ -44,7 +44,7 @@ def test_perturbations_change_something(case: Case) -> None:
 
 @every_case
 @every_seed
-def test_draws_are_a_function_of_the_stream(case: Case, seed: int) -> None:
+def test_samples_are_a_function_of_the_generator(case: Case, seed: int) -> None:
     assert case.draw(seed) == case.draw(seed)
     first, second = (case.space.perturb(case.draw(seed), rng("again", seed), 0.3) for _ in range(2))
     assert first == second
@@ -67,8 +67,8 @@ def test_only_filled_banks_are_read(case: Case, seed: int) -> None:
 def test_spaces_of_the_papers_size(space: MemoryBankSpace, progress: float) -> None:
     for seed in range(4):
         architecture = space.sample(rng("paper", seed), progress)
-        assert space.refusal(architecture) is None
-        assert space.refusal(space.perturb(architecture, rng("paper", seed), 0.05)) is None
+        assert space.violation(architecture) is None
+        assert space.violation(space.perturb(architecture, rng("paper", seed), 0.05)) is None
         assert cost(architecture, space.image_spec).params < 20_000_000
 
 
@@ -87,10 +87,10 @@ VARIED = small(IMAGES, ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4),
 
 @every_seed
 def test_single_convolutions_of_every_kind(seed: int) -> None:
-    """What the body of up to four convolutions offers, in ops of one."""
+    """The body of up to four convolutions, with ops of one."""
     architecture = VARIED.sample(rng("varied", seed), progress=seed % 3 / 2)
     for step in range(3):
-        assert VARIED.refusal(architecture) is None
+        assert VARIED.violation(architecture) is None
         assert all([len(path) for path in op.paths] == [1] for op in architecture.ops())
         encoding = Encoding(VARIED.limits, 2)
         assert encoding.decode(encoding.encode(architecture)) == architecture
@@ -98,7 +98,7 @@ def test_single_convolutions_of_every_kind(seed: int) -> None:
     more = replace(VARIED, body=ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4)))
     richer = more.sample(rng("varied", seed))
     if any([len(path) for path in op.paths] != [1] for op in richer.ops()):
-        assert VARIED.refusal(richer) is not None
+        assert VARIED.violation(richer) is not None
 
 
 def test_single_convolutions_have_every_kernel_dilation_and_group() -> None:
@@ -119,7 +119,7 @@ def spending(space: MemoryBankSpace, progress: float) -> list[float]:
             image = ImageSpec(1, (8,) * space.image_spec.dimensions, 2)
             around = 3**space.image_spec.dimensions * space.inputs[b] + 4 * block.channels + 2
             norms = sum(2 * len(op.read) * block.width + 2 * (op.bottleneck or 0) for op in block.ops)
-            # SMASHv1: an op has norms in front of its 1x1 and after it, and no others.
+            # SMASHv1: an op has norms before its 1x1 and after it, and no others.
             weights = cost(alone, image).params - around - norms
             shares.append(weights / (space.budget_depth * 3**space.image_spec.dimensions * space.inputs[b] ** 2))
     return shares
@@ -142,7 +142,7 @@ def test_annealing_never_moves_a_channel_of_c(case: Case) -> None:
         assert case.encoding.decode(case.encoding.encode(architecture)) == architecture
 
 
-# A member of both spaces below, and ways out of them.
+# A member of both spaces below, and changes that lead outside.
 CONVOLUTION = Convolution((3, 3), (2, 2))
 PATHS_V1 = ((CONVOLUTION,),)
 MEMBER_V1 = Architecture(
@@ -236,7 +236,7 @@ def volume(architecture: Architecture) -> Architecture:
         (
             OPEN_V1,
             lambda a: with_op(a, write=(0, 1, 2, 3), units=4, bottleneck=32),
-            "block 0, op 0: it puts out 16 channels, more than 12",
+            "block 0, op 0: its output has 16 channels, more than 12",
         ),
         (
             OPEN_V1,
@@ -266,17 +266,17 @@ def volume(architecture: Architecture) -> Architecture:
         (
             replace(OPEN_V2, body=ParallelConvolutions(kernels=(1, 3), groups=(1, 2))),
             lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(3, 1)),),)),
-            "block 0, op 0: dilation (2, 2) means nothing where kernel (3, 1) is 1",
+            "block 0, op 0: dilation (2, 2) has no effect where kernel (3, 1) is 1",
         ),
     ],
 )
-def test_refusal_names_what_is_wrong(
+def test_a_violation_has_the_reason(
     space: SearchSpace, change: Callable[[Architecture], Architecture], reason: str
 ) -> None:
     member = MEMBER_V1 if space.limits.positions == 1 else MEMBER_V2
-    assert replace(space, budget_depth=0, read_step=1).refusal(member) is None  # type: ignore[type-var]
+    assert replace(space, budget_depth=0, read_step=1).violation(member) is None  # type: ignore[type-var]
     outside = change(member)
-    assert reason in (space.refusal(outside) or "")
+    assert reason in (space.violation(outside) or "")
     assert not space.contains(outside)
     with pytest.raises(ValueError, match=re.escape(f"{outside.fingerprint} is outside the search space: ")):
         space.require(outside)
@@ -286,8 +286,8 @@ def test_refusal_names_what_is_wrong(
     ("change", "message"),
     [
         ({"base": 0}, "base (0) and max_units (3) must be at least 1"),
-        ({"min_ops": 0}, "min_ops (0) must lie between 1 and max_ops (3)"),
-        ({"min_ops": 5}, "min_ops (5) must lie between 1 and max_ops (3)"),
+        ({"min_ops": 0}, "min_ops (0) must be between 1 and max_ops (3)"),
+        ({"min_ops": 5}, "min_ops (5) must be between 1 and max_ops (3)"),
         ({"units": "any"}, "units must be near_read or uniform, got 'any'"),
         ({"budget_share": (0.5, 0.3)}, "budget_share must rise within 0 to 1, got [0.5, 0.3]"),
         ({"widths": (6,)}, "bank width 6 must be a multiple of 4, at most 12"),
@@ -298,7 +298,7 @@ def test_refusal_names_what_is_wrong(
         ({"body": ParallelConvolutions(groups=(1, 3))}, "3 groups do not divide the base of 4 channels"),
     ],
 )
-def test_impossible_options_are_named(change: dict[str, object], message: str) -> None:
+def test_impossible_options_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         replace(OPEN_V1, **change)  # type: ignore[arg-type]
 
@@ -315,24 +315,24 @@ def test_impossible_options_are_named(change: dict[str, object], message: str) -
         (lambda: ParallelConvolutions(most=2), "most must be 1 convolution or 4, got 2"),
     ],
 )
-def test_impossible_bodies_are_named(make: Callable[[], object], message: str) -> None:
+def test_impossible_bodies_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
 
 
-def test_a_budget_too_small_for_an_op_is_named() -> None:
+def test_a_budget_too_small_for_an_op_is_refused() -> None:
     space = small(IMAGES, SingleConvolution(), bottleneck=8, inputs=(4, 4), memory=(4, 4), budget_depth=1)
     with pytest.raises(ValueError, match="budget_depth=1 is too small for an op in block 0"):
         space.sample(random.Random(0))
 
 
-def test_lists_are_as_good_as_tuples() -> None:
+def test_lists_become_tuples() -> None:
     same = replace(V2_VOLUMES, widths=[4, 8], inputs=[8, 8])  # type: ignore[arg-type]
     assert same == V2_VOLUMES
     assert hash(same) == hash(V2_VOLUMES)
 
 
-def test_specifications_tell_spaces_apart() -> None:
+def test_different_spaces_have_different_specifications() -> None:
     ours = V1.specification()
     assert ours == replace(V1).specification()
     assert ours["MemoryBankSpace.body.max_dilation"] == "3"

@@ -12,7 +12,7 @@ CIFAR = ImageSpec(channels=3, size=(32, 32), classes=10)
 
 
 def wrn_parameters(depth: int, width: int) -> int:
-    """WRN-depth-width in our image_spec: n pre-activation blocks of c channels at each of three resolutions."""
+    """WRN-depth-width with our stem and transitions: n pre-activation blocks at each of three resolutions."""
     n, channels = (depth - 4) // 6, [16 * width, 32 * width, 64 * width]
     residuals = sum(n * (2 * 9 * c * c + 2 * 2 * c) for c in channels)
     norms = sum(2 * c for c in channels)
@@ -41,7 +41,7 @@ def sources(block: Block) -> dict[int, list[tuple[int, ...]]]:
 
 
 def longest_way(block: Block) -> int:
-    """Ops on the longest way from the block's input to its last bank."""
+    """Ops on the longest path from the block's input to its last bank."""
     depth = dict.fromkeys(range(block.inputs), 0)
     for op in block.ops:
         reached = 1 + max(depth[bank] for bank in op.read)
@@ -69,11 +69,11 @@ def test_wide_resnet_counts_its_published_parameters(depth: int, width: int, pub
     ours, theirs = cost(wrn(depth, width), CIFAR).params, published_wrn_parameters(depth, width)
     assert theirs == pytest.approx(published, rel=0.005)
     assert ours == wrn_parameters(depth, width)
-    # The image_spec changes channels in the transition, so every 3x3 is c -> c: dearer than the authors' c/2 -> c.
+    # Transitions change the channels, so every 3x3 is c -> c: larger than the authors' c/2 -> c.
     assert 1 < ours / theirs < 1.17
 
 
-def test_wide_resnet_40_4_is_the_published_one_but_for_the_skeleton() -> None:
+def test_wide_resnet_40_4_is_the_published_one_but_for_stem_and_transitions() -> None:
     assert published_wrn_parameters(40, 4) == 8_949_210
     widened = sum(9 * c * (c - before) for before, c in ((16, 64), (64, 128), (128, 256)))
     stem = 3 * 9 * (64 - 16)
@@ -179,6 +179,6 @@ def test_fractal_channels_double() -> None:
         (lambda: fractalnet(columns=2.5), "columns must be a whole number from 1, got 2.5"),
     ],
 )
-def test_bad_arguments_are_named(call, message: str) -> None:
+def test_impossible_arguments_are_refused(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""Do draws occur as often as the paper has them? Fixed streams, so that no test fails by chance."""
+"""Frequencies of samples against the paper's priors. Seeds are fixed, so that no test fails at random."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draws(space: MemoryBankSpace, count: int) -> list[Architecture]:
 
 
 def ops_with_filled(space: MemoryBankSpace, count: int) -> list[tuple[Op, int]]:
-    """Drawn ops, each with the number of banks that were filled before it."""
+    """Sampled ops, each with the number of banks that were filled before it."""
     found = []
     for architecture in draws(space, count):
         for block in architecture.blocks:
@@ -74,7 +74,7 @@ def test_fewer_writes_are_exponentially_more_likely() -> None:
     assert abs(observed - expected) < 3 * math.sqrt(variance)
 
 
-def test_near_read_makes_ops_about_as_wide_as_what_they_read() -> None:
+def test_near_read_makes_ops_about_as_wide_as_their_input() -> None:
     def distance(space: MemoryBankSpace) -> float:
         ops = [op for op, _ in ops_with_filled(space, 150)]
         return sum(abs(op.units - len(op.read)) for op in ops) / len(ops)
@@ -98,7 +98,7 @@ def test_reads_are_uniform_over_counts_and_banks() -> None:
     assert stats.chisquare([banks[bank] for bank in range(8)]).pvalue > 0.01
 
 
-def test_reads_fill_whole_slices_where_they_can() -> None:
+def test_reads_fill_whole_slices_where_possible() -> None:
     for op, filled in ops_with_filled(replace(WIDE, read_step=3), 40):
         assert filled < 3 or len(op.read) % 3 == 0
     for architecture in draws(SMASHV2, 10):
@@ -112,7 +112,7 @@ def test_number_of_ops_is_uniform_without_a_budget() -> None:
     assert stats.chisquare(list(counts.values())).pvalue > 0.01
 
 
-def test_most_banks_are_drawn_where_the_paper_draws_them() -> None:
+def test_the_most_banks_are_random_where_they_are_in_the_paper() -> None:
     sampled = Counter(a.blocks[0].banks for a in draws(replace(WIDE, sample_banks=True, max_ops=20, min_ops=20), 200))
     always = Counter(a.blocks[0].banks for a in draws(replace(WIDE, max_ops=20, min_ops=20), 50))
     assert set(sampled) == {8, 9, 10, 11, 12}

@@ -1,4 +1,4 @@
-"""Draws of balanced sizes. Fixed streams, so that no test fails by chance."""
+"""Samples of balanced sizes. Seeds are fixed, so that no test fails at random."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cases import V1, V2_VOLUMES, every_seed
 
 spaces = pytest.mark.parametrize("space", [V1, V2_VOLUMES], ids=["v1", "v2-3d"])
 BALANCED = {space: SizeBalanced(space) for space in (V1, V2_VOLUMES)}
-DRAWS = 200
+DRAWS = 120
 
 
 def log_size(architecture: Architecture, space: MemoryBankSpace) -> float:
@@ -26,11 +26,11 @@ def log_size(architecture: Architecture, space: MemoryBankSpace) -> float:
 
 @spaces
 @every_seed
-def test_draws_are_of_the_space_and_a_function_of_the_stream(space: MemoryBankSpace, seed: int) -> None:
+def test_samples_are_of_the_space_and_a_function_of_the_generator(space: MemoryBankSpace, seed: int) -> None:
     balanced = BALANCED[space]
     architecture = balanced.sample(rng(seed), progress=0.3)
-    assert space.refusal(architecture) is None
-    assert balanced.refusal(architecture) is None
+    assert space.violation(architecture) is None
+    assert balanced.violation(architecture) is None
     assert balanced.sample(rng(seed), progress=0.3) == architecture
     assert balanced.limits == space.limits
     assert balanced.image_spec == space.image_spec
@@ -50,7 +50,7 @@ def test_sizes_are_flatter_than_those_of_the_space(space: MemoryBankSpace) -> No
 
 @dataclass(frozen=True)
 class Counting(MemoryBankSpace):
-    """Remembers what was drawn of it."""
+    """Records its samples."""
 
     drawn: list[Architecture] = field(default_factory=list, compare=False)
 
@@ -61,7 +61,7 @@ class Counting(MemoryBankSpace):
 
 @settings(max_examples=5)
 @every_seed
-def test_of_a_pool_the_nearest_to_a_wanted_size_is_taken(seed: int) -> None:
+def test_of_a_pool_the_nearest_to_the_target_is_chosen(seed: int) -> None:
     space = Counting(**{name: getattr(V1, name) for name in V1.__dataclass_fields__})
     balanced = SizeBalanced(space, pool=5)
     logs = [log_size(architecture, V1) for architecture in space.drawn]
@@ -70,9 +70,9 @@ def test_of_a_pool_the_nearest_to_a_wanted_size_is_taken(seed: int) -> None:
     chosen = balanced.sample(rng("pool", seed))
     assert len(space.drawn) == 5
     assert chosen in space.drawn
-    # What is wanted is drawn first.
-    wanted = rng("pool", seed).uniform(*balanced.extremes)
-    distance = {architecture: abs(log_size(architecture, V1) - wanted) for architecture in space.drawn}
+    # The target is drawn first.
+    target = rng("pool", seed).uniform(*balanced.extremes)
+    distance = {architecture: abs(log_size(architecture, V1) - target) for architecture in space.drawn}
     assert distance[chosen] == min(distance.values())
 
 
@@ -81,9 +81,9 @@ def test_perturbations_are_those_of_the_space() -> None:
     balanced = SizeBalanced(V1)
     assert balanced.perturb(architecture, rng(1), 0.3) == V1.perturb(architecture, rng(1), 0.3)
     outside = V2_VOLUMES.sample(rng(0))
-    assert balanced.refusal(outside) == V1.refusal(outside)
+    assert balanced.violation(outside) == V1.violation(outside)
 
 
 def test_a_pool_of_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="a pool of 1 draws cannot be balanced: take at least 2"):
+    with pytest.raises(ValueError, match="a pool of 1 samples cannot be balanced: take at least 2"):
         SizeBalanced(V1, pool=1)

@@ -13,7 +13,7 @@ from smash_lightning.hypernet import SharedWeights, load_hypernet
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import BatchStatistics, RecalibratedStatistics, WarmStart
-from smash_lightning.search_space import EqualSize, SearchSpace, SizeBalanced
+from smash_lightning.search_space import SearchSpace, SizeBalanced, SizeMatched
 from smash_lightning.stages import search
 from smash_lightning.stages.search import finished, make_scorer, settling, train_hypernet, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
@@ -21,7 +21,7 @@ from tests.stages.small_run import SEARCH, SPACE, small_experiment
 
 NOBODY = Tracker([])
 STEPS = 240 // 32
-CANDIDATES = EqualSize(SPACE, 0.2)
+CANDIDATES = SizeMatched(SPACE, 0.2)
 DRAWS: dict[str, SearchSpace] = {"space": SPACE, "candidates": CANDIDATES, "balanced": SizeBalanced(SPACE)}
 
 

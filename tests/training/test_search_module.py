@@ -33,7 +33,7 @@ from smash_lightning.scoring import (
     Scorer,
     ScoringData,
 )
-from smash_lightning.search_space import EqualSize, SingleConvolution
+from smash_lightning.search_space import SingleConvolution, SizeMatched
 from smash_lightning.stages.search import averaging
 from smash_lightning.training import (
     AtomicCheckpointIO,
@@ -284,7 +284,7 @@ def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
     with pytest.raises(ValueError, match=message):
         load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
     with pytest.raises(ValueError, match=r"; .* and \d+ more\. Use the options"):
-        load_hypernet(folder / "21.ckpt", EqualSize(DIGITS, 0.5), data().specification())
+        load_hypernet(folder / "21.ckpt", SizeMatched(DIGITS, 0.5), data().specification())
 
 
 def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
@@ -353,7 +353,7 @@ def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: 
 
 
 def test_architectures_are_drawn_from_where_it_is_said() -> None:
-    candidates = EqualSize(DIGITS, 0.2)
+    candidates = SizeMatched(DIGITS, 0.2)
     module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
     drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]

@@ -1,4 +1,4 @@
-"""Architectures of one size, which takes the strongest simple baseline of any score, size, out of the question."""
+"""Architectures of similar size, among which size, the strongest simple baseline, predicts nothing."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import random
 import statistics
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from smash_lightning.architecture import Architecture, ImageSpec, Limits, cost
+from smash_lightning.random_streams import Stream
 from smash_lightning.random_streams import rng as stream
 from smash_lightning.search_space.base import SearchSpace
 
-MEDIAN_OF = 200
+MEDIAN_SAMPLES = 200
 ATTEMPTS = 10_000
 
 
 @dataclass(frozen=True)
-class EqualSize(SearchSpace):
-    """The architectures of `space` whose parameters lie within `tolerance` of `target`.
+class SizeMatched(SearchSpace):
+    """The architectures of `space` whose number of parameters is within `tolerance` of `target`.
 
     Args:
         space: the space to select from.
-        tolerance: largest relative deviation from the target, such as 0.1.
-        target: parameters of the ordinary network; None takes the median of 200 draws of a fixed stream.
+        tolerance: largest relative difference from the target, such as 0.1.
+        target: parameters of the standalone network; None for the median of 200 samples of a fixed random stream.
     """
 
     space: SearchSpace
@@ -32,46 +35,48 @@ class EqualSize(SearchSpace):
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_spec", self.space.image_spec)
         if not 0 < self.tolerance < 1:
-            raise ValueError(f"search_space.size_tolerance must lie between 0 and 1, got {self.tolerance}")
+            raise ValueError(f"search_space.size_tolerance must be between 0 and 1, got {self.tolerance}")
         if self.target is None:
-            draws = [self.space.sample(stream("median size", i)) for i in range(MEDIAN_OF)]
-            median = int(statistics.median(cost(draw, self.image_spec).params for draw in draws))
+            samples = [self.space.sample(stream(Stream.MEDIAN_SIZE, i)) for i in range(MEDIAN_SAMPLES)]
+            median = int(statistics.median(cost(sample, self.image_spec).params for sample in samples))
             object.__setattr__(self, "target", median)
 
     @property
+    @override
     def limits(self) -> Limits:
-        """Those of the whole space."""
         return self.space.limits
 
+    @override
     def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
-        """Draws from the whole space, fully open whatever the progress, until the size is right.
+        """Samples the fully grown space, whatever the progress, until the size fits.
 
         Raises:
-            ValueError: no draw in ten thousand had the size.
+            ValueError: none of ten thousand samples has the size.
         """
-        del progress  # the target is a size of the open space, which one that still opens would hardly draw
+        del progress  # the target is a size of the fully grown space, which is rare before
         for _ in range(ATTEMPTS):
             architecture = self.space.sample(rng)
-            if self._size_refusal(architecture) is None:
+            if self._size_violation(architecture) is None:
                 return architecture
         raise ValueError(
             f"none of {ATTEMPTS} architectures has {self.target} parameters within {self.tolerance:.0%}: "
             "set search_space.size_target nearer to the median, or a larger search_space.size_tolerance"
         )
 
+    @override
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        """Perturbs in the whole space until the size is right; returns `architecture` itself if it never is."""
+        """Perturbs in the whole space until the size fits; returns `architecture` itself if it never does."""
         for _ in range(ATTEMPTS // 10):
             candidate = self.space.perturb(architecture, rng, probability)
-            if self._size_refusal(candidate) is None:
+            if self._size_violation(candidate) is None:
                 return candidate
         return architecture
 
-    def refusal(self, architecture: Architecture) -> str | None:
-        """Why it is outside the whole space, or of another size."""
-        return self.space.refusal(architecture) or self._size_refusal(architecture)
+    @override
+    def violation(self, architecture: Architecture) -> str | None:
+        return self.space.violation(architecture) or self._size_violation(architecture)
 
-    def _size_refusal(self, architecture: Architecture) -> str | None:
+    def _size_violation(self, architecture: Architecture) -> str | None:
         assert self.target is not None
         params = cost(architecture, self.image_spec).params
         if abs(params / self.target - 1) <= self.tolerance:
