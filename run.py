@@ -216,7 +216,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
 def _experiment(config: DictConfig, folder: Path) -> Experiment:
     # Heavy imports stay out of the way of --help and of errors in the options.
     from smash_lightning.run_folder import RunFolder
-    from smash_lightning.search_space import EqualSize
+    from smash_lightning.search_space import SizeMatched
     from smash_lightning.stages import Experiment
     from smash_lightning.stages.devices import crew
     from smash_lightning.stages.signatures import require_type
@@ -239,7 +239,7 @@ def _experiment(config: DictConfig, folder: Path) -> Experiment:
         seed=config.seed,
         data=data,
         space=space,
-        candidates=space if tolerance is None else EqualSize(space, tolerance, target),
+        candidates=space if tolerance is None else SizeMatched(space, tolerance, target),
         hypernet=hypernet_specification(config.hypernet),
         search=instantiate(config.search, "search"),
         ranking=instantiate(config.ranking, "ranking"),

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 import run
 from smash_lightning.hypernet.specification import SPACE_ARGUMENTS
 from smash_lightning.random_streams import rng
-from smash_lightning.search_space import EqualSize
+from smash_lightning.search_space import SizeMatched
 from tests.cases import SMASHV1
 
 ROOT = Path(__file__).parent.parent
