@@ -68,6 +68,12 @@ def build(folder: Path) -> list[Path]:
     return written
 
 
+def read_charts(folder: Path) -> dict[str, figures.Chart]:
+    """The charts of the run in a folder, by name; raises as `build`."""
+    run = read_run(folder)
+    return run_charts(run, frames.architectures(run))
+
+
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, figures.Chart]:
     """The charts of a run by name; `settling` only where a HyperNet was followed."""
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run), "pareto": _pareto(table)}
@@ -86,7 +92,7 @@ def _scatter(run: RunData, table: pd.DataFrame) -> figures.Chart:
         points,
         x="validation loss with generated weights (nats)" if same else "SMASH score (lower is better)",
         y=f"test loss after training (nats), {f'mean of {seeds:.0f} seeds ± s.e.' if seeds > 1 else 'one seed'}",
-        title=f"Spearman's rho {estimate_text(rho)} over {run.correlation['architectures']} architectures of the sample",
+        title=f"Spearman's rho {estimate_text(rho)} over the {run.correlation['architectures']} of the sample",
         note=f"Noise ceiling {estimate_text(ceiling)}. Line and band: least squares over the sample, 95 %.",
         legend="trained as",
         details=frames.DETAILS,
@@ -150,20 +156,20 @@ def _summary(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Cha
     trained = table[table["chosen"].isin(frames.CHOSEN[1:3])].sort_values("true_loss")
     untrained = table.loc[table["seeds"].isna(), "fingerprint"]
     caption = (
-        "Each point is an architecture; the bars are standard errors over seeds. Architectures of the sample were drawn "
-        "without regard to their score, those of the shortlist by it. A click on a group in the legend hides it."
+        "Each point is an architecture; the bars are standard errors over seeds. The sample was drawn without regard "
+        "to the score, the shortlist by it. A click on a group in the legend hides it."
     )
     counts = correlation["counts"]
     facts = [
         ("Spearman of score and test loss", estimate_text(correlation["loss"]["scores"]["smash_score"]["spearman"])),
         ("noise ceiling", estimate_text(correlation["loss"]["reliability"].get("ceiling"))),
         ("architectures scored", f"{len(run.ranking):,}"),
-        ("trained standalone", f"{counts['architectures']}, {count(counts['trainings'], 'training')}"),
+        ("trained standalone", f"{counts['architectures']} ({count(counts['trainings'], 'training')})"),
     ]
     return Section(
         "Does the score predict what training gives?",
         sentences(correlation),
-        next_steps(correlation, untrained[:SHOWN].tolist(), None if trained.empty else trained["fingerprint"].iloc[0]),
+        next_steps(correlation, untrained[:3].tolist(), None if trained.empty else trained["fingerprint"].iloc[0]),
         figures=[Figure("correlation", charts["correlation"], "SMASH score against mean test loss", caption)],
         facts=facts,
     )
@@ -179,10 +185,10 @@ def _baselines(run: RunData, charts: Mapping[str, figures.Chart]) -> Section:
             row[heading] = "" if empty else estimate_text(one[column], 4 if column == "regret" else 2)
         rows.append(row | {"cost of each + once": cost_text(one["seconds"], one["training_seconds"])})
     explained = (
-        "Differences are paired; the strongest of many baselines owes a part of its lead to noise. Size-matched: Kendall's "
-        f"tau-b over pairs of architectures whose parameters differ by at most {comparison['band']:.0%}. Regret: mean test "
-        "loss of the fifth that a predictor selects minus that of the true best fifth. Precision: share of its fifth that "
-        f"is in the true one. {omitted_text(comparison['omitted'])}"
+        "Differences are paired; the strongest of many baselines owes a part of its lead to noise. Size-matched: "
+        f"Kendall's tau-b over pairs of architectures whose parameters differ by at most {comparison['band']:.0%}. "
+        "Regret: mean test loss of the fifth that a predictor selects minus that of the true best fifth. Precision: "
+        f"share of its fifth that is in the true one. {omitted_text(comparison['omitted'])}"
     )
     caption = f"The same in numbers over {comparison['architectures']} architectures, with 95 % bootstrap intervals"
     figure = Figure("baselines", charts["baselines"], "Agreement of the score and of every baseline with the test loss")
@@ -231,7 +237,7 @@ def _ranking(table: pd.DataFrame, caption: str, folded: bool = False) -> Table:
 
 def _costs(run: RunData) -> Table:
     hypernets = run.correlation["comparison"]["predictors"]["smash_score"]["training_seconds"]
-    scored = len([column for column in run.ranking if column.startswith("val_loss_")])
+    scored = int(run.ranking.columns.str.startswith("val_loss_").sum())
     stages: list[tuple[str, int, float]] = [("scores", len(run.ranking), float(run.ranking["seconds"].sum()))]
     stages.append(("standalone trainings", len(run.retrained), float(run.retrained["seconds"].sum())))
     if hypernets is not None:
@@ -251,14 +257,15 @@ def _circumstances(run: RunData) -> list[str]:
         paragraphs.append(
             f"{data['name']}: {data['train']:,} training, {data['validation']:,} validation and {data['test']:,} test "
             f"images of {' x '.join(map(str, data['size']))} {unit}, {count(len(data['classes']), 'class')} "
-            f"({listed(data['classes'])}). Scores come from the validation images, test losses and errors from the test "
-            f"images{views}. {' '.join(data['notes'])}".rstrip()
+            f"({listed(data['classes'])}). Scores come from the validation images, ground truth from the test images"
+            f"{views}. {' '.join(data['notes'])}".rstrip()
         )
     if run.config:
+        names = ("search.hypernets", "search.epochs", "retrain.epochs", "retrain.seeds", "seed")
+        hypernets, epochs, retrain, seeds, seed = (run.option(name, 0) for name in names)
         extra = ", validation images included" if run.option("retrain.use_validation") else ""
         paragraphs.append(
-            f"{count(run.option('search.hypernets', 0), 'HyperNet')} of {count(run.option('search.epochs', 0), 'epoch')}; "
-            f"the chosen architectures were trained for {count(run.option('retrain.epochs', 0), 'epoch')} with "
-            f"{count(run.option('retrain.seeds', 0), 'seed')} each{extra}. Seed {run.option('seed', 0)}."
+            f"{count(hypernets, 'HyperNet')} of {count(epochs, 'epoch')}; standalone trainings of "
+            f"{count(retrain, 'epoch')} with {count(seeds, 'seed')} each{extra}. Seed {seed}."
         )
     return paragraphs

@@ -1,21 +1,18 @@
-"""A picture of a data set: some examples of each class beside its name, so that one sees what one learns from."""
+"""A picture of a data set: some examples of each class and its name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-Bytes = NDArray[np.uint8]
-
-CELL = 0.75  # inches of an example's side
-LETTER = 0.1  # inches of a name's letter, about
-DPI = 150
+CELL, GAP, TOP, FONT, TITLE = 112, 8, 48, 16, 20  # pixels
+LONGEST = 22  # characters of a name
 
 
-def contact_sheet(examples: Sequence[Bytes], classes: Sequence[str], title: str) -> Figure:
+def contact_sheet(examples: Sequence[NDArray[np.uint8]], classes: Sequence[str], title: str) -> Image.Image:
     """A row for each class: its name, and its examples.
 
     Args:
@@ -24,37 +21,28 @@ def contact_sheet(examples: Sequence[Bytes], classes: Sequence[str], title: str)
         classes: their names.
         title: above all.
     """
-    columns = max(len(images) for images in examples)
     brightest = max(int(images.max()) for images in examples if len(images))
-    names = [_short(name) for name in classes]
-    width = 0.3 + LETTER * max(map(len, names))
-    figure = Figure(figsize=(width + columns * CELL, 0.6 + len(names) * CELL), layout="constrained")
-    figure.suptitle(title, fontsize=12, parse_math=False)
-    grid = figure.add_gridspec(len(names), columns + 1, width_ratios=[width / CELL, *[1] * columns])
+    names = [name if len(name) <= LONGEST else name[: LONGEST - 1] + "…" for name in classes]
+    font, large = ImageFont.load_default(FONT), ImageFont.load_default(TITLE)
+    left = int(max(font.getlength(name) for name in names)) + 3 * GAP
+    columns = max(max(len(images) for images in examples), 3)
+    sheet = Image.new("RGB", (left + columns * (CELL + GAP), TOP + len(names) * (CELL + GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((GAP, TOP / 2), title, "black", large, anchor="lm")
     for row, (images, name) in enumerate(zip(examples, names, strict=True)):
-        label = figure.add_subplot(grid[row, 0])
-        label.axis("off")
-        label.text(1, 0.5, name, ha="right", va="center", fontsize=10, transform=label.transAxes, parse_math=False)
+        y = TOP + row * (CELL + GAP)
+        draw.text((left - 2 * GAP, y + CELL / 2), name, "black", font, anchor="rm")
         for column, image in enumerate(images):
-            axes = figure.add_subplot(grid[row, column + 1])
-            axes.axis("off")
-            axes.imshow(_picture(image, brightest), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    return figure
+            cell = Image.fromarray(_pixels(image, brightest)).resize((CELL, CELL), Image.Resampling.NEAREST)
+            sheet.paste(cell, (left + column * (CELL + GAP), y))
+    return sheet
 
 
-def _picture(image: Bytes, brightest: int) -> NDArray[np.float64]:
-    """Values from 0 to 1, (height, width) or (height, width, 3)."""
-    if image.ndim == 4:
-        return _seen_from_the_front(image[0] > 0)
-    scaled = image / (255 if brightest > 16 else brightest)
-    return scaled[0] if len(image) == 1 else scaled.transpose(1, 2, 0)
-
-
-def _seen_from_the_front(grid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Nearness of the first filled voxel along the second axis, z up (z, x); 0 where there is none."""
-    near = 1 - 0.8 * grid.argmax(1) / grid.shape[1]
-    return np.where(grid.any(1), near, 0.0).T[::-1]
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+def _pixels(image: NDArray[np.uint8], brightest: int) -> NDArray[np.uint8]:
+    """Bytes, (height, width) or (height, width, 3)."""
+    if image.ndim == 4:  # nearness of the first filled voxel along the second axis, the third one up
+        grid = image[0] > 0
+        near = 1 - 0.8 * grid.argmax(1) / grid.shape[1]
+        return (255 * np.where(grid.any(1), near, 0.0).T[::-1]).astype(np.uint8)
+    scaled = (image * (1.0 if brightest > 16 else 255 / brightest)).clip(0, 255).astype(np.uint8)
+    return scaled[0] if len(image) == 1 else np.ascontiguousarray(scaled.transpose(1, 2, 0))

@@ -63,7 +63,7 @@ class Table:
     frame: pd.DataFrame
     folded: bool = False
 
-    @property
+    @functools.cached_property
     def columns(self) -> list[tuple[str, bool, list[str]]]:
         """Each column's heading, whether it is numeric, and its cells."""
         return [(str(name), *_cells(list(column))) for name, column in self.frame.items()]
@@ -118,7 +118,8 @@ def render(title: str, sections: Sequence[Section], drawings: Mapping[str, str] 
 @functools.cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, of the version that draws the static pictures."""
-    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires a snippet
+    return bundle.replace("</script", "<\\/script")
 
 
 def _cells(values: Sequence[Any]) -> tuple[bool, list[str]]:

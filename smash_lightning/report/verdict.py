@@ -99,8 +99,8 @@ def _agreement(correlation: Correlation) -> str:
     loss, verdict = correlation["loss"], correlation["verdict"]
     text = (
         f"{_STATUS[verdict['status']]}: Spearman {estimate_text(loss['scores']['smash_score']['spearman'])} over "
-        f"{correlation['comparison']['architectures']} architectures. Noise in the ground truth limits any predictor to "
-        f"about {estimate_text(loss['reliability']['ceiling'])}"
+        f"{correlation['comparison']['architectures']} architectures. Noise in the ground truth limits any predictor "
+        f"to about {estimate_text(loss['reliability']['ceiling'])}"
     )
     if verdict["goal"] is None:
         return f"{text}."

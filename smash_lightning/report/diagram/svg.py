@@ -1,4 +1,4 @@
-"""A little SVG: shapes as XML elements, with numbers rounded and text escaped; no ids, scripts or style sheets."""
+"""A little SVG: shapes as XML elements, numbers rounded and text escaped; no ids, scripts or style sheets."""
 
 from __future__ import annotations
 
@@ -7,28 +7,20 @@ from unicodedata import category
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-FONT = 11.0
-"""Height of ordinary text in user units; every other length of a drawing derives from it."""
+FONT = 11.0  # height of normal text in user units; every other length of a drawing derives from it
 SMALL = 0.8 * FONT
-LINE = 1.35 * FONT
-"""Distance between two lines of text."""
-
+LINE = 1.35 * FONT  # distance between two lines of text
 TIMES = "\N{MULTIPLICATION SIGN}"
 NARROW, BROAD = frozenset(" .,:;'()fijlrtI"), frozenset(f"mwMW{TIMES}→")
 
 Point = tuple[float, float]
 
 
-def drawing() -> Element:
-    """An empty group to draw into."""
-    return Element("g")
-
-
 def document(content: Element, width: float, height: float, title: str) -> str:
     """The finished drawing on white ground; it fills the width of its page and keeps its proportions."""
     root = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {_plain(width)} {_plain(height)}", "width": "100%"}
-    spoken = {"role": "img", "aria-label": _printable(title)}
-    svg = Element("svg", root | spoken | {"font-family": "system-ui, 'Helvetica Neue', Arial, sans-serif"})
+    described = {"role": "img", "aria-label": _printable(title)}
+    svg = Element("svg", root | described | {"font-family": "system-ui, 'Helvetica Neue', Arial, sans-serif"})
     shape(svg, "rect", width=width, height=height, fill="white")
     svg.append(content)
     ElementTree.indent(svg)
@@ -59,25 +51,20 @@ def arrowhead(parent: Element, tip: Point, colour: str, down: bool = True) -> No
     polygon(parent, [tip, *base], colour)
 
 
-def text(parent: Element, at: Point, content: str, size: float = FONT, **attributes: float | str) -> Element:
+def text(parent: Element, at: Point, content: str, size: float = FONT, **attributes: float | str) -> None:
     """Adds one line of text, vertically centred on `at`."""
-    element = shape(parent, "text", x=at[0], y=at[1] + 0.36 * size, font_size=size, **attributes)
-    element.text = _printable(content)
-    return element
-
-
-def tooltip(parent: Element, content: str) -> None:
-    """Adds a text that a browser shows under the pointer."""
-    shape(parent, "title").text = content
+    shape(parent, "text", x=at[0], y=at[1] + 0.36 * size, font_size=size, **attributes).text = _printable(content)
 
 
 def text_width(content: str, size: float = FONT) -> float:
-    """Room for a text in user units, whatever the font: about that of DejaVu Sans, the widest of the usual ones."""
+    """Width of a text in user units, whatever the font: about that of DejaVu Sans, the widest of the usual ones."""
     return size * sum(0.4 if c in NARROW else 0.9 if c in BROAD else 0.64 for c in content)
 
 
 def _printable(content: str) -> str:
     """XML cannot hold control characters and lone surrogates, not even escaped."""
+    if content.isprintable():
+        return content
     return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in ("Cc", "Cs", "Cn") else c for c in content)
 
 

@@ -90,7 +90,7 @@ def interval_text(value: float | None, low: float, high: float, decimals: int = 
     """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None and NaN."""
     if value is None or math.isnan(value):
         return "undefined"
-    first, lower, upper = (f"{n:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for n in (value, low, high))
+    first, lower, upper = (_rounded(number, decimals) for number in (value, low, high))
     return f"{first} [{lower}, {upper}]"
 
 
@@ -129,3 +129,8 @@ def save(chart: Chart, path: Path) -> None:
         content = json.dumps(specification(chart)).encode()
     with atomic_write(path) as partial:
         partial.write_bytes(content)
+
+
+def _rounded(number: float, decimals: int) -> str:
+    text = f"{number:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
