@@ -12,20 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import wandb
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 
-from smash_lightning.report.build import read_charts
-from smash_lightning.report.dashboard import chart_name, split_specification
-from smash_lightning.report.figures import specification
-from smash_lightning.report.loggers import WandbRun, read_identity
-
-FILES = ("*.png", "*.svg", "report.html")
+if TYPE_CHECKING:  # runs without W&B do not import it
+    from smash_lightning.report.wandb_run import WandbRun
 
 
 class Tracker:
@@ -39,13 +33,12 @@ class Tracker:
     """
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
-        runs = [logger for logger in loggers if isinstance(logger, WandbRun)]
+        runs: list[Any] = [logger for logger in loggers if hasattr(logger, "log_with_axis")]
         if len(runs) > 1:
             raise ValueError(f"{len(runs)} loggers of W&B would share one run: give one")
-        self._wandb = runs[0] if runs else None
-        self._others = [logger for logger in loggers if not isinstance(logger, WandbRun)]
+        self._wandb: WandbRun | None = runs[0] if runs else None
+        self._others = [logger for logger in loggers if logger not in runs]
         self._last_step = 0
-        self._axes: set[str] = set()  # metrics whose step axis W&B has
 
     def __enter__(self) -> Tracker:
         return self
@@ -55,8 +48,7 @@ class Tracker:
 
     def config(self, values: Mapping[str, Any]) -> None:
         """Hyperparameters: plain values and plain containers of them."""
-        # A resumed run may have another configuration of its loggers.
-        self._on_wandb(lambda run: run.config.update(dict(values), allow_val_change=True))
+        self._on_wandb(lambda run: run.configure(values))
         for logger in self._others:
             logger.log_hyperparams(dict(values))
             logger.save()
@@ -70,9 +62,8 @@ class Tracker:
             step: of this training.
         """
         self._last_step = max(self._last_step, step)
-        named = {f"{prefix}/{name}": value for name, value in values.items()}
-        self._on_wandb(lambda run: self._log_with_axis(run, named, f"{prefix}/step", step))
-        self._log_elsewhere(named, step)
+        self._on_wandb(lambda run: run.log_with_axis(prefix, values, step))
+        self._log_elsewhere({f"{prefix}/{name}": value for name, value in values.items()}, step)
 
     def artifact(self, name: str, kind: str, paths: Sequence[Path], used: Sequence[tuple[str, Path]] = ()) -> None:
         """Files kept together under the name `name-RUN`, on W&B only.
@@ -84,20 +75,20 @@ class Tracker:
             used: names of the artifacts that it was made from, each with the folder of the run that made it; its
                 metadata lists them, and online W&B draws them as its lineage.
         """
-        self._on_wandb(lambda run: self._log_artifact(run, name, kind, paths, used))
+        self._on_wandb(lambda run: run.keep(name, kind, paths, used))
 
     def log_folder(self, folder: Path) -> None:
         """A finished run's folder: tables to W&B, the main numbers to all, pictures and page to whatever shows them."""
-        for path in sorted(folder.glob("*.csv")):
-            self._on_wandb(lambda run, path=path: run.log({path.stem: _table(pd.read_csv(path))}))  # type: ignore[misc]
-        for path in sorted(one for pattern in FILES for one in folder.glob(pattern)):
-            self._picture(path)
-        if (path := folder / "correlation.json").exists():
-            numbers = headline(json.loads(path.read_text()))
-            self._on_wandb(lambda run: run.summary.update(numbers))
+        shown = [path for kind in ("*.csv", "*.png", "*.svg", "report.html") for path in sorted(folder.glob(kind))]
+        for path in shown:
+            self._on_wandb(lambda run, path=path: run.log_file(path))  # type: ignore[misc]
+            if path.suffix != ".csv":
+                self._show_elsewhere(path)
+        if (found := folder / "correlation.json").exists():
+            numbers = headline(json.loads(found.read_text()))
+            self._on_wandb(lambda run: run.log_summary(numbers))
             self._log_elsewhere(numbers, self._last_step)
-            if self._wandb is not None and self._wandb.charts:
-                self._on_wandb(lambda run: self._log_charts(run, folder))
+            self._on_wandb(lambda run: run.log_charts(folder))
 
     def close(self, *, failed: bool = False) -> None:
         """Closes all loggers and ends W&B's run, so that the next job of this process gets one of its own."""
@@ -105,68 +96,23 @@ class Tracker:
             for logger in self._others:
                 logger.finalize("failed" if failed else "success")
         finally:
-            if self._wandb is not None and self._wandb._experiment is not None:
-                self._wandb.experiment.finish(exit_code=int(failed))
-                self._wandb._experiment = None
+            if self._wandb is not None:
+                self._wandb.end(failed=failed)
 
-    def _on_wandb(self, action: Callable[[Any], object]) -> None:
+    def _on_wandb(self, action: Callable[[WandbRun], None]) -> None:
         """Whatever a service on the network answers, the run goes on: its own files hold everything."""
         if self._wandb is None:
             return
         try:
-            action(self._wandb.open())
+            action(self._wandb)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             print(f"W&B failed, and the run goes on without it: {reason}. Its own files hold all", file=sys.stderr)
             with suppress(Exception):
-                self.close(failed=True)
+                self._wandb.end(failed=True)
             self._wandb = None
 
-    def _log_with_axis(self, run: Any, named: Mapping[str, float], axis: str, step: int) -> None:
-        if axis not in self._axes:
-            run.define_metric(axis, hidden=True)
-        for name in named.keys() - self._axes:
-            run.define_metric(name, step_metric=axis)
-        self._axes |= named.keys() | {axis}
-        run.log({**named, axis: step})
-
-    def _log_artifact(
-        self, run: Any, name: str, kind: str, paths: Sequence[Path], used: Sequence[tuple[str, Path]]
-    ) -> None:
-        assert self._wandb is not None
-        own = self._wandb.identity["run"]
-        sources = []
-        for source, folder in used:
-            identity = read_identity(folder)
-            sources.append(f"{source}-{identity['run'] if identity else folder.resolve().name}")
-            if self._wandb._wandb_init["mode"] == "online" and (identity or {}).get("run") != own:
-                with suppress(wandb.Error, ValueError):  # that run may never have been uploaded
-                    run.use_artifact(f"{sources[-1]}:latest")
-        artifact = wandb.Artifact(f"{name}-{own}", type=kind, metadata={"inputs": sources, "run": own})
-        for path in paths:  # immutable: uploaded from the run folder, not from a copy in the user's home
-            if path.is_dir():
-                artifact.add_dir(str(path), name=path.name, policy="immutable", skip_cache=True)
-            else:
-                artifact.add_file(str(path), policy="immutable", skip_cache=True)
-        run.log_artifact(artifact)
-
-    def _log_charts(self, run: Any, folder: Path) -> None:
-        assert self._wandb is not None
-        for name, chart in read_charts(folder).items():
-            plain = specification(chart)
-            rows, published = split_specification(plain)[1], f"{self._wandb.charts}/{chart_name(name)}"
-            fields = {str(column): str(column) for column in rows}
-            run.log(
-                {f"{name}_chart": wandb.plot_table(published, _table(rows), fields, {"title": plain["title"]["text"]})}
-            )
-
-    def _picture(self, path: Path) -> None:
-        name = path.name.replace(".", "_")
-        if path.suffix == ".png":
-            self._on_wandb(lambda run: run.log({name: wandb.Image(str(path))}))
-        else:
-            text = path.read_text(encoding="utf-8")
-            self._on_wandb(lambda run: run.log({name: wandb.Html(text, inject=False, data_is_not_path=True)}))
+    def _show_elsewhere(self, path: Path) -> None:
         for logger in self._others:
             if isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
                 pixels = np.asarray(Image.open(path).convert("RGB"))
@@ -184,24 +130,17 @@ def headline(correlation: Mapping[str, Any]) -> dict[str, float]:
     """The main numbers of correlation.json, each estimate with the ends of its interval."""
     loss, comparison = correlation["loss"], correlation["comparison"]
     estimates = {
-        **{f"{kind}": one for kind, one in loss["scores"]["smash_score"].items()},
+        **loss["scores"]["smash_score"],
         **{f"spearman_{name}": one["spearman"] for name, one in comparison["predictors"].items()},
         "noise_ceiling": loss["reliability"].get("ceiling"),
         "spearman_given_params": loss["partial_given_params"],
         "spearman_given_sizes": loss["partial_given_sizes"],
         "spearman_above_goal": comparison["above_goal"],
         "size_matched_tau": comparison["predictors"]["smash_score"]["size_matched_tau"],
-        "top_fraction_smash_score": loss["top_fraction"].get("smash_score"),
-        "top_fraction_params": loss["top_fraction"].get("params"),
+        **{f"top_fraction_{name}": one for name, one in loss["top_fraction"].items()},
     }
     numbers = {"architectures_compared": float(correlation["architectures"])}
     for name, one in estimates.items():
         if one is not None:
             numbers |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
-
-
-def _table(frame: pd.DataFrame) -> Any:
-    """A table of W&B; what is not finite becomes an empty cell, as JSON has no NaN."""
-    plain = frame.astype(object).where(frame.notna(), None).replace([math.inf, -math.inf], None)
-    return wandb.Table(columns=[str(name) for name in frame], data=plain.to_numpy().tolist(), allow_mixed_types=True)

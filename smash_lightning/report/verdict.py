@@ -49,6 +49,8 @@ def next_steps(
         text = f"The best by score without a standalone training: {listed(untrained, 3)}."
         text += f" Of those trained, {best} has the lowest test loss." if best else ""
         steps.append(("Retrain these", text))
+    elif best:
+        steps.append(("Use this one", f"{best} has the lowest test loss of the shortlist."))
     steps += _simpler(comparison, verdict)
     rho = correlation["loss"]["scores"]["smash_score"]["spearman"]
     if rho is not None and rho["high"] - rho["low"] > WIDE:

@@ -48,15 +48,13 @@ def merged(run: list[Record], kind: str, items: str) -> dict[str, Any]:
     for record in run:
         if record.HasField(kind):  # type: ignore[arg-type]
             for item in getattr(getattr(record, kind), items):
-                values["/".join(item.nested_key) or item.smash_score] = json.loads(item.value_json)
+                values["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
     return values
 
 
 def history(run: list[Record]) -> list[dict[str, Any]]:
     rows = [record.history.item for record in run if record.HasField("history")]
-    return [
-        {"/".join(item.nested_key) or item.smash_score: json.loads(item.value_json) for item in row} for row in rows
-    ]
+    return [{"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row} for row in rows]
 
 
 def only(paths: Iterator[Path]) -> Path:
@@ -67,17 +65,6 @@ def only(paths: Iterator[Path]) -> Path:
 def start(run: list[Record]) -> RunRecord:
     """What a run says of itself: id, group, job type, tags."""
     return next(record.run for record in run if record.HasField("run"))
-
-
-def by_job_type(runs: list[list[Record]], job_type: str) -> list[list[Record]]:
-    return [run for run in runs if start(run).job_type == job_type]
-
-
-def tables(folder: Path) -> dict[str, dict[str, Any]]:
-    """The tables that runs below a folder logged, by name."""
-    return {
-        path.name.rsplit("_", 2)[0]: json.loads(path.read_text()) for path in folder.glob("**/media/table/*.table.json")
-    }
 
 
 def without_account(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -1,21 +1,21 @@
-"""Workspace and report as code: what they show is what runs log."""
+"""Charts and workspace as code: what would be saved, without an account."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smash_lightning.report import dashboard
-from smash_lightning.report.dashboard import main, panels, plain, report, workspace
+from smash_lightning.report.build import read_charts
+from smash_lightning.report.dashboard import LINES, main, plain_values, split_specification, workspace
+from smash_lightning.report.figures import specification
 from tests.report.offline import without_account
+from tests.report.small_run import write_run
 
-package = pytest.importorskip("wandb_workspaces", reason="the extra dashboards is not installed")
+ACCOUNT = ["--entity", "me", "--project", "smash"]
 
 
 @pytest.fixture(autouse=True)
@@ -23,75 +23,53 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_account(monkeypatch, tmp_path)
 
 
-def of_kind(made: Any, kind: str) -> list[dict[str, Any]]:
-    """All parts of a kind within plain values."""
-    if isinstance(made, list):
-        return [part for one in made for part in of_kind(one, kind)]
-    if not isinstance(made, dict):
-        return []
-    own = [made] if made.get("kind") == kind else []
-    return own + [part for one in made.values() for part in of_kind(one, kind)]
+def values(plain: Any, key: str) -> list[Any]:
+    """Every value of a key, at any depth."""
+    if isinstance(plain, dict):
+        return [one for name, value in plain.items() for one in ([value] if name == key else values(value, key))]
+    return [one for value in plain for one in values(value, key)] if isinstance(plain, list) else []
 
 
-@pytest.mark.parametrize("account", [None, "me"])
-def test_charts_stand_over_the_tables_that_runs_log(account: str | None) -> None:
-    charts = of_kind(plain(panels(account)), "CustomChart")
-    tables = [chart["query"]["summaryTable"]["tableKey"] for chart in charts]
-    names = [*dashboard.SCATTERS, *dashboard.INTERVALS, "ranks_hypernet0"]
-    assert tables == [f"{name}_table" for name in names]
-    own = {"me/smash-scatter", "me/smash-intervals", "me/smash-lines"}
-    ready = {"wandb/scatter/v0", "wandb/bar/v0", "wandb/lineseries/v0"}
-    assert {chart["chart_name"] for chart in charts} == (own if account else ready)
+def test_a_published_chart_has_the_columns_of_its_table_and_nothing_of_one_run(tmp_path: Path) -> None:
+    for chart in read_charts(write_run(tmp_path)).values():
+        generic, rows = split_specification(specification(chart))
+        assert {"name": "wandb"} in values(generic, "data")
+        assert generic["title"] == "${string:title}"
+        assert not values(generic, "domain")
+        assert not [order for order in values(generic, "sort") if isinstance(order, list)]
+        assert all(len(others) == 1 for others in generic["datasets"].values()), "a line of reference"
+        fields = {name for name in values(generic, "field") if isinstance(name, str)}
+        assert fields - set(rows) <= {"y"}
 
 
-def test_workspace_and_report_show_the_same_panels() -> None:
-    both = [plain(make("me", "smash")) for make in (workspace, report)]
-    for kind in ("CustomChart", "LinePlot", "ScalarChart", "ScatterPlot", "MediaBrowser", "WeavePanelSummaryTable"):
-        first, second = (of_kind(one, kind) for one in both)
-        assert len(first) == len(second) > 0
-    space, page = both
-    assert [section["name"] for section in space["sections"]] == list(panels(None))
-    assert [key["name"] for key in space["runset_settings"]["groupby"]] == ["Group", "JobType"]
-    runs = of_kind(page, "Runset")
-    assert {one["filters"] for one in runs} == {"JobType != 'retraining'", "JobType = 'retraining'"}
-    assert {(one["entity"], one["project"]) for one in runs} == {("me", "smash")}
-
-
-def test_a_workspace_is_what_wandb_would_take() -> None:
+def test_the_workspace_has_every_metric_table_and_chart() -> None:
+    pytest.importorskip("wandb_workspaces")
+    plain = plain_values(workspace("me", "smash", ["correlation", "baselines"]))
+    assert [section["name"] for section in plain["sections"]] == ["Verdict", *LINES, "Tables"]
+    assert values(plain, "chart_name") == ["me/smash-correlation", "me/smash-baselines"]
+    assert values(plain, "tableKey") == ["correlation_chart_table", "baselines_chart_table"]
+    assert values(plain, "metric_regex") == [f"^{metric}$" for some in LINES.values() for metric in some]
+    assert values(plain, "table_name") == ["ranking", "retrained", "baselines", "settling"]
     view = json.loads(workspace("me", "smash")._to_model().model_dump_json(by_alias=True, exclude_none=True))
-    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
-    assert [len(section["panels"]) for section in sections] == [len(some) for some in panels(None).values()]
     assert [key["name"] for key in view["spec"]["section"]["runSets"][0]["grouping"]] == ["group", "jobType"]
 
 
-def test_a_dry_run_prints_both_and_needs_no_login(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--entity", "me", "--project", "smash", "--dry-run"])
-    printed = capsys.readouterr()
-    assert json.loads(printed.out) == json.loads(
-        json.dumps({"workspace": plain(workspace("me", "smash")), "report": plain(report("me", "smash"))})
-    )
-    assert printed.err == ""
+def test_a_dry_run_prints_charts_and_workspace_and_needs_no_login(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("wandb_workspaces")
+    main([*ACCOUNT, "--charts", str(write_run(tmp_path)), "--dry-run"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["charts"].keys() == {"correlation", "baselines", "pareto", "settling"}
+    assert values(printed["workspace"], "chart_name")
 
 
-def test_saving_without_a_login_is_one_clear_error() -> None:
+def test_a_missing_login_and_a_missing_package_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb_workspaces")
     with pytest.raises(SystemExit, match=r"^error: saving needs a login: run `wandb login`"):
-        main(["--entity", "me", "--project", "smash"])
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+        main(ACCOUNT)
     for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit, match=r"wandb-workspaces.*pip install 'smash-lightning\[dashboards\]'"):
-        main(["--entity", "me", "--project", "smash", "--dry-run"])
-
-
-@pytest.mark.slow
-def test_a_service_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    environment |= {"WANDB_BASE_URL": "http://127.0.0.1:1", "WANDB_API_KEY": 40 * "k", "WANDB_SILENT": "true"}
-    command = [sys.executable, "-m", "smash_lightning.report.dashboard", "--entity", "me", "--project", "p"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: the workspace could not be saved")
-    assert "Traceback" not in done.stderr
+        main([*ACCOUNT, "--dry-run"])

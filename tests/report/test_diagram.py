@@ -91,7 +91,7 @@ def test_a_node_names_its_convolutions_and_channels() -> None:
 def test_a_node_explains_itself_in_words() -> None:
     (title,) = [e for e in ops_of(drawn(MIXED))["block0.op1"] if e.tag.endswith("}title")]
     assert title.text == (
-        "reads banks 0, 2 (8 channels); 1x1 → 16; 7x5 d2x1 g2 then 3x3 beside 5x5; "
+        "reads banks 0, 2 (8 channels); 1x1 → 16; 7x5 d2x1 g2 then 3x3 in parallel with 5x5; "
         "fills banks 3, 4 and adds to banks 1, 2 (8 channels)"
     )
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.collections import LineCollection
-
 from smash_lightning.report.figure_style import BLUE, GREEN, GREY, WIDTH
 from smash_lightning.report.intervals import baselines_figure, interval_lines, interval_rows
 

@@ -7,7 +7,6 @@ import warnings
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
 from smash_lightning.report.panels import Panel, interval_panels
 
 NAMES = ["own", "noise of 1", "another's"]

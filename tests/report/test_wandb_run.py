@@ -1,33 +1,24 @@
-"""Runs on W&B that belong together: which id and group each has, and the trainings beside a run."""
+"""Runs on W&B that belong together, online or offline, and what is refused before a run begins."""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
 
-from smash_lightning.report import wandb_trainings
-from smash_lightning.report.board import Training
+from smash_lightning.report import wandb_run as module
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.report.wandb_identity import identify, read_identity
-from smash_lightning.report.wandb_run import WandbRun, wandb_logger
-from tests.report.offline import Record, by_job_type, history, merged, offline_runs, start, without_account
+from smash_lightning.report.wandb_run import WandbRun, choose_mode, read_identity, wandb_logger
+from tests.report.offline import Record, offline_runs, start, without_account
 
-TRAINING = Training(
-    "aa-1000",
-    {"arm": "top", "architecture": {"blocks": [{"ops": []}]}},
-    [({"epoch_loss": 2.0}, 4), ({"epoch_loss": 1.5}, 9)],
-    {"true_error": 12.5, "true_loss": 0.5},
-    top=True,
-)
-OTHER = Training(
-    "bb-1000", {"arm": "spread"}, [], {"true_loss": float("nan"), "failure": "it died"}, top=False, failed=True
-)
+KEY = 40 * "k"  # of the right length and nobody's
 
 
 @pytest.fixture(autouse=True)
@@ -35,42 +26,43 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_account(monkeypatch, tmp_path)
 
 
+@pytest.fixture
+def server() -> Iterator[str]:
+    """An address where connections are accepted."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
 def logged(folder: Path, **options: Any) -> list[Record]:
     """The records of a new run in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    before = set(folder.glob("wandb/offline-run-*"))
     with Tracker([wandb_logger(folder, "p", **options)]) as tracker:
         tracker.config({"seed": 0})
-    runs = offline_runs(folder)
-    assert len(runs) == len(before) + 1
-    return runs[-1]
+    return offline_runs(folder)[-1]
 
 
 def test_a_resumed_run_keeps_its_id_and_group(tmp_path: Path) -> None:
-    first = start(logged(tmp_path, task="tasks.pipeline"))
-    second = start(logged(tmp_path, task="tasks.pipeline"))
+    first, second = (start(logged(tmp_path, task="stages.pipeline")) for _ in range(2))
     assert (second.run_id, second.run_group) == (first.run_id, first.run_group) == (first.run_id, first.run_id)
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
     assert start(logged(tmp_path / "other")).run_id != first.run_id
 
 
-def test_a_stage_joins_the_group_of_the_run_that_it_goes_on_from(tmp_path: Path) -> None:
+def test_a_stage_joins_the_group_of_the_run_that_it_builds_on(tmp_path: Path) -> None:
     search = start(logged(tmp_path / "search", task="smash_lightning.stages.search"))
     assert search.job_type == "search"
-    (tmp_path / "search" / "checkpoints").mkdir()
     checkpoint = tmp_path / "search" / "checkpoints" / "hypernet0.ckpt"
+    checkpoint.parent.mkdir()
     checkpoint.touch()
     for index, source in enumerate((tmp_path / "search", checkpoint)):
         rank = start(logged(tmp_path / f"rank{index}", task="smash_lightning.stages.rank", checkpoint=str(source)))
         assert (rank.job_type, rank.run_group) == ("rank", search.run_id)
-        assert rank.run_id != search.run_id
-    third = start(logged(tmp_path / "third", checkpoint=str(tmp_path / "rank0")))
-    assert third.run_group == search.run_id, "a stage on a stage"
+    assert start(logged(tmp_path / "third", checkpoint=str(tmp_path / "rank0"))).run_group == search.run_id
     named = start(logged(tmp_path / "named", checkpoint=str(tmp_path / "search"), group="mine"))
     assert named.run_group == "mine"
-    (tmp_path / "unseen").mkdir()
-    alone = start(logged(tmp_path / "alone", checkpoint=str(tmp_path / "unseen")))
-    assert alone.run_group == alone.run_id, "the other was never shown on W&B"
+    (tmp_path / "unknown").mkdir()
+    alone = start(logged(tmp_path / "alone", checkpoint=str(tmp_path / "unknown")))
+    assert alone.run_group == alone.run_id, "the other was never logged on W&B"
 
 
 def test_the_jobs_of_a_sweep_share_a_group_and_nothing_else(tmp_path: Path) -> None:
@@ -78,8 +70,6 @@ def test_the_jobs_of_a_sweep_share_a_group_and_nothing_else(tmp_path: Path) -> N
     first, second = (start(logged(sweep / str(job), sweep=str(sweep))) for job in range(2))
     assert first.run_group == second.run_group == "2026-11-24-09-00-00"
     assert first.run_id != second.run_id
-    resumed = start(logged(sweep / "1"))
-    assert (resumed.run_id, resumed.run_group) == (second.run_id, second.run_group)
     outside = start(logged(tmp_path / "single", sweep=str(sweep)))
     assert outside.run_group == outside.run_id
 
@@ -90,143 +80,51 @@ def test_a_broken_identity_is_replaced(tmp_path: Path) -> None:
         (tmp_path / "wandb" / "run.json").write_text(text)
         assert read_identity(tmp_path) is None
     run = start(logged(tmp_path))
-    found = read_identity(tmp_path)
-    assert found is not None
-    assert (found.run, found.group) == (run.run_id, run.run_group)
-    assert identify(tmp_path, None, None, None) == found
+    assert read_identity(tmp_path) == {"run": run.run_id, "group": run.run_group}
 
 
-def test_a_logger_that_is_never_used_leaves_nothing(tmp_path: Path) -> None:
-    with Tracker([wandb_logger(tmp_path, "p")]):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-def test_tags_tell_what_a_run_is_about(tmp_path: Path) -> None:
-    about = ["digits", "smash_lightning.search_space.SingleConvolution", "residual", "digits"]
+def test_tags_name_the_parts_of_a_run_and_are_cut_where_they_are_too_long(tmp_path: Path) -> None:
+    about = ["digits", "smash_lightning.search_space.SingleConvolution", "residual", "digits", "d" * 70]
     tags = list(start(logged(tmp_path, about=about, tags=["v1.2"])).tags)
-    assert tags == ["digits", "SingleConvolution", "residual", "v1.2"]
+    assert tags == ["digits", "SingleConvolution", "residual", "d" * 64, "v1.2"]
 
 
-def shown(folder: Path, trainings: str, done: Sequence[Training] = (TRAINING, OTHER)) -> list[list[Record]]:
-    logger = wandb_logger(folder, "p", tags=["t"], task="tasks.retrain", trainings=trainings)  # type: ignore[arg-type]
-    with Tracker([logger]) as tracker:
-        tracker.log("retrained", {"true_loss": 1.0}, 1)
-        for training in done:
-            tracker.training(training)
-        tracker.log("retrained", {"true_loss": 2.0}, 2)
-    assert wandb.run is None
-    return offline_runs(folder)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"project": "my/project"}, r"logger\.wandb\.project=my/project: W&B does not accept / in it"),
+        ({"project": ""}, r"logger\.wandb\.project must have 1 to 128 characters, got 0"),
+        ({"name": "n" * 129}, r"logger\.wandb\.name must have 1 to 128 characters, got 129"),
+        ({"group": "n" * 129}, r"logger\.wandb\.group must have 1 to 128"),
+        ({"tags": ["t" * 65]}, r"logger\.wandb\.tags: 't+' must have 1 to 64 characters"),
+        ({"mode": "on"}, r"logger\.wandb\.mode must be one of auto, online, offline, disabled, got 'on'"),
+        ({"mode": "online"}, r"W&B online needs an API key: run `wandb login`"),
+    ],
+)
+def test_what_wandb_would_refuse_is_refused_at_the_start(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        wandb_logger(tmp_path / "run", **({"project": "p"} | options))
 
 
-def test_each_training_is_a_run_of_its_own_in_the_group(tmp_path: Path) -> None:
-    runs = shown(tmp_path, "all")
-    (parent,) = by_job_type(runs, "retrain")
-    assert [row["retrained/true_loss"] for row in history(parent)] == [1.0, 2.0], "its own run goes on beside theirs"
-    mine = {start(run).display_name: run for run in by_job_type(runs, "retraining")}
-    assert mine.keys() == {"aa-1000", "bb-1000"}
-    run, id = mine["aa-1000"], start(parent).run_id
-    assert (start(run).run_id, start(run).run_group, list(start(run).tags)) == (f"{id}-aa-1000", id, ["t"])
-    config = {item.smash_score: json.loads(item.value_json) for item in start(run).config.update}
-    assert (config["arm"], config["architecture"], config["search"]) == ("top", {"blocks": [{"ops": []}]}, id)
-    assert [(row["step"], row["epoch_loss"]) for row in history(run)] == [(4, 2.0), (9, 1.5)]
-    summary = merged(run, "summary", "update")
-    assert (summary["true_error"], summary["true_loss"]) == (12.5, 0.5)
-    assert run[-1].exit.exit_code == 0
-    failed = merged(mine["bb-1000"], "summary", "update")
-    assert (failed["true_loss"], failed["failure"]) == (None, "it died")
-    assert mine["bb-1000"][-1].exit.exit_code == 1
-    assert len(set(tmp_path.glob("wandb/offline-run-*"))) == 3
-
-
-@pytest.mark.parametrize(("choice", "names"), [("top", {"aa-1000"}), ("none", set())])
-def test_fewer_trainings_may_be_shown(choice: str, names: set[str], tmp_path: Path) -> None:
-    runs = by_job_type(shown(tmp_path, choice), "retraining")
-    assert {start(run).display_name for run in runs} == names
-
-
-def test_an_unknown_choice_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"logger\.wandb\.trainings must be one of all, top, none, got 'some'"):
-        wandb_logger(tmp_path, "p", trainings="some")  # type: ignore[arg-type]
-
-
-def test_trainings_that_wandb_refuses_are_told_once_and_end_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened = wandb.init
-
-    def refuse(**options: Any) -> Any:
-        if options["job_type"] == "retraining":
-            raise wandb.Error("no room left")
-        return opened(**options)
-
-    monkeypatch.setattr(wandb_trainings.wandb, "init", refuse)
-    runs = shown(tmp_path, "all")
-    assert [start(run).job_type for run in runs] == ["retrain"]
-    assert runs[0][-1].exit.exit_code == 0
-    assert "2 of 2 trainings have no run there: no room left" in capsys.readouterr().err
-
-
-def test_a_server_that_hangs_holds_nobody_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    released = threading.Event()
-    opened = wandb.init
-
-    def hang(**options: Any) -> Any:
-        if options["job_type"] == "retraining":
-            released.wait(30)
-            raise wandb.Error("late")
-        return opened(**options)
-
-    monkeypatch.setattr(wandb_trainings.wandb, "init", hang)
-    monkeypatch.setattr(wandb_trainings, "PATIENCE", 0.2)
-    shown(tmp_path, "all")
-    released.set()
-    assert "2 of 2 trainings have no run there: W&B did not answer in time" in capsys.readouterr().err
-
-
-def test_drawings_stand_in_a_table(tmp_path: Path) -> None:
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {0}"/>'
-    with Tracker([wandb_logger(tmp_path, "p")]) as tracker:
-        rows = [("aa", 1.0), ("bb", float("nan"))]
-        tracker.gallery("drawings", ["fingerprint", "smash_score"], rows, [svg.format(1), svg.format(2)])
-    (run,) = offline_runs(tmp_path)
-    (kept,) = [record.artifact for record in run if record.HasField("artifact")]
-    files = {entry.path: Path(entry.local_path).read_text() for entry in kept.manifest.contents}
-    table = json.loads(files["drawings.table.json"])
-    assert table["columns"] == ["fingerprint", "smash_score", "drawing"]
-    assert [row[:2] for row in table["data"]] == [["aa", 1], ["bb", None]]
-    assert [row[2]["_type"] for row in table["data"]] == ["html-file"] * 2
-    assert [files[row[2]["path"]] for row in table["data"]] == [svg.format(1), svg.format(2)]
-
-
-def artifacts(run: list[Record]) -> dict[str, dict[str, Any]]:
-    """The metadata of each artifact."""
-    kept = [record.artifact for record in run if record.HasField("artifact")]
-    return {one.name: json.loads(one.metadata or "{}") for one in kept}
-
-
-def keep(folder: Path, name: str, inputs: Sequence[tuple[str, Path]]) -> tuple[str, dict[str, dict[str, Any]]]:
+def keep(folder: Path, name: str, used: Sequence[tuple[str, Path]]) -> tuple[str, dict[str, Any]]:
+    """Id of a run, and the metadata of the artifact that it keeps."""
     folder.mkdir(exist_ok=True)
     (folder / "file").write_text(name)
-    logger = wandb_logger(folder, "p")
-    with Tracker([logger]) as tracker:
-        tracker.artifact(name, "model", [folder / "file"], inputs)
+    with Tracker([wandb_logger(folder, "p")]) as tracker:
+        tracker.artifact(name, "model", [folder / "file"], used)
     (run,) = offline_runs(folder)
-    return start(run).run_id, artifacts(run)
+    (kept,) = [record.artifact for record in run if record.HasField("artifact")]
+    return kept.name, json.loads(kept.metadata)
 
 
-def test_an_artifact_names_what_it_was_made_from(tmp_path: Path) -> None:
-    search, first = keep(tmp_path / "search", "hypernets", [])
-    assert first == {f"hypernets-{search}": {"inputs": [], "run": search}}
-    rank, second = keep(tmp_path / "rank", "ranking", [("hypernets", tmp_path / "search")])
-    assert second == {f"ranking-{rank}": {"inputs": [f"hypernets-{search}"], "run": rank}}
-    same, third = keep(tmp_path / "same", "ranking", [("hypernets", tmp_path / "same")])
-    assert third[f"ranking-{same}"]["inputs"] == [f"hypernets-{same}"]
-    (tmp_path / "unseen").mkdir()
-    _, fourth = keep(tmp_path / "fourth", "ranking", [("hypernets", tmp_path / "unseen")])
-    assert [one["inputs"] for one in fourth.values()] == [["hypernets-unseen"]]
+def test_an_artifact_lists_what_it_was_made_from(tmp_path: Path) -> None:
+    first, data = keep(tmp_path / "search", "hypernets", [])
+    assert (first, data["inputs"]) == (f"hypernets-{data['run']}", [])
+    _, data = keep(tmp_path / "rank", "ranking", [("hypernets", tmp_path / "search")])
+    assert data["inputs"] == [first]
+    (tmp_path / "unknown").mkdir()
+    _, data = keep(tmp_path / "third", "ranking", [("hypernets", tmp_path / "unknown")])
+    assert data["inputs"] == ["hypernets-unknown"]
 
 
 class Service:
@@ -245,16 +143,61 @@ class Service:
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-def test_online_an_artifact_of_another_run_is_used_where_it_is_there(
+def test_online_an_artifact_of_another_run_is_used_where_it_exists(
     refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search, _ = keep(tmp_path / "search", "hypernets", [])
-    (tmp_path / "rank").mkdir()
-    (tmp_path / "rank" / "file").touch()
-    monkeypatch.setenv("WANDB_API_KEY", 40 * "k")
+    keep(tmp_path / "rank", "ranking", [])
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     logger, service = wandb_logger(tmp_path / "rank", "p", mode="online"), Service(refuses)
     monkeypatch.setattr(WandbRun, "_run", service)
-    made_from = [("hypernets", tmp_path / "search"), ("ranking", tmp_path / "rank")]
-    logger.artifact("ranking", "ranking", [tmp_path / "rank" / "file"], made_from)
-    assert service.used == [f"hypernets-{search}:latest"], "what it made itself is no input of the run"
+    used = [("hypernets", tmp_path / "search"), ("ranking", tmp_path / "rank")]
+    logger.keep("ranking", "ranking", [tmp_path / "rank" / "file"], used)
+    assert service.used == [f"{search}:latest"], "its own artifact is no input of the run"
     assert len(service.kept) == 1
+
+
+def test_online_takes_a_key_and_a_server(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    assert choose_mode("auto") == "offline"  # no key
+    (tmp_path / "netrc").write_text(f"machine {server.removeprefix('http://')} login user password {KEY}\n")
+    assert choose_mode("auto") == "online"
+    for text in ("machine elsewhere.example login user password secret\n", "not a netrc file"):
+        (tmp_path / "netrc").write_text(text)
+        assert choose_mode("auto") == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert choose_mode("auto") == choose_mode("online") == "online"
+    for requested, result in (("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")):
+        monkeypatch.setenv("WANDB_MODE", requested)
+        assert choose_mode("auto") == result
+
+
+def test_a_key_without_a_network_is_offline_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    assert choose_mode("auto") == "offline"
+    released = threading.Event()
+
+    def look_up(*_: object) -> list[object]:
+        released.wait(30)
+        return []
+
+    monkeypatch.setattr(module, "SECONDS", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    begun = time.monotonic()
+    assert choose_mode("auto") == "offline"
+    assert time.monotonic() - begun < 5
+    released.set()
+
+
+def test_a_proxy_counts_as_a_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://api.example.invalid")
+    assert choose_mode("auto") == "offline"
+    for proxy in (server, server.removeprefix("http://")):
+        monkeypatch.setenv("https_proxy", proxy)
+        assert choose_mode("auto") == "online"
+    monkeypatch.setenv("no_proxy", "example.invalid")
+    assert choose_mode("auto") == "offline"

@@ -1,0 +1,248 @@
+"""Pictures and page come from the files of a run folder alone; the page needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from smash_lightning.report import frames
+from smash_lightning.report.build import build
+from smash_lightning.report.page import Section, Table, render
+from smash_lightning.report.run_data import read_run
+from tests.report.small_run import ARCHITECTURES, CONFIG, SHORTLIST, TRAINED, correlation, write_run
+
+PICTURES = ["correlation.png", "baselines.png", "pareto.png", "settling.png", "architecture.svg", "report.html"]
+EVIL = """</script><script>alert("1")</script> & <b onclick='x'>"""
+DASH = "\N{EN DASH}"
+VOID = {"meta", "link", "img"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Reader(HTMLParser):
+    """Checks that what is opened is closed, and keeps elements and texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: dict[str, str] = {}
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[self.elements[-1][1].get("id") or str(len(self.scripts))] = data
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("run"))
+    assert [path.name for path in build(folder)] == PICTURES
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Reader:
+    return Reader((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_all_pictures_are_there(run: Path) -> None:
+    assert all((run / name).stat().st_size > 1000 for name in PICTURES)
+
+
+def test_the_first_section_has_verdict_next_steps_and_scatter(page: Reader) -> None:
+    names = [tag for tag, _ in page.elements]
+    assert names.index("h1") < names.index("h2") < names.index("p") < names.index("li") < names.index("figure")
+    assert names[: names.index("figure")].count("p") == 3
+    assert [figure["data-figure"] for figure in page.all("figure") if "data-figure" in figure] == [
+        *("correlation", "baselines", "settling", "pareto")
+    ]
+    for words in ("SMASH on digits", "Retrain these", "Spearman 0.60 [0.45, 0.75]", "100 training, 40 validation"):
+        assert words in page.text
+
+
+def test_the_page_requests_nothing(page: Reader) -> None:
+    for tag, attributes in page.elements:
+        assert tag not in ("iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert (attributes.get(name) or "data:").startswith("data:"), f"{tag} {name}"
+        assert not any(name.startswith("on") for name in attributes)
+    (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv")]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_without_scripts_every_chart_is_a_picture_with_a_description(page: Reader) -> None:
+    pictures = page.all("img")
+    assert len(pictures) == 4
+    assert all(picture["alt"] and picture["class"] == "static" for picture in pictures)
+    svg = base64.b64decode((pictures[0]["src"] or "").split(",")[1]).decode()
+    assert "test loss after training (nats), mean of 2 seeds" in svg
+
+
+def test_scripts_hold_vega_once_and_every_drawing(page: Reader, run: Path) -> None:
+    assert sum("vegaEmbed=" in script.replace(" ", "") for script in page.scripts.values()) == 1
+    assert json.loads(page.scripts["specifications"]).keys() == {"correlation", "baselines", "settling", "pareto"}
+    drawings = json.loads(zlib.decompress(base64.b64decode(page.scripts["drawings"])))
+    ranking = pd.read_csv(run / "ranking.csv")
+    assert drawings.keys() == set(ranking["fingerprint"])
+    assert all(svg.startswith("<svg") and name in svg for name, svg in drawings.items())
+
+
+def test_texts_of_the_run_are_escaped(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    data = json.loads((folder / "data.json").read_text())
+    (folder / "data.json").write_text(json.dumps(data | {"name": EVIL, "classes": [EVIL, "b"], "notes": [EVIL]}))
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"note": EVIL}))
+    ranking = pd.read_csv(folder / "ranking.csv").assign(strategy=EVIL)
+    ranking.to_csv(folder / "ranking.csv", index=False)
+    build(folder)
+    page = Reader((folder / "report.html").read_text(encoding="utf-8"))
+    assert page.text.count(EVIL) > 10
+    assert "it <failed> & ended" in page.text
+    assert not [1 for tag, attributes in page.elements if tag == "b" or "onclick" in attributes]
+
+
+def test_a_run_that_builds_on_another_finds_its_tables_there(tmp_path: Path) -> None:
+    source = write_run(tmp_path / "source")
+    later = tmp_path / "later"
+    later.mkdir()
+    (source / "correlation.json").rename(later / "correlation.json")
+    (later / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"source_run": str(source)}))
+    (source / "settling.csv").unlink()
+    (source / "data.json").unlink()
+    assert [path.name for path in build(later)] == [name for name in PICTURES if name != "settling.png"]
+    assert {path.name for path in source.iterdir()} == {
+        *("architectures.jsonl", "baselines.csv", "config.yaml", "ranking.csv", "retrained.csv")
+    }
+
+
+def test_an_earlier_version_and_missing_files_are_refused(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    (folder / "correlation.json").unlink()
+    with pytest.raises(ValueError, match=r"correlation\.json"):
+        build(folder)
+    ranking = pd.read_csv(folder / "ranking.csv").rename(columns={"strategy": "origin"})
+    ranking.to_csv(folder / "ranking.csv", index=False)
+    with pytest.raises(ValueError, match="earlier version"):
+        build(folder)
+
+
+def test_a_study_without_a_verdict_has_a_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    content = correlation()
+    content["verdict"] = {"status": "no_verdict", "reason": "few_architectures", "goal": None}
+    content["verdict"] |= {"strongest": None, "strongest_size_matched": None}
+    for agreement in (content["loss"], content["error"]):
+        for three in (*agreement["scores"].values(), *(one["coefficients"] for one in agreement["sizes"].values())):
+            three |= dict.fromkeys(three)
+        agreement |= dict.fromkeys(("partial_given_params", "partial_given_sizes", "shortlist"))
+        agreement["top_fraction"] = dict.fromkeys(agreement["top_fraction"])
+        agreement["reliability"] |= dict.fromkeys(("icc_mean", "icc_single", "ceiling"))
+    for one in content["comparison"]["predictors"].values():
+        one |= {name: None for name in one if name not in ("seconds", "training_seconds")}
+    content["comparison"]["above_goal"] = None
+    (folder / "correlation.json").write_text(json.dumps(content))
+    build(folder)
+    assert "No verdict: 10 architectures" in (folder / "report.html").read_text()
+
+
+def test_the_frame_of_the_scatter_joins_means_and_groups(run: Path) -> None:
+    table = frames.architectures(read_run(run))
+    assert len(table) == ARCHITECTURES
+    points = frames.scatter_frame(table)
+    assert len(points) == TRAINED
+    chosen = points["group"].astype(str).tolist()
+    assert chosen == ["shortlist"] * 2 + ["sample and shortlist"] * (SHORTLIST - 2) + ["sample"] * (TRAINED - SHORTLIST)
+    trained = pd.read_csv(run / "retrained.csv")
+    mine = trained[trained["fingerprint"] == points["fingerprint"].iloc[0]]["true_loss"]
+    assert np.allclose(points.iloc[0][["y", "standard_error"]].astype(float), [mine.mean(), mine.sem()])
+    last = points.iloc[-1]
+    assert (last["seeds"], np.isnan(last["standard_error"])) == (1, True), "a failed training does not count"
+    line = frames.fitted_line(points, seed=0)
+    assert line is not None
+    sample = points[points["group"].astype(str) != "shortlist"]
+    slope, start = np.polyfit(sample["x"], sample["y"], 1)
+    assert np.allclose(line["y"], start + slope * line["x"])
+    assert (line["low"] <= line["y"]).all()
+    assert (line["y"] <= line["high"]).all()
+    assert frames.fitted_line(points[:6], seed=0) is None, "too few of the sample"
+
+
+def test_settling_ranks_what_is_not_finite_last() -> None:
+    rows = [(0, epoch, f"{i}", np.inf if (i, epoch) == (0, 1) else i + 1.0) for epoch in (1, 2) for i in range(6)]
+    frame = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "val_loss"])
+    found = frames.settling_frames(frame, 0)
+    assert found is not None
+    losses, order = found
+    assert len(losses) == 11
+    assert losses[losses["epoch"] == 2]["last_rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert order["value"].iloc[-1] == 1
+    assert order["low"].iloc[0] < order["value"].iloc[0] < order["high"].iloc[0] < 1
+    assert frames.settling_frames(frame[frame["epoch"] == 1], 0) is None
+
+
+def test_columns_of_numbers_have_the_digits_of_their_middle_value() -> None:
+    frame = pd.DataFrame({"loss": [0.1234567, 0.05, np.nan], "params": [12345, 7, 1], "name": ["a", None, "b"]})
+    table = Table("A table", frame.assign(gain=[-0.5, np.inf, 0.25]))
+    assert [(name, numeric) for name, numeric, _ in table.columns] == [
+        *(("loss", True), ("params", True), ("name", False), ("gain", True))
+    ]
+    assert [cells for _, _, cells in table.columns] == [
+        *(["0.12346", "0.05000", DASH], ["12,345", "7", "1"], ["a", DASH, "b"], ["\N{MINUS SIGN}0.5000", "∞", "0.2500"])
+    ]
+
+
+def test_a_page_without_charts_has_no_script() -> None:
+    page = Reader(render(EVIL, [Section(EVIL, [EVIL], texts=[("Text", EVIL)], tables=[Table("t", pd.DataFrame())])]))
+    assert not page.all("script")
+    assert page.text.count(EVIL) == 5
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_draws_every_chart_within_the_screen_and_loads_nothing(run: Path, width: int, tmp_path: Path) -> None:
+    probe = (
+        "<script>setTimeout(() => {document.title = [document.querySelectorAll('.live .interactive svg').length,"
+        "document.documentElement.scrollWidth, performance.getEntriesByType('resource').length].join(' ')}, 3000)"
+        "</script>"
+    )
+    page = tmp_path / "page.html"
+    before, end, after = (run / "report.html").read_text().rpartition("</body>")
+    page.write_text(before + probe + end + after)
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=20000"]
+    own = [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},800"]
+    command = [str(CHROMIUM), *options, *own, "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = re.search(r"<title>(\d+) (\d+) (\d+)</title>", done.stdout)
+    assert found is not None
+    assert [int(number) for number in found.groups()] == [4, width, 0]

@@ -1,0 +1,123 @@
+"""Sentences and printed tables say what correlation.json holds, whatever its verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from smash_lightning.report.console import summary
+from smash_lightning.report.labels import cost_text, duration, estimate_text, label, listed
+from smash_lightning.report.verdict import best_fraction, next_steps, sentences
+from tests.report.small_run import correlation, estimate
+
+
+def changed(**verdict: Any) -> dict[str, Any]:
+    content = correlation()
+    content["verdict"] |= verdict
+    return content
+
+
+def plain(text: str) -> str:
+    """The same with a hyphen as minus."""
+    return text.replace("\N{MINUS SIGN}", "-")
+
+
+def headings(content: dict[str, Any], **known: Any) -> list[str]:
+    return [heading for heading, _ in next_steps(content, **known)]
+
+
+def test_a_score_that_predicts_is_described_in_three_sentences() -> None:
+    agreement, comparison, gain = sentences(correlation())
+    assert agreement.startswith(
+        "The SMASH score predicts the test loss: Spearman 0.60 [0.45, 0.75] over 10 architectures"
+    )
+    assert "to about 0.87 [0.82, 0.92]; the score is not significantly different from 90 % of that" in agreement
+    assert "2 baselines the score is not significantly different from the strongest, early stopping" in comparison
+    assert "and better than the number of parameters (difference 0.40 [0.25, 0.55])" in comparison
+    assert "(within 10%, 31 pairs) it is not significantly different from the strongest there" in comparison
+    assert (
+        "0.1000 nats (10%) lower than the mean of the sample (difference -0.1000 [-0.1400, -0.0600]); 4 of 4"
+        in plain(gain)
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("not_significant", "is not significantly related to the test loss"), ("misleads", "The SMASH score misleads")],
+)
+def test_other_verdicts_are_as_plain(status: str, words: str) -> None:
+    content = changed(status=status, goal=None)
+    assert words in sentences(content)[0]
+    assert "90 %" not in sentences(content)[0]
+    assert headings(content)[0] == "Do not select by this score yet"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "step"),
+    [
+        ("few_architectures", "10 architectures of the sample", "More architectures"),
+        ("unknown_reliability", "two seeds or more", "More seeds"),
+        ("low_reliability", "0.75 [0.55, 0.95]", "More seeds"),
+        ("constant", "the same for all", "Check the pool"),
+    ],
+)
+def test_a_missing_verdict_has_a_reason_and_a_remedy(reason: str, words: str, step: str) -> None:
+    content = changed(status="no_verdict", reason=reason, goal=None, strongest=None, strongest_size_matched=None)
+    (sentence,) = sentences(content)
+    assert sentence.startswith("No verdict: ")
+    assert words in sentence
+    assert headings(content) == [step]
+    assert ("tau at equal size" in summary(content)) == (reason != "few_architectures")
+
+
+def test_undefined_estimates_leave_whole_sentences() -> None:
+    content = changed(goal=None, strongest=None, strongest_size_matched=None)
+    content["loss"] |= {"shortlist": None, "top_fraction": {}}
+    content["loss"]["reliability"]["ceiling"] = None
+    for name in ("params", "early_stopping", "val_loss"):
+        content["comparison"]["predictors"][name] |= dict.fromkeys(("spearman", "delta_spearman"))
+    assert sentences(content)[1:] == [
+        "There is no baseline to compare with.",
+        "The gain of a shortlist is unknown: it takes two architectures or more in the shortlist and the sample.",
+    ]
+    assert "to about undefined" in sentences(content)[0]
+    assert "nothing known by SMASH score" in best_fraction(content)
+    assert summary(content)
+
+
+def test_next_steps_name_architectures_size_and_seeds() -> None:
+    content = correlation()
+    ((heading, text),) = next_steps(content, ["aa", "bb"], "cc")
+    assert heading == "Retrain these"
+    assert "aa, bb" in text
+    assert "cc has the lowest test loss" in text
+    assert headings(content, best="cc") == ["Use this one"]
+    predictors = content["comparison"]["predictors"]
+    predictors["params"]["delta_spearman"] = estimate(0.1)
+    predictors["early_stopping"]["delta_spearman"] = estimate(-0.3)
+    content["loss"]["reliability"] |= {"icc_mean": estimate(0.5), "icc_single": estimate(0.3)}
+    content["loss"]["scores"]["smash_score"]["spearman"] = estimate(0.4, 0.3)
+    assert headings(content) == ["Size predicts as well", "Rank by early stopping", "More architectures", "More seeds"]
+    assert "About 6 seeds" in next_steps(content)[-1][1]
+    predictors["params"]["delta_spearman"] = estimate(-0.3)
+    assert headings(content)[0] == "Size predicts better"
+
+
+def test_the_printed_summary_fits_a_terminal_and_has_every_predictor() -> None:
+    text = summary(correlation())
+    assert max(map(len, text.splitlines())) <= 110
+    assert "1 failed, 1 with fewer seeds than the others" in text.replace("\n", " ")
+    for words in ("SMASH score", "early stopping", "parameters", "0.5 s + 2 min", "snip (3 of 10 values are missing)"):
+        assert words in text.replace("\n", " ")
+
+
+def test_numbers_as_readers_see_them() -> None:
+    assert estimate_text(None) == "undefined"
+    assert plain(estimate_text({"value": -0.001, "low": -0.5, "high": 0.5})) == "0.00 [-0.50, 0.50]"
+    assert [duration(x) for x in (None, float("nan"), 0.0, 0.0361, 9.6, 119, 150, 9000)] == [
+        *("?", "?", "0 s", "0.036 s", "10 s", "119 s", "2.5 min", "2.5 h")
+    ]
+    assert (cost_text(0.5, 0.0), cost_text(0.5, 40.0), cost_text(0.5, None)) == ("0.5 s", "0.5 s + 40 s", "0.5 s + ?")
+    assert (label("smash_score"), label("jacobian_covariance")) == ("SMASH score", "jacobian covariance")
+    assert (listed("ab"), listed("abc", 2)) == ("a, b", "a, b and 1 more")
