@@ -79,7 +79,9 @@ def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, figures.Chart]:
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run), "pareto": _pareto(table)}
     if len(run.settling) and (found := frames.settling_frames(run.settling, int(run.settling["hypernet"].min()))):
         note = "Held-out architectures, scored by the first HyperNet while it was trained. Band: 95 %."
-        charts["settling"] = figures.settling(*found, title="Losses and their order settle", note=note)
+        charts["settling"] = figures.settling(
+            *found, title="Losses and their order while a HyperNet is trained", note=note
+        )
     return charts
 
 
@@ -139,7 +141,7 @@ def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Ch
     if "settling" in charts:
         alt = "Validation losses of held-out architectures by epoch, and the agreement of their order with the last one"
         figure = Figure("settling", charts["settling"], alt)
-        sections.append(Section("Did the order of the scores settle?", figures=[figure]))
+        sections.append(Section("Did the order of the scores converge?", figures=[figure]))
     figure = Figure("pareto", charts["pareto"], "Score of every architecture against its parameters and MACs")
     return [
         *sections,
@@ -202,7 +204,7 @@ def _baselines(run: RunData, charts: Mapping[str, figures.Chart]) -> Section:
 
 def _coefficients(run: RunData) -> Section:
     rows = []
-    for truth, agreement in (("test loss", run.correlation["loss"]), ("test error", run.correlation["error"])):
+    for measure, agreement in (("test loss", run.correlation["loss"]), ("test error", run.correlation["error"])):
         sizes = {name: one["coefficients"] for name, one in agreement["sizes"].items()}
         three = {label(name): one for name, one in (agreement["scores"] | sizes).items()}
         others = {name: {"spearman": one} for name, one in agreement_rows(agreement).items() if name not in three}
@@ -211,7 +213,7 @@ def _coefficients(run: RunData) -> Section:
                 kind.capitalize(): estimate_text(one[kind]) if kind in one else ""
                 for kind in ("spearman", "kendall", "pearson")
             }
-            rows.append({"ground truth": truth, "predictor": name} | cells)
+            rows.append({"ground truth": measure, "predictor": name} | cells)
     caption = f"Agreement with the ground truth over {run.correlation['architectures']} architectures, 95 % intervals"
     texts = [("As printed to the terminal", summary(run.correlation))]
     return Section(
@@ -246,7 +248,7 @@ def _costs(run: RunData) -> Table:
         {"stage": stage, "number": number, "each": duration(seconds / max(number, 1)), "in all": duration(seconds)}
         for stage, number, seconds in stages
     ]
-    return Table("Wall-clock time, added up over processes", pd.DataFrame(rows))
+    return Table("Elapsed time, added up over processes", pd.DataFrame(rows))
 
 
 def _circumstances(run: RunData) -> list[str]:

@@ -49,13 +49,12 @@ def architectures(run: RunData) -> pd.DataFrame:
     return frame
 
 
-def scatter_frame(frame: pd.DataFrame, truth: str = "true_loss") -> pd.DataFrame:
+def scatter_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Score against ground truth, for `figures.scatter`."""
     rows = frame[frame["seeds"].gt(0)].copy()
-    rows = rows.assign(x=rows["smash_score"], y=rows[truth], group=rows["chosen"])
-    if truth == "true_loss":
-        rows["low"], rows["high"] = rows["y"] - rows["standard_error"], rows["y"] + rows["standard_error"]
-    return rows[["x", "y", "group", *(c for c in ("low", "high") if c in rows), *(c for c in DETAILS if c in rows)]]
+    rows = rows.assign(x=rows["smash_score"], y=rows["true_loss"], group=rows["chosen"])
+    rows["low"], rows["high"] = rows["y"] - rows["standard_error"], rows["y"] + rows["standard_error"]
+    return rows[["x", "y", "low", "high", "group", *(column for column in DETAILS if column in rows)]]
 
 
 def fitted_line(points: pd.DataFrame, seed: int) -> pd.DataFrame | None:

@@ -193,7 +193,7 @@ def read_identity(folder: Path) -> dict[str, str] | None:
 
 
 def choose_mode(mode: str) -> str:
-    """The mode that `auto` stands for, decided within seconds; others are kept.
+    """The mode that `auto` means here, decided within seconds; others are kept.
 
     Raises:
         ValueError: an unknown mode, or online without an API key.

@@ -68,7 +68,7 @@ def start(run: list[Record]) -> RunRecord:
 
 
 def without_account(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Nothing of whoever runs the tests: no key, no server, no proxy; what a logger sets is taken back."""
+    """Nothing of the account that runs the tests: no key, no server, no proxy; what a logger sets is taken back."""
     for name in list(os.environ):
         if (name.startswith("WANDB_") and name != "WANDB_SERVICE") or name.lower().endswith("_proxy"):
             patch.delenv(name)

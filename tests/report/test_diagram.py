@@ -68,7 +68,7 @@ def test_every_op_is_one_node_and_every_read_and_write_has_its_mark(architecture
         assert [bank for bank, _ in marks(nodes[name], "write")] == list(op.write)
 
 
-def test_a_mark_tells_filling_from_adding_from_averaging() -> None:
+def test_marks_differ_for_filling_adding_and_averaging() -> None:
     nodes = ops_of(drawn(MIXED))
     assert marks(nodes["block0.op0"], "write") == [(2, "write fill")]
     assert [kind for _, kind in marks(nodes["block0.op1"], "write")] == [
@@ -96,24 +96,24 @@ def test_a_node_explains_itself_in_words() -> None:
     )
 
 
-def test_a_skeleton_adds_resolutions_and_cost() -> None:
+def test_an_image_spec_adds_resolutions_and_cost() -> None:
     size, without = cost(MIXED, DIGITS), " ".join(texts(drawn(MIXED)))
-    with_skeleton = " ".join(texts(drawn(MIXED, DIGITS)))
+    with_spec = " ".join(texts(drawn(MIXED, DIGITS)))
     for words in (f"{size.params:,} parameters", "image 8x8", "8x8, 5 banks of 4", "4x4, 1 bank of 4", "10 classes"):
-        assert words in with_skeleton
+        assert words in with_spec
         assert words not in without
     for words in ("stem 3x3 → 8 channels", "norm, ReLU, 1x1 → 4 channels", "20 channels", MIXED.fingerprint):
-        assert words in with_skeleton
+        assert words in with_spec
         assert words in without
 
 
-def test_the_stride_of_the_stem_is_told() -> None:
+def test_the_stride_of_the_stem_is_shown() -> None:
     shown = texts(drawn(MIXED, ImageSpec(3, (96, 96), 10, stem_stride=2)))
     assert "stem 3x3, stride 2 → 8 channels" in shown
     assert "48x48, 5 banks of 4 channels" in shown
 
 
-def test_a_skeleton_that_does_not_fit_is_refused() -> None:
+def test_an_image_spec_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2D architecture"):
         architecture_svg(MIXED, ImageSpec(1, (8, 8, 8), 10))
 

@@ -1,4 +1,4 @@
-"""Each figure is one specification that holds its data, and that files, pages and W&B draw alike."""
+"""Each figure is one specification that holds its data, for files, pages and W&B."""
 
 from __future__ import annotations
 

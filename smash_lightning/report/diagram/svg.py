@@ -28,7 +28,7 @@ def document(content: Element, width: float, height: float, title: str) -> str:
 
 
 def shape(parent: Element, tag: str, **attributes: float | str) -> Element:
-    """Adds an element. In an attribute's name `_` stands for `-`, and `class_` for `class`."""
+    """Adds an element. In an attribute's name `_` becomes `-`, and `class_` becomes `class`."""
     named = {name.rstrip("_").replace("_", "-"): _plain(value) for name, value in attributes.items()}
     return ElementTree.SubElement(parent, tag, named)
 

@@ -1,4 +1,4 @@
-"""How do results look? One Altair chart per figure over a pandas frame, for files, pages and W&B alike.
+"""How do results look? One Altair chart per figure over a pandas frame, for files, pages and W&B.
 
 Every function takes a frame with the fixed column names that it documents and returns a finished chart; `save` writes
 it as .png, .svg, .html or .json (the specification).

@@ -1,4 +1,4 @@
-"""Quantities over one that was varied or over time: lines with intervals, and how scores settle."""
+"""Quantities over one that was varied or over time: lines with intervals, and how scores converge."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def lines(
 
 
 def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str = "") -> Chart:
-    """How the scores of a fixed set of architectures settle, and their order with them.
+    """Scores of a fixed set of architectures while a HyperNet is trained, and how their order converges.
 
     Args:
         losses: `fingerprint`, `epoch`, `val_loss` (nats) and `last_rank` (by the loss at the last epoch, 1 is lowest).

@@ -17,14 +17,14 @@ from smash_lightning.files import atomic_write
 
 Chart = alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart | alt.Chart
 
-# Okabe and Ito's colours can be told apart with every common colour blindness; shapes differ as well.
+# Okabe and Ito's colours differ with every common colour blindness; shapes differ as well.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, YELLOW, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#5b6673"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY, BLACK)
 SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 INK, RULE = "#1f2933", "#dde2e7"
 WIDTH = 720  # pixels of a chart with one panel, labels not included
-RESPONSIVE = {"responsive": True}  # tells a page that it may change the width
+RESPONSIVE = {"responsive": True}  # a page may change the width
 SCALE = 2.0  # pixels of a PNG file per pixel of the chart
 NOTE = 120  # characters of a line of the subtitle
 FONT = "'Liberation Sans', Arial, 'Helvetica Neue', sans-serif"
