@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from smash_lightning.files import atomic_write
 from smash_lightning.report import figures, frames
@@ -149,7 +150,11 @@ def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Ch
         Section("Architectures", tables=[_ranking(table[:SHOWN], "The best by score"), _ranking(table, "All", True)]),
         Section("Standalone trainings", tables=[Table(f"All {len(run.retrained)}", run.retrained, folded=True)]),
         Section("What it cost", tables=[_costs(run)]),
-        Section("How it was run", _circumstances(run), texts=[("Configuration", run.config_text)]),
+        Section(
+            "How it was run",
+            _circumstances(run),
+            texts=[("Configuration", yaml.safe_dump(dict(run.config), sort_keys=False))],
+        ),
     ]
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from smash_lightning.evaluation.tables import GROUPS
 from smash_lightning.report.labels import cost_text, label
-from smash_lightning.report.run_data import GROUPS, RunData
+from smash_lightning.report.run_data import RunData
 
 CHOSEN = ("sample", "sample and shortlist", "shortlist", "preset")  # the sample is what the coefficients are over
 LINE_POINTS, LINE_RESAMPLES = 40, 2_000

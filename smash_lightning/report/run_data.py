@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from smash_lightning.architecture import Architecture, ImageSpec
-
-GROUPS = ("shortlist", "stratified", "random", "preset")
+from smash_lightning.evaluation.tables import SETTLING, read_if_exists, read_ranking, read_retrained
+from smash_lightning.run_folder import RunFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class RunData:
         architectures: by fingerprint.
         correlation: content of correlation.json.
         data: content of data.json; empty where the file is missing.
-        config: content of config.yaml, as text and resolved; empty where the file is missing.
+        config: content of config.yaml; empty where the file is missing.
     """
 
     folder: Path
@@ -38,7 +37,6 @@ class RunData:
     architectures: Mapping[str, Architecture]
     correlation: Mapping[str, Any]
     data: Mapping[str, Any]
-    config_text: str
     config: Mapping[str, Any]
 
     @property
@@ -46,12 +44,8 @@ class RunData:
         """Image and classifier around the architectures; None where the run does not record its data."""
         if not self.data:
             return None
-        names = ("channels", "stem_stride")
-        return ImageSpec(
-            size=tuple(self.data["size"]),
-            classes=len(self.data["classes"]),
-            **{name: self.data[name] for name in names},
-        )
+        size, classes = tuple(self.data["size"]), len(self.data["classes"])
+        return ImageSpec(self.data["channels"], size, classes, self.data["stem_stride"])
 
     def option(self, name: str, default: Any = None) -> Any:
         """A value of the configuration by its dotted name."""
@@ -61,55 +55,31 @@ class RunData:
         return default if value is None else value
 
 
-def read_run(folder: Path) -> RunData:
+def read_run(path: Path) -> RunData:
     """Reads a run folder.
 
     Raises:
-        ValueError: a file that is needed is missing, or the run is of an earlier version.
+        ValueError: a file that is needed is missing or wrong, or the run is of an earlier version.
     """
-    config_text = path.read_text() if (path := folder / "config.yaml").exists() else ""
-    folders = _chain(folder)
-    ranking = _table(folders, "ranking.csv")
-    if "origin" in ranking or "key" in ranking:
-        raise ValueError(f"{folder}: a run of an earlier version, whose tables have other columns; run it again")
-    retrained = _table(folders, "retrained.csv")
-    for group in GROUPS:
-        retrained[group] = retrained.get(group, pd.Series(0, index=retrained.index)).fillna(0).astype(bool)
-    lines = _find(folders, "architectures.jsonl").read_text().splitlines()
-    plain = {one["fingerprint"]: one["architecture"] for one in map(json.loads, lines)}
-    data = _find(folders, "data.json", needed=False)
+    own = RunFolder(path)
+    folders = list(own.sources())
+
+    def holder(name: str) -> RunFolder:
+        """The first of the folders that has a file; the run's own if none has."""
+        return next((folder for folder in folders if (folder.path / name).exists()), own)
+
+    try:
+        correlation = json.loads(holder("correlation.json").correlation.read_text())
+    except (OSError, ValueError):
+        raise ValueError(f"{own.correlation} cannot be read: compare the run first, with task=correlate") from None
+    data = holder("data.json").data
     return RunData(
-        folder=folder,
-        ranking=ranking,
-        retrained=retrained,
-        settling=_table(folders, "settling.csv", needed=False),
-        architectures={name: Architecture.from_json(json.dumps(one)) for name, one in plain.items()},
-        correlation=json.loads(_find(folders, "correlation.json").read_text()),
+        folder=path,
+        ranking=read_ranking(holder("ranking.csv")),
+        retrained=read_retrained(holder("retrained.csv")),
+        settling=read_if_exists(holder("settling.csv").settling, SETTLING),
+        architectures=holder("architectures.jsonl").read_architectures(),
+        correlation=correlation,
         data=json.loads(data.read_text()) if data.exists() else {},
-        config_text=config_text,
-        config=yaml.safe_load(config_text) or {},
+        config=own.read_config(),
     )
-
-
-def _chain(folder: Path) -> list[Path]:
-    """The folder, the one of the run that it builds on, and so on."""
-    folders = [folder]
-    while (path := folders[-1] / "config.yaml").exists():
-        source = (yaml.safe_load(path.read_text()) or {}).get("source_run")
-        if not source or Path(source) in folders:
-            break
-        folders.append(Path(source))
-    return folders
-
-
-def _find(folders: list[Path], name: str, *, needed: bool = True) -> Path:
-    found = next((path for folder in folders if (path := folder / name).exists()), None)
-    if found is None and needed:
-        raise ValueError(f"{folders[0]}: the report needs {name}, which is missing")
-    return found or folders[0] / name
-
-
-def _table(folders: list[Path], name: str, *, needed: bool = True) -> pd.DataFrame:
-    path = _find(folders, name, needed=needed)
-    text = {"fingerprint": str, "parent": str, "strategy": str, "failure": str}
-    return pd.read_csv(path, dtype=text) if path.exists() else pd.DataFrame()

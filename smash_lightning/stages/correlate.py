@@ -24,7 +24,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     Args:
         experiment: its source folder holds the tables; `baselines.csv` may be missing. Or it is the folder of a sweep
             over trainings, whose jobs are collected first.
-        tracker: gets everything that the report shows.
+        tracker: gets the results as an artifact.
 
     Returns:
         The number that `experiment.evaluation.metric` names; None where it is undefined.
@@ -48,10 +48,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     )
     with atomic_write(folder.correlation) as partial:
         partial.write_text(correlation.to_json() + "\n")
-    written = build(folder.path)
-    for path in (path for path in written if path.suffix in (".png", ".svg")):
-        tracker.image(path.name.replace(".", "_"), path)
-    tracker.page("report", folder.report)
+    build(folder.path)
     made_from = [("ranking", source.path), ("retrained", source.path)]
     tables = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
     tracker.artifact("evaluation", "evaluation", tables, made_from)

@@ -146,11 +146,18 @@ def test_a_run_that_builds_on_another_finds_its_tables_there(tmp_path: Path) -> 
     }
 
 
-def test_an_earlier_version_and_missing_files_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("correlation.json", "task=correlate"), ("ranking.csv", "ranking"), ("retrained.csv", "retrained")],
+)
+def test_a_missing_file_is_named(name: str, message: str, tmp_path: Path) -> None:
+    (write_run(tmp_path) / name).unlink()
+    with pytest.raises(ValueError, match=message):
+        build(tmp_path)
+
+
+def test_an_earlier_version_is_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
-    (folder / "correlation.json").unlink()
-    with pytest.raises(ValueError, match=r"correlation\.json"):
-        build(folder)
     ranking = pd.read_csv(folder / "ranking.csv").rename(columns={"strategy": "origin"})
     ranking.to_csv(folder / "ranking.csv", index=False)
     with pytest.raises(ValueError, match="earlier version"):

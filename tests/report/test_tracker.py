@@ -147,9 +147,14 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         mlflow_logger(str(tmp_path), "smash")
 
 
+def fail(tracker: Tracker) -> None:
+    tracker.config({})
+    raise RuntimeError("broken")
+
+
 def test_a_run_that_fails_is_closed_as_failed(tmp_path: Path) -> None:
-    with pytest.raises(TypeError), Tracker([wandb_logger(tmp_path, "p")]) as tracker:
-        tracker.config(None)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="broken"), Tracker([wandb_logger(tmp_path, "p")]) as tracker:
+        fail(tracker)
     (run,) = offline_runs(tmp_path)
     assert run[-1].exit.exit_code == 1
     assert wandb.run is None, "the next job of this process opens a run of its own"
@@ -164,10 +169,10 @@ def test_a_logger_that_is_never_used_writes_nothing(tmp_path: Path) -> None:
 def test_wandb_may_fail_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def refuse(*_: object) -> None:
         raise OSError("no room left\non the device")
 
-    monkeypatch.setattr(WandbRun, "log_with_axis", fail)
+    monkeypatch.setattr(WandbRun, "log_with_axis", refuse)
     with Tracker([wandb_logger(tmp_path, "p"), CSVLogger(tmp_path, name="logs", version=0)]) as tracker:
         for step in range(2):
             tracker.log("ranking", {"val_loss": 1.0}, step)
