@@ -116,7 +116,7 @@ def _reliability(runs: list[Run]) -> tuple[str, list[Row]]:
 
     rows: list[Row] = [("architectures", lambda run: str(run["architectures"]))]
     for ground_truth, name in (("loss", "test loss"), ("error", "test error")):
-        rows.append((f"{name}: reliability of the mean over seeds (ICC)", cell(ground_truth, "reliability", "icc_mean")))
+        rows.append((f"{name}: reliability over seeds (ICC)", cell(ground_truth, "reliability", "icc_mean")))
         rows.append((f"{name}: noise ceiling", cell(ground_truth, "reliability", "ceiling")))
         rows.append((f"{name}: SMASH score", cell(ground_truth, "scores", "smash_score", "spearman")))
         rows.append((f"{name}: SMASH score given parameters, MACs and ops", cell(ground_truth, "partial_given_sizes")))

@@ -1,0 +1,133 @@
+"""Figures in README.md and docs/results.md are those of docs/results/*.json."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+CHECKED = (ROOT / "README.md", ROOT / "docs" / "results.md")
+FIGURE = re.compile(r"-?[01]?\.\d\d \[-?[01]?\.\d\d, -?[01]?\.\d\d\]")
+KEYS = {"command", "commit", "machine", "date", "figures"}
+
+
+def script(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, RESULTS / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+RENDER, COLLECT = script("render"), script("collect")
+
+
+def estimates(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if {"value", "low", "high"} <= value.keys():
+            yield value
+        else:
+            for inner in value.values():
+                yield from estimates(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from estimates(inner)
+
+
+@pytest.mark.parametrize("page", list(RENDER.pages()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_tables_are_those_of_the_files(page: Path) -> None:
+    text = page.read_text()
+    assert text == RENDER.rendered(text), "run python docs/results/render.py"
+    assert text.count("<!-- results:") == len(RENDER.BLOCK.findall(text)), "a table without an end"
+
+
+@pytest.mark.parametrize("page", CHECKED, ids=lambda path: path.name)
+def test_every_figure_is_in_a_file(page: Path) -> None:
+    published = {RENDER.figure(e) for path in RESULTS.glob("*.json") for e in estimates(json.loads(path.read_text()))}
+    assert set(FIGURE.findall(page.read_text())) <= published
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_files_say_where_they_come_from(path: Path) -> None:
+    published = json.loads(path.read_text())
+    assert published.keys() == KEYS
+    assert "dirty" not in published["commit"], "published runs use a commit"
+    assert len(published["command"]) == len(published["figures"])
+
+
+def test_the_readme_has_a_table_of_results() -> None:
+    assert [name for _, name, *_ in RENDER.BLOCK.findall((ROOT / "README.md").read_text())] == [
+        "docs/results/default.json"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.494, ".49"), (-0.051, "-.05"), (1.0, "1.00"), (-0.001, ".00"), (-1.0, "-1.00"), (0.0, ".00")]
+)
+def test_numbers_have_two_decimals(value: float, shown: str) -> None:
+    assert RENDER.number(value) == shown
+
+
+def estimate(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.2, "high": value + 0.2, "resamples": 100}
+
+
+def finished_run(folder: Path, seed: int) -> Path:
+    """A folder with the files that publication reads."""
+    folder.mkdir()
+    predictors = {
+        name: {"spearman": estimate(value), "delta_spearman": estimate(0.5 - value), "size_matched_tau": None}
+        for name, value in {"smash_score": 0.5, "params": 0.3, "depth": 0.1}.items()
+    }
+    ground_truth = {
+        "reliability": {"icc_mean": estimate(0.7), "ceiling": estimate(0.8)},
+        "scores": {"smash_score": {"spearman": estimate(0.5)}},
+        "partial_given_sizes": estimate(0.4),
+        "shortlist": {"difference": -0.02, "mean_representative": 0.1, "z": -3.0},
+    }
+    correlation = dict.fromkeys(COLLECT.COPIED) | {
+        "architectures": 60,
+        "loss": ground_truth,
+        "error": ground_truth,
+        "comparison": {"predictors": predictors},
+        "hypernet_pairs": [],
+    }
+    (folder / "correlation.json").write_text(json.dumps(correlation))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "overrides": [f"seed={seed}"]}))
+    (folder / "result.json").write_text("{}")
+    return folder
+
+
+def test_figures_of_runs_become_tables(tmp_path: Path) -> None:
+    folders = [finished_run(tmp_path / str(seed), seed) for seed in (0, 1)]
+    published = COLLECT.collect(folders, "0123456789ab", "a machine")
+    assert published.keys() == KEYS
+    assert published["command"] == ["python run.py seed=0", "python run.py seed=1"]
+    (path := tmp_path / "default.json").write_text(json.dumps(published))
+    summary = RENDER.render(path, None).splitlines()
+    assert summary[0] == "| Spearman with the mean test loss | seed 0 | seed 1 |"
+    assert "| **SMASH score** | .50 [.30, .70] | .50 [.30, .70] |" in summary
+    assert "| shortlist: change of the test loss | -20% (z = -3.0) | -20% (z = -3.0) |" in summary
+    for table in RENDER.TABLES:
+        lines = RENDER.render(path, table).splitlines()
+        assert {line.count("|") for line in lines if line.startswith("|")} == {4}
+        assert all(FIGURE.fullmatch(text) for text in re.findall(r"[-.\d]+ \[.*?\]", "\n".join(lines)))
+
+
+def test_runs_that_are_not_finished_are_refused(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run", 0)
+    with pytest.raises(ValueError, match="another folder has seed 0"):
+        COLLECT.collect([folder, folder], "", "")
+    (folder / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"no result\.json"):
+        COLLECT.collect([folder], "", "")
