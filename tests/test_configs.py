@@ -39,15 +39,16 @@ SIZES = {"size_tolerance", "size_target"}  # of the selection by size around a s
 
 def shown_commands() -> list[str]:
     """What README, the help text and the heads of files tell users to type, without comments."""
-    readme = (ROOT / "README.md").read_text()
+    pages = [(ROOT / "README.md").read_text(), *(path.read_text() for path in (ROOT / "docs").glob("**/*.md"))]
     groups = ("experiment", "task", "hparams_search", "hydra/launcher")
     heads = [path.read_text() for group in groups for path in CONF.glob(f"{group}/*.yaml")]
     help_text = OmegaConf.load(CONF / "config.yaml").hydra.help.template.split("==")[0]
-    texts = [readme, help_text, *heads]
+    texts = [*pages, help_text, *heads]
     lines = [line.lstrip("# ") for text in texts for line in text.splitlines()]
     commands = [re.split(r" {2,}|  *# ", line)[0].strip() for line in lines]
     ours = [re.sub(r"^(srun \S+ python|torchrun \S+) run.py", "python run.py", command) for command in commands]
-    return list(dict.fromkeys(command for command in ours if command.startswith("python run.py")))
+    runs = dict.fromkeys(command for command in ours if command.startswith("python run.py"))
+    return [command for command in runs if "--config-dir" not in command]  # those files are in tests/test_docs.py
 
 
 def composed(overrides: list[str], folder: str = "nowhere") -> Any:
