@@ -45,6 +45,8 @@ def test_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == "mine":
             assert not getattr(value, "__abstractmethods__", None), f"{value.__name__} does not implement everything"
+    named = re.findall(r"_target_[=:] ?mine\.(\w+)", page.read_text())
+    assert all(hasattr(module, name) for name in named), "a command names a class that the page does not define"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=names)
