@@ -1,13 +1,14 @@
 """Writes the tables of README.md and docs/*.md from docs/results/*.json: python docs/results/render.py.
 
 A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- end of results -->`. TABLE is one of
-`TABLES` below; without it, the summary, with the source of its figures.
+`TABLES` below, or `verdict`; without it, the summary, with the source of its figures.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def render(path: Path, table: str | None) -> str:
         return f"{MISSING}\n"
     published = json.loads(path.read_text())
     runs: dict[str, Run] = published["figures"]
+    if table == "verdict":
+        return _verdict(next(iter(runs.values())))
     title, rows = TABLES[table or "summary"](list(runs.values()))
     lines = [f"| {title} | {' | '.join(runs)} |", f"|---{'|---' * len(runs)}|"]
     cells = {name: [cell(run) for run in runs.values()] for name, cell in rows}
@@ -71,6 +74,14 @@ def render(path: Path, table: str | None) -> str:
         return "\n".join([*lines, ""])
     source = f"`{'`, `'.join(published['command'])}`, commit {published['commit']}, {published['machine']}"
     return "\n".join([*lines, "", f"*{source}, {published['date']}.*", ""])
+
+
+def _verdict(run: Run) -> str:
+    """What the first run printed last, as the package prints it."""
+    from smash_lightning.report.verdict import sentences
+
+    lines = [line for sentence in sentences(run) for line in textwrap.wrap(sentence, 110)]
+    return "\n".join(["```text", *lines, "```", ""])
 
 
 def _predictor(name: str, column: str) -> Callable[[Run], str]:
