@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import random
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+
+from smash_lightning.architecture import layers
+from smash_lightning.hypernet import HyperNetSpecification
+from tests.cases import BARE_CASES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -93,6 +98,18 @@ def test_shown_configurations_build(page: Path, monkeypatch: pytest.MonkeyPatch)
                 fields = getattr(module, name).__dataclass_fields__
                 own = {key for key in section if not key.startswith(("_", "size_"))}
                 assert own <= fields.keys()
+
+
+def test_the_hypernet_of_the_documentation_makes_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))
+    module = mine(DOCS / "howto" / "hypernet.md")
+    case = BARE_CASES["v1-2d"]
+    specification = HyperNetSpecification.of(module.GainHyperNet, hidden=4)
+    specification.check(case.space)
+    source = specification.build(case.space, seed=0)
+    architecture = case.space.sample(random.Random(0))
+    expected = layers(architecture, case.space.image_spec, op_norm=False).parameters()
+    assert {name: tuple(tensor.shape) for name, tensor in source(architecture, None).items()} == dict(expected)
 
 
 def test_readme_is_short() -> None:
