@@ -77,11 +77,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_room_has_a_page_of_the_reference() -> None:
     rooms = {path.parent.name for path in (ROOT / "smash_lightning").glob("*/__init__.py")}
     listed = {page.stem for page in (DOCS / "reference").glob("*.md")}
-    assert listed == rooms | {"index", "run_folder", "configuration", "public"}
+    assert listed == rooms | {"index", "run_folder", "options", "public"}
 
 
 def test_every_group_of_the_configuration_is_documented() -> None:
-    page = (DOCS / "reference" / "configuration.md").read_text()
+    page = (DOCS / "reference" / "options.md").read_text()
     for path in sorted((ROOT / "conf").glob("*/*.yaml")):
         row = next((line for line in page.splitlines() if line.startswith(f"| `{path.parent.name}` |")), "")
         analysis = path.parent.name == "task" and f"`{path.stem}`" in (DOCS / "evaluation.md").read_text()
