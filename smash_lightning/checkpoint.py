@@ -1,4 +1,4 @@
-"""Checkpoints that can be trusted: written as a whole, read without executing anything, refused with a reason."""
+"""Checkpoints: written atomically, read without executing code, refused with a reason."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from typing_extensions import override
 
 from smash_lightning.files import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint that is replaced: a full disk, or a power cut, leaves that one as it was.
+    """Replaces a checkpoint once the new one is on the disk: after a full disk or a power cut the old one is unchanged.
 
-    Lightning's own way goes by another file system, from which a file is copied over the one that was good.
+    Lightning itself writes to another file system and copies the file over the old one.
     """
 
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Replaces `path` once everything is on the disk."""
         del storage_options
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(Path(path)) as partial, partial.open("wb") as file:
@@ -33,31 +34,33 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """Reads a checkpoint that holds `key`.
 
     Raises:
-        ValueError: the file is missing, truncated, or holds something else; the message names it.
+        ValueError: the file is missing, truncated, or holds something else; the message has its path.
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint at {path}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes of the unpickler
+    except Exception as error:  # a damaged file may raise any error in the unpickler
         reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"{path} is not a readable checkpoint, perhaps it was cut off: {reason}. If it is a run's own, "
-            "delete it, and the run begins this part again"
+            f"{path} is not a readable checkpoint, perhaps it was truncated: {reason}. If it is in the run's "
+            "own folder, delete it, and the run repeats this part"
         ) from None
     if not isinstance(checkpoint, dict) or key not in checkpoint:
         raise ValueError(f"{path} is a checkpoint of something else: it holds no {key!r}")
     return checkpoint
 
 
-def require_same(saved: Mapping[str, str], wanted: Mapping[str, str], path: str, what: str) -> None:
-    """Compares what a checkpoint belongs to with what is asked for: `what`, such as "search space".
+def require_same(saved: Mapping[str, str], expected: Mapping[str, str], path: str, what: str) -> None:
+    """Checks that a checkpoint has the expected options `what`, such as "search space".
 
     Raises:
-        ValueError: they differ; the message names the first differences.
+        ValueError: they differ; the message has the first differences.
     """
-    keys = [key for key in {**saved, **wanted} if saved.get(key) != wanted.get(key)]
+    keys = [key for key in {**saved, **expected} if saved.get(key) != expected.get(key)]
     if keys:
-        shown = "; ".join(f"{key} was {saved.get(key, 'absent')}, now {wanted.get(key, 'absent')}" for key in keys[:3])
+        shown = "; ".join(
+            f"{key} was {saved.get(key, 'absent')}, now {expected.get(key, 'absent')}" for key in keys[:3]
+        )
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         raise ValueError(f"{path} belongs to another {what}: {shown}{more}. Use the options it was trained with")

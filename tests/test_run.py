@@ -428,7 +428,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
         ["task=rank", "checkpoint={whole}", "search_space=smashv2_tiny"],
         ["{whole}/checkpoints/hypernet0.ckpt", "another search space", "body was SingleConvolution"],
     ),
-    "truncated checkpoint": (["task=rank", "checkpoint=cut.ckpt"], ["cut.ckpt", "cut off"]),
+    "truncated checkpoint": (["task=rank", "checkpoint=cut.ckpt"], ["cut.ckpt", "truncated"]),
     "checkpoint of a network": (["task=rank", "checkpoint={network}"], ["{network}", "something else"]),
     "missing checkpoint": (["task=rank", "checkpoint=no.ckpt"], ["checkpoint=no.ckpt", "nothing at this path"]),
     "no HyperNet": (["task=rank"], ["no HyperNet", "task=search", "checkpoint=PATH"]),

@@ -104,7 +104,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         experiment.search,
         seed,
         held_out=frozenset(architecture.fingerprint for architecture in fixed),
-        draws=_draws(experiment),
+        sampling_space=_sampling_space(experiment),
     )
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
     ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
@@ -149,7 +149,7 @@ def averaging(options: SearchOptions) -> list[L.Callback]:
     return [EMAWeightAveraging(decay=options.average)]
 
 
-def _draws(experiment: Experiment) -> SearchSpace:
+def _sampling_space(experiment: Experiment) -> SearchSpace:
     sampling = experiment.search.sampling
     if sampling == "candidates":
         return experiment.candidates

@@ -1,4 +1,4 @@
-"""How do we fit?"""
+"""How are HyperNets and standalone networks trained?"""
 
 from smash_lightning.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
 from smash_lightning.checkpoint import load_checkpoint as load_checkpoint

@@ -1,4 +1,4 @@
-"""What a training tells the process that started it: metrics and progress, as plain messages."""
+"""Messages of a training to the process that started it: metrics and progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Steps done, of how many."""
+    """Finished steps, and their total."""
 
     done: int
     total: int
@@ -32,7 +32,7 @@ Send = Callable[[Metrics | Progress], None]
 
 
 class QueueLogger(Logger):
-    """A Lightning logger that sends metrics on."""
+    """A Lightning logger that sends metrics as messages."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class QueueLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Lightning asks for one."""
-        return "relay"
+        """Required by Lightning."""
+        return "queue"
 
     @property
     def version(self) -> str:
-        """Lightning asks for one."""
+        """Required by Lightning."""
         return ""
 
     @rank_zero_only
@@ -56,17 +56,17 @@ class QueueLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run's configuration is kept as a whole elsewhere."""
+        """Nothing: the run folder has the whole configuration."""
 
 
 class QueueProgress(L.Callback):
-    """Sends how far a training has come, about a hundred times."""
+    """Sends the progress of a training, about a hundred times."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        """Sends the steps done."""
+        """Sends the finished steps."""
         total = int(trainer.estimated_stepping_batches)
         if trainer.global_step % max(1, total // 100) == 0 or trainer.global_step == total:
             self._send(Progress(trainer.global_step, total))

@@ -1,4 +1,4 @@
-"""Lightning tells about devices and loaders at every fit; a study of hundreds of fits need not hear it each time."""
+"""Silences Lightning's notices on devices and loaders, which it prints at every fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 
 
 def silence_lightning() -> None:
-    """Keeps Lightning's notices and its warnings about ordinary data loaders from this process's output."""
+    """Removes Lightning's notices and its warnings about data loaders from the output of this process."""
     import lightning  # noqa: F401 (its import sets the levels that are set here)
 
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -1,4 +1,4 @@
-"""Ordinary training of one architecture with free weights: what its true error is taken from (paper, step 3)."""
+"""Standalone training of one architecture, for its ground truth (paper, step 3)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TOP = 5  # guesses of the top-5 error
 
 
 class DivergedError(RuntimeError):
-    """A training whose loss is no longer a number."""
+    """The loss of a training is not finite."""
 
 
 @dataclass(frozen=True)
 class RetrainOptions:
-    """How architectures are trained normally, and which ones.
+    """How architectures are trained standalone, and which ones.
 
     Args:
         epochs: passes over the training images.
@@ -33,13 +33,13 @@ class RetrainOptions:
         momentum: of SGD, in Nesterov's form.
         weight_decay: on everything.
         seeds: trainings of each architecture.
-        shortlist: architectures from the top of the ranking, one of each family of siblings: the shortlist.
-        stratified: random candidates evenly spread over the ranking.
-        random: further candidates at random, without regard to their score.
-        rank: instead of all these, the one at this place among the random candidates by score, 0 is the best; None
-            trains the above. Many places are trained by as many independent jobs.
+        shortlist: the best of the ranking, one of each family of siblings.
+        stratified: random candidates at evenly spaced ranks.
+        random: further random candidates, chosen independently of their score.
+        rank: instead of all these, the one of this rank among the random candidates by score, 0 is the best; None for
+            all these. Several ranks are trained by as many independent jobs.
         start: "random" weights, or the "generated" ones where the network has the same tensors.
-        use_validation: whether to train on the validation images as well, on which scores were measured.
+        use_validation: whether to train on the validation images as well, on which scores are based.
         checkpoint_minutes: minutes between checkpoints within one training.
     """
 
@@ -60,7 +60,7 @@ class RetrainOptions:
         if self.learning_rate < 0 or not 0 <= self.momentum < 1:
             raise ValueError(
                 f"retrain.learning_rate ({self.learning_rate}) must not be negative, and momentum ({self.momentum}) "
-                "lie from 0 to below 1"
+                "from 0 to below 1"
             )
         for name in ("epochs", "seeds"):
             if getattr(self, name) < 1:
@@ -75,16 +75,16 @@ class RetrainOptions:
 
 
 class RetrainModule(L.LightningModule):
-    """One architecture as an ordinary network.
+    """Standalone training of one architecture.
 
     Args:
-        architecture: what to train.
+        architecture: of the network.
         image_spec: image, stem and classifier.
-        options: how.
-        seed: of the initialisation.
-        start: tensors to begin from, by name; the others are drawn.
-        views: how many times over test batches give out the test images, each time in another pose; predicted
-            probabilities are averaged over them.
+        options: of the training.
+        seed: of the initialization.
+        start: initial tensors by name; the others are random.
+        views: number of versions of each test image in the test batches, version by version; predicted probabilities
+            are averaged over them.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class RetrainModule(L.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Logs the epoch's mean loss, and ends a training that diverged: one look per epoch, as each makes a GPU wait.
+        """Logs the epoch's mean loss, and ends a training that diverged: one check per epoch, as each makes a GPU wait.
 
         Raises:
             DivergedError: the last loss is not finite.
@@ -141,18 +141,18 @@ class RetrainModule(L.LightningModule):
         """
         logits, labels = (torch.cat(parts) for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
-        poses = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
-        predicted, labels = poses.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
+        log_probabilities = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
+        predicted, labels = log_probabilities.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
         self.true_error = 100 * (predicted.argmax(1) != labels).double().mean().item()
         self.true_loss = F.nll_loss(predicted, labels).item()
-        figures = {"true_error": self.true_error, "true_loss": self.true_loss}
+        metrics = {"true_error": self.true_error, "true_loss": self.true_loss}
         if predicted.shape[1] > TOP:
             among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
-            self.true_error_top5 = figures["true_error_top5"] = 100 * (~among).double().mean().item()
-        self.log_dict(figures)
+            self.true_error_top5 = metrics["true_error_top5"] = 100 * (~among).double().mean().item()
+        self.log_dict(metrics)
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum and cosine."""
+        """SGD with Nesterov momentum and a cosine."""
         options = self.options
         optimizer = torch.optim.SGD(
             self.parameters(),
@@ -165,6 +165,6 @@ class RetrainModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the architecture, so that the checkpoint alone rebuilds the network."""
+        """Adds the architecture, so that the network can be rebuilt from the checkpoint alone."""
         checkpoint["architecture"] = self.architecture.to_json()
         checkpoint["seed"] = self.seed

@@ -1,4 +1,4 @@
-"""Why processes that train together draw architectures of their own: the step's gradient varies less."""
+"""With different architectures on each rank of a distributed training the step's gradient varies less."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def gradients(architectures: str) -> Tensor:
 
 
 @pytest.mark.slow
-def test_own_architectures_make_the_gradient_vary_less() -> None:
+def test_different_architectures_per_rank_reduce_the_variance_of_the_gradient() -> None:
     variance = {kind: gradients(kind).var(0).sum().item() for kind in ("per_rank", "shared")}
     assert variance["per_rank"] < 0.9 * variance["shared"]

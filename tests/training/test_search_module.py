@@ -69,7 +69,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 class Training:
-    """Stands for Lightning's trainer: a training of a hundred steps, on one of several processes."""
+    """In place of Lightning's trainer: a training of a hundred steps, on one of several processes."""
 
     estimated_stepping_batches = 100
 
@@ -99,17 +99,17 @@ def test_the_architecture_of_seed_step_and_rank_is_reproducible(case: Case) -> N
     assert all(case.space.contains(architecture) for architecture in first)
 
 
-def test_ranks_take_the_turns_of_accumulated_batches() -> None:
+def test_ranks_have_the_architectures_of_accumulated_batches() -> None:
     alone = on(Training(0, accumulated=6), CASES["v1-2d"])
     ranks = [on(Training(rank, world=3, accumulated=2), CASES["v1-2d"]) for rank in range(3)]
     assert [alone.microbatch_index(batch) for batch in range(12)] == 2 * list(range(6))
-    # Batches are given out in turns: the ranks' first ones come before anyone's second.
+    # Batches alternate between ranks: the first ones of all ranks come before the second of any.
     assert [each.microbatch_index(batch) for batch in range(4) for each in ranks] == 2 * list(range(6))
     shared = on(Training(2, world=3, accumulated=2), CASES["v1-2d"], replace(SEARCH, architectures="shared"))
     assert {shared.microbatch_index(batch) for batch in range(4)} == {0}
 
 
-def test_held_out_architectures_are_not_drawn() -> None:
+def test_held_out_architectures_are_not_sampled() -> None:
     first = draws(CASES["v1-2d"])
     held_out = frozenset(architecture.fingerprint for architecture in first[::2])
     second = draws(CASES["v1-2d"], held_out=held_out)
@@ -117,7 +117,7 @@ def test_held_out_architectures_are_not_drawn() -> None:
     assert second[1::2] == first[1::2], "other draws stay as they were"
 
 
-def test_annealing_follows_the_training() -> None:
+def test_annealing_follows_the_progress_of_training() -> None:
     module = HyperNetModule(V2, HYPERNET, SEARCH, 0)
     training = Training(0)
     module.trainer = training  # type: ignore[assignment]
@@ -157,7 +157,7 @@ def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
     )
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "deeper" / "one.ckpt"
     files = AtomicCheckpointIO()
     files.save_checkpoint({"smash": torch.ones(3)}, path)
@@ -171,7 +171,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
 
 
 class SaveAt(L.Callback):
-    """Writes a checkpoint after each of `steps`, whatever Lightning's own habits."""
+    """Writes a checkpoint after each of `steps`."""
 
     def __init__(self, folder: Path, steps: tuple[int, ...]) -> None:
         self.folder, self.steps = folder, steps
@@ -182,7 +182,7 @@ class SaveAt(L.Callback):
 
 
 class StopAt(L.Callback):
-    """Gives a training up after a step."""
+    """Interrupts a training after a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -196,8 +196,8 @@ FIXED = [DIGITS.sample(rng("fixed", i)) for i in range(2)]
 
 def scorer_on(data: DataModule, policy: BatchNormPolicy, hypernets: Any) -> Scorer:
     validation = data.normalised(data.validation)
-    material = ScoringData(validation.images, validation.labels, data.recalibration_images(), (), 60)
-    return Scorer(hypernets, material, policy=policy, seed=0)
+    scoring_data = ScoringData(validation.images, validation.labels, data.recalibration_images(), (), 60)
+    return Scorer(hypernets, scoring_data, policy=policy, seed=0)
 
 
 def fit(
@@ -247,21 +247,21 @@ def test_a_hypernet_from_outside_the_package_is_resumed_bit_for_bit(tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_training_scores_what_it_does_not_draw(whole: Any) -> None:
+def test_a_training_scores_only_architectures_that_it_does_not_sample(whole: Any) -> None:
     _, module, ranking = whole
     assert [epoch for epoch, _ in ranking.history] == [2, 3], "every second epoch, and the last"
     assert not module.drawn & {architecture.fingerprint for architecture in FIXED}
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_scoring_by_running_statistics_does_not_move_them(whole: Any, tmp_path: Path) -> None:
+def test_scoring_by_running_statistics_does_not_change_them(whole: Any, tmp_path: Path) -> None:
     _, module, _ = whole
     other, _ = fit(tmp_path, policy=RunningStatistics())
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_a_checkpoint_alone_gives_the_hypernet_back(whole: Any) -> None:
+def test_a_hypernet_is_rebuilt_from_its_checkpoint_alone(whole: Any) -> None:
     folder, module, _ = whole
     loaded = load_hypernet(folder / "21.ckpt", DIGITS, data().specification())
     assert loaded.drawn == module.drawn
@@ -272,7 +272,7 @@ def test_a_checkpoint_alone_gives_the_hypernet_back(whole: Any) -> None:
     assert not loaded.statistics.training
 
 
-def test_a_checkpoint_knows_whether_its_training_came_to_the_end(whole: Any) -> None:
+def test_a_checkpoint_has_whether_its_training_is_finished(whole: Any) -> None:
     folder, _, _ = whole
     loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
     assert [hypernet.finished for hypernet in loaded] == [False, False, True]
@@ -295,7 +295,7 @@ def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
     assert data().ordered(Stream.SEARCH, 3).specification() == data().specification()
 
 
-def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
     folder, _, _ = whole
     with pytest.raises(ValueError, match=r"there is no checkpoint at .*none\.ckpt"):
         load_checkpoint(tmp_path / "none.ckpt", "smash")
@@ -303,7 +303,7 @@ def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
     content = (folder / "21.ckpt").read_bytes()
     for size in (0, 10, len(content) // 2):
         cut.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps it was cut off"):
+        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps it was truncated"):
             load_checkpoint(cut, "smash")
     torch.save({"state_dict": {}}, cut)
     with pytest.raises(ValueError, match=r"cut\.ckpt is a checkpoint of something else: it holds no 'smash'"):
@@ -314,7 +314,7 @@ def test_damaged_checkpoints_are_named(whole: Any, tmp_path: Path) -> None:
 
 
 @every_kind
-def test_every_parameter_is_learned_once_and_decayed_or_spared(kind: str) -> None:
+def test_every_parameter_is_trained_once_with_or_without_decay(kind: str) -> None:
     module = HyperNetModule(DIGITS, KINDS[kind], SEARCH, 0)
     module.trainer = Training(0)  # type: ignore[assignment]
     spared, others = module.configure_optimizers()["optimizer"].param_groups
@@ -329,7 +329,7 @@ def test_every_parameter_is_learned_once_and_decayed_or_spared(kind: str) -> Non
 
 @pytest.mark.filterwarnings("ignore")
 @every_kind
-def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: Path) -> None:
+def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path: Path) -> None:
     module, source = HyperNetModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
     trainer(tmp_path, StopAt(2), SaveAt(tmp_path, (2,))).fit(module, datamodule=source)
     loaded = load_hypernet(tmp_path / "2.ckpt", DIGITS, source.specification())
@@ -349,17 +349,17 @@ def test_a_checkpoint_of_every_kind_gives_its_weights_back(kind: str, tmp_path: 
         assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
 
 
-# --- where architectures are drawn from ---
+# --- the space of training's architectures ---
 
 
-def test_architectures_are_drawn_from_where_it_is_said() -> None:
+def test_architectures_are_sampled_from_the_sampling_space() -> None:
     candidates = SizeMatched(DIGITS, 0.2)
-    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, draws=candidates)
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, sampling_space=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
     drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in drawn)
     held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
-    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, draws=candidates)
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, sampling_space=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
     others = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in others)
@@ -385,7 +385,7 @@ class Snapshots(L.Callback):
 
 
 def slow_averages(states: list[dict[str, torch.Tensor]], decay: float) -> Iterator[dict[str, torch.Tensor]]:
-    """The average after each step; it begins with the first step's."""
+    """The average after each step; it starts with the first step's."""
     average = {name: tensor.double() for name, tensor in states[0].items()}
     for state in states:
         if state is not states[0]:
@@ -401,7 +401,7 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetMo
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_saved_is_the_average_over_steps(averaged: Any, whole: Any) -> None:
+def test_the_average_over_steps_is_saved(averaged: Any, whole: Any) -> None:
     folder, module, _, snapshots = averaged
     assert len(snapshots.states) == 21
     expected = list(slow_averages(snapshots.states, 0.8))
@@ -435,7 +435,7 @@ def test_a_resumed_training_with_averages_is_an_uninterrupted_one_bit_for_bit(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_scored_is_the_average(averaged: Any) -> None:
+def test_the_average_is_scored(averaged: Any) -> None:
     folder, _, ranking, _ = averaged
     loaded = {step: load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (14, 21)}
     scorers = {step: scorer_on(data(), RECALIBRATED, [hypernet]) for step, hypernet in loaded.items()}
@@ -446,7 +446,7 @@ def test_what_is_scored_is_the_average(averaged: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_following_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
+def test_scoring_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
     _, module, _, _ = averaged
     other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
     trainer(tmp_path, *averaging(AVERAGED)).fit(other, datamodule=data())
@@ -458,7 +458,7 @@ def test_without_an_average_nothing_averages() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_time_of_a_training_is_kept_over_an_interruption(whole: Any, tmp_path: Path) -> None:
+def test_the_time_of_a_training_includes_that_before_an_interruption(whole: Any, tmp_path: Path) -> None:
     folder, _, _ = whole
     content = copy.deepcopy(torch.load(folder / "14.ckpt", weights_only=True))
     assert 0 < content["smash"]["seconds"] < torch.load(folder / "21.ckpt", weights_only=True)["smash"]["seconds"]
@@ -472,7 +472,7 @@ def test_the_time_of_a_training_is_kept_over_an_interruption(whole: Any, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["hypernets", "epochs", "architectures_per_step", "checkpoint_every"])
-def test_impossible_options_are_named(name: str) -> None:
+def test_impossible_options_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"search\.{name} must be at least 1, got 0"):
         replace(SEARCH, **{name: 0})
 
@@ -481,10 +481,10 @@ def test_impossible_options_are_named(name: str) -> None:
     ("changes", "message"),
     [
         ({"sampling": "all"}, r"search\.sampling must be one of space, candidates, balanced, got 'all'"),
-        ({"average": 0.0}, r"search\.average must lie between 0 and 1, or be null, got 0\.0"),
-        ({"average": 1.0}, r"search\.average must lie between 0 and 1, or be null, got 1\.0"),
+        ({"average": 0.0}, r"search\.average must be between 0 and 1, or null, got 0\.0"),
+        ({"average": 1.0}, r"search\.average must be between 0 and 1, or null, got 1\.0"),
     ],
 )
-def test_impossible_trainings_are_named(changes: dict[str, Any], message: str) -> None:
+def test_impossible_trainings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SEARCH, **changes)

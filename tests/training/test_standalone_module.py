@@ -1,4 +1,4 @@
-"""Ordinary training: what it learns from, and how predictions over several poses become one truth."""
+"""Standalone training: its images, and the average of predictions over views."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPACE = small(ImageSpec(1, (6, 6, 6), 3), SingleConvolution())
 
 
 def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> RetrainModule:
-    """A module that has seen `images` (views x count) in test batches of four."""
+    """A module after a test on `images` (views x count) in batches of four."""
     module = RetrainModule(SPACE.sample(rng("fixed", 0)), SPACE.image_spec, RETRAIN, 0, views=views).eval()
     module.log_dict = lambda values: None  # type: ignore[method-assign, assignment]  # there is no trainer to log to
     with torch.no_grad():
@@ -33,7 +33,7 @@ def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> Ret
     return module
 
 
-def test_probabilities_are_averaged_over_poses() -> None:
+def test_probabilities_are_averaged_over_views() -> None:
     moves = VoxelMoves(rotations=4)
     grids = torch.randint(2, (8, 1, 6, 6, 6), dtype=torch.uint8, generator=generator("poses"))
     labels = torch.arange(8) % 3
@@ -47,7 +47,7 @@ def test_probabilities_are_averaged_over_poses() -> None:
     assert alone.true_loss != pytest.approx(module.true_loss, abs=1e-4), "poses differ"
 
 
-def test_one_pose_is_the_ordinary_cross_entropy() -> None:
+def test_one_view_is_the_plain_cross_entropy() -> None:
     images, labels = torch.randn(8, 1, 6, 6, 6, generator=generator("one pose")), torch.arange(8) % 3
     module = after_testing(1, images, labels)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def test_one_pose_is_the_ordinary_cross_entropy() -> None:
 
 
 @pytest.mark.parametrize("use_validation", [False, True])
-def test_validation_images_are_learned_from_only_if_wanted(tmp_path: Path, use_validation: bool) -> None:
+def test_validation_images_are_used_only_if_requested(tmp_path: Path, use_validation: bool) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, use_validation=use_validation))
     experiment.folder.checkpoints.mkdir()
     data = experiment.data
