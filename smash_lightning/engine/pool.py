@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -214,12 +214,8 @@ class _Spawned:
         # Daemons end with this process; should it be killed, they end when the pipe breaks.
         args = (theirs, inherited.threads, inherited.local)
         self.process: BaseProcess = spawn.Process(target=spawned, args=args, daemon=True)
-        # It is not to hear signals before it can say that it does not.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
-        try:
+        with _signals_blocked():
             self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _living.append(self)
         theirs.close()
 
@@ -238,6 +234,19 @@ class _Spawned:
     def release(self) -> None:
         """Keeps it for the next pool: to make one takes as long as dozens of scores."""
         _resting.append(self)
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process that is started inside receives no signal before it ignores them itself; not on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True, slots=True)

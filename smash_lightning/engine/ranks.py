@@ -66,10 +66,10 @@ def rank() -> Rank | None:
 
 
 def local_device(device: str) -> str:
-    """The device "cpu" or "cuda" as this process sees it: of several GPUs the one that is its own."""
-    if device != "cuda":
-        return device
-    return f"cuda:{_Here.local % torch.cuda.device_count()}"
+    """The device "cpu", "cuda", "mps" or "xpu" as this process sees it: of several GPUs the one that is its own."""
+    if device == "cuda":
+        return f"cuda:{_Here.local % torch.cuda.device_count()}"
+    return f"xpu:{_Here.local % torch.xpu.device_count()}" if device == "xpu" else device
 
 
 def set_local_rank(local: int) -> None:

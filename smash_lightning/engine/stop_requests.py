@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+TIME_IS_UP = "SIGUSR1"  # SLURM's warning before the end of a job's time; Windows has no such signal
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", TIME_IS_UP) if hasattr(signal, name))
 _asked = threading.Event()
 _by: list[signal.Signals] = []
 _listening: list[bool] = []
@@ -36,15 +37,19 @@ def requeued(environment: Mapping[str, str]) -> str:
         What was done, to be added to a message; empty where nothing was.
     """
     job = environment.get("SLURM_JOB_ID")
-    if job is None or signal.SIGUSR1 not in _by:
+    if job is None or not _time_is_up():
         return ""
     asked = subprocess.run(["scontrol", "requeue", job], check=False, capture_output=True, text=True)
-    return "; SLURM begins the job again" if asked.returncode == 0 else f"; scontrol: {asked.stderr.strip()}"
+    return "; SLURM starts the job again" if asked.returncode == 0 else f"; scontrol: {asked.stderr.strip()}"
 
 
 def seconds_to_save() -> float:
     """How long jobs may take to save: less than SLURM leaves after SIGTERM, more where it warned before its time."""
-    return 100.0 if signal.SIGUSR1 in _by else 20.0
+    return 100.0 if _time_is_up() else 20.0
+
+
+def _time_is_up() -> bool:
+    return any(number.name == TIME_IS_UP for number in _by)
 
 
 def _hear(number: int, frame: FrameType | None) -> None:

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 
 from smash_lightning.engine.ranks import Rank, distributed_environment, set_local_rank
-from smash_lightning.engine.stop_requests import Stopped, request_stop
+from smash_lightning.engine.stop_requests import SIGNALS, Stopped, request_stop
 
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+IGNORED = (signal.SIGINT, *SIGNALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def work(connection: Connection) -> int:
     """
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)  # the process that gives out work decides what they mean
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     jobs: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     threading.Thread(target=_run, args=(connection, jobs, torch.get_num_threads()), daemon=True).start()
     while True:

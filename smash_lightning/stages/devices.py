@@ -18,7 +18,7 @@ def crew(
     """Processes, and whether they train together, which they do where a Trainer of more than one device is asked for.
 
     Args:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", "mps" or "xpu".
         workers: processes that are asked for; None leaves it to this function.
         devices: of the Trainer, on each machine.
         num_nodes: machines of the Trainer.
@@ -33,7 +33,7 @@ def crew(
         if began > 1 and workers not in (None, began):
             raise ValueError(f"workers={workers}: srun or torchrun began {began} processes, leave workers out")
         if began == 1 and workers is None:
-            return (1 if device == "cuda" else cores()), False
+            return (cores() if device == "cpu" else 1), False
         return began if workers is None else workers, False
     if workers not in (None, count * num_nodes):
         raise ValueError(
@@ -61,12 +61,16 @@ def crew(
 def _count(device: str, devices: Any, began: int | None) -> int:
     """Devices on each machine."""
     if devices in (-1, "-1", "auto"):
-        local_device = 1 if device == "cpu" else torch.cuda.device_count()
-        return began or local_device
+        return began or _there_are(device)
     if not isinstance(devices, int) or devices < 1:
         raise ValueError(
             f"trainer.devices={devices}: give a number of at least 1, and choose GPUs by CUDA_VISIBLE_DEVICES"
         )
-    if device == "cuda" and not began and devices > torch.cuda.device_count():
-        raise ValueError(f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs")
+    if device != "cpu" and not began and devices > _there_are(device):
+        raise ValueError(f"trainer.devices={devices}: this machine has {_there_are(device)} GPUs")
     return devices
+
+
+def _there_are(device: str) -> int:
+    """Devices of a kind on this machine."""
+    return torch.get_device_module(device).device_count() if device in ("cuda", "xpu") else 1

@@ -18,11 +18,11 @@ def alone(make: MakeTrainer, device: str, **options: Any) -> L.Trainer:
 
     Args:
         make: makes a Trainer with the configured options.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", "mps" or "xpu".
         options: of the Trainer.
     """
-    local = local_device(device)
-    devices = 1 if local == "cpu" else [int(local.removeprefix("cuda:"))]
+    index = local_device(device).partition(":")[2]
+    devices = [int(index)] if index else 1
     return make(**options, devices=devices, num_nodes=1, strategy="auto", plugins=[AtomicCheckpointIO()])
 
 
