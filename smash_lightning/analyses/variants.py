@@ -24,6 +24,7 @@ from smash_lightning.evaluation.sample import Sample, join
 from smash_lightning.evaluation.tables import read_ranking, read_retrained, write_records
 from smash_lightning.evaluation.verdict import figure
 from smash_lightning.hypernet import HyperNetSpecification, TrainedHyperNet, load_hypernet
+from smash_lightning.option_types import require_type
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.intervals import interval_lines, interval_rows
 from smash_lightning.report.tracker import Tracker
@@ -31,7 +32,6 @@ from smash_lightning.scoring import CandidateMetrics, Score
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import SIDE_BY_SIDE, hypernets_of, score_all, score_one
 from smash_lightning.stages.search import make_scorer, search
-from smash_lightning.stages.signatures import require_type
 
 BASE = "as the run"  # the variant that changes nothing
 Axis = Literal["none", "parameters"]

@@ -1,0 +1,67 @@
+"""Options are checked against the signatures of what they configure, before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pkgutil import resolve_name
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
+OBJECT = "a section with a _target_"
+
+
+def require_types(value: Any, name: str, hint: Any = Any) -> None:
+    """Checks the plain value of the option `name` against a type hint; a section against what its `_target_` accepts.
+
+    Raises:
+        ValueError: there is no such target, it is no class of the kind that is wanted, or a value is of another type.
+    """
+    if not isinstance(value, dict):
+        require_type(name, value, hint)
+        return
+    hints = dict.fromkeys(value, get_args(hint)[-1]) if len(get_args(hint)) == 2 else {}
+    if "_target_" in value:
+        target = _target(value["_target_"], f"{name}._target_")
+        _require_kind(target, hint, name, value["_target_"])
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for key, inner in value.items():
+        require_types(inner, f"{name}.{key}", hints.get(key, Any))
+
+
+def require_type(name: str, value: Any, hint: Any) -> None:
+    """Checks one plain value; JSON's rules let a list stand for a tuple and a whole number for a float, no more.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    try:
+        TypeAdapter(list[hint], config=ANY_CLASS).validate_json(json.dumps([value]), strict=True)
+    except ValidationError as error:
+        wanted = dict.fromkeys(
+            OBJECT.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()
+        )
+        raise ValueError(f"{name} must be {' or '.join(wanted)}, got {value!r}") from None
+
+
+def _target(path: str, name: str) -> Any:
+    try:
+        return resolve_name(":".join(path.rsplit(".", 1)))  # the colon: a task may have the name of its module
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{name}={path}: {error}") from None
+
+
+def _require_kind(target: Any, hint: Any, name: str, path: str) -> None:
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    wanted = [kind for kind in kinds if kind is not NoneType]
+    if (
+        inspect.isclass(target)
+        and Any not in wanted
+        and all(map(inspect.isclass, wanted))
+        and not issubclass(target, tuple(wanted))
+    ):
+        expected = " or ".join(kind.__name__ for kind in wanted)
+        raise ValueError(f"{name} must be a {expected}, and {path} is none")
