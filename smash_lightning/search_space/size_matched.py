@@ -35,7 +35,7 @@ class SizeMatched(SearchSpace):
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_spec", self.space.image_spec)
         if not 0 < self.tolerance < 1:
-            raise ValueError(f"search_space.size_tolerance must be between 0 and 1, got {self.tolerance}")
+            raise ValueError(f"ranking.size_tolerance must be between 0 and 1, got {self.tolerance}")
         if self.target is None:
             samples = [self.space.sample(stream(Stream.MEDIAN_SIZE, i)) for i in range(MEDIAN_SAMPLES)]
             median = int(statistics.median(cost(sample, self.image_spec).params for sample in samples))
@@ -60,7 +60,7 @@ class SizeMatched(SearchSpace):
                 return architecture
         raise ValueError(
             f"none of {ATTEMPTS} architectures has {self.target} parameters within {self.tolerance:.0%}: "
-            "set search_space.size_target nearer to the median, or a larger search_space.size_tolerance"
+            "set ranking.size_target nearer to the median, or a larger ranking.size_tolerance"
         )
 
     @override

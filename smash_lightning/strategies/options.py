@@ -21,6 +21,8 @@ class RankingOptions:
         batch_norm: statistics of BatchNorm under generated weights.
         fixed: architectures that are scored during training, which shows how scores converge; 0 for none.
         fixed_every: epochs between those scores.
+        size_tolerance: candidates are within this share of one size; None for all sizes.
+        size_target: that size in parameters; None for the median of the space.
         max_params: most trainable parameters of a candidate's standalone network; None for any number.
         max_macs: most multiply-accumulates of one image; None for any number.
         max_latency: longest forward pass on this device, milliseconds; None for any.
@@ -35,6 +37,8 @@ class RankingOptions:
     batch_norm: BatchNormPolicy
     fixed: int
     fixed_every: int
+    size_tolerance: float | None = None
+    size_target: int | None = None
     max_params: int | None = None
     max_macs: int | None = None
     max_latency: float | None = None
