@@ -26,21 +26,21 @@ class Chains(SearchSpace):
     """Blocks of two banks that are read and written in turn, each op with a dilation of its own."""
 
     image_spec: ImageSpec
-    width: int
+    size_of_banks: int
     ops: int
     dilations: tuple[int, ...] = (1, 2, 3)
     blocks: int = field(default=2)
 
     @property
     def limits(self) -> Limits:
-        channels = (2 * self.width,) * self.blocks
+        channels = (2 * self.size_of_banks,) * self.blocks
         return Limits(
             dimensions=self.image_spec.dimensions,
-            base=self.width,
+            base=self.size_of_banks,
             max_units=1,
             inputs=channels,
             memory=channels,
-            widths=(self.width,),
+            widths=(self.size_of_banks,),
             positions=1,
             kernels=(3,),
             dilations=tuple(self.dilations),
@@ -69,8 +69,8 @@ class Chains(SearchSpace):
         made = []
         for o, op in enumerate(ops):
             paths = ((Convolution((3,) * axes, (rng.choice(dilations),) * axes),),) if op is None else op.paths
-            made.append(Op((o % 2,), (1 - o % 2,), 1, 2 * self.width, paths))
-        return Block(self.width, 2, tuple(made))
+            made.append(Op((o % 2,), (1 - o % 2,), 1, 2 * self.size_of_banks, paths))
+        return Block(self.size_of_banks, 2, tuple(made))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-import run as entrance
 from smash_lightning.architecture import Architecture
+from smash_lightning.configuration.instantiate import instantiate
 from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.scoring import (
@@ -24,15 +23,14 @@ from smash_lightning.scoring import (
 from smash_lightning.scoring.smash_score import CandidateMetrics
 from smash_lightning.stages import RunFolder
 from smash_lightning.stages.search import make_scorer
+from tests.command_line import configuration, smash
 from tests.plugins import Chains, Dilation, Halved, Scaled, Smallest
-from tests.test_run import DIGITS, configuration, door
+from tests.test_run import DIGITS
 
 CHAINS = """\
 _target_: tests.plugins.Chains
 _partial_: true
-size_tolerance: null
-size_target: null
-width: 4
+size_of_banks: 4
 ops: 5
 dilations: [1, 2, 3]
 """
@@ -43,6 +41,7 @@ names: [a, b]
 """
 MINE = [
     "search_space=chains",
+    "ranking.size_tolerance=null",
     "hypernet=scaled",
     "ranking.batch_norm._target_=tests.plugins.Halved",
     "+ranking.batch_norm.factor=0.25",
@@ -67,7 +66,7 @@ QUICK = [
     "baselines=cheap",
     "evaluation.bootstrap=200",
 ]
-SPACE = Chains(DIGITS.image_spec, width=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
+SPACE = Chains(DIGITS.image_spec, size_of_banks=4, ops=5, dilations=[1, 2, 3])  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "mine" / "hypernet").mkdir()
     (place / "mine" / "hypernet" / "scaled.yaml").write_text(SCALED)
     folder = place / "run"
-    assert door(place, "--config-dir=mine", *MINE, *QUICK, f"hydra.run.dir={folder}").well
+    assert smash(place, "--config-dir=mine", *MINE, *QUICK, f"hydra.run.dir={folder}").well
     return folder
 
 
@@ -161,12 +160,12 @@ def test_ones_own_rival_is_compared(run: Path) -> None:
 def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
     known = f"--config-dir={run.parent / 'mine'}"
     more = ["++ranking.strategies.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
-    assert door(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
+    assert smash(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
     again, before = ({row.fingerprint: row.val_loss for row in scored(folder)} for folder in (tmp_path / "again", run))
     assert len(again) == 12
     assert before.items() < again.items()
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert door(tmp_path, known, f"resume={run}").well
+    assert smash(tmp_path, known, f"resume={run}").well
     changed = [path.name for path, content in files.items() if path.read_bytes() != content]
     assert not [name for name in changed if name.endswith((".csv", ".json", ".jsonl", ".ckpt"))]
 
@@ -182,11 +181,11 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
         (["+baselines.baselines.mine={_target_: tests.plugins.Dilation}"], ["Dilation", "missing", "weight"]),
         (
             ["+baselines.baselines.mine={_target_: tests.plugins.Dilation, weight: x}"],
-            ["weight must be a number, got 'x'"],
+            ["weight must be a valid number, got 'x'"],
         ),
         (["+baselines.baselines.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
         (["hypernet.hidden=0"], ["hypernet.hidden must be at least 1, got 0"]),
-        (["hypernet.hidden=x"], ["hypernet.hidden must be a whole number, got 'x'"]),
+        (["hypernet.hidden=x"], ["hypernet.hidden must be a valid integer, got 'x'"]),
         (["~hypernet.hidden"], ["tests.plugins.Scaled", "missing", "hidden"]),
     ],
 )
@@ -194,7 +193,7 @@ def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
     run: Path, tmp_path: Path, options: list[str], parts: list[str]
 ) -> None:
     place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'asked'}", "logger=none"]
-    ended = door(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=baselines", *place, *options)
+    ended = smash(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=baselines", *place, *options)
     assert str(ended.error).startswith("error: ")
     for part in parts:
         assert part in ended.error.splitlines()[0]
@@ -208,9 +207,9 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     folder = tmp_path / "run"
     learned = ["hypernet=conditional"]
     learned += ["search.sampling=balanced", "search.average=0.9", "search_space=varied_tiny"]
-    assert door(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
-    smash = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
-    assert smash["target"] == "smash_lightning.hypernet.ConditionalHyperNet"
+    assert smash(tmp_path, "task=search", *QUICK, *learned, f"hydra.run.dir={folder}").well
+    saved = torch.load(RunFolder(folder).hypernet(0), weights_only=True)["smash"]["hypernet"]
+    assert saved["target"] == "smash_lightning.hypernet.ConditionalHyperNet"
     chosen = ["ranking.batch_norm._target_=smash_lightning.scoring.WarmStart", "+ranking.batch_norm.steps=2"]
     chosen += [
         "ranking.smash_score._target_=smash_lightning.scoring.LossPlusSizeRank",
@@ -219,17 +218,15 @@ def test_every_choice_of_hypernet_training_and_score_at_once(tmp_path: Path) -> 
     ]
     ranked = tmp_path / "ranked"
     place = ["task=rank", f"checkpoint={folder}", f"hydra.run.dir={ranked}", "logger=none"]
-    assert door(tmp_path, *place, *chosen).well
+    assert smash(tmp_path, *place, *chosen).well
     rows = scored(ranked)
     table = [CandidateMetrics(row.val_error, row.val_loss, row.params) for row in rows]
     assert [row.smash_score for row in rows] == pytest.approx(LossPlusSizeRank(0.5)(table))
     assert [row.smash_score for row in rows] == sorted(row.smash_score for row in rows)
     # The same by hand.
     config = configuration(ranked)
-    sizes = ("size_tolerance", "size_target")
-    section = OmegaConf.masked_copy(config.search_space, [key for key in config.search_space if key not in sizes])
-    space = entrance.instantiate(section, "search_space")(image_spec=DIGITS.image_spec)
-    options = entrance.instantiate(config.ranking, "ranking")
+    space = instantiate(config.search_space, "search_space")(image_spec=DIGITS.image_spec)
+    options = instantiate(config.ranking, "ranking")
     assert options.batch_norm == WarmStart(2)
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), space, DIGITS.specification())
     scorer, architectures = make_scorer(DIGITS, options, 0, "cpu", [hypernet]), RunFolder(ranked).read_architectures()

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from smash_lightning.configuration.earlier_run import require_same
+from smash_lightning.configuration.sweep import Result, note_failure, problems
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.launched import require_one_sweeper
 from tests import timeless
-from tests.test_run import ROOT, TINY, command, configuration, digest, door
+from tests.command_line import TINY, changed, configuration, digest, end, process, smash, value, wait_for
 
-SMALLER = [
-    "search.epochs=2",
-    "search.hypernets=1",
-    "search.checkpoint_every=1",
-    "ranking.fixed=1",
-    "ranking.strategies.random.count=8",
-    "ranking.strategies.perturb.count=0",
-    "ranking.strategies.markov.count=0",
-    "retrain.epochs=1",
-    "retrain.random=0",
-    "retrain.shortlist=1",
-    "baselines=cheap",
-]
-SMALL = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in SMALLER}] + SMALLER
-DRAWN = ["task=draw", "logger=none"]
-OWN = ["-m", "task=draw", "logger=none"]
-SEARCH = [*OWN, "task._target_=tests.sweep_tasks.parabola", "hparams_search=correlation"]
+SMALL = changed(
+    TINY,
+    [
+        "search.epochs=2",
+        "search.hypernets=1",
+        "search.checkpoint_every=1",
+        "ranking.fixed=1",
+        "ranking.strategies.random.count=8",
+        "ranking.strategies.perturb.count=0",
+        "ranking.strategies.markov.count=0",
+        "retrain.epochs=1",
+        "retrain.random=0",
+        "retrain.shortlist=1",
+        "baselines=cheap",
+    ],
+)
+DRAW = ["task=draw", "logger=none"]
+DRAWS = ["-m", *DRAW, "hydra.sweep.dir=sweep"]
+SEARCH = ["-m", *DRAW, "task._target_=tests.sweep_tasks.parabola", "hparams_search=correlation"]
 SRUN = {
     "SLURM_STEP_NUM_TASKS": "2",
     "SLURM_JOB_ID": "1",
@@ -45,233 +47,201 @@ SRUN = {
 }
 
 
-def result(folder: Path) -> Any:
-    return json.loads((folder / "result.json").read_text())
-
-
 def finished(sweep: Path) -> set[str]:
     return {path.parent.name for path in sweep.glob("*/result.json")}
 
 
-def killed_in(sweep: Path, job: str, *arguments: str) -> None:
-    """Begins a sweep as a process of its own, and kills that once a job has saved a HyperNet."""
-    call = [sys.executable, str(ROOT / "run.py"), *arguments, f"hydra.sweep.dir={sweep}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        call, env=environment, cwd=sweep.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        while not list((sweep / job).glob("checkpoints/hypernet0*.ckpt")):
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.02)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-
-
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    sweep, grid = tmp_path / "sweep", ["-m", *SMALL, "hypernet.width=8,16", "seed=0,1"]
-    killed_in(sweep, "2", *grid)
-    assert finished(sweep) == {"0", "1"}
-    before = {job: digest(sweep / job) for job in "01"}
-    ended = door(tmp_path, *grid, f"hydra.sweep.dir={sweep}")
+def test_a_sweep_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
+    sweep, grid = tmp_path / "sweep", ["-m", *SMALL, "hypernet.width=8", "seed=0,1", "hydra.sweep.dir=sweep"]
+    killed = process(tmp_path, *grid)
+    wait_for(lambda: list((sweep / "1").glob("checkpoints/hypernet0*.ckpt")), killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert finished(sweep) == {"0"}
+    before = digest(sweep / "0")
+    ended = smash(tmp_path, *grid)
     assert ended.well
-    assert {job: digest(sweep / job) for job in "01"} == before
-    assert ended.out.count("was finished before") == 2
-    assert list(ended.values) == [result(sweep / job)["value"] for job in "0123"]
-    assert [(configuration(sweep / job).hypernet.width, configuration(sweep / job).seed) for job in "0123"] == [
-        (8, 0),
-        (8, 1),
-        (16, 0),
-        (16, 1),
-    ]
-    # As if it had never been interrupted.
-    alone = door(tmp_path, *SMALL, "hypernet.width=16", "seed=0", f"hydra.run.dir={tmp_path / 'alone'}")
-    assert alone.well
-    assert alone.values == ended.values[2:3]
+    assert digest(sweep / "0") == before
+    assert ended.out.count("was finished before") == 1
+    assert [configuration(sweep / job).seed for job in "01"] == [0, 1]
+    # As if it had never been interrupted, and as a run by itself.
+    assert smash(tmp_path, *SMALL, "hypernet.width=8", "seed=1", "hydra.run.dir=alone").well
+    assert value(tmp_path / "alone") == value(sweep / "1")
     for name in ("ranking.csv", "retrained.csv"):
-        assert timeless.table(sweep / "2" / name) == timeless.table(tmp_path / "alone" / name), name
+        assert timeless.table(sweep / "1" / name) == timeless.table(tmp_path / "alone" / name), name
 
 
-def test_a_run_leaves_its_figure(tmp_path: Path) -> None:
-    assert door(tmp_path, *DRAWN, "task.preset=resnet", "hydra.run.dir=run").well
-    assert result(tmp_path / "run") == {"task": "draw", "value": None}
+# --- jobs and their results ---
 
 
-def test_another_sweep_is_refused_before_any_job_begins(tmp_path: Path) -> None:
-    more = [*OWN, "hydra.sweep.dir=sweep"]
-    assert door(tmp_path, *more, "task.preset=resnet,densenet").well
-    before = digest(tmp_path / "sweep")
-    ended = door(tmp_path, *more, "task.preset=resnet,densenet,wrn")
-    assert ended.error.startswith("error: sweep holds another sweep, with task.preset=resnet,densenet instead of task.")
+@pytest.mark.parametrize("figure", [None, 0.1, 1 / 3, -math.pi * 1e-300])
+def test_a_value_is_read_back_to_the_last_bit(tmp_path: Path, figure: float | None) -> None:
+    assert Result.read(tmp_path) is None
+    Result("rank", figure).write(tmp_path)
+    assert Result.read(tmp_path) == Result("rank", figure)
+
+
+def test_results_that_are_no_results_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Result("rank", math.nan).write(tmp_path)
+    assert not list(tmp_path.iterdir())
+    for text in ("", "{", "[]", '{"task": "rank"}', "3"):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match="does not hold a result"):
+            Result.read(tmp_path)
+
+
+def test_every_job_without_a_result_is_listed(tmp_path: Path) -> None:
+    for number in (11, 10, 9, 3):
+        (tmp_path / str(number)).mkdir()
+    Result("rank", None).write(tmp_path / "10")
+    note_failure(tmp_path / "3", ["seed=3"], "no memory\nand more")
+    lines = problems(tmp_path, "error: it ended\nand more").splitlines()
+    assert lines[0] == "error: job 3 (seed=3): no memory"
+    assert lines[1].startswith("error: job 9, 11 did not end; continue with the same command and hydra.sweep.dir=")
+    assert lines[2:] == ["error: it ended"]
+
+
+def test_what_may_differ_between_two_attempts_and_nothing_else(tmp_path: Path) -> None:
+    config = {"seed": 0, "task": {"preset": "wrn"}, "dataset": {"source": {"root": "here"}, "validation": 5}}
+    moved = {**config, "task": {}, "dataset": {"source": {"root": "there"}, "validation": 5}}
+    require_same(config, moved, tmp_path, ["task"])
+    for now, message in (
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"dataset": {"source": {"root": "here"}, "validation": 6}}, "dataset.validation was 5, now 6"),
+        ({"tasks": 1}, "tasks was absent, now 1"),
+        ({f"option{number}": 1 for number in range(5)}, ".* and 2 more"),
+    ):
+        with pytest.raises(ValueError, match=f"{tmp_path} was run with other values: {message}"):
+            require_same(config, {**config, **now}, tmp_path, ["task"])
+
+
+def test_a_sweep_is_extended_and_a_job_with_other_values_is_refused(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    assert smash(tmp_path, *DRAWS, "task.preset=resnet,densenet").well
+    before = digest(sweep / "1")
+    assert json.loads((sweep / "0" / "result.json").read_text()) == {"task": "draw", "value": None}
+    assert smash(tmp_path, *DRAWS, "task.preset=resnet,densenet,wrn").well
+    assert digest(sweep / "1") == before
+    ended = smash(tmp_path, *DRAWS, "task.preset=resnet,wrn")
     assert len(ended.error.splitlines()) == 1
-    assert digest(tmp_path / "sweep") == before
-    assert door(tmp_path, *more, "task.preset=resnet,densenet").well
-    assert door(tmp_path, *DRAWN, "task.preset=resnet", "hydra.run.dir=run").well
-    ended = door(tmp_path, *OWN, "hydra.sweep.dir=run", "task.preset=resnet,densenet")
-    assert ended.error == "error: run holds a single run: use another folder for a sweep"
+    assert "job 1 (" in ended.error
+    assert "task.preset was densenet, now wrn" in ended.error
+    ended = smash(tmp_path, *DRAWS, "task.preset=resnet,densenet", "evaluation.metric=best_true_loss")
+    assert ended.error.count("evaluation.metric was correlation, now best_true_loss") == 2
+    assert smash(tmp_path, *DRAWS, "task.preset=resnet,densenet").well, "errors of before are forgotten"
+    assert digest(sweep / "1") == before
+    ended = smash(tmp_path, *DRAWS[:-1], "hydra.sweep.dir=sweep/0", "task.preset=resnet,densenet")
+    assert ended.error == "error: sweep/0 holds a single run: use another folder for a sweep"
+    ended = smash(tmp_path, *DRAWS[:-1], "resume=sweep/0", "hydra.sweep.dir=other")
+    assert "resume=sweep/0 continues a single run; a sweep is continued by hydra.sweep.dir=FOLDER" in ended.error
 
 
-def test_jobs_with_other_values_are_told(tmp_path: Path) -> None:
-    """As where a configuration file was changed between the two."""
-
-    def sweep(*options: str) -> Any:
-        (tmp_path / "sweep" / "sweep.yaml").unlink(missing_ok=True)
-        return door(tmp_path, *OWN, "hydra.sweep.dir=sweep", *options)
-
-    assert sweep("task.preset=resnet,densenet").well
-    before = digest(tmp_path / "sweep")
-    ended = sweep("task.preset=resnet,densenet", "retrain.shortlist=3")
-    assert ended.error.count("retrain.shortlist was 12, now 3") == 2
-    assert {**digest(tmp_path / "sweep"), **before}.keys() == {*before, "failed/0.txt", "failed/1.txt"}
-    swapped = sweep("task.preset=resnet,wrn")
-    assert "job 1 (" in swapped.error
-    assert "task.preset was densenet, now wrn" in swapped.error
-    assert len(swapped.error.splitlines()) == 1
-    metric = sweep("task.preset=resnet,densenet", "evaluation.metric=best_true_loss")
-    assert "evaluation.metric was correlation, now best_true_loss" in metric.error
-    assert sweep("task.preset=resnet,densenet").well, "errors of before are forgotten"
-    assert {name: digest(tmp_path / "sweep")[name] for name in before} == before
+def test_a_failed_job_is_listed_and_run_again(tmp_path: Path) -> None:
+    mistake = [*DRAWS, "task._target_=tests.sweep_tasks.mistaken", "seed=1,0"]
+    for attempt in range(2):
+        ended = smash(tmp_path, *mistake)
+        job = "job 0 (task=draw logger=none task._target_=tests.sweep_tasks.mistaken seed=1)"
+        assert ended.error == f"error: {job}: KeyError: 1"
+        assert ended.out.count("was finished before") == attempt
+        assert finished(tmp_path / "sweep") == {"1"}
+        assert value(tmp_path / "sweep" / "1") == 0.5
 
 
-def test_a_failed_job_takes_nothing_with_it_and_is_tried_again(tmp_path: Path) -> None:
-    mistake = [*OWN, "task._target_=tests.sweep_tasks.mistaken", "seed=1,0", "hydra.sweep.dir=sweep"]
-    ended = door(tmp_path, *mistake)
-    assert (
-        ended.error
-        == "error: job 0 (task=draw logger=none task._target_=tests.sweep_tasks.mistaken seed=1): KeyError: 1"
-    )
-    assert ended.values == (None, 0.5)
-    assert finished(tmp_path / "sweep") == {"1"}
-    again = door(tmp_path, *mistake)
-    assert again.error == ended.error
-    assert again.values == (None, 0.5)
-    assert again.out.count("was finished before") == 1
-
-
-def test_a_single_run_is_not_resumed_by_a_sweep(tmp_path: Path) -> None:
-    assert door(tmp_path, *DRAWN, "task.preset=resnet", "hydra.run.dir=run").well
-    ended = door(tmp_path, "-m", "resume=run", "hydra.sweep.dir=sweep")
-    assert "resume=run continues a single run" in ended.error
-    assert "hydra.sweep.dir=FOLDER" in ended.error
+def test_a_sweep_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    folders = {smash(tmp_path, *DRAWS[:-1], "task.preset=resnet").folder for _ in range(2)}
+    assert len(folders) == 2
+    assert all((tmp_path / folder).is_relative_to(tmp_path / "multirun") for folder in folders)
+    assert all(finished(tmp_path / folder) == {"0"} for folder in folders)
 
 
 # --- searches ---
 
 
 def chosen(sweep: Path, count: int) -> list[tuple[Any, ...]]:
-    """What the jobs of a search were asked to do."""
+    """The options that a search chose for its jobs."""
     jobs = [leaves(yaml.safe_load((sweep / str(number) / "config.yaml").read_text())) for number in range(count)]
     names = ("hypernet.width", "hypernet._target_", "search.learning_rate", "search.architectures_per_step")
     return [tuple(job[name] for name in names) for job in jobs]
 
 
 @pytest.mark.slow
-def test_a_search_survives_its_failures_and_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
-    whole = door(tmp_path, *SEARCH, "hydra.sweeper.n_trials=16", "hydra.sweep.dir=whole")
-    widths = [width for width, *_ in chosen(tmp_path / "whole", 16)]
+def test_a_search_survives_failures_and_continues_as_if_never_interrupted(tmp_path: Path) -> None:
+    whole = smash(tmp_path, *SEARCH, "hydra.sweeper.n_trials=12", "hydra.sweep.dir=whole")
+    widths = [width for width, *_ in chosen(tmp_path / "whole", 12)]
     assert set(widths) == {16, 32, 64, 128}, "a search in which nothing fails shows nothing"
     failed = [number for number, width in enumerate(widths) if width == 16]
     assert [line.split(" (")[0] for line in whole.error.splitlines()] == [f"error: job {number}" for number in failed]
     assert all(line.endswith("): out of memory") for line in whole.error.splitlines())
-    assert [value is None for value in whole.values] == [width != 128 for width in widths]
+    values = {number: value(tmp_path / "whole" / str(number)) for number in range(12) if number not in failed}
+    assert {number for number, each in values.items() if each is not None} == {
+        number for number, width in enumerate(widths) if width == 128
+    }
     best = yaml.safe_load((tmp_path / "whole" / "optimization_results.yaml").read_text())
-    assert best["best_value"] == max(value for value in whole.values if value is not None)
+    assert best["best_value"] == max(each for each in values.values() if each is not None)
 
-    part = door(tmp_path, *SEARCH, "hydra.sweeper.n_trials=12", "hydra.sweep.dir=part")
-    assert part.values == whole.values[:12]
-    before = {number: digest(tmp_path / "part" / str(number)) for number in range(12)}
-    continued = door(tmp_path, *SEARCH, "hydra.sweeper.n_trials=16", "hydra.sweep.dir=part")
+    assert smash(tmp_path, *SEARCH, "hydra.sweeper.n_trials=9", "hydra.sweep.dir=part").error
+    before = {number: digest(tmp_path / "part" / str(number)) for number in range(9)}
+    continued = smash(tmp_path, *SEARCH, "hydra.sweeper.n_trials=12", "hydra.sweep.dir=part")
     assert continued.error == whole.error
-    assert continued.values == whole.values
-    assert chosen(tmp_path / "part", 16) == chosen(tmp_path / "whole", 16)
-    assert {number: digest(tmp_path / "part" / str(number)) for number in range(12)} == before
+    assert chosen(tmp_path / "part", 12) == chosen(tmp_path / "whole", 12)
+    assert {number: digest(tmp_path / "part" / str(number)) for number in range(9)} == before
 
 
-def test_a_search_in_which_everything_fails_says_so(tmp_path: Path) -> None:
-    ended = door(tmp_path, *SEARCH, "hypernet.width=16", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
+def test_what_may_go_wrong_in_a_search(tmp_path: Path) -> None:
+    ended = smash(tmp_path, *SEARCH, "hypernet.width=16", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
     lines = ended.error.splitlines()
     assert [line.split(" (")[0] for line in lines[:2]] == ["error: job 0", "error: job 1"]
     assert "No trials are completed yet" in lines[2]
     assert len(lines) == 3
-
-
-def test_a_search_without_m_is_an_error(tmp_path: Path) -> None:
-    ended = door(tmp_path, "hparams_search=correlation", "task=draw", "logger=none")
+    ended = smash(tmp_path, "hparams_search=correlation", *DRAW)
     assert ended.error == "error: hparams_search=correlation is a sweep: add -m"
+    ended = smash(tmp_path, "hypernet.width=32,64")
+    assert ended.error.startswith("error: Ambiguous value for argument 'hypernet.width=32,64'")
+    assert "--multirun" in ended.error
+    assert len(ended.error.splitlines()) == 1
 
 
 def test_a_job_of_a_search_is_a_run_like_any(tmp_path: Path) -> None:
-    assert door(tmp_path, *SEARCH, "hypernet.width=128", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep").well
+    assert smash(tmp_path, *SEARCH, "hypernet.width=128", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep").well
     before = digest(tmp_path / "sweep" / "0")
-    assert door(tmp_path, "resume=sweep/0").well
+    assert smash(tmp_path, "resume=sweep/0").well
     assert digest(tmp_path / "sweep" / "0") == before
-    assert door(tmp_path, "task=draw", "task.preset=resnet", "checkpoint=sweep/0", "hydra.run.dir=on").well
+    assert smash(tmp_path, "task=draw", "task.preset=resnet", "checkpoint=sweep/0", "hydra.run.dir=on").well
     assert configuration(tmp_path / "on").search == configuration(tmp_path / "sweep" / "0").search
+    assert configuration(tmp_path / "on").source_run == str(tmp_path / "sweep" / "0")
 
 
-def test_an_unknown_metric_is_told(tmp_path: Path) -> None:
-    ended = door(tmp_path, *DRAWN, "evaluation.metric=speed")
-    assert "evaluation.metric must be correlation or best_true_loss or best_true_error, got 'speed'" in ended.error
-
-
-# --- who may sweep ---
+# --- several processes ---
 
 
 @pytest.mark.parametrize("flag", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
-def test_each_of_several_processes_would_sweep(flag: str) -> None:
+def test_several_processes_do_not_start_a_sweep_each(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torchrun = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "2", "MASTER_PORT": "1", "GROUP_RANK": "0", "LOCAL_RANK": "1"}
     for environment in (SRUN, torchrun):
         with pytest.raises(ValueError, match=r"one of 2 processes.*hydra/launcher=slurm"):
             require_one_sweeper(["seed=0,1", flag], environment)
         require_one_sweeper(["seed=0"], environment)
     require_one_sweeper(["seed=0,1", flag], {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"})  # a batch script's own process
-
-
-def test_it_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SRUN.items():
-        monkeypatch.setenv(name, value)
-    ended = command(tmp_path, "-m", "seed=0,1")
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert len(ended.stderr.splitlines()) == 1
-    assert "each would begin the same sweep" in ended.stderr
+    for name, number in SRUN.items():
+        monkeypatch.setenv(name, number)
+    assert "same sweep" in smash(tmp_path, flag, "seed=0,1").error
     assert not list(tmp_path.iterdir())
 
 
-def test_a_list_without_m_is_told(tmp_path: Path) -> None:
-    ended = door(tmp_path, "hypernet.width=32,64")
-    assert ended.error.startswith("error: Ambiguous value for argument 'hypernet.width=32,64'")
-    assert "--multirun" in ended.error
-    assert len(ended.error.splitlines()) == 1
-
-
-# --- launchers ---
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_launchers_give_all_results_and_name_what_failed(tmp_path: Path, launcher: str) -> None:
-    options = [*OWN, "task.preset=resnet,vgg,densenet", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep"]
-    ended = command(tmp_path, *options)
-    assert ended.returncode == 1
-    assert ended.stdout.splitlines()[-1] == "sweep"
-    line = "error: job 1 (task=draw logger=none task.preset=vgg): task.preset=vgg is unknown"
-    assert ended.stderr.splitlines()[-1].startswith(line)
-    assert "Traceback" not in ended.stderr
-    sweep = tmp_path / "sweep"
-    assert finished(sweep) == {"0", "2"}
-    assert all((sweep / job / "architecture.svg").exists() for job in "02")
-    assert [configuration(sweep / job).task.preset for job in "02"] == ["resnet", "densenet"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_a_job_that_is_killed_leaves_the_others_and_one_line(tmp_path: Path, launcher: str) -> None:
-    options = [*OWN, "task._target_=tests.sweep_tasks.killed", "seed=0,1", f"hydra/launcher={launcher}"]
-    ended = command(tmp_path, *options, "hydra.sweep.dir=sweep")
-    assert ended.returncode == 1
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("error")]
-    assert len(lines) == 1, ended.stderr
-    assert lines[0].endswith("Not ended: job 1; continue with hydra.sweep.dir=sweep")
+def test_launchers_end_well_but_for_what_failed_or_was_killed(tmp_path: Path, launcher: str) -> None:
+    options = [*DRAWS, "task._target_=tests.sweep_tasks.killed", "seed=0,1,2", f"hydra/launcher={launcher}"]
+    code, out, error = end(process(tmp_path, *options))
+    assert (code, out.splitlines()[-1]) == (1, "sweep")
+    lines = [line for line in error.splitlines() if line.startswith("error")][-3:]
+    job = "job 2 (task=draw logger=none task._target_=tests.sweep_tasks.killed seed=2)"
+    assert lines[0] == f"error: {job}: out of memory", error
+    assert lines[1] == "error: job 1 did not end; continue with the same command and hydra.sweep.dir=sweep"
+    assert "Traceback" not in error.splitlines()[-3:]
     assert finished(tmp_path / "sweep") == {"0"}
+    assert value(tmp_path / "sweep" / "0") == 0.5

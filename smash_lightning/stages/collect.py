@@ -12,10 +12,10 @@ from smash_lightning.evaluation.sweep import SweepJob, leaves, read_jobs
 from smash_lightning.evaluation.tables import GROUPS, RETRAINED, read_ranking, read_retrained, write_table
 from smash_lightning.run_folder import RunFolder, job_folders
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.job import PLACES
 from smash_lightning.stages.retrain import copy_tables, planned
 from smash_lightning.training import RetrainOptions
 
+PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
 MAY_DIFFER = {  # between jobs: which architectures they train and how often, and paths of images
     "retrain": ("rank", "seeds", "shortlist", "stratified", "random", "checkpoint_minutes"),
     "dataset": PLACES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -60,6 +60,7 @@ class Experiment:
         trainer: makes a Lightning Trainer for the devices that were chosen.
         device: where scores are computed.
         workers: processes that run independent trainings and scores side by side.
+        callbacks: make Lightning callbacks that join the search and standalone trainings, new ones for each.
         together: whether they train each HyperNet together, instead of several HyperNets side by side.
     """
 
@@ -79,6 +80,7 @@ class Experiment:
     device: str
     workers: int
     together: bool = False
+    callbacks: Sequence[Callable[[], L.Callback]] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("workers", 1)):

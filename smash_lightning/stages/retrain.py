@@ -212,7 +212,12 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any
         experiment.device,
         max_epochs=options.epochs,
         logger=QueueLogger(send),
-        callbacks=[QueueProgress(send), checkpoint, GracefulStop(unfinished)],
+        callbacks=[
+            *(make() for make in experiment.callbacks),
+            QueueProgress(send),
+            checkpoint,
+            GracefulStop(unfinished),
+        ],
         limit_val_batches=0,
         default_root_dir=folder.path,
     )
@@ -222,7 +227,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any
     trainer.save_checkpoint(folder.network(*job.key), weights_only=True)
     unfinished.unlink(missing_ok=True)
     measured = {name: getattr(module, name) for name in ("true_error", "true_error_top5", "true_loss")}
-    return _row(job, **measured, epochs=options.epochs, seconds=time.perf_counter() - started)
+    return _row(job, **measured, epochs=trainer.current_epoch, seconds=time.perf_counter() - started)
 
 
 def _failed(job: Job, failure: Failure) -> dict[str, Any]:

@@ -120,7 +120,14 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         experiment.device,
         max_epochs=experiment.search.epochs,
         logger=QueueLogger(send),
-        callbacks=[*averaging(experiment.search), QueueProgress(send), ranking, checkpoint, GracefulStop(path)],
+        callbacks=[
+            *(make() for make in experiment.callbacks),
+            *averaging(experiment.search),
+            QueueProgress(send),
+            ranking,
+            checkpoint,
+            GracefulStop(path),
+        ],
         limit_val_batches=0,
         default_root_dir=experiment.folder.path,
     )

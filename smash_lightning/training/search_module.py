@@ -193,7 +193,7 @@ class HyperNetModule(L.LightningModule):
             "data": self.trainer.datamodule.specification(),  # type: ignore[attr-defined]
             "drawn": sorted(set().union(*drawn)),
             "seconds": self._seconds + time.perf_counter() - self._started,
-            "finished": self.global_step >= self.trainer.estimated_stepping_batches,
+            "finished": self.global_step >= self.trainer.estimated_stepping_batches or self.trainer.should_stop,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

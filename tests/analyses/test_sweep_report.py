@@ -14,9 +14,9 @@ import yaml
 
 from smash_lightning.analyses import sweep_report
 from smash_lightning.report.tracker import Tracker
+from tests.command_line import TINY, smash
 from tests.evaluation.sweep_folders import begin, sweep_folder
 from tests.stages.small_run import small_experiment
-from tests.test_run import TINY, door
 
 NOBODY = Tracker([])
 FILES = {"sweep.csv", "sweep_means.csv", "sweep.png", "report.html"}
@@ -123,12 +123,12 @@ def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_sweep_through_the_door(tmp_path: Path) -> None:
+def test_a_real_sweep_by_the_command_line(tmp_path: Path) -> None:
     smaller = ["search.hypernets=1", "search.epochs=1", "ranking.fixed=0", "baselines=cheap", "retrain.epochs=1"]
     options = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in smaller}]
     swept = ["-m", *options, *smaller, "hypernet.width=4,8", "seed=0,1", "hydra.sweep.dir=sweep"]
-    assert door(tmp_path, *swept).well
-    ended = door(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none")
+    assert smash(tmp_path, *swept).well
+    ended = smash(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none")
     assert ended.well
     rows = table(tmp_path / "report" / "sweep.csv")
     assert [(row["hypernet.width"], row["seed"]) for row in rows] == [(w, s) for w in "48" for s in "01"]
@@ -137,4 +137,4 @@ def test_a_real_sweep_through_the_door(tmp_path: Path) -> None:
         config = yaml.safe_load((tmp_path / "sweep" / row["job"] / "config.yaml").read_text())
         assert (str(config["hypernet"]["width"]), str(config["seed"])) == (row["hypernet.width"], row["seed"])
     assert [row["jobs"] for row in table(tmp_path / "report" / "sweep_means.csv")] == ["2", "2"]
-    assert "task.sweep has no value" in door(tmp_path, "task=sweep_report", "logger=none").error
+    assert "task.sweep has no value" in smash(tmp_path, "task=sweep_report", "logger=none").error

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import smash
 from tests.report.offline import merged, offline_runs, start, without_account
-from tests.test_run import door
 
 DRAW = ("task=draw", "task.preset=densenet")
 
@@ -23,7 +23,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) -> None:
     sweep = tmp_path / "today" / "now"
-    assert door(
+    assert smash(
         tmp_path, "-m", "task=draw", "task.preset=densenet,resnet", "logger=wandb", f"hydra.sweep.dir={sweep}"
     ).well
     jobs = [start(run) for folder in sorted(sweep.glob("[01]")) for run in offline_runs(folder)]
@@ -32,13 +32,13 @@ def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) 
     assert {job.job_type for job in jobs} == {"draw"}
     assert list(jobs[0].tags) == ["digits", "SingleConvolution", "residual"]
 
-    assert door(tmp_path, f"resume={sweep / '1'}").well
+    assert smash(tmp_path, f"resume={sweep / '1'}").well
     before, after = (start(run) for run in offline_runs(sweep / "1"))
     assert (before.run_id, before.run_group) == (after.run_id, after.run_group) == (jobs[1].run_id, "today-now")
 
     later = tmp_path / "later"
     options = (f"checkpoint={sweep / '1'}", "logger=wandb", "logger.wandb.tags=[mine]", f"hydra.run.dir={later}")
-    assert door(tmp_path, *DRAW, *options).well
+    assert smash(tmp_path, *DRAW, *options).well
     (run,) = offline_runs(later)
     assert start(run).run_group == "today-now"
     assert list(start(run).tags)[-1] == "mine"
@@ -55,7 +55,7 @@ def test_several_loggers_at_once(tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
     folder = tmp_path / "run"
-    assert door(tmp_path, *DRAW, "logger=[csv,tensorboard,mlflow,wandb]", f"hydra.run.dir={folder}").well
+    assert smash(tmp_path, *DRAW, "logger=[csv,tensorboard,mlflow,wandb]", f"hydra.run.dir={folder}").well
     assert "densenet" in (folder / "logs" / "version_0" / "hparams.yaml").read_text()
     assert list((folder / "tensorboard" / "version_0").glob("events.out.tfevents.*"))
     client = MlflowClient(f"sqlite:///{folder / 'mlflow' / 'runs.db'}")
@@ -68,7 +68,7 @@ def test_several_loggers_at_once(tmp_path: Path) -> None:
 
 def test_a_run_that_fails_is_a_failed_one(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = door(tmp_path, "task=draw", "task.preset=nothing", "logger=wandb", f"hydra.run.dir={folder}")
+    ended = smash(tmp_path, "task=draw", "task.preset=nothing", "logger=wandb", f"hydra.run.dir={folder}")
     assert "task.preset=nothing" in ended.error
     (run,) = offline_runs(folder)
     assert run[-1].exit.exit_code == 1
@@ -84,7 +84,7 @@ def test_a_run_that_fails_is_a_failed_one(tmp_path: Path) -> None:
 )
 def test_a_wrong_option_is_named_and_takes_no_folder(option: str, words: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = door(tmp_path, *DRAW, "logger=wandb", option, f"hydra.run.dir={folder}")
+    ended = smash(tmp_path, *DRAW, "logger=wandb", option, f"hydra.run.dir={folder}")
     assert all(word in ended.error for word in words)
     assert not list(folder.iterdir())
 

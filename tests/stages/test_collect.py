@@ -19,8 +19,8 @@ from smash_lightning.stages.collect import collect, find_hypernets
 from smash_lightning.stages.rank import ranked
 from smash_lightning.stages.retrain import choose
 from tests import timeless
+from tests.command_line import TINY, smash
 from tests.stages.small_run import RETRAIN, rank_at_random, scored_architecture, small_experiment
-from tests.test_run import TINY, door
 
 NOBODY = Tracker([])
 COUNT = 12
@@ -264,9 +264,9 @@ def test_hypernets_are_found_in_the_run_that_was_built_on(tmp_path: Path, sweep:
 
 
 @pytest.mark.slow
-def test_a_sweep_over_places_through_the_door(tmp_path: Path) -> None:
-    assert door(tmp_path, *TINY, "task=search", "hydra.run.dir=run").well
-    assert door(tmp_path, "task=rank", "checkpoint=run", "hydra.run.dir=ranked", "logger=none").well
+def test_a_sweep_over_places_by_the_command_line(tmp_path: Path) -> None:
+    assert smash(tmp_path, *TINY, "task=search", "hydra.run.dir=run").well
+    assert smash(tmp_path, "task=rank", "checkpoint=run", "hydra.run.dir=ranked", "logger=none").well
     jobs = [
         "-m",
         "task=retrain",
@@ -275,14 +275,14 @@ def test_a_sweep_over_places_through_the_door(tmp_path: Path) -> None:
         "hydra.sweep.dir=sweep",
         "retrain.rank=1,4,7,9,12",
     ]
-    assert door(tmp_path, *jobs).well
-    ended = door(tmp_path, "task=correlate", "checkpoint=sweep", "hydra.run.dir=collected", "logger=none")
+    assert smash(tmp_path, *jobs).well
+    ended = smash(tmp_path, "task=correlate", "checkpoint=sweep", "hydra.run.dir=collected", "logger=none")
     assert ended.well
     assert "Collected 5 of 5 jobs of sweep: 10 trainings of 5 architectures." in ended.out
     config = yaml.safe_load((tmp_path / "collected" / "config.yaml").read_text())
     assert (config["retrain"]["rank"], config["search_space"]["max_ops"]) == (None, 4)
     whole = ["task=retrain", "checkpoint=ranked", "hydra.run.dir=whole", "logger=none"]
-    assert door(tmp_path, *whole, "retrain.shortlist=0", "retrain.random=0").well
+    assert smash(tmp_path, *whole, "retrain.shortlist=0", "retrain.random=0").well
     assert timeless.table(tmp_path / "collected" / "retrained.csv") == timeless.table(
         tmp_path / "whole" / "retrained.csv"
     )
@@ -294,5 +294,5 @@ def test_a_sweep_over_places_through_the_door(tmp_path: Path) -> None:
         torch.load(path, weights_only=True)["smash"]["seconds"] for path in RunFolder(tmp_path / "run").hypernets()
     ]
     assert found == pytest.approx(sum(spent))
-    beyond = door(tmp_path, "task=retrain", "checkpoint=ranked", "retrain.rank=14", "logger=none")
+    beyond = smash(tmp_path, "task=retrain", "checkpoint=ranked", "retrain.rank=14", "logger=none")
     assert "retrain.rank=14 is beyond the 14 random architectures" in beyond.error

@@ -1,0 +1,161 @@
+"""The command line: composes the configuration, builds its objects, runs a task and returns its value.
+
+With the room `configuration` the only code that uses Hydra. Heavy imports are inside of functions: neither --help nor a
+message about a wrong option waits for torch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # each rank would warn that all weights may have been used
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors arrive here unchanged, and are explained in one line
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
+from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, run_folder
+from smash_lightning.configuration.sweep import (
+    FOLDER,
+    export_path,
+    finished_value,
+    note_failure,
+    problems,
+    sweep_folder,
+)
+from smash_lightning.launched import launched, require_one_sweeper
+
+PACKAGE = Path(__file__).parent
+CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())  # installed, or a clone
+OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line; exits with a message where something failed.
+
+    Args:
+        arguments: without the program's name; None takes those of this process.
+    """
+    sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
+    sys.path.append(os.getcwd())  # plug-ins are found where the command is started
+    sweep, again, problem = None, "resume=FOLDER", ""
+    try:
+        require_one_sweeper(sys.argv[1:], os.environ)
+        if sweep := sweep_folder(sys.argv[1:]):
+            again = f"{FOLDER}{sweep}"
+            sys.argv.append(again)
+            export_path(PACKAGE.parent)
+        with _coordinating():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+    except KeyboardInterrupt:
+        problem = f"interrupted; continue with the same command and {again}"
+    except ERRORS as error:
+        problem = f"error: {explain(error)}"
+    if sweep and sweep.exists():
+        print(sweep)
+        problem = problems(sweep, problem)
+    if problem:
+        sys.exit(problem)
+
+
+def run(config: DictConfig) -> float | None:
+    """Runs a task in the folder that Hydra created, as a run or as a job of a sweep; returns its value for sweepers."""
+    from smash_lightning.engine import Stopped, handling_stop_signals, requeued
+
+    chosen = HydraConfig.get()
+    folder, in_sweep = Path(chosen.runtime.output_dir), chosen.mode == RunMode.MULTIRUN
+    try:
+        with handling_stop_signals():
+            return _job(config, folder) if in_sweep else _single(config, folder)
+    except KeyboardInterrupt:
+        if in_sweep:
+            raise
+        sys.exit(f"interrupted; continue with resume={folder}")
+    except Stopped:
+        again = f"{FOLDER}{chosen.sweep.dir}" if in_sweep else f"resume={folder}"
+        continues = folder.name.startswith("slurm-") or config.resume  # what SLURM starts again is the same command
+        sys.exit(f"stopped; continue with {again}{requeued(os.environ) if continues else ''}")
+
+
+def _single(config: DictConfig, folder: Path) -> float | None:
+    from smash_lightning.configuration.earlier_run import with_earlier_options
+
+    chosen = HydraConfig.get()
+    if search := chosen.runtime.choices.get("hparams_search"):
+        raise ValueError(f"hparams_search={search} is a sweep: add -m")
+    if config.resume is None and is_slurm_restart(folder, os.environ):
+        config.resume = str(folder)
+    value = _execute(with_earlier_options(config, chosen.overrides.task), folder)
+    print(folder)
+    return value
+
+
+def _job(config: DictConfig, folder: Path) -> float | None:
+    """One job of a sweep. Its failure is printed and noted, and the sweep goes on."""
+    from smash_lightning.configuration.earlier_run import as_job, with_earlier_options
+
+    chosen = HydraConfig.get()
+    is_search = not chosen.sweeper._target_.endswith(".BasicSweeper")  # what jobs return decides which come next
+    try:
+        require_one_sweeper(["-m"], os.environ)
+        config = as_job(with_earlier_options(config, chosen.overrides.task), folder)
+        finished, value = finished_value(folder, is_search)
+        if not finished:
+            value = _execute(config, folder)
+            print(folder)
+        return value
+    except Exception as error:
+        known = isinstance(error, ERRORS)
+        note_failure(folder, chosen.overrides.task, explain(error) if known else f"{type(error).__name__}: {error}")
+        if not known:
+            traceback.print_exc()
+        return None
+
+
+def _execute(config: DictConfig, folder: Path) -> float | None:
+    """Builds everything before the folder is claimed: a run that cannot begin leaves nothing in it."""
+    require_no_missing(config)
+    from smash_lightning.configuration.build import build_experiment
+    from smash_lightning.configuration.instantiate import instantiate
+    from smash_lightning.configuration.sweep import Result
+    from smash_lightning.engine import set_local_rank
+    from smash_lightning.report.tracker import Tracker
+    from smash_lightning.stages.gpu import choose_gpu
+
+    set_local_rank(0)
+    choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
+    experiment = build_experiment(config, folder)
+    task = instantiate(config.task, "task")
+    loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
+    if config.resume is None:
+        claim(folder, OmegaConf.to_yaml(config, resolve=True))
+    with locked(folder), Tracker(loggers) as tracker:
+        tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        outcome = task(experiment, tracker)
+    value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
+    Result(config.task._target_.split(".")[-1], value).write(folder)
+    return value
+
+
+@contextmanager
+def _coordinating() -> Iterator[None]:
+    """Of several processes that srun or torchrun started, the first continues; the others work for it until the end."""
+    place = launched(os.environ)
+    if place is None:
+        yield
+        return
+    from smash_lightning.engine.external import leading, serve
+
+    if not place.first:
+        os._exit(serve(place))  # threads that wait for other processes would block an ordinary exit
+    with leading(place):
+        yield

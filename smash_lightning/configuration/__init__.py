@@ -1,0 +1,1 @@
+"""How are a command line and files of options read?"""

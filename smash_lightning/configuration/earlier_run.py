@@ -1,0 +1,129 @@
+"""The options of the run that `checkpoint` or `resume` names, on which a new command builds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from smash_lightning.evaluation.sweep import leaves
+from smash_lightning.run_folder import RunFolder, source_run
+from smash_lightning.stages.collect import PLACES
+
+NOT_COMPARED = (
+    "resume",
+    "source_run",
+    "overrides",
+    "workers",
+    "logger",
+    "trainer",
+    "gpu",
+    "data_folder",
+    "cache_folder",
+)
+
+
+def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of an earlier run, changed by the overrides of this command.
+
+    Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job.
+
+    Args:
+        config: what this command line alone gives.
+        overrides: of this command line.
+
+    Raises:
+        ValueError: the earlier run is not there, or is to be continued with other values.
+    """
+    named = config.resume or config.checkpoint
+    if named is None:
+        return config
+    path = Path(named)
+    if not path.exists():
+        raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
+    folder = path if config.resume else source_run(path)
+    config.source_run = None if config.resume else str(folder.resolve())
+    if not RunFolder(folder).config.exists():
+        if config.resume:
+            raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
+        return config
+    earlier = OmegaConf.load(RunFolder(folder).config)
+    replaced = {_key(override) for override in overrides} | {"resume"}
+    if not config.resume:
+        replaced |= {"task", "logger", "trainer"}
+        replaced |= {"retrain.rank"} if folder.parent == path else set()  # of one job of a sweep
+    kept = [override for override in earlier.overrides if not _is_within(_key(override), replaced)]
+    combined = hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
+    OmegaConf.set_struct(combined, False)
+    del combined["hydra"]
+    combined.overrides = [*kept, *overrides]
+    combined.resume = config.resume
+    combined.source_run = earlier.source_run if config.resume else config.source_run
+    if config.resume:
+        require_same(plain(earlier), plain(combined), folder, (*NOT_COMPARED, "task", "evaluation.metric"))
+    return combined
+
+
+def as_job(config: DictConfig, folder: Path) -> DictConfig:
+    """The configuration of a job of a sweep, which continues the run in its folder if there is one.
+
+    Raises:
+        ValueError: that run has another configuration, or a job is to resume a run in another folder.
+    """
+    if config.resume:
+        raise ValueError(
+            f"resume={config.resume} continues a single run; a sweep is continued by hydra.sweep.dir=FOLDER"
+        )
+    if earlier := RunFolder(folder).read_config():
+        require_same(earlier, plain(config), folder, NOT_COMPARED)
+        config.resume = str(folder)
+    return config
+
+
+def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, excepted: Iterable[str]) -> None:
+    """Checks that the run in `folder` had the same configuration.
+
+    Args:
+        before: its configuration, as plain values.
+        now: the configuration now.
+        folder: names the run in the message.
+        excepted: dotted names of values and sections that may differ; the place of a data set always may.
+
+    Raises:
+        ValueError: values differ; the message names the first of them.
+    """
+    earlier, later = leaves(before), leaves(now)
+    differing = [
+        f"{name} was {earlier.get(name, 'absent')}, now {later.get(name, 'absent')}"
+        for name in {**earlier, **later}
+        if earlier.get(name) != later.get(name) and not _may_differ(name, excepted)
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise ValueError(
+            f"{folder} was run with other values: {'; '.join(differing[:3])}{more}. "
+            "Continue it with the same, or start anew in another folder"
+        )
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as plain values."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def _may_differ(name: str, excepted: Iterable[str]) -> bool:
+    if name.startswith("dataset.") and name.split(".")[-1] in PLACES:
+        return True
+    return _is_within(name, excepted)
+
+
+def _key(override: str) -> str:
+    return override.split("=")[0].lstrip("+~")
+
+
+def _is_within(key: str, sections: Iterable[str]) -> bool:
+    """Whether an option is one of those that are named, or a value inside of one."""
+    return any(key == section or key.startswith(f"{section}.") for section in sections)

@@ -1,0 +1,51 @@
+"""Errors of Hydra, OmegaConf and of the run itself as one line that names the option."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from smash_lightning.evaluation.sweep import leaves
+
+ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
+HELP = " All options are listed by --help"
+
+
+def explain(error: Exception) -> str:
+    """The message without Hydra's search path and wrapping errors, and with the name that was probably meant."""
+    cause = error.__cause__
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}. Another folder is chosen with hydra.run.dir=FOLDER"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}"
+    if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
+        return str(cause)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        *path, _ = cause.full_key.split(".")
+        known = [".".join([*path, str(key)]) for key in cause.parent_node or ()]
+        return f"there is no option {cause.full_key}{_suggestion(cause.full_key, known)}{HELP}"
+    if isinstance(error, HydraException):
+        lines = str(error).split("\nConfig search path")[0].splitlines()
+        return ": ".join(line.strip() for line in lines if line.strip() and not line.startswith("See https"))
+    return str(error)
+
+
+def require_no_missing(config: DictConfig) -> None:
+    """Checks that every option has a value.
+
+    Raises:
+        ValueError: one has none.
+    """
+    for name, value in leaves(OmegaConf.to_container(config, resolve=False)).items():
+        if value == MISSING:
+            raise ValueError(f"{name} has no value: give it one with {name}=...")
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]}?" if close else "."

@@ -1,0 +1,74 @@
+"""The folder of a run: its name, and one process at a time that works in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+CONFIG = "config.yaml"
+
+
+def run_folder(resume: str | None, trainer: str) -> str:
+    """The folder to continue, or a new one named after date and time; under SLURM after the job, for its restarts."""
+    if resume and Path(resume).is_dir():  # Hydra creates the folder: not one that is misspelt
+        return resume
+    if trainer == "slurm" and (job := os.environ.get("SLURM_JOB_ID")):
+        step = os.environ.get("SLURM_STEP_ID", "0")
+        return f"outputs/slurm-{job}" if step == "0" else f"outputs/slurm-{job}-{step}"
+    return new_folder("outputs")
+
+
+def new_folder(parent: str) -> str:
+    """A folder PARENT/DATE/TIME that does not exist."""
+    now = datetime.now().strftime(f"{parent}/%Y-%m-%d/%H-%M-%S")
+    names = (now if number == 1 else f"{now}-{number}" for number in itertools.count(1))
+    return next(name for name in names if not Path(name).exists())
+
+
+def is_slurm_restart(folder: Path, environment: Mapping[str, str]) -> bool:
+    """Whether SLURM started this job again, for a run that had begun."""
+    restarted = int(environment.get("SLURM_RESTART_COUNT", "0")) > 0
+    return restarted and folder.name.startswith("slurm-") and (folder / CONFIG).exists()
+
+
+def claim(folder: Path, config: str) -> None:
+    """Writes the configuration of a new run.
+
+    Raises:
+        ValueError: the folder holds another run.
+    """
+    try:
+        with (folder / CONFIG).open("x") as file:
+            file.write(config)
+    except FileExistsError:
+        raise ValueError(
+            f"{folder} already holds a run: continue it with resume={folder}, or use another folder"
+        ) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from working on the same run.
+
+    Raises:
+        ValueError: one does.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"{folder}: another process is at work on this run, let it end first") from None
+    except (NotImplementedError, OSError):
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            lock.release()
+            (folder / ".lock").unlink(missing_ok=True)
