@@ -74,6 +74,11 @@ class RunFolder:
         return self.path / "retrained.csv"
 
     @property
+    def training_history(self) -> Path:
+        """Training loss of every epoch of every standalone training."""
+        return self.path / "training_history.csv"
+
+    @property
     def baselines(self) -> Path:
         """One row per architecture and baseline; missing where no baseline was computed."""
         return self.path / "baselines.csv"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -36,6 +39,8 @@ from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     GracefulStop,
+    Metrics,
+    Progress,
     QueueLogger,
     QueueProgress,
     RetrainModule,
@@ -90,11 +95,18 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
     with ProgressBars(["training architectures"], [len(plan)]) as bars:
         bars.show(0, len(plan) - len(jobs))
-        with Pool(train_network, experiment, experiment.workers) as pool:
+        losses: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+
+        def receive(position: int, message: Metrics | Progress) -> None:
+            if isinstance(message, Metrics) and "epoch_loss" in message.values:
+                losses[position].append((message.step, message.values["epoch_loss"]))
+
+        with Pool(train_network, experiment, experiment.workers, receive) as pool:
             for done, (position, outcome) in enumerate(pool.run(jobs), start=len(table) + 1):
                 job = jobs[position]
                 row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
                 append_row(folder.retrained, row)
+                _append_history(folder.training_history, job, losses.pop(position, []))
                 bars.show(0, done)
                 tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
     table = read_table(folder.retrained, RETRAINED)
@@ -111,6 +123,14 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
         )
     return table
+
+
+def _append_history(path: Path, job: Job, losses: Sequence[tuple[int, float]]) -> None:
+    """Adds the training loss of each epoch of a training, for curves; not needed by any stage."""
+    with path.open("a") as file:
+        if not file.tell():
+            file.write("fingerprint,seed,step,epoch_loss\n")
+        file.writelines(f"{job.architecture.fingerprint},{job.seed},{step},{loss}\n" for step, loss in losses)
 
 
 def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:

@@ -74,4 +74,4 @@ def without_account(patch: pytest.MonkeyPatch, folder: Path) -> None:
             patch.delenv(name)
     patch.setenv("NETRC", str(folder / "netrc"))
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        patch.setenv(name, "restored after the test")
+        patch.setenv(name, str(folder.with_name(f"{folder.name}-wandb")))  # restored after the test
