@@ -41,9 +41,8 @@ def require_type(name: str, value: Any, hint: Any) -> None:
     try:
         TypeAdapter(list[hint], config=ANY_CLASS).validate_json(json.dumps([value]), strict=True)
     except ValidationError as error:
-        wanted = dict.fromkeys(
-            OBJECT.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()
-        )
+        found = {each["msg"].removeprefix("Input should be "): each["type"] for each in error.errors()}
+        wanted = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
         raise ValueError(f"{name} must be {' or '.join(wanted)}, got {value!r}") from None
 
 
@@ -57,11 +56,7 @@ def _target(path: str, name: str) -> Any:
 def _require_kind(target: Any, hint: Any, name: str, path: str) -> None:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     wanted = [kind for kind in kinds if kind is not NoneType]
-    if (
-        inspect.isclass(target)
-        and Any not in wanted
-        and all(map(inspect.isclass, wanted))
-        and not issubclass(target, tuple(wanted))
-    ):
+    comparable = Any not in wanted and all(map(inspect.isclass, [target, *wanted]))
+    if comparable and not issubclass(target, tuple(wanted)):
         expected = " or ".join(kind.__name__ for kind in wanted)
         raise ValueError(f"{name} must be a {expected}, and {path} is none")

@@ -1,0 +1,62 @@
+"""Devices, options of the Trainer and callbacks, as the command line reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from smash_lightning.configuration.build import scoring_device
+from smash_lightning.configuration.trainer_options import callback_sections, require_trainer_options
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "found", "device"),
+    [
+        ("cpu", "cuda", "cpu"),
+        ("gpu", "cuda", "cuda"),
+        ("cuda", "cuda", "cuda"),
+        ("auto", "xpu", "xpu"),
+        ("xpu", "xpu", "xpu"),
+        ("mps", "mps", "mps"),
+        ("gpu", "mps", "mps"),
+        ("auto", None, "cpu"),
+        ("gpu", None, None),
+        ("mps", "cuda", None),
+        ("tpu", None, None),
+    ],
+)
+def test_the_device_of_an_accelerator(
+    accelerator: str, found: str | None, device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = None if found is None else torch.device(found)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: current)
+    if device is not None:
+        assert scoring_device(accelerator) == device
+        return
+    with pytest.raises(ValueError, match=f"trainer.accelerator={accelerator}: torch finds no .* choose trainer=cpu"):
+        scoring_device(accelerator)
+
+
+def test_options_of_the_trainer_that_are_set_elsewhere_are_refused() -> None:
+    require_trainer_options({"accelerator": "cpu", "gradient_clip_val": 1.0, "precision": "32-true"})
+    for name, instead in {
+        "max_steps": "search.epochs=N",
+        "overfit_batches": "dataset.train=N",
+        "limit_val_batches": "dataset.validation=N",
+        "logger": "logger=NAME",
+    }.items():
+        with pytest.raises(ValueError, match=f"trainer.{name} has no effect here: use .*{instead}"):
+            require_trainer_options({name: 1})
+
+
+def test_callbacks_of_the_group_and_of_the_trainer_are_made_when_they_are_called() -> None:
+    section: dict[str, Any] = {"_target_": "lightning.Callback"}
+    found = callback_sections({"mine": section, "other": None}, [section])
+    assert found == {
+        "callbacks.mine": {**section, "_partial_": True},
+        "trainer.callbacks[0]": {**section, "_partial_": True},
+    }
+    with pytest.raises(ValueError, match=r"trainer.callbacks\[0\] must be a section with a _target_, got 'x'"):
+        callback_sections({}, ["x"])
