@@ -141,6 +141,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     with locked(folder), Tracker(loggers) as tracker:
         tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         outcome = task(experiment, tracker)
+        tracker.log_folder(folder)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
     Result(config.task._target_.split(".")[-1], value).write(folder)
     return value

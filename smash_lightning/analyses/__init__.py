@@ -1,4 +1,4 @@
-"""What else can a finished run show? One analysis a file."""
+"""What else does a finished run show? One file for each analysis, over one shared frame."""
 
 from smash_lightning.analyses.averaging import averaging as averaging
 from smash_lightning.analyses.benchmark import benchmark as benchmark
@@ -9,5 +9,6 @@ from smash_lightning.analyses.gradient import gradient as gradient
 from smash_lightning.analyses.racing import racing as racing
 from smash_lightning.analyses.settling import settling as settling
 from smash_lightning.analyses.strategies import strategies as strategies
-from smash_lightning.analyses.variants import Variant as Variant
+from smash_lightning.analyses.sweep_report import sweep_report as sweep_report
+from smash_lightning.analyses.variant import Variant as Variant
 from smash_lightning.analyses.variants import variants as variants

@@ -1,10 +1,9 @@
-"""What does a HyperNet generate when it is told a wrong c? Networks stay as they are, and so does all else."""
+"""HyperNets that get a corrupted c; architectures and all else stay as they are."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,70 +14,37 @@ from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet import ConditionalWeightSource, WeightSource
 from smash_lightning.network import Weights
 from smash_lightning.random_streams import Stream, generator
-from smash_lightning.scoring import Scorer
+from smash_lightning.scoring import Score, Scorer
+
+Corruption = Callable[
+    [ConditionalWeightSource, Architecture], Tensor
+]  # gives a tensor of the shape of the architecture's c
 
 
-class Told(ABC):
-    """What a HyperNet is told of an architecture in place of its c. A frozen dataclass."""
-
-    @abstractmethod
-    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
-        """A c of the shape of the architecture's own."""
-
-
-@dataclass(frozen=True)
-class Noisy(Told):
-    """Its own c plus Gaussian noise in every entry, empty ones too.
-
-    An architecture's noise has one direction, whatever its size, so that sizes are compared like with like.
-
-    Args:
-        sigma: standard deviation of the noise; the entries of c are 1 and -1.
-        seed: of the noise.
-    """
-
-    sigma: float
-    seed: int
-
-    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
-        """See `Told`."""
-        c = source.encode(architecture)
-        chance = generator(Stream.CORRUPTION, self.seed, architecture.fingerprint)
-        return c + self.sigma * torch.randn(c.shape, generator=chance).to(c)
+def noisy(sigma: float, seed: int, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
+    """Gaussian noise of std `sigma` in all entries of c (1 and -1), in one direction for all `sigma`."""
+    c = source.encode(architecture)
+    noise = torch.randn(c.shape, generator=generator(Stream.CORRUPTION, seed, architecture.fingerprint))
+    return c + sigma * noise.to(c)
 
 
-@dataclass(frozen=True)
-class Another(Told):
-    """The c of another architecture, its last slices cut off or empty ones added.
-
-    Args:
-        partners: the other architecture by an architecture's fingerprint.
-    """
-
-    partners: Mapping[str, Architecture]
-
-    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
-        """See `Told`."""
-        slices = source.encoding.spans(architecture)[-1].last
-        other = source.encode(self.partners[architecture.fingerprint])
-        return F.pad(other, (0, slices - other.shape[-1]), value=EMPTY)  # a negative number cuts
+def swapped(others: Mapping[str, Architecture], source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
+    """The c of another architecture, its last slices cut off or empty ones added."""
+    slices, other = source.encode(architecture).shape[-1], source.encode(others[architecture.fingerprint])
+    return F.pad(other, (0, slices - other.shape[-1]), value=EMPTY)  # a negative number cuts
 
 
-@dataclass(frozen=True)
-class Nothing(Told):
+def emptied(source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
     """An empty c."""
-
-    def c(self, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
-        """See `Told`."""
-        return torch.full_like(source.encode(architecture), EMPTY)
+    return torch.full_like(source.encode(architecture), EMPTY)
 
 
-class Misinformed(WeightSource):
-    """The weights that `source` generates for an architecture when it is told something else than its c."""
+class CorruptedEncoding(WeightSource):
+    """The weights that `source` generates from a corrupted c."""
 
-    def __init__(self, source: ConditionalWeightSource, told: Told) -> None:
+    def __init__(self, source: ConditionalWeightSource, corruption: Corruption) -> None:
         super().__init__(source.limits, source.image_spec)
-        self.source, self.told = source, told
+        self.source, self.corruption = source, corruption
 
     def noise_shape(self, architecture: Architecture) -> tuple[int, ...] | None:
         """As the source."""
@@ -86,17 +52,16 @@ class Misinformed(WeightSource):
 
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         """Every tensor that the network of `architecture` needs, by name."""
-        return self.source.from_c(architecture, self.told.c(self.source, architecture), z)
+        return self.source.from_c(architecture, self.corruption(self.source, architecture), z)
 
     def undecayed(self) -> list[nn.Parameter]:
         """As the source."""
         return self.source.undecayed()
 
 
-def misinformed(scorer: Scorer, told: Told) -> Scorer:
-    """The same scorer, with HyperNets that see c and are told something else."""
-    hypernets = []
-    for hypernet in scorer.hypernets:
-        assert isinstance(hypernet.weights, ConditionalWeightSource)
-        hypernets.append(replace(hypernet, weights=Misinformed(hypernet.weights, told)))
-    return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)
+def score_corrupted(scorer: Scorer, cases: Mapping[str, Corruption], job: tuple[str, Architecture]) -> Score:
+    """The score of an architecture by the same HyperNets with a corrupted c."""
+    corruption, architecture = cases[job[0]], job[1]
+    sources = [CorruptedEncoding(one.weights, corruption) for one in scorer.hypernets]  # type: ignore[arg-type]
+    hypernets = [replace(one, weights=source) for one, source in zip(scorer.hypernets, sources, strict=True)]
+    return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)(architecture)

@@ -1,4 +1,4 @@
-"""Draws one architecture, without any training."""
+"""Draws one architecture, without any training: architecture.svg and architecture.json."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
+from smash_lightning.architecture import Architecture, cost, load_architecture
 from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
@@ -22,25 +22,14 @@ def draw(
     arguments: Mapping[str, Any] = MappingProxyType({}),
     architecture: str | None = None,
 ) -> None:
-    """Writes `architecture.svg` and `architecture.json` of a preset, of a JSON file, or of an earlier run's best.
-
-    Args:
-        experiment: says where to write, and how large the images are.
-        tracker: receives the drawing.
-        preset: a name in `PRESETS`.
-        arguments: of the preset, such as its depth.
-        architecture: a JSON file.
-
-    Raises:
-        ValueError: an unknown preset or argument, a file without an architecture, or nothing to draw.
-    """
+    """Draws a preset with its arguments, the architecture in a JSON file, or the best of an earlier run."""
+    del tracker
     chosen, title = _choose(experiment, preset, arguments, architecture)
-    image_spec = experiment.data.image_spec
-    folder = experiment.folder.path
+    image_spec, folder = experiment.data.image_spec, experiment.folder.path
     (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title))
     (folder / "architecture.json").write_text(chosen.to_json() + "\n")
-    tracker.image("architecture", folder / "architecture.svg")
-    _describe(title, chosen, image_spec)
+    size = cost(chosen, image_spec)
+    print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")
 
 
 def _choose(
@@ -62,8 +51,3 @@ def _choose(
     folder = experiment.source_folder()
     best = read_ranking(folder)["fingerprint"].iloc[0]
     return folder.read_architectures()[best], f"The best by score: {best}"
-
-
-def _describe(title: str, architecture: Architecture, image_spec: ImageSpec) -> None:
-    size = cost(architecture, image_spec)
-    print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")

@@ -1,4 +1,12 @@
-"""Does dE/dc know which change of an architecture lowers its score? (Paper, section 4: no better than chance.)"""
+"""Does dE/dc predict which change of an architecture lowers its score? (Paper, section 4: no better than random.)
+
+gradient.csv: a row per perturbation of a parent; `draw` numbers the random ones, `predicted` is the gradient times the
+change of c (the change of the loss to first order, nats), `gradient_seconds` is 0 for random ones.
+gradient.json: mean changes of the validation loss against the parent's (nats, lower is better) by the gradient's choice
+(`gradient`) and by the best of the first one, two, ... random perturbations (`best_random`), and
+`gradient_minus_random`, paired; `prediction`: Spearman of predicted and measured change of the first random
+perturbation.
+"""
 
 from __future__ import annotations
 
@@ -6,130 +14,72 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 
-from smash_lightning.analyses.load_run import random_candidates, told_c
-from smash_lightning.analyses.results import (
-    counted,
-    digits,
-    interval,
-    mean,
-    save_results,
-    which,
-    wrapped,
-)
+from smash_lightning.analyses import frame
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.engine import Pool
-from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
-from smash_lightning.evaluation.coefficients import Floats, spearman
-from smash_lightning.evaluation.verdict import figure
-from smash_lightning.hypernet import ConditionalWeightSource
-from smash_lightning.progress_bars import ProgressBars
+from smash_lightning.evaluation.bootstrap import Bootstrap
+from smash_lightning.evaluation.coefficients import spearman
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.panels import Panel, interval_panels
+from smash_lightning.report.figures import forest
+from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import Score
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.strategies import ArchitecturalGradient, Gradient, History, ScoredCandidate
 from smash_lightning.strategies.gradient import change
-from smash_lightning.training.messages import Send
 
 GRADIENT, RANDOM = "gradient", "random"
 DRAWS = 50  # attempts at each random perturbation that is new
-
-Job = tuple[Architecture, list[Architecture]]  # a parent and its random perturbations
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A row of `gradient.csv`: one perturbation of one architecture.
-
-    Args:
-        parent: the architecture's fingerprint.
-        method: what proposed the perturbation, gradient or random.
-        draw: its place among the parent's random ones, in the order in which they were drawn.
-        fingerprint: the perturbation's.
-        predicted: change of the validation loss to first order, the gradient times the change of c, nats.
-        parent_loss: validation loss of the parent, nats.
-        val_loss: validation loss of the perturbation, nats.
-        seconds: of scoring it.
-        gradient_seconds: of the gradient; 0 for a random perturbation.
-    """
-
-    parent: str
-    method: str
-    draw: int
-    fingerprint: str
-    predicted: float
-    parent_loss: float
-    val_loss: float
-    seconds: float
-    gradient_seconds: float
+COLUMNS = ["parent", "method", "draw", "fingerprint", "predicted", "parent_loss", "val_loss", "seconds"]
+COLUMNS += ["gradient_seconds"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is done with one parent.
-
-    Args:
-        score: of an architecture.
-        gradient: dE/dc at an architecture, the shape of its c.
-        encoding: writes c.
-        space: of the candidates.
-        drawn: fingerprints that the HyperNets' training drew, which no perturbation may have.
-        pool: perturbations that the gradient chooses from.
-        probability: of each element of the parent to be redrawn.
-        trials: random perturbations.
-        seed: of all draws.
-    """
+    """Perturbs one parent by the gradient, as `ArchitecturalGradient` does, and at random."""
 
     score: Callable[[Architecture], Score]
-    gradient: Gradient
+    gradient: Gradient  # dE/dc at an architecture, the shape of its c
     encoding: Encoding
     space: SearchSpace
-    drawn: Collection[str]
-    pool: int
-    probability: float
-    trials: int
+    drawn: Collection[str]  # fingerprints that the HyperNets' training drew, which no perturbation may have
+    pool: int  # perturbations that the gradient chooses from, which are not scored
+    probability: float  # of each element of the parent to be redrawn
+    trials: int  # random perturbations
     seed: int
 
-    def __call__(self, parent: Architecture, others: Sequence[Architecture]) -> list[Tried]:
-        """A row of the gradient's pick, then one of each of `others`, the random perturbations."""
+    def __call__(self, job: tuple[Architecture, Sequence[Architecture]]) -> list[tuple[Any, ...]]:
+        """Rows of a parent: of the gradient's choice, then of each of the random perturbations."""
+        parent, others = job
         started = time.perf_counter()
         slope, c = self.gradient(parent).double(), self.encoding.encode(parent).double()
         gradient_seconds = time.perf_counter() - started
         parent_loss = self.score(parent).val_loss
-        history = History(
-            before=[ScoredCandidate(parent, "random", "", parent_loss)],
-            gradient=lambda architecture: slope,
-            encoding=self.encoding,
-            accepts=lambda architecture: self._admits(parent, architecture),
-        )
+        before, accepts = [ScoredCandidate(parent, "random", "", parent_loss)], partial(self._admits, parent)
+        history = History(before=before, gradient=lambda one: slope, encoding=self.encoding, accepts=accepts)
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
         proposal, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
         rows = []
         for place, child in enumerate([proposal, *others]):
             score = self.score(child)
-            method, draw, spent = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
+            method, draw, seconds = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
             predicted = float((slope * change(self.encoding, parent, child, c)).sum())
             names = parent.fingerprint, method, draw, child.fingerprint
-            rows.append(Tried(*names, predicted, parent_loss, score.val_loss, score.seconds, spent))
+            rows.append((*names, predicted, parent_loss, score.val_loss, score.seconds, seconds))
         return rows
 
     def perturbations(self, parent: Architecture) -> list[Architecture]:
-        """Different random perturbations of an architecture, as many as `trials`.
-
-        Raises:
-            ValueError: so many are not found.
-        """
-        chance = rng(Stream.RANDOM_PERTURBATIONS, self.seed, parent.fingerprint)
+        """Different random perturbations of an architecture, `trials` of them."""
+        generator = rng(Stream.RANDOM_PERTURBATIONS, self.seed, parent.fingerprint)
         found: dict[Architecture, None] = {}
         for _ in range(DRAWS * self.trials):
-            child = self.space.perturb(parent, chance, self.probability)
+            child = self.space.perturb(parent, generator, self.probability)
             if self._admits(parent, child):
                 found[child] = None
             if len(found) == self.trials:
@@ -143,161 +93,66 @@ class Trial:
         return child != parent and child.fingerprint not in self.drawn
 
 
-@dataclass(frozen=True, slots=True)
-class GradientResult:
-    """The figures of the investigation; changes are of the validation loss against the parent's, nats, lower is better.
-
-    Args:
-        parents: architectures that were perturbed.
-        hypernets: over which scores and gradients were averaged.
-        trials: random perturbations of each.
-        gradient: mean change by the gradient's pick.
-        best_random: mean change by the first random perturbation, by the best of the first two, and so on to `trials`.
-        gradient_minus_random: by how much the gradient's exceeds each of these, paired.
-        prediction: Spearman of predicted and true change, over the first random perturbation of each parent.
-        gradient_seconds: median of a gradient.
-        score_seconds: median of a score.
-    """
-
-    parents: int
-    hypernets: int
-    trials: int
-    gradient: Estimate | None
-    best_random: tuple[Estimate | None, ...]
-    gradient_minus_random: tuple[Estimate | None, ...]
-    prediction: Estimate | None
-    gradient_seconds: float
-    score_seconds: float
-
-
 def gradient(
     experiment: Experiment, tracker: Tracker, *, parents: int, pool: int, probability: float, trials: int
 ) -> float | None:
-    """Perturbs random architectures of an earlier run as the gradient says, and at random.
-
-    Args:
-        experiment: its source folder holds HyperNets and a ranking.
-        tracker: gets table, picture and figures.
-        parents: at most so many random ones of the ranking.
-        pool: perturbations that the gradient chooses from, which are not scored.
-        probability: of each element of a parent to be redrawn.
-        trials: random perturbations that cost as much as the gradient and the score of its pick.
+    """Perturbs random architectures of an earlier run; conf/task/gradient.yaml explains the options.
 
     Returns:
-        By how much the gradient's pick changes the validation loss more than the best of `trials` random perturbations
-        does, nats, below 0 where the gradient is better; None where it is undefined.
-
-    Raises:
-        ValueError: there is no HyperNet that sees c, or there are too few architectures or perturbations.
+        Change by the gradient less that by the best of `trials` random perturbations, nats; None where undefined.
     """
     if min(pool, trials) < 1 or not 0 < probability <= 1:
-        raise ValueError(
-            f"task.pool ({pool}) and task.trials ({trials}) must be at least 1, and task.probability ({probability}) "
-            "lie between 0 and 1"
-        )
-    scorer, drawn = told_c(experiment, "gradient")
-    chosen = random_candidates(experiment, parents, "task.parents")
-    source, space = scorer.hypernets[0].weights, experiment.candidates
-    assert isinstance(source, ConditionalWeightSource)
-    trial = Trial(scorer, scorer.gradient, source.encoding, space, drawn, pool, probability, trials, experiment.seed)
-    rows = _measure(trial, [(parent, trial.perturbations(parent)) for parent in chosen], experiment.workers)
-    found = compare(rows, len(scorer.hypernets), experiment.evaluation.bootstrap, experiment.seed)
-    save_results(experiment, tracker, "gradient", rows, found, picture(found), words(found))
-    lead = found.gradient_minus_random[-1]
-    return None if lead is None else lead.value
-
-
-def _measure(trial: Trial, jobs: Sequence[Job], workers: int) -> list[Tried]:
-    parts: dict[int, list[Tried]] = {}
-    with ProgressBars(["perturbing"], [len(jobs)]) as bars, Pool(try_parent, trial, workers) as pool:
-        tried = pool.results(jobs, lambda i: f"perturbing architecture {jobs[i][0].fingerprint}")
-        for count, (position, outcome) in enumerate(tried, start=1):
-            parts[position] = outcome
-            bars.show(0, count)
-    return [row for position in sorted(parts) for row in parts[position]]
-
-
-def try_parent(trial: Trial, job: Job, send: Send) -> list[Tried]:
-    """The rows of one parent, in a process of its own."""
-    del send
-    return trial(*job)
-
-
-def compare(rows: Sequence[Tried], hypernets: int, resamples: int, seed: int) -> GradientResult:
-    """The changes by each method and their differences.
-
-    Args:
-        rows: as many random perturbations of each parent, in the order in which they were drawn.
-        hypernets: over which they were averaged.
-        resamples: of the bootstrap over parents.
-        seed: of the resamples.
-    """
-    picks = [row for row in rows if row.method == GRADIENT]
-    others = [[row for row in rows if row.method == RANDOM and row.parent == proposal.parent] for proposal in picks]
-    by_gradient = np.array([row.val_loss - row.parent_loss for row in picks])
-    by_chance = np.array([[row.val_loss - row.parent_loss for row in part] for part in others])
-    best = np.minimum.accumulate(by_chance, axis=1)
-    predicted = np.array([part[0].predicted for part in others])
-    bootstrap = Bootstrap(len(picks), resamples, seed)
-
-    def of_mean(column: Floats) -> Estimate | None:
-        return bootstrap.estimate(partial(mean, column))
-
-    return GradientResult(
-        parents=len(picks),
-        hypernets=hypernets,
-        trials=by_chance.shape[1],
-        gradient=of_mean(by_gradient),
-        best_random=tuple(of_mean(column) for column in best.T),
-        gradient_minus_random=tuple(of_mean(by_gradient - column) for column in best.T),
-        prediction=bootstrap.estimate(partial(spearman, predicted, by_chance[:, 0])),
-        gradient_seconds=float(np.median([row.gradient_seconds for row in picks])),
-        score_seconds=float(np.median([row.seconds for row in rows])),
+        bounds = f"task.pool ({pool}) and task.trials ({trials}) must be at least 1"
+        raise ValueError(f"{bounds}, and task.probability ({probability}) between 0 and 1")
+    scorer, encoding, drawn = frame.conditional_scorer(experiment, "gradient")
+    chosen = frame.random_candidates(experiment, parents, "task.parents")
+    scores = scorer, scorer.gradient, encoding
+    trial = Trial(*scores, experiment.candidates, drawn, pool, probability, trials, experiment.seed)
+    jobs = [(parent, trial.perturbations(parent)) for parent in chosen]
+    parts = frame.run_jobs(trial, jobs, experiment.workers, "perturbing", lambda job: job[0].fingerprint)
+    table = pd.DataFrame([row for part in parts for row in part], columns=COLUMNS)
+    found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
+    names = ["the gradient", "one random", *(f"the best of {count} random ones" for count in range(2, trials + 1))]
+    changes = dict(zip(names, (found["gradient"], *found["best_random"]), strict=True))
+    differences = dict(zip(names[1:], found["gradient_minus_random"], strict=True))
+    sample = f"{len(chosen)} parents, {count(len(scorer.hypernets), 'HyperNet')}"
+    panels = {"change": changes, "gradient minus it (paired)": differences}
+    title, note = (
+        "Changes by the gradient in c and by random perturbations",
+        f"{sample}; bars: {frame.BARS} over parents",
     )
-
-
-def picture(found: GradientResult) -> Figure:
-    """Draws the changes, and the gradient's against those by chance: `gradient.png`."""
-    names = _names(found)
-    changes = dict(zip(names, map(interval, (found.gradient, *found.best_random)), strict=True))
-    differences = dict(zip(names[1:], map(interval, found.gradient_minus_random), strict=True))
-    panels = [
-        Panel("Change against the parent", "validation loss (nats)", changes),
-        Panel("The gradient's pick minus it (paired)", "validation loss (nats)", differences),
-    ]
-    note = f"{_basis(found)}; bars are 95 % bootstrap intervals over parents"
-    return interval_panels(names, panels, title="Does the gradient in c know what to change?", note=note)
-
-
-def words(found: GradientResult) -> str:
-    """The figures as a table, and what they say."""
-    changes, differences = (found.gradient, *found.best_random), (None, *found.gradient_minus_random)
-    nats = digits(*changes, *differences)
-    lines = wrapped(
-        f"Does the gradient in c know what to change? {_basis(found)}. Change of the validation loss against the "
-        "parent's, nats, lower is better; [95 % intervals over parents]."
+    chart = forest(frame.rows(panels), x="validation loss (nats)", title=title, note=note)
+    result = frame.select(
+        differences[names[-1]],
+        above=f"the gradient is worse than {names[-1]}; the paper found it no better",
+        below=f"the gradient is better than {names[-1]}, unlike in the paper",
+        around=f"the gradient is not significantly different from {names[-1]}",
     )
-    lines.append(f"  {'':<32}{'change':<30}gradient's pick minus it (paired)")
-    for name, own, difference in zip(_names(found), changes, differences, strict=True):
-        paired = "" if difference is None else figure(difference, nats)
-        lines.append(f"  {name:<32}{figure(own, nats):<30}{paired}".rstrip())
-    lines.append(f"Predicted and true change of a random perturbation, Spearman: {figure(found.prediction)}.")
-    chance = _names(found)[-1]
-    says = which(
-        found.gradient_minus_random[-1],
-        above=f"the gradient is worse than {chance}; the paper found it no better",
-        below=f"the gradient is better than {chance}, unlike in the paper",
-        around=f"the gradient cannot be told from {chance}",
+    cost = 1 + found["gradient_seconds"] / found["score_seconds"]
+    summary = frame.summary(
+        f"Change of the validation loss, nats, lower is better: {sample}; [95 % intervals over parents].",
+        panels,
+        f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
+        f"Result: {result}. Gradient and score of its choice took as long as {cost:.1f} scores by all HyperNets.",
     )
-    ratio = found.gradient_seconds / found.score_seconds
-    cost = f"With the score of its pick it took as long as {1 + ratio:.1f} scores, each by all HyperNets"
-    return "\n".join([*lines, *wrapped(f"So {says}. {cost}.")])
+    frame.save(experiment, "gradient", table, found, {"": chart}, summary)
+    return frame.value(differences[names[-1]])
 
 
-def _names(found: GradientResult) -> list[str]:
-    more = [f"the best of {count} random ones" for count in range(2, found.trials + 1)]
-    return ["the gradient's pick", "one random perturbation", *more]
-
-
-def _basis(found: GradientResult) -> str:
-    return f"{found.parents} parents, {counted(found.hypernets, 'HyperNet')}"
+def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    """The contents of gradient.json: of its table, by `resamples` of the parents."""
+    chosen, others = table[table["method"] == GRADIENT], table[table["method"] == RANDOM]
+    by_gradient = (chosen["val_loss"] - chosen["parent_loss"]).to_numpy()
+    by_random = (others["val_loss"] - others["parent_loss"]).to_numpy().reshape(len(chosen), -1)
+    best = np.minimum.accumulate(by_random, axis=1)
+    predicted = others["predicted"].to_numpy().reshape(by_random.shape)[:, 0]
+    bootstrap = Bootstrap(len(chosen), resamples, seed)
+    return {
+        "parents": len(chosen),
+        "gradient": frame.estimate(bootstrap, frame.mean, by_gradient),
+        "best_random": [frame.estimate(bootstrap, frame.mean, column) for column in best.T],
+        "gradient_minus_random": [frame.estimate(bootstrap, frame.mean, by_gradient - column) for column in best.T],
+        "prediction": bootstrap.estimate(partial(spearman, predicted, by_random[:, 0])),
+        "gradient_seconds": float(chosen["gradient_seconds"].median()),
+        "score_seconds": float(table["seconds"].median()),
+    }

@@ -1,136 +1,96 @@
-"""When does the ranking settle? HyperNets are trained anew, and the order of their scores is followed."""
+"""When does the ranking settle? HyperNets are trained anew, and the order of their scores is followed.
+
+settling.csv: validation and test loss (nats) of each architecture with each HyperNet after some of its epochs.
+settling.json: `ceiling`, about the highest Spearman that the noise of the ground truth allows; `moments`: for each
+`epoch` Spearman of the mean loss over HyperNets `with_last` epoch's and `with_truth`, and mean `agreement` between two
+HyperNets; `second_half`: Spearman with the ground truth after the last epoch less that at epoch `half`, paired.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+import pandas as pd
 
-from smash_lightning.analyses.load_run import Truths, enough_truths
-from smash_lightning.analyses.results import counted, interval, save_results, which, wrapped
-from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
+from smash_lightning.analyses import frame
+from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, pearson, ranks
 from smash_lightning.evaluation.reliability import reliability
-from smash_lightning.evaluation.verdict import figure
-from smash_lightning.report.intervals import interval_lines
+from smash_lightning.report.figures import lines
+from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import search
-from smash_lightning.stages.search import settling as followed
+from smash_lightning.stages.search import settling as history_of
 
 SHOWN = 12  # rows of the printed table
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """A row of `settling.csv`: one architecture, scored by one HyperNet after so many epochs of its training.
-
-    Args:
-        hypernet: its place among those that were trained.
-        epoch: of its training.
-        fingerprint: the architecture.
-        val_loss: validation loss, nats.
-        true_loss: mean test loss after ordinary training, nats.
-    """
-
-    hypernet: int
-    epoch: int
-    fingerprint: str
-    val_loss: float
-    true_loss: float
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The ranking after so many epochs, by the mean loss over the HyperNets.
-
-    Args:
-        epoch: of the training.
-        last: Spearman with the ranking after the last epoch; None for that itself.
-        truth: Spearman with the true losses.
-        agreement: mean Spearman between two HyperNets; None for one.
-    """
-
-    epoch: int
-    last: Estimate | None
-    truth: Estimate | None
-    agreement: Estimate | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """The figures of the investigation.
-
-    Args:
-        architectures: representative ones with a true loss, which training never drew.
-        hypernets: that were trained.
-        ceiling: about the highest Spearman that the truth's noise allows.
-        moments: in order.
-        second_half: Spearman with the truth after the last epoch, less that half-way, paired.
-        half: the epoch that counts as half-way, the last one that was followed in the first half.
-    """
-
-    architectures: int
-    hypernets: int
-    ceiling: Estimate | None
-    moments: tuple[Moment, ...]
-    second_half: Estimate | None
-    half: int
+COLUMNS = {
+    "with_last": "with the last ranking",
+    "with_truth": "with the test loss",
+    "agreement": "between two HyperNets",
+}
 
 
 def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets: int | None = None) -> float | None:
-    """Trains HyperNets with the options of an earlier run, and follows its architectures with true losses.
-
-    Args:
-        experiment: its source folder holds a ranking and true losses.
-        tracker: gets the trainings' metrics, table, picture and figures.
-        every: epochs between scores.
-        hypernets: how many are trained; None for as many as `search.hypernets`.
+    """Trains HyperNets with the options of an earlier run, and scores its trained architectures every few epochs.
 
     Returns:
-        Spearman with the truth after the last epoch, less that half-way; None where it is undefined.
-
-    Raises:
-        ValueError: nothing was retrained, or an option makes no sense.
-        RuntimeError: a training failed.
+        The change over the second half; None where it is undefined.
     """
     epochs = experiment.search.epochs
     if not 1 <= every <= epochs // 2:
-        raise ValueError(f"task.every must lie between 1 and half of search.epochs={epochs}, got {every}")
+        raise ValueError(f"task.every must be between 1 and half of search.epochs={epochs}, got {every}")
     if hypernets is not None and hypernets < 1:
         raise ValueError(f"task.hypernets must be at least 1, or null, got {hypernets}")
-    truths = enough_truths(experiment)
+    truth = frame.load_ground_truth(experiment)
     changed = replace(
         experiment,
         search=replace(experiment.search, hypernets=hypernets or experiment.search.hypernets),
         ranking=replace(experiment.ranking, fixed_every=every),
     )
-    histories = [dict(followed(path)) for path in search(changed, tracker, "settling", truths.architectures)]
+    histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", truth.architectures)]
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
-    found = follow(truths, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
-    save_results(experiment, tracker, "settling", _rows(truths, moments, losses), found, picture(found), words(found))
-    return None if found.second_half is None else found.second_half.value
-
-
-def _rows(truths: Truths, epochs: Sequence[int], losses: NDArray[np.float64]) -> list[Followed]:
-    return [
-        Followed(hypernet, epoch, architecture.fingerprint, float(loss), float(truth))
-        for hypernet, history in enumerate(losses)
-        for epoch, column in zip(epochs, history, strict=True)
-        for architecture, loss, truth in zip(truths.architectures, column, truths.losses, strict=True)
+    cases = product(range(len(losses)), moments, truth.by_name().items())
+    rows = [
+        (hypernet, epoch, name, test_loss, loss)
+        for (hypernet, epoch, (name, test_loss)), loss in zip(cases, losses.ravel(), strict=True)
     ]
+    table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "true_loss", "val_loss"])
+    found = follow(truth, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
+    panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
+    sample = f"{found['architectures']} architectures, {count(len(losses), 'HyperNet')}"
+    sample = f"{sample}, noise ceiling {frame.text(found['ceiling'])}"
+    title, note = "When does the ranking settle?", f"{sample}; bars: {frame.BARS} over architectures"
+    x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
+    chart = lines(frame.points(panels), x=x, y=y, title=title, note=note)
+    change = f"epoch {moments[-1]} less epoch {found['half']}: {frame.text(found['second_half'])}"
+    result = frame.select(
+        found["second_half"],
+        above="the second half of the training improves the agreement with the ground truth",
+        below="the second half of the training worsens the agreement with the ground truth",
+        around="the second half of the training does not change the agreement with the ground truth significantly",
+    )
+    shown = set(moments[:: -max(1, -(-len(moments) // SHOWN))])
+    printed = {name: {epoch: one for epoch, one in line.items() if epoch in shown} for name, line in panels.items()}
+    headline = f"When does the ranking settle? {sample}. Spearman of scores with [95 % interval over architectures]."
+    summary = frame.summary(headline, printed, f"Result: {result}; {change}.", heading="epoch")
+    frame.save(experiment, "settling", table, found, {"": chart}, summary)
+    return frame.value(found["second_half"])
 
 
-def follow(truths: Truths, epochs: Sequence[int], losses: NDArray[np.float64], resamples: int, seed: int) -> Settling:
-    """The ranking at each moment, against the last one and against the truth.
+def follow(
+    truth: frame.GroundTruth, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
+) -> dict[str, Any]:
+    """The contents of settling.json.
 
     Args:
-        truths: the architectures.
-        epochs: the moments, rising; one at least in the first half.
+        truth: the architectures.
+        epochs: rising, at least one of them in the first half.
         losses: validation losses (HyperNets, epochs, n), nats; one that is not finite ranks last.
         resamples: of the bootstrap over architectures.
         seed: of the resamples.
@@ -138,80 +98,26 @@ def follow(truths: Truths, epochs: Sequence[int], losses: NDArray[np.float64], r
     losses = np.where(np.isfinite(losses), losses, np.inf)
     means = losses.mean(0)
     half = max(place for place, epoch in enumerate(epochs) if 2 * epoch <= epochs[-1])
-    count = len(epochs)
+    total = len(epochs)
 
-    def all_figures(weights: Floats) -> Floats:
-        of_truth = ranks(truths.losses, weights)
+    def coefficients(weights: Floats) -> Floats:
+        of_truth = ranks(truth.test_loss, weights)
         moments = [ranks(column, weights) for column in means]
         last = [pearson(moment, moments[-1], weights) for moment in moments]
-        truth = [pearson(moment, of_truth, weights) for moment in moments]
-        agreement = [mean_pairwise_spearman(list(losses[:, place]), weights) for place in range(count)]
-        return np.stack([*last, *truth, *agreement, truth[-1] - truth[half]], axis=1)
+        with_truth = [pearson(moment, of_truth, weights) for moment in moments]
+        agreement = [mean_pairwise_spearman(list(losses[:, place]), weights) for place in range(total)]
+        return np.stack([*last, *with_truth, *agreement, with_truth[-1] - with_truth[half]], axis=1)
 
-    bootstrap = Bootstrap(len(truths.losses), resamples, seed)
-    *estimates, second_half = bootstrap.estimates(all_figures, 3 * count + 1)
-    return Settling(
-        architectures=len(truths.losses),
-        hypernets=len(losses),
-        ceiling=reliability(truths.trainings, resamples, seed).ceiling,
-        moments=tuple(
-            Moment(
-                epoch,
-                None if place == count - 1 else estimates[place],
-                estimates[count + place],
-                estimates[2 * count + place],
-            )
-            for place, epoch in enumerate(epochs)
-        ),
-        second_half=second_half,
-        half=epochs[half],
-    )
-
-
-def picture(found: Settling) -> Figure:
-    """Draws how the order settles: `settling.png`."""
-    names = {"last": "with the last ranking", "truth": "with the test loss", "agreement": "between two HyperNets"}
-    series = {
-        name: [
-            (float(moment.epoch), *bar)
-            for moment in found.moments
-            if (bar := interval(getattr(moment, part))) is not None
-        ]
-        for part, name in names.items()
+    *estimates, second_half = Bootstrap(len(truth.test_loss), resamples, seed).estimates(coefficients, 3 * total + 1)
+    estimates[total - 1] = None  # the last with itself
+    moments = [
+        {"epoch": epoch} | dict(zip(COLUMNS, estimates[i::total], strict=True)) for i, epoch in enumerate(epochs)
+    ]
+    return {
+        "architectures": len(truth.test_loss),
+        "hypernets": len(losses),
+        "ceiling": reliability(truth.trainings, resamples, seed).ceiling,
+        "moments": moments,
+        "second_half": second_half,
+        "half": epochs[half],
     }
-    return interval_lines(
-        {name: points for name, points in series.items() if points},
-        x_label="epoch of the HyperNets",
-        y_label=r"Spearman $\rho$ of the scores",
-        title="When does the ranking settle?",
-        note=f"{_basis(found)}; bars: 95 % intervals",
-    )
-
-
-def words(found: Settling) -> str:
-    """The figures as a table, and what they say."""
-    lines = wrapped(
-        f"When does the ranking settle? {_basis(found)}. Spearman with [95 % interval over architectures] of the "
-        "scores after so many epochs."
-    )
-    several = found.hypernets > 1
-    between = "between two HyperNets" if several else ""
-    lines.append(f"  {'epoch':<10}{'with the last ranking':<26}{'with the true loss':<26}{between}".rstrip())
-    step = -(-len(found.moments) // SHOWN)
-    for moment in found.moments[::-step][::-1]:
-        last = "" if moment is found.moments[-1] else figure(moment.last)
-        agreement = figure(moment.agreement) if several else ""
-        lines.append(f"  {moment.epoch:<10}{last:<26}{figure(moment.truth):<26}{agreement}".rstrip())
-    says = which(
-        found.second_half,
-        above="the second half of the training brings the ranking nearer to the truth",
-        below="the second half of the training takes the ranking away from the truth",
-        around="the second half of the training cannot be told to bring the ranking nearer to the truth",
-    )
-    gain = f"epoch {found.moments[-1].epoch} less epoch {found.half} {figure(found.second_half)}"
-    return "\n".join([*lines, *wrapped(f"So {says}: {gain}.")])
-
-
-def _basis(found: Settling) -> str:
-    text = f"{found.architectures} architectures, {counted(found.hypernets, 'HyperNet')}"
-    return f"{text}, noise ceiling {figure(found.ceiling)}"

@@ -1,188 +1,106 @@
-"""Which way of proposing candidates finds the lowest score at equal cost? (The paper's search, and better ones.)"""
+"""Which search strategy finds the lowest score at equal cost? (The paper's search, and better ones.)
+
+strategies.csv: a row per scored candidate: `strategy`, `repeat`, `scored` (candidates so far), `smash_score`, `best`
+(lowest so far), `params`. The first candidates of a repeat are the same random ones for every strategy.
+strategies.json: `lowest` score of all, `regret` of each strategy (mean best score less the lowest) and
+`advantage_over_random`: by how much its best score is lower than that of random draws, paired by repeat, Student's
+interval.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t
+import pandas as pd
 
-from smash_lightning.engine import Pool
-from smash_lightning.evaluation.bootstrap import CONFIDENCE, Estimate
+from smash_lightning.analyses import frame
+from smash_lightning.evaluation.bootstrap import Estimate
 from smash_lightning.evaluation.coefficients import Floats
-from smash_lightning.evaluation.tables import write_records
-from smash_lightning.evaluation.verdict import figure
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.progress_bars import ProgressBars
-from smash_lightning.report.intervals import interval_lines
+from smash_lightning.report.figures import lines
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.scoring import Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import hypernets_of, make_ranking
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Random, Strategy, rank
-from smash_lightning.training.messages import Send
 
 RANDOM = "random"
 POINTS = 8  # numbers of scored candidates at which the picture shows the best so far
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of the table: one scored candidate.
-
-    Args:
-        strategy: what proposed it; the first `start` of each repeat are the same random ones for all.
-        repeat: which of the repeats.
-        scored: how many had been scored, this one included.
-        smash_score: what ranks, lower is better.
-        best: the lowest key so far.
-        params: parameters of the ordinary network.
-    """
-
-    strategy: str
-    repeat: int
-    scored: int
-    smash_score: float
-    best: float
-    params: int
-
-
-@dataclass(frozen=True)
-class Race:
-    """What each process needs: the experiment, its HyperNets, the strategies and the random start."""
-
-    experiment: Experiment
-    hypernets: Sequence[TrainedHyperNet]
-    strategies: Mapping[str, Strategy]
-    start: int
-
-
 def strategies(
-    experiment: Experiment,
-    tracker: Tracker,
-    *,
-    strategies: Mapping[str, Strategy],
-    start: int,
-    repeats: int,
+    experiment: Experiment, tracker: Tracker, *, strategies: Mapping[str, Strategy], start: int, repeats: int
 ) -> float | None:
-    """Lets each strategy go on from the same random candidates, and compares the best that it finds with random draws.
-
-    Args:
-        experiment: its source folder holds the HyperNets.
-        tracker: gets the picture and the figures.
-        strategies: by name, all of the same count.
-        start: random candidates that are scored first.
-        repeats: searches of each strategy, with other random candidates.
+    """Continues from the same random candidates by each strategy; conf/task/strategies.yaml explains the options.
 
     Returns:
-        The largest mean advantage over random draws, in units of the key.
-
-    Raises:
-        ValueError: counts differ, there are fewer than two repeats, or no HyperNet.
+        The largest mean advantage over random draws, in units of the score; None without strategies.
     """
-    counts = {proposal.count for proposal in strategies.values()}
+    counts = {strategy.count for strategy in strategies.values()}
     if len(counts) != 1 or min(counts) < 1 or start < 1 or repeats < 2:
         raise ValueError(
             "task.strategies need one count for all, task.start at least 1 and task.repeats at least 2: "
             f"got counts {sorted(counts)}, start {start}, repeats {repeats}"
         )
-    everyone = {RANDOM: Random(counts.pop()), **strategies}
-    race = Race(experiment, hypernets_of(experiment), everyone, start)
-    jobs = [(name, repeat) for repeat in range(repeats) for name in everyone]
-    rows: list[Found] = []
-    path = experiment.folder.path / "strategies.csv"
-    with ProgressBars(["searching"], [len(jobs)]) as bars, Pool(search_once, race, experiment.workers) as pool:
-        for done, (_, outcome) in enumerate(pool.results(jobs, lambda i: f"strategy {jobs[i][0]}"), start=1):
-            rows += outcome
-            bars.show(0, done)
-    order = {job: place for place, job in enumerate(jobs)}
-    rows.sort(key=lambda row: (order[row.strategy, row.repeat], row.scored))
-    write_records(path, rows, Found)
-    return _report(experiment, tracker, rows, list(everyone), repeats)
-
-
-def search_once(race: Race, job: tuple[str, int], send: Send) -> list[Found]:
-    """One search of one strategy, in a process of its own."""
-    del send
-    name, repeat = job
-    experiment = race.experiment
-    proposals = {"random": Random(race.start), "then": race.strategies[name]}
-    options = replace(experiment.ranking, strategies=proposals)
-    once = replace(experiment, ranking=options, seed=experiment.seed_of(repeat))
-    scorer: Scorer = make_scorer(experiment.data, options, experiment.seed, experiment.device, race.hypernets)
-    drawn = frozenset().union(*(hypernet.drawn for hypernet in race.hypernets))
-    ranking = make_ranking(once, scorer, drawn)
-    state = rank(ranking, ranking.init(), lambda some: [scorer(one) for one in some], lambda state, new: None, 1)
-    keys = ranking.smash_scores(state.rows)
-    best = np.minimum.accumulate(keys)
-    params = [ranking.params(row) for row in state.rows]
-    return [
-        Found(name, repeat, place + 1, float(keys[place]), float(best[place]), params[place])
-        for place in range(len(keys))
-    ]
-
-
-def advantage(found: Mapping[str, Floats]) -> dict[str, Estimate]:
-    """How much lower the best key of each strategy is than that of random draws: positive where it helps.
-
-    The mean over repeats with Student's interval, paired as all strategies of a repeat begin with the same candidates.
-
-    Args:
-        found: the best key of each repeat, by strategy.
-    """
-    results = {}
-    for name, best in found.items():
-        if name == RANDOM:
-            continue
-        gain = found[RANDOM] - best
-        reach = float(t.ppf((1 + CONFIDENCE) / 2, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
-        mean = float(gain.mean())
-        results[name] = Estimate(mean, mean - reach, mean + reach, len(gain))
-    return results
-
-
-def _report(
-    experiment: Experiment, tracker: Tracker, rows: Sequence[Found], names: Sequence[str], repeats: int
-) -> float | None:
-    table = {name: _curves(rows, name, repeats) for name in names}
-    last = {name: curves[:, -1] for name, curves in table.items()}
-    lowest = min(curve.min() for curve in last.values())
-    gains = advantage(last)
-    plain = {
-        "repeats": repeats,
-        "lowest": lowest,
-        "regret": {name: float(best.mean() - lowest) for name, best in last.items()},
-        "advantage_over_random": {name: asdict(gain) for name, gain in gains.items()},
+    compared = {RANDOM: Random(counts.pop()), **strategies}
+    searching = Searching(experiment, hypernets_of(experiment), compared, start)
+    jobs = [(name, repeat) for repeat in range(repeats) for name in compared]
+    parts = frame.run_jobs(searching, jobs, experiment.workers, "searching by", lambda job: job[0])
+    table = pd.concat(parts, ignore_index=True)
+    best = {
+        str(name): part.pivot(index="repeat", columns="scored", values="best")
+        for name, part in table.groupby("strategy", sort=False)
     }
-    folder = experiment.folder.path
-    (folder / "strategies.json").write_text(json.dumps(plain, indent=2) + "\n")
-    picture = interval_lines(
-        {name: _points(curves) for name, curves in table.items()},
-        x_label="candidates scored",
-        y_label="lowest score so far",
-        title="Strategies at equal cost",
-        note=f"mean of {repeats} searches with Student's 95 % interval, which is not paired",
+    last = {name: curves.iloc[:, -1].to_numpy() for name, curves in best.items()}
+    lowest, gains = float(table["best"].min()), advantage(last)
+    places = np.unique(np.linspace(0, len(best[RANDOM].columns) - 1, POINTS + 1).astype(int)[1:])
+    series = {
+        name: {place + 1.0: frame.t_interval(curves.iloc[:, place].to_numpy()) for place in places}
+        for name, curves in best.items()
+    }
+    note = f"mean of {repeats} searches with Student's 95 % intervals, which are not paired"
+    x, y, title = "candidates scored", "lowest score so far", "Strategies at equal cost"
+    chart = lines(frame.points(series), x=x, y=y, title=title, note=note)
+    regret = {name: float(values.mean() - lowest) for name, values in last.items()}
+    results = {"repeats": repeats, "lowest": lowest, "regret": regret, "advantage_over_random": gains}
+    panels = {
+        "lowest score": {name: frame.t_interval(values) for name, values in last.items()},
+        "lower than random (paired)": gains,
+    }
+    headline = (
+        f"Lowest score after {len(best[RANDOM].columns)} candidates, mean of {repeats} searches [95 % intervals]:"
     )
-    picture.savefig(folder / "strategies.png")
-    tracker.image("strategies", folder / "strategies.png")
-    tracker.summary({f"strategies/{name}": gain.value for name, gain in gains.items()})
-    print(f"Lowest score after {table[RANDOM].shape[1]} candidates, mean of {repeats} searches [95 % interval]:")
-    for name in names:
-        ahead = "" if name == RANDOM else f"lower than random by {figure(gains[name], 4)}"
-        print(f"  {name:<20}{last[name].mean():<10.4f}regret {last[name].mean() - lowest:<10.4f}{ahead}")
+    frame.save(experiment, "strategies", table, results, {"": chart}, frame.summary(headline, panels))
     return max((gain.value for gain in gains.values()), default=None)
 
 
-def _curves(rows: Sequence[Found], name: str, repeats: int) -> Floats:
-    """The lowest key so far, (repeats, scored)."""
-    return np.array([[row.best for row in rows if row.strategy == name and row.repeat == r] for r in range(repeats)])
+@dataclass(frozen=True)
+class Searching:
+    """One search by one strategy: rows of strategies.csv."""
+
+    experiment: Experiment
+    hypernets: list[TrainedHyperNet]
+    strategies: Mapping[str, Strategy]
+    start: int
+
+    def __call__(self, job: tuple[str, int]) -> pd.DataFrame:
+        """The candidates of a strategy (name, repeat), in the order in which they were scored."""
+        name, repeat = job
+        experiment = self.experiment
+        proposals = {RANDOM: Random(self.start), "then": self.strategies[name]}
+        options = replace(experiment.ranking, strategies=proposals)
+        once = replace(experiment, ranking=options, seed=experiment.seed_of(repeat))
+        scorer = make_scorer(experiment.data, options, experiment.seed, experiment.device, self.hypernets)
+        ranking = make_ranking(once, scorer, frozenset().union(*(one.drawn for one in self.hypernets)))
+        state = rank(ranking, ranking.init(), lambda some: [scorer(one) for one in some], lambda state, new: None, 1)
+        scores = np.array(ranking.smash_scores(state.rows), dtype=float)
+        columns = {"strategy": name, "repeat": repeat, "scored": np.arange(1, len(scores) + 1), "smash_score": scores}
+        params = [ranking.params(row) for row in state.rows]
+        return pd.DataFrame(columns | {"best": np.minimum.accumulate(scores), "params": params})
 
 
-def _points(curves: Floats) -> list[tuple[float, float, float, float]]:
-    reach = t.ppf((1 + CONFIDENCE) / 2, len(curves) - 1) / np.sqrt(len(curves))
-    places = np.unique(np.linspace(0, curves.shape[1] - 1, POINTS + 1).astype(int)[1:])
-    middle, spread = curves.mean(0), curves.std(0, ddof=1) * reach
-    return [(p + 1.0, middle[p], middle[p] - spread[p], middle[p] + spread[p]) for p in places]
+def advantage(best: Mapping[str, Floats]) -> dict[str, Estimate]:
+    """How much lower the best score of each strategy is than that of random draws, from the best of each repeat."""
+    return {name: frame.t_interval(best[RANDOM] - values) for name, values in best.items() if name != RANDOM}

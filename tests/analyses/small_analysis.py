@@ -1,22 +1,22 @@
-"""A whole small run for investigations to work on: HyperNets, a ranking and trainings."""
+"""A whole small run for analyses to start from: HyperNets, a ranking and trainings."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smash_lightning.report.tracker import Tracker, Value
+import pandas as pd
+
+from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
 
 RANDOM, TRAINED = 9, 6
-NOBODY = Tracker([])
+NO_LOGGERS = Tracker([])
 
 
 def experiment_on(source: Path | None, folder: Path, **changes: Any) -> Experiment:
@@ -31,38 +31,25 @@ def experiment_on(source: Path | None, folder: Path, **changes: Any) -> Experime
     return small_experiment(folder, source=source, **options | changes)
 
 
-def run_to_investigate(folder: Path, *, trained: bool = True, **changes: Any) -> Path:
+def finished_run(folder: Path, *, trained: bool = True, **changes: Any) -> Path:
     """Makes the run, which no test may change."""
     experiment = experiment_on(None, folder, **changes)
-    search(experiment, NOBODY)
-    rank(experiment, NOBODY)
+    search(experiment, NO_LOGGERS)
+    rank(experiment, NO_LOGGERS)
     if trained:
-        retrain(experiment, NOBODY)
+        retrain(experiment, NO_LOGGERS)
     return folder
 
 
-class Noting(Tracker):
-    """Remembers what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.tables: dict[str, int] = {}
-        self.images: dict[str, Path] = {}
-        self.figures: dict[str, Value] = {}
-
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
-        assert all(len(row) == len(columns) for row in rows)
-        self.tables[name] = len(rows)
-
-    def image(self, name: str, path: Path) -> None:
-        self.images[name] = path
-
-    def summary(self, values: dict[str, Value]) -> None:  # type: ignore[override]
-        self.figures |= values
-
-
-def left(folder: Path, name: str) -> tuple[list[dict[str, str]], Any]:
-    """The table and the figures of an investigation, whose picture must be there too."""
+def read_results(folder: Path, name: str) -> tuple[pd.DataFrame, Any]:
+    """The table and the results of an analysis, whose picture must be there too."""
     assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    with (folder / f"{name}.csv").open() as file:
-        return list(csv.DictReader(file)), json.loads((folder / f"{name}.json").read_text())
+    return pd.read_csv(folder / f"{name}.csv"), json.loads((folder / f"{name}.json").read_text())
+
+
+def copied(source: Path, target: Path, *names: str) -> Path:
+    """A folder with some files of a run."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes((source / name).read_bytes())
+    return target

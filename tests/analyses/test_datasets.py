@@ -1,4 +1,4 @@
-"""What is said of data sets that are there, absent or broken, and what their sheets show."""
+"""Rows of data sets that are present, missing or unusable, and what their sheets show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from smash_lightning.analyses import datasets
 from smash_lightning.data import CIFAR10, DataModule, Folder, Source
-from smash_lightning.report.contact_sheet import contact_sheet
+from smash_lightning.report.contact_sheet import CELL, contact_sheet, picture
 from smash_lightning.report.tracker import Tracker
 from tests.stages.small_run import small_experiment
 
@@ -37,7 +37,7 @@ def table(folder: Path) -> dict[str, dict[str, str]]:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 
-def test_each_set_gets_a_row_and_those_that_are_there_a_sheet(
+def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = small_experiment(tmp_path / "run")
@@ -51,10 +51,10 @@ def test_each_set_gets_a_row_and_those_that_are_there_a_sheet(
     rows = table(tmp_path / "run")
     assert list(rows) == ["mine", "absent", "broken", "digits"]
     mine = rows["mine"]
-    assert (mine["state"], mine["train"], mine["test"], mine["classes"]) == ("there", "16", "8", "2")
+    assert (mine["state"], mine["train"], mine["test"], mine["classes"]) == ("present", "16", "8", "2")
     assert mine["shape"] == "3 x 6 x 6"
     assert mine["mean"] == "125 0 125"
-    assert rows["absent"]["state"] == "not there"
+    assert rows["absent"]["state"] == "missing"
     assert "would download 163 MiB from https://www.cs.toronto.edu" in rows["absent"]["remedy"]
     assert not (tmp_path / "nothing").exists(), "a table downloads nothing"
     assert rows["broken"]["state"] == "unusable"
@@ -73,7 +73,7 @@ def test_an_unknown_name_to_download_is_refused(tmp_path: Path) -> None:
 def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> None:
     source = coloured(tmp_path / "mine")
     experiment = small_experiment(tmp_path / "run")
-    for published, said in (
+    for published, noted in (
         (((0.49, 0.0, 0.49), (0.5, 0.0, 0.5)), False),
         (((0.49, 0.3, 0.49), (0.5, 0.0, 0.5)), True),
     ):
@@ -81,25 +81,24 @@ def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> Non
         object.__setattr__(source, "published", published)
         datasets(replace(experiment, data=data), Tracker([]), {})
         notes = table(tmp_path / "run")["mine"]["notes"]
-        assert ("lies 0.300 x 255 from the published value" in notes) == said, notes
+        assert ("differs by 0.300 x 255 from the published value" in notes) == noted, notes
 
 
 def test_a_sheet_shows_each_class_in_its_colours() -> None:
     red, blue = (np.zeros((2, 3, 5, 5), np.uint8) for _ in range(2))
     red[:, 0], blue[:, 2] = 255, 255
-    figure = contact_sheet([red, blue], ["red", "blue"], "colours")
-    pictures = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-    names = [axes.texts[0].get_text() for axes in figure.axes if axes.texts]
-    assert names == ["red", "blue"]
-    assert [tuple(picture[0, 0]) for picture in pictures] == [(1, 0, 0), (1, 0, 0), (0, 0, 1), (0, 0, 1)]
+    sheet = np.asarray(contact_sheet([red, blue], ["red", "blue"], "colours")).astype(int)
+    for colour, first in ((0, True), (2, False)):
+        places = np.argwhere((sheet == np.eye(3, dtype=int)[colour] * 255).all(axis=2))
+        assert len(places) == 2 * CELL**2
+        assert (places[:, 0] < sheet.shape[0] // 2 + CELL // 4).all() == first, "red is above blue"
 
 
 def test_voxels_are_seen_from_the_front_with_the_last_axis_up() -> None:
-    grid = np.zeros((1, 1, 4, 4, 4), np.uint8)
-    grid[0, 0, 0, 0, 3] = 1  # left, near, high
-    grid[0, 0, 3, 3, 0] = 1  # right, far, low
-    figure = contact_sheet([grid], ["two"], "voxels")
-    picture = np.asarray(next(axes.images[0].get_array() for axes in figure.axes if axes.images))
-    assert picture[0, 0] == 1.0, "near is light, high is above"
-    assert 0 < picture[3, 3] < 0.5
-    assert np.count_nonzero(picture) == 2
+    grid = np.zeros((1, 4, 4, 4), np.uint8)
+    grid[0, 0, 0, 3] = 1  # left, near, high
+    grid[0, 3, 3, 0] = 1  # right, far, low
+    found = picture(grid, 1)
+    assert found[0, 0] == 1.0, "near is light, high is above"
+    assert 0 < found[3, 3] < 0.5
+    assert np.count_nonzero(found) == 2

@@ -1,84 +1,119 @@
-"""What came of a sweep, in tables, a picture and a page."""
+"""The jobs of a sweep in tables, a picture and a page."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import re
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
+import pandas as pd
 import pytest
-import yaml
 
 from smash_lightning.analyses import sweep_report
-from smash_lightning.report.tracker import Tracker
+from smash_lightning.analyses.sweep_report import marks
+from smash_lightning.analyses.sweep_table import SPEARMAN, average, ordered, read_table
+from smash_lightning.evaluation.sweep import read_jobs
+from smash_lightning.report import figures
+from tests.analyses.small_analysis import NO_LOGGERS
 from tests.command_line import TINY, smash
-from tests.evaluation.sweep_folders import begin, sweep_folder
+from tests.evaluation.sweep_folders import begin, job_folder, sweep_folder
 from tests.stages.small_run import small_experiment
 
-NOBODY = Tracker([])
-FILES = {"sweep.csv", "sweep_means.csv", "sweep.png", "report.html"}
+
+def jobs(*rows: dict[str, Any]) -> pd.DataFrame:
+    """Made-up jobs; `value` is the Spearman."""
+    found = []
+    for number, row in enumerate(rows):
+        value = row["value"]
+        interval = dict(zip(SPEARMAN, (value, value - 0.1, value + 0.1), strict=True))
+        found.append({"job": str(number), **row, **interval, "ceiling": 0.9, "spearman_params": 0.3})
+    return pd.DataFrame(found)
 
 
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def reported(tmp_path: Path, sweep: Path) -> Path:
-    sweep_report(small_experiment(tmp_path / "report"), NOBODY, sweep=str(sweep))
-    assert {path.name for path in (tmp_path / "report").iterdir()} == FILES
-    return tmp_path / "report"
+def reported(folder: Path, sweep: Path) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The tables and the page."""
+    sweep_report(small_experiment(folder), NO_LOGGERS, sweep=str(sweep))
+    assert {path.name for path in folder.iterdir()} == {"sweep.csv", "sweep_means.csv", "sweep.png", "report.html"}
+    tables = (pd.read_csv(folder / f"{name}.csv") for name in ("sweep", "sweep_means"))
+    return (*tables, (folder / "report.html").read_text(encoding="utf-8"))  # type: ignore[return-value]
 
 
 def spearman(folder: Path) -> float:
-    return float(
-        json.loads((folder / "correlation.json").read_text())["loss"]["scores"]["smash_score"]["spearman"]["value"]
-    )
+    plain = json.loads((folder / "correlation.json").read_text())
+    return float(plain["loss"]["scores"]["smash_score"]["spearman"]["value"])
 
 
-def test_rows_are_the_jobs_and_means_are_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_rise_with_numbers_and_keep_the_order_of_texts() -> None:
+    rows = [{"kind": k, "width": w, "value": 0.1} for k in ("shared", "plain") for w in (128, 32, 64)]
+    found = average(jobs(*rows), ["kind", "width"])
+    assert list(zip(found["kind"], found["width"], strict=True)) == [
+        (kind, width) for kind in ("shared", "plain") for width in (32, 64, 128)
+    ]
+    assert len(average(jobs({"value": 0.1}, {"value": 0.3}), [])) == 1
+    assert ordered([2, "x", 1]) == [2, "x", 1]
+
+
+def test_a_difference_is_that_of_jobs_of_one_seed() -> None:
+    base = [{"width": 1, "seed": seed, "value": value} for seed, value in enumerate((0.1, 0.5, 0.3))]
+    other = [{"width": 2, "seed": seed, "value": value} for seed, value in ((2, 0.4), (0, 0.3), (7, 0.9))]
+    alone = [{"width": 3, "seed": 9, "value": 0.5}]
+    first, second, third = average(jobs(*base, *other, *alone), ["width"]).to_dict("records")
+    assert math.isnan(first["minus_first"])
+    assert math.isnan(third["minus_first"]), "no seed in common"
+    assert second["minus_first"] == pytest.approx(((0.4 - 0.3) + (0.3 - 0.1)) / 2)
+    assert second["spearman"] == pytest.approx((0.4 + 0.3 + 0.9) / 3)
+    assert (third["spearman_low"], third["spearman_high"]) == pytest.approx((0.4, 0.6)), "its own interval"
+    two = average(jobs({"value": 0.1}, {"value": 0.3}), []).iloc[0]
+    assert math.isnan(two["spearman_low"]), "two jobs have no interval"
+    assert two["std"] == pytest.approx(0.2 / math.sqrt(2))
+
+
+def test_rows_are_those_of_the_jobs_and_others_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    job_folder(tmp_path / "0", {"seed": 0})
+    for number in "134":
+        begin(tmp_path / number, {"seed": int(number)})
+    (tmp_path / "2").mkdir()
+    text = (tmp_path / "0" / "correlation.json").read_text()
+    (tmp_path / "3" / "correlation.json").write_text(text[: len(text) // 2])
+    plain = json.loads(text)
+    plain["comparison"]["predictors"]["smash_score"]["spearman"], plain["architectures"] = None, 4
+    (tmp_path / "4" / "correlation.json").write_text(json.dumps(plain))
+    table = read_table(read_jobs(tmp_path), ["seed"]).set_index("job")
+    loss = json.loads(text)["loss"]
+    assert table.loc["0", "spearman"] == loss["scores"]["smash_score"]["spearman"]["value"]
+    assert table.loc["0", "ceiling_high"] == loss["reliability"]["ceiling"]["high"]
+    assert table.loc["0", "spearman_macs"] == loss["sizes"]["macs"]["coefficients"]["spearman"]["value"]
+    assert "spearman_synflow" in table
+    assert table["left_out"].to_dict() == {
+        "0": "",
+        "1": "it has no correlation.json yet",
+        "2": "it was not started",
+        "3": "its correlation.json is incomplete or of another version",
+        "4": "the coefficient of 4 architectures is undefined; 5 are the least",
+    }
+
+
+def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = sweep_folder(tmp_path / "sweep", {"hypernet.width": [64, 8], "seed": [0, 1, 2]}, skills={8: 0.0, 64: 0.9})
-    folder = reported(tmp_path, sweep)
-    jobs, means = table(folder / "sweep.csv"), table(folder / "sweep_means.csv")
-    assert [(row["job"], row["hypernet.width"], row["seed"]) for row in jobs] == [
-        (str(3 * place + seed), width, str(seed)) for place, width in enumerate(("64", "8")) for seed in range(3)
-    ]
-    values = [spearman(sweep / row["job"]) for row in jobs]
-    assert [float(row["spearman"]) for row in jobs] == values
-    assert all(float(row["spearman_low"]) < float(row["spearman"]) < float(row["spearman_high"]) for row in jobs)
-    assert all(row["spearman_synflow"] and row["spearman_params"] and row["ceiling"] for row in jobs)
-    assert [(row["hypernet.width"], row["jobs"]) for row in means] == [("8", "3"), ("64", "3")]
-    assert [float(row["spearman"]) for row in means] == pytest.approx([mean(values[3:]), mean(values[:3])])
-    assert float(means[1]["minus_first"]) == pytest.approx(mean(values[:3]) - mean(values[3:]))
-    assert (means[0]["minus_first"], means[0]["low"] == "") == ("", False)
-    out, page = capsys.readouterr().out, (folder / "report.html").read_text()
-    assert "hypernet.width=8 " in out
-    assert page.count("<img") == 1
-    assert re.search(r"highest mean .* has hypernet.width=64: .* over 3 jobs; the lowest has hypernet.width=8", page)
-    assert "experiment=quick" in page, "what all jobs were given"
-
-
-def test_unfinished_jobs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = sweep_folder(tmp_path / "sweep", {"hypernet.width": [8, 64]})
-    begin(sweep / "2", {"hypernet.width": 128})
+    begin(sweep / "6", {"hypernet.width": 128})
     (sweep / "10").mkdir()
-    folder = reported(tmp_path, sweep)
-    rows = table(folder / "sweep.csv")
-    assert [(row["job"], row["hypernet.width"], row["left_out"]) for row in rows] == [
-        ("0", "8", ""),
-        ("1", "64", ""),
-        ("2", "128", "it has no correlation.json yet"),
-        ("10", "", "it did not begin"),
-    ]
-    assert {rows[2][name] for name in rows[2] if name.startswith(("spearman", "ceiling", "arch"))} == {""}
-    page = (folder / "report.html").read_text()
-    assert "2 jobs found nothing yet" in page
-    assert "it did not begin" in page
-    assert "Left out: job 2 (it has no correlation.json yet), job 10 (it did not begin)." in capsys.readouterr().out
-    assert [row["hypernet.width"] for row in table(folder / "sweep_means.csv")] == ["8", "64"]
+    table, means, page = reported(tmp_path / "report", sweep)
+    assert table["job"].tolist() == [0, 1, 2, 3, 4, 5, 6, 10]
+    assert table["hypernet.width"].tolist() == ["64"] * 3 + ["8"] * 3 + ["128", "default"]
+    values = [spearman(sweep / str(job)) for job in range(6)]
+    assert table["spearman"][:6].tolist() == values
+    assert table.loc[6:, "left_out"].tolist() == ["it has no correlation.json yet", "it was not started"]
+    assert means["hypernet.width"].tolist() == [8, 64]
+    assert means["jobs"].tolist() == [3, 3]
+    expected = [sum(values[3:]) / 3, sum(values[:3]) / 3]
+    assert means["spearman"].tolist() == pytest.approx(expected)
+    assert means["minus_first"][1] == pytest.approx(expected[1] - expected[0])
+    printed = capsys.readouterr().out
+    assert "job 6 (it has no correlation.json yet), job 10 (it was not started)" in printed
+    assert "has hypernet.width=64: " in page
+    assert "experiment=quick" in page, "an option of all jobs"
 
 
 @pytest.mark.parametrize(
@@ -92,49 +127,60 @@ def test_unfinished_jobs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixtur
         ({"a": list(range(9)), "b": [0, 1]}, 18),
     ],
 )
-def test_any_sweep_is_drawn(tmp_path: Path, options: dict[str, list[object]], settings: int) -> None:
-    folder = reported(tmp_path, sweep_folder(tmp_path / "sweep", options))
-    means = table(folder / "sweep_means.csv")
+def test_any_sweep_is_drawn(tmp_path: Path, options: dict[str, list[Any]], settings: int) -> None:
+    _, means, _ = reported(tmp_path / "report", sweep_folder(tmp_path / "sweep", options))
     assert len(means) == settings
-    assert sum(int(row["jobs"]) for row in means) == math.prod(map(len, options.values()))
+    assert means["jobs"].sum() == math.prod(map(len, options.values()))
 
 
-@pytest.mark.parametrize(
-    ("seeds", "said"), [(1, r"0\.\d\d \[-?\d.*\] +one job"), (2, r"\(SD 0\.\d\d\) +2 jobs"), (3, r"\] +3 jobs")]
-)
-def test_no_mean_stands_without_its_uncertainty(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], seeds: int, said: str
-) -> None:
-    reported(tmp_path, sweep_folder(tmp_path / "sweep", {"hypernet.width": [8, 64], "seed": list(range(seeds))}))
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert len(lines) == 2
-    for line in lines:
-        assert re.search(said, line), line
+def drawn(*options: str, rows: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    """The marks of a picture, and the titles of its panels."""
+    found = marks(jobs(*rows), list(options))
+    figures.specification(figures.sweep(found, y="y", title="t"))
+    return found, list(dict.fromkeys(found["panel"]))
+
+
+def test_one_option_is_the_axis_and_seeds_are_averaged() -> None:
+    rows = [{"width": w, "seed": s, "value": 0.1 * w + 0.01 * s} for w in (2, 1) for s in range(3)]
+    found, panels = drawn("width", rows=rows)
+    assert panels == ["width"]
+    means = found[found["kind"] == "mean"]
+    assert dict(zip(means["x"], means["y"], strict=True)) == pytest.approx({1: 0.11, 2: 0.21})
+    assert (found["kind"] == "job").sum() == 6
+    references = found[found["kind"] == "reference"]
+    assert set(references["series"]) == {"noise ceiling", "parameters"}
+
+
+def test_a_second_option_gives_lines_and_more_options_a_panel_each() -> None:
+    rows = [{"kind": k, "width": w, "c": c, "value": 0.1} for k in "ab" for w in (1, 2) for c in (3, 4)]
+    found, panels = drawn("kind", "width", rows=rows)
+    assert panels == ["width"], "numbers get the axis"
+    assert set(found.loc[found["kind"] == "mean", "series"]) == {"kind=a", "kind=b"}
+    found, panels = drawn("kind", "width", "c", rows=rows)
+    assert panels == ["kind", "width", "c"]
+    assert found["low"].isna().all(), "means over other options have no interval"
 
 
 def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path / "report")
+    with pytest.raises(ValueError, match=r"^task.sweep has no value"):
+        sweep_report(experiment, NO_LOGGERS)
     with pytest.raises(ValueError, match=r"nowhere is no sweep"):
-        sweep_report(experiment, NOBODY, sweep=str(tmp_path / "nowhere"))
+        sweep_report(experiment, NO_LOGGERS, sweep=str(tmp_path / "nowhere"))
     begin(tmp_path / "sweep" / "0", {"retrain.rank": 0})
     with pytest.raises(ValueError, match=r"no job of .*sweep has a coefficient .* task=correlate checkpoint=.*sweep$"):
-        sweep_report(experiment, NOBODY, sweep=str(tmp_path / "sweep"))
+        sweep_report(experiment, NO_LOGGERS, sweep=str(tmp_path / "sweep"))
     assert not list((tmp_path / "report").iterdir())
 
 
 @pytest.mark.slow
-def test_a_real_sweep_by_the_command_line(tmp_path: Path) -> None:
+def test_a_real_sweep(tmp_path: Path) -> None:
     smaller = ["search.hypernets=1", "search.epochs=1", "ranking.fixed=0", "baselines=cheap", "retrain.epochs=1"]
     options = [option for option in TINY if option.split("=")[0] not in {o.split("=")[0] for o in smaller}]
     swept = ["-m", *options, *smaller, "hypernet.width=4,8", "seed=0,1", "hydra.sweep.dir=sweep"]
     assert smash(tmp_path, *swept).well
-    ended = smash(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none")
-    assert ended.well
-    rows = table(tmp_path / "report" / "sweep.csv")
-    assert [(row["hypernet.width"], row["seed"]) for row in rows] == [(w, s) for w in "48" for s in "01"]
-    for row in rows:
-        assert float(row["spearman"]) == spearman(tmp_path / "sweep" / row["job"])
-        config = yaml.safe_load((tmp_path / "sweep" / row["job"] / "config.yaml").read_text())
-        assert (str(config["hypernet"]["width"]), str(config["seed"])) == (row["hypernet.width"], row["seed"])
-    assert [row["jobs"] for row in table(tmp_path / "report" / "sweep_means.csv")] == ["2", "2"]
-    assert "task.sweep has no value" in smash(tmp_path, "task=sweep_report", "logger=none").error
+    assert smash(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none").well
+    table = pd.read_csv(tmp_path / "report" / "sweep.csv")
+    assert list(zip(table["hypernet.width"], table["seed"], strict=True)) == [(w, s) for w in (4, 8) for s in (0, 1)]
+    assert table["spearman"].tolist() == [spearman(tmp_path / "sweep" / str(job)) for job in range(4)]
+    assert pd.read_csv(tmp_path / "report" / "sweep_means.csv")["jobs"].tolist() == [2, 2]

@@ -14,3 +14,4 @@ from smash_lightning.report.figures.style import interval_text as interval_text
 from smash_lightning.report.figures.style import save as save
 from smash_lightning.report.figures.style import specification as specification
 from smash_lightning.report.figures.style import svg as svg
+from smash_lightning.report.figures.sweep import sweep as sweep

@@ -15,7 +15,7 @@ import vl_convert
 
 from smash_lightning.files import atomic_write
 
-Chart = alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart | alt.Chart
+Chart = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart | alt.Chart
 
 # Okabe and Ito's colours differ with every common colour blindness; shapes differ as well.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

@@ -1,0 +1,271 @@
+"""What the analyses share: a run to start from, parallel jobs, estimates with intervals, and the files of a result.
+
+An analysis reads an earlier run, varies something, and writes three files into its own run folder: NAME.csv (what was
+measured), NAME.json (what follows from it, with intervals) and NAME.png. The head of each analysis describes its files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from smash_lightning.architecture import Architecture
+from smash_lightning.encoding import Encoding
+from smash_lightning.engine import Pool
+from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
+from smash_lightning.evaluation.coefficients import Floats
+from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.tables import read_ranking, read_retrained
+from smash_lightning.files import atomic_write
+from smash_lightning.hypernet import ConditionalWeightSource
+from smash_lightning.progress_bars import ProgressBars
+from smash_lightning.random_streams import Stream, rng
+from smash_lightning.report.figures import Chart
+from smash_lightning.report.figures import save as save_chart
+from smash_lightning.report.figures.style import decimals_for
+from smash_lightning.scoring import Score, Scorer
+from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.rank import scorer_of
+from smash_lightning.training.messages import Send
+
+LINE = 110  # characters of a printed line
+BARS = "95 % bootstrap intervals"
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Panels = Mapping[str, Mapping[Any, Estimate | None]]  # by what is estimated, and of what
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundTruth:
+    """The representative architectures of a run (groups stratified and random); row i of everything is one of them.
+
+    Args:
+        architectures: the architectures, (n,).
+        test_loss: mean test loss after standalone training, nats, (n,).
+        trainings: test loss of each training, (n, seeds); NaN where it failed.
+        by_hypernet: validation loss with each HyperNet of the ranking, nats, (n, HyperNets).
+        params: parameters of the standalone network, (n,).
+    """
+
+    architectures: tuple[Architecture, ...]
+    test_loss: Floats
+    trainings: Floats
+    by_hypernet: Floats
+    params: Floats
+
+    def by_name(self) -> dict[str, float]:
+        """The mean test loss by fingerprint."""
+        return {one.fingerprint: float(loss) for one, loss in zip(self.architectures, self.test_loss, strict=True)}
+
+
+def load_ground_truth(experiment: Experiment, least: int = MINIMUM) -> GroundTruth:
+    """The representative architectures that the earlier run ranked and trained.
+
+    Raises:
+        ValueError: nothing was ranked or retrained, or fewer than `least` representative architectures were.
+    """
+    source = experiment.source_folder()
+    sample = join(read_ranking(source), read_retrained(source))
+    architectures, chosen = source.read_architectures(), sample.representative
+    if chosen.sum() < least:
+        raise ValueError(
+            f"{source.path} has test losses of {chosen.sum()} representative architectures, fewer than {least}, which "
+            "estimate nothing: name a run with more (retrain.stratified) with checkpoint=FOLDER"
+        )
+    return GroundTruth(
+        tuple(architectures[name] for name, one in zip(sample.fingerprints, chosen, strict=True) if one),
+        sample.ground_truth("true_loss")[chosen],
+        sample.trainings["true_loss"][chosen],
+        sample.by_hypernet[chosen],
+        sample.columns["params"][chosen],
+    )
+
+
+def random_candidates(
+    experiment: Experiment, most: int, option: str, preferred: Container[str] = ()
+) -> list[Architecture]:
+    """At most `most` random architectures of the earlier ranking, of those that were drawn at random.
+
+    Args:
+        experiment: its source folder holds the ranking.
+        most: number of architectures; all where there are fewer.
+        option: name of that number in the configuration.
+        preferred: fingerprints that come first.
+
+    Raises:
+        ValueError: there is no ranking, or it holds fewer than five.
+    """
+    if most < MINIMUM:
+        raise ValueError(f"{option} must be at least {MINIMUM}, got {most}")
+    source = experiment.source_folder()
+    ranking = read_ranking(source)
+    names = sorted(ranking["fingerprint"][(ranking["strategy"] == "random") & np.isfinite(ranking["val_loss"])])
+    if len(names) < MINIMUM:
+        raise ValueError(
+            f"the ranking in {source.path} holds {len(names)} random architectures with a score, fewer than {MINIMUM}, "
+            "which estimate nothing: name a run with more (ranking.strategies.random.count) with checkpoint=FOLDER"
+        )
+    rng(Stream.ANALYSIS, experiment.seed).shuffle(names)
+    names.sort(key=lambda name: name not in preferred)
+    architectures = source.read_architectures()
+    return [architectures[name] for name in names[:most]]
+
+
+def conditional_scorer(experiment: Experiment, task: str) -> tuple[Scorer, Encoding, frozenset[str]]:
+    """A scorer with the earlier run's HyperNets, their encoding, and the fingerprints that their training drew.
+
+    Raises:
+        ValueError: there is no HyperNet, or its input is not c.
+    """
+    scorer, drawn = scorer_of(experiment)
+    for source in (hypernet.weights for hypernet in scorer.hypernets):
+        if not isinstance(source, ConditionalWeightSource):
+            raise ValueError(
+                f"task={task} needs HyperNets whose input is c, unlike those of {experiment.source_folder().path} "
+                f"({type(source).__name__}): name a run with hypernet=conditional or residual with checkpoint=FOLDER"
+            )
+        encoding = source.encoding
+    return scorer, encoding, drawn
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, label: str, name: Callable[[Job], str]
+) -> list[Result]:
+    """Results in the order of the jobs, with a progress bar.
+
+    Args:
+        function: can be pickled; each worker process gets it once.
+        jobs: its arguments.
+        workers: processes.
+        label: of the progress bar and, with the name of the job, of errors.
+        name: of a job.
+
+    Raises:
+        RuntimeError: a job failed.
+    """
+    found: dict[int, Result] = {}
+    with ProgressBars([label], [len(jobs)]) as bars, Pool(_call, function, workers) as pool:
+        for done, (position, result) in enumerate(pool.results(jobs, lambda i: f"{label} {name(jobs[i])}"), start=1):
+            found[position] = result
+            bars.show(0, done)
+    return [found[position] for position in range(len(jobs))]
+
+
+def _call(function: Callable[[Job], Result], job: Job, send: Send) -> Result:
+    del send
+    return function(job)
+
+
+def score_columns(score: Score) -> dict[str, float]:
+    """A score as columns of a table: validation loss (nats; mean and with each HyperNet) and error (%)."""
+    single = {f"val_loss_{index}": loss for index, loss in enumerate(score.val_losses)}
+    return {"val_loss": score.val_loss, "val_error": score.val_error, **single}
+
+
+def mean(column: Floats, weights: Floats) -> Floats:
+    """The mean of a column (n,) in each resample, (r,), as in `evaluation.coefficients`."""
+    return weights @ column / weights.sum(-1)
+
+
+def estimate(
+    bootstrap: Bootstrap, statistic: Callable[[Floats, Floats], Floats], column: Floats, base: Floats | None = None
+) -> Estimate | None:
+    """The statistic of a column, or its paired difference to that of `base`: both from the same resamples."""
+    if base is None:
+        return bootstrap.estimate(partial(statistic, column))
+    return bootstrap.estimate(lambda weights: statistic(column, weights) - statistic(base, weights))
+
+
+def t_interval(values: Floats) -> Estimate:
+    """The mean of two independent values or more with Student's interval."""
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    middle = float(values.mean())
+    return Estimate(middle, middle - half, middle + half, len(values))
+
+
+def value(one: Estimate | None) -> float | None:
+    """An estimate without its interval."""
+    return None if one is None else one.value
+
+
+def select(one: Estimate | None, *, above: str, below: str, around: str) -> str:
+    """The text that fits the position of an interval relative to zero."""
+    if one is None:
+        return around
+    return above if one.low > 0 else below if one.high < 0 else around
+
+
+def save(
+    experiment: Experiment,
+    name: str,
+    table: pd.DataFrame,
+    results: Mapping[str, Any],
+    charts: Mapping[str, Chart],
+    summary: str,
+) -> None:
+    """Writes NAME.csv, NAME.json and pictures into the run folder, and prints the summary.
+
+    Args:
+        experiment: its folder is written to.
+        name: of the files.
+        table: what was measured.
+        results: what follows from it: plain values, estimates, and containers of them.
+        charts: by what the name of the picture adds to NAME.
+        summary: the same in a few lines.
+    """
+    folder = experiment.folder.path
+    with atomic_write(folder / f"{name}.csv") as partial_file:
+        table.to_csv(partial_file, index=False, lineterminator="\n")
+    with atomic_write(folder / f"{name}.json") as partial_file:
+        partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
+    for suffix, chart in charts.items():
+        save_chart(chart, folder / f"{name}{suffix}.png")
+    print(summary)
+
+
+def rows(panels: Panels) -> pd.DataFrame:
+    """Estimates as `report.figures.forest` takes them; those that are None are undefined."""
+    empty = dict.fromkeys(("value", "low", "high"), math.nan)
+    parts = [(panel, name, one) for panel, estimates in panels.items() for name, one in estimates.items()]
+    return pd.DataFrame(
+        [{"panel": panel, "name": name} | (asdict(one) if one else empty) for panel, name, one in parts]
+    )
+
+
+def points(series: Panels) -> pd.DataFrame:
+    """Estimates over numbers as `report.figures.lines` takes them; those that are None are left out."""
+    parts = [(name, x, one) for name, line in series.items() for x, one in line.items() if one is not None]
+    columns = ["series", "x", "y", "low", "high"]
+    return pd.DataFrame([(name, x, one.value, one.low, one.high) for name, x, one in parts], columns=columns)
+
+
+def summary(headline: str, panels: Panels, *sentences: str, heading: str = "") -> str:
+    """A headline, a table of estimates and sentences, in lines that fit a terminal."""
+    names = list(dict.fromkeys(name for estimates in panels.values() for name in estimates))
+    cells = [[heading, *map(str, names)]]
+    for panel, estimates in panels.items():
+        widths = pd.Series([one.high - one.low for one in estimates.values() if one], dtype=float)
+        digits = max(decimals_for(widths), 2)
+        cells.append([panel, *(text(estimates[name], digits) if name in estimates else "" for name in names)])
+    lengths = [max(map(len, column)) + 2 for column in cells]
+    table = [
+        "  " + "".join(cell.ljust(n) for cell, n in zip(line, lengths, strict=True)).rstrip()
+        for line in zip(*cells, strict=True)
+    ]
+    wrapped = [textwrap.fill(sentence, LINE) for sentence in sentences]
+    return "\n".join([textwrap.fill(headline, LINE), *table, *wrapped])
+
+
+def text(one: Estimate | None, digits: int = 2) -> str:
+    """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None."""
+    return "undefined" if one is None else format(one, f".{digits}f")

@@ -1,0 +1,124 @@
+"""What analyses share: numbers by path, estimates, intervals, printed tables, the run that they start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from smash_lightning.analyses import frame
+from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
+from smash_lightning.evaluation.coefficients import spearman
+from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, WeightSource
+from tests.analyses.small_analysis import copied, experiment_on, finished_run
+from tests.stages.small_run import SEARCH
+
+CLEAR, UNCLEAR = Estimate(0.5, 0.25, 0.75, 200), Estimate(0.01, -0.02, 0.04, 200)
+
+
+def test_the_text_follows_the_interval() -> None:
+    texts = {"above": "up", "below": "down", "around": "unknown"}
+    below = Estimate(-0.5, -0.75, -0.25, 200)
+    assert [frame.select(e, **texts) for e in (CLEAR, below, UNCLEAR, None)] == ["up", "down", "unknown", "unknown"]
+
+
+def test_a_mean_counts_an_architecture_as_often_as_it_was_drawn() -> None:
+    column, weights = np.array([1.0, 2.0, 6.0]), np.array([[1.0, 1, 1], [0, 3, 0], [2, 0, 1]])
+    assert frame.mean(column, weights) == pytest.approx([3, 2, (1 + 1 + 6) / 3])
+
+
+def test_a_difference_is_paired() -> None:
+    rng = np.random.default_rng(0)
+    one, other, truth = rng.normal(size=(3, 30))
+    bootstrap = Bootstrap(30, 300, 0)
+
+    def with_truth(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return spearman(column, truth, weights)
+
+    found = frame.estimate(bootstrap, with_truth, one, other)
+    draws = bootstrap.draws(lambda weights: with_truth(one, weights) - with_truth(other, weights))
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    same = frame.estimate(bootstrap, with_truth, one, 2 * one)
+    assert same is not None
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_the_interval_of_independent_values_is_students() -> None:
+    values = np.array([0.1, 0.5, 0.4, 0.65])
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = frame.t_interval(values)
+    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
+
+
+def test_the_printed_table_fits_a_terminal_and_shows_the_width_of_intervals() -> None:
+    panels = {"nats": {"a": UNCLEAR, "b": None}, "rho": {"b": CLEAR}}
+    lines = frame.summary("headline " * 20, panels, "sentence " * 30, heading="which").splitlines()
+    assert max(map(len, lines)) <= frame.LINE
+    assert [line.split() for line in lines if line.startswith("  ")] == [
+        ["which", "nats", "rho"],
+        ["a", "0.010", "[-0.020,", "0.040]"],
+        ["b", "undefined", "0.50", "[0.25,", "0.75]"],
+    ]
+
+
+def test_undefined_estimates_are_rows_without_values_and_no_points() -> None:
+    rows = frame.rows({"panel": {"a": CLEAR, "b": None}})
+    assert rows["value"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert frame.points({"line": {1: CLEAR, 2: None}})["x"].tolist() == [1]
+    assert frame.points({"line": {}}).empty
+
+
+# --- the run that an analysis starts from ---
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("frame") / "run", trained=False)
+
+
+def test_candidates_are_random_ones_in_an_order_of_their_own(source: Path, tmp_path: Path) -> None:
+    experiment = experiment_on(source, tmp_path)
+    every = frame.random_candidates(experiment, 99, "task.n")
+    assert len(set(every)) == 9
+    assert frame.random_candidates(experiment, 5, "task.n") == every[:5]
+    preferred = {every[7].fingerprint}
+    assert frame.random_candidates(experiment, 5, "task.n", preferred) == [every[7], *every[:4]]
+    assert frame.random_candidates(replace(experiment, seed=1), 99, "task.n") != every
+    with pytest.raises(ValueError, match=r"^task.n must be at least 5, got 4$"):
+        frame.random_candidates(experiment, 4, "task.n")
+
+
+def test_a_ranking_of_few_random_architectures_is_refused(source: Path, tmp_path: Path) -> None:
+    earlier = copied(source, tmp_path / "earlier", "architectures.jsonl", "ranking.csv")
+    lines = (source / "ranking.csv").read_text().splitlines(keepends=True)
+    others, random = ([line for line in lines[1:] if (",random," in line) == chosen] for chosen in (False, True))
+    (earlier / "ranking.csv").write_text("".join([lines[0], *others, *random[:4]]))
+    message = r"holds 4 random architectures with a score, fewer than 5, .*ranking.strategies.random.count"
+    with pytest.raises(ValueError, match=message):
+        frame.random_candidates(experiment_on(earlier, tmp_path / "new"), 6, "task.n")
+
+
+@pytest.mark.parametrize("kind", [SharedWeights, UnconditionalHyperNet])
+def test_hypernets_without_c_are_refused(tmp_path: Path, kind: type[WeightSource]) -> None:
+    changes = {"hypernet": experiment_on(None, tmp_path).hypernet.with_kind(kind), "search": SEARCH}
+    run = finished_run(tmp_path / "run", trained=False, **changes)
+    message = rf"^task=x needs HyperNets whose input is c, .* {run} \({kind.__name__}\): .*hypernet=conditional"
+    with pytest.raises(ValueError, match=message):
+        frame.conditional_scorer(experiment_on(run, tmp_path / "new", **changes), "x")
+
+
+def double(number: int) -> int:
+    if number == 13:
+        raise ValueError("unlucky")
+    return 2 * number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_are_in_the_order_of_the_jobs(workers: int) -> None:
+    assert frame.run_jobs(double, range(8), workers, "doubling", str) == [2 * number for number in range(8)]
+    with pytest.raises(RuntimeError, match="doubling 13"):
+        frame.run_jobs(double, [13], workers, "doubling", str)
