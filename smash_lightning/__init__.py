@@ -1,1 +1,82 @@
-"""SMASH: one-shot model architecture search through hypernetworks (Brock et al., ICLR 2018), on PyTorch Lightning."""
+"""SMASH: one-shot architecture search through HyperNets, and how far its scores can be trusted.
+
+    import smash_lightning as smash
+
+    run = smash.load("FOLDER")      # a finished run
+    run                             # its results on one screen
+    run.model(images)               # the best retrained network, from raw images to logits
+
+The names below are public; everything else may change. They are imported when they are used, so that the import of the
+package itself takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smash_lightning.architecture import Architecture as Architecture
+    from smash_lightning.architecture import ImageSpec as ImageSpec
+    from smash_lightning.baselines import Baseline as Baseline
+    from smash_lightning.data import DataModule as DataModule
+    from smash_lightning.data import Source as Source
+    from smash_lightning.finished_run import FinishedRun as FinishedRun
+    from smash_lightning.finished_run import load as load
+    from smash_lightning.hypernet import WeightSource as WeightSource
+    from smash_lightning.python_api import Options as Options
+    from smash_lightning.python_api import correlate as correlate
+    from smash_lightning.python_api import rank as rank
+    from smash_lightning.python_api import retrain as retrain
+    from smash_lightning.python_api import search as search
+    from smash_lightning.scoring import BatchNormPolicy as BatchNormPolicy
+    from smash_lightning.scoring import SmashScore as SmashScore
+    from smash_lightning.search_space import SearchSpace as SearchSpace
+    from smash_lightning.strategies import Strategy as Strategy
+
+__all__ = [  # noqa: RUF022 in an order for readers
+    # The results of a run
+    "load",
+    "FinishedRun",
+    # The stages, in their order, and their options
+    "search",
+    "rank",
+    "retrain",
+    "correlate",
+    "Options",
+    # The values that they work on
+    "Architecture",
+    "ImageSpec",
+    "DataModule",
+    # What users extend, in the order of a run
+    "Source",
+    "SearchSpace",
+    "WeightSource",
+    "Strategy",
+    "BatchNormPolicy",
+    "SmashScore",
+    "Baseline",
+]
+
+_MODULES = {
+    "architecture": ("Architecture", "ImageSpec"),
+    "baselines": ("Baseline",),
+    "data": ("DataModule", "Source"),
+    "finished_run": ("FinishedRun", "load"),
+    "hypernet": ("WeightSource",),
+    "python_api": ("Options", "correlate", "rank", "retrain", "search"),
+    "scoring": ("BatchNormPolicy", "SmashScore"),
+    "search_space": ("SearchSpace",),
+    "strategies": ("Strategy",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"smash_lightning.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,32 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import read_ranking, read_retrained
-from smash_lightning.network import StandaloneNetwork
+from smash_lightning.network import Classifier
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.training import load_checkpoint
-
-
-class Classifier(nn.Module):
-    """From raw images (batch, channels, *size), values from 0 to 255, to logits (batch, classes)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: StandaloneNetwork, mean: Tensor, std: Tensor) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalises and classifies."""
-        return self.network((images - self.mean) / self.std)
+from smash_lightning.training import load_classifier
 
 
 def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = None) -> None:
@@ -51,16 +33,10 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     source = experiment.source_folder()
     mine = _choose(finished_trainings(read_retrained(source)), read_ranking(source), fingerprint, source.path)
     fingerprint, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])
-    path = source.network(fingerprint, seed)
-    checkpoint = load_checkpoint(path, "architecture")
-    architecture = Architecture.from_json(checkpoint["architecture"])
-    network = StandaloneNetwork(architecture, experiment.data.image_spec)
-    state = checkpoint["state_dict"].items()
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state})
-    classifier = Classifier(network, experiment.data.mean, experiment.data.std).eval()
+    classifier = load_classifier(source.network(fingerprint, seed))
     folder = experiment.folder.path
     _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2")
-    (folder / "architecture.json").write_text(architecture.to_json() + "\n")
+    (folder / "architecture.json").write_text(classifier.network.architecture.to_json() + "\n")
     (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
     print(

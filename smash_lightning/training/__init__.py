@@ -3,6 +3,7 @@
 from smash_lightning.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
 from smash_lightning.checkpoint import load_checkpoint as load_checkpoint
 from smash_lightning.training.graceful_stop import GracefulStop as GracefulStop
+from smash_lightning.training.load import load_classifier as load_classifier
 from smash_lightning.training.messages import Metrics as Metrics
 from smash_lightning.training.messages import Progress as Progress
 from smash_lightning.training.messages import QueueLogger as QueueLogger

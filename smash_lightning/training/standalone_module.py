@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import lightning as L
@@ -165,6 +165,9 @@ class RetrainModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the architecture, so that the network can be rebuilt from the checkpoint alone."""
+        """Adds architecture, input and normalization, so that the checkpoint alone rebuilds the classifier."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        constants = {name: getattr(data, name).flatten().tolist() for name in ("mean", "std")}
         checkpoint["architecture"] = self.architecture.to_json()
+        checkpoint["input"] = asdict(data.image_spec) | constants
         checkpoint["seed"] = self.seed
