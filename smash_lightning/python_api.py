@@ -33,7 +33,7 @@ from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.scoring import LossPlusSizeRank, RecalibratedStatistics
-from smash_lightning.search_space import EqualSize, MemoryBankSpace, SearchSpace, SingleConvolution
+from smash_lightning.search_space import SizeMatched, MemoryBankSpace, SearchSpace, SingleConvolution
 from smash_lightning.stages import EvaluationOptions, Experiment
 from smash_lightning.strategies import Markov, Perturb, Random, RankingOptions
 from smash_lightning.training import RetrainOptions, SearchOptions
@@ -149,7 +149,7 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
         seed=options.get("seed", 0),
         data=data,
         space=space,
-        candidates=space if SIZE_TOLERANCE is None else EqualSize(space, SIZE_TOLERANCE, None),
+        candidates=space if SIZE_TOLERANCE is None else SizeMatched(space, SIZE_TOLERANCE, None),
         hypernet=_hypernet(options.get("hypernet", {})),
         search=_changed(SEARCH, "search", options),
         ranking=ranking,

@@ -6,6 +6,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from smash_lightning import FinishedRun
+from tests.tiny_run import make_tiny_run
+
 settings.register_profile(
     "laws",
     deadline=None,
@@ -25,3 +28,9 @@ def one_thread() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts with the longest test; otherwise one process would run it at the end while the others are idle."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/test_resume.py"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A whole run of seconds; tests only read it."""
+    return make_tiny_run(tmp_path_factory.mktemp("tiny") / "run")

@@ -1,0 +1,229 @@
+"""What `import smash_lightning` offers: a finished run as an object, the stages as functions, classes to extend."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import smash_lightning as smash
+from smash_lightning import python_api
+from smash_lightning.hypernet import SharedWeights, load_hypernet
+from smash_lightning.run_folder import RunFolder
+from tests.plugins import Scaled
+from tests.test_configs import composed
+from tests.tiny_run import options
+
+PACKAGE = Path(smash.__file__).parent
+
+
+def python(code: str, folder: Path) -> str:
+    """What a program prints in a process of its own."""
+    command = [sys.executable, "-c", code]
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": ""}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+# --- the names ---
+
+
+def test_there_are_few_names_and_all_exist() -> None:
+    assert len(smash.__all__) == len(set(smash.__all__)) <= 20
+    for name in smash.__all__:
+        assert getattr(smash, name).__name__ == name
+        assert getattr(smash, name).__doc__
+    assert dir(smash) == sorted(smash.__all__)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    imported = {alias.asname for node in ast.walk(blocks[0]) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported == set(smash.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"module 'smash_lightning' has no attribute 'serch'"):
+        _ = smash.serch  # type: ignore[attr-defined]
+
+
+def test_the_import_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = "import sys, smash_lightning; print([name for name in ('torch', 'lightning', 'pandas') if name in sys.modules])"
+    assert python(code, tmp_path) == "[]\n"
+
+
+# --- a finished run ---
+
+
+def test_a_run_is_loaded_and_printed_from_anywhere(tiny_run: smash.FinishedRun, tmp_path: Path) -> None:
+    printed = python(f"import smash_lightning; print(smash_lightning.load({str(tiny_run.folder)!r}))", tmp_path)
+    assert printed == f"{tiny_run!r}\n"
+    lines = printed.splitlines()
+    assert len(lines) < 30
+    assert max(map(len, lines)) <= 110
+    for part in (str(tiny_run.folder), "digits: 128 train", "7 architectures", "test error", "Spearman", "depth", ".model"):
+        assert part in printed
+
+
+def test_a_run_has_its_tables(tiny_run: smash.FinishedRun) -> None:
+    assert tiny_run.ranking["smash_score"].is_monotonic_increasing
+    assert list(tiny_run.ranking.columns[:4]) == ["fingerprint", "strategy", "parent", "smash_score"]
+    assert len(tiny_run.retrained) == 2 * tiny_run.retrained["fingerprint"].nunique()
+    assert set(tiny_run.baselines["baseline"]) == {"depth"}
+    assert tiny_run.correlation["architectures"] == 6
+    assert "Spearman" in tiny_run.verdict or "No verdict" in tiny_run.verdict
+    assert tiny_run.architectures.keys() == set(tiny_run.ranking["fingerprint"])
+
+
+def test_the_model_takes_raw_images_and_has_the_test_error_of_its_training(tiny_run: smash.FinishedRun) -> None:
+    data = options()["data"]
+    images, labels = data.test.images, data.test.labels
+    assert images.dtype == torch.uint8
+    assert isinstance(tiny_run.model, nn.Module)
+    assert not tiny_run.model.training
+    assert torch.equal(tiny_run.model(images), tiny_run.model(images.float()))
+    error = 100 * (tiny_run.model.predict(images) != labels).double().mean().item()
+    rows = tiny_run.retrained[tiny_run.retrained["fingerprint"] == tiny_run.best["fingerprint"]]
+    assert error == pytest.approx(rows.sort_values("seed")["true_error"].iloc[0])
+    assert tiny_run.model.network.architecture == tiny_run.architecture
+
+
+def test_the_best_is_not_selected_by_test_images(tiny_run: smash.FinishedRun) -> None:
+    trained = set(tiny_run.retrained["fingerprint"])
+    assert tiny_run.best["fingerprint"] == next(f for f in tiny_run.ranking["fingerprint"] if f in trained)
+
+
+def test_an_architecture_is_drawn(tiny_run: smash.FinishedRun) -> None:
+    drawing = tiny_run.draw()
+    assert drawing.startswith("<svg")
+    assert tiny_run.best["fingerprint"] in drawing
+    assert drawing._repr_svg_() == drawing
+    last = tiny_run.ranking["fingerprint"].iloc[-1]
+    assert last in tiny_run.draw(last)
+
+
+def test_a_ranking_alone_is_loaded(tiny_run: smash.FinishedRun, tmp_path: Path) -> None:
+    for name in ("ranking.csv", "architectures.jsonl"):
+        (tmp_path / name).write_bytes((tiny_run.folder / name).read_bytes())
+    alone = smash.load(tmp_path)
+    assert alone.best["fingerprint"] == alone.ranking["fingerprint"].iloc[0]
+    assert isinstance(alone.retrained, pd.DataFrame)
+    assert not len(alone.retrained)
+    assert "was not compared" in repr(alone)
+    assert alone.draw()
+    with pytest.raises(ValueError, match=r"no architecture was retrained in .*: use task=retrain"):
+        _ = alone.model
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no ranking in"):
+        smash.load(tmp_path)
+    (tmp_path / "ranking.csv").write_text("fingerprint,origin,key\n")
+    with pytest.raises(ValueError, match="earlier version"):
+        smash.load(tmp_path)
+
+
+# --- the stages ---
+
+
+def test_the_defaults_are_those_of_the_command_line(tmp_path: Path) -> None:
+    """Value by value against conf/."""
+    made, config = python_api.experiment(tmp_path), composed([])
+
+    def plain(value: Any) -> Any:
+        """As YAML has it: objects as mappings with the name of their class."""
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if hasattr(value, "__dataclass_fields__"):
+            values = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            return {"_target_": type(value).__name__} | values
+        return value
+
+    def of_yaml(value: Any) -> Any:
+        if isinstance(value, list):
+            return [of_yaml(item) for item in value]
+        if isinstance(value, dict):
+            named = {key: of_yaml(item) for key, item in value.items() if key != "_partial_"}
+            return named | ({"_target_": value["_target_"].split(".")[-1]} if "_target_" in value else {})
+        return value
+
+    def agree(ours: Any, theirs: Any, name: str) -> None:
+        if isinstance(theirs, dict):
+            for key in theirs:
+                agree(ours[key], theirs[key], f"{name}.{key}")
+        else:
+            assert ours == theirs, name
+
+    for section in ("search", "retrain", "baselines", "evaluation", "ranking"):
+        theirs = of_yaml(config[section])
+        if section == "ranking":
+            strategies = theirs["strategies"]
+            theirs["strategies"] = {name: one for name, one in strategies.items() if one["count"] > 0}
+        agree(plain(getattr(made, section)), theirs, section)
+    agree(plain(made.space), {k: v for k, v in of_yaml(config["search_space"]).items() if "size_" not in k}, "space")
+    assert made.seed == config["seed"]
+    hypernet = of_yaml(config["hypernet"])
+    assert made.hypernet.kind.__name__ == hypernet.pop("_target_")
+    built, named = made.hypernet.build(made.space, 0), made.hypernet.with_values(hypernet).build(made.space, 0)
+    assert all(torch.equal(a, b) for a, b in zip(built.parameters(), named.parameters(), strict=True))
+    data = config["dataset"]
+    assert len(made.data.validation) == data["validation"]
+    for name in ("batch_size", "eval_batch_size", "recalibration", "stem_stride"):
+        assert getattr(made.data, name) == data[name], name
+    trainer = made.trainer
+    assert isinstance(trainer, partial)
+    agree(trainer.keywords, {k: v for k, v in config["trainer"].items() if k[0] != "_" and k != "devices"}, "trainer")
+
+
+def test_stages_continue_where_they_were(tiny_run: smash.FinishedRun) -> None:
+    files = {path: path.read_bytes() for path in tiny_run.folder.rglob("*.csv")}
+    paths = smash.search(tiny_run.folder, **options())
+    assert paths == RunFolder(tiny_run.folder).hypernets()
+    pd.testing.assert_frame_equal(smash.rank(tiny_run.folder, **options()), tiny_run.ranking)
+    pd.testing.assert_frame_equal(smash.retrain(tiny_run.folder, **options()), tiny_run.retrained)
+    assert all(path.read_bytes() == content for path, content in files.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"serch": {}}, "there is no option serch; known: data, space"),
+        ({"search": {"epoch": 3}}, "search: .*unexpected keyword argument 'epoch'"),
+        ({"search": {"epochs": 0}}, "search.epochs must be at least 1, got 0"),
+        ({"hypernet": {"widht": 3}}, "hypernet.widht: there is no such value"),
+        ({"hypernet": {"width": 0}}, "hypernet.width must be at least 1, got 0"),
+        ({"hypernet": nn.Linear}, "hypernet must be a WeightSource"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        smash.search(tmp_path, **changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_needs_the_options_of_the_one_before(tiny_run: smash.FinishedRun) -> None:
+    space = replace(python_api.smashv1_tiny(options()["data"].image_spec), max_ops=3)  # type: ignore[type-var]
+    with pytest.raises(ValueError, match=r"belongs to another search space: MemoryBankSpace\.max_ops was 5, now 3"):
+        smash.rank(tiny_run.folder, **options() | {"space": space})
+
+
+@pytest.mark.parametrize("hypernet", [SharedWeights, {"target": "tests.plugins.Scaled", "hidden": 2, "names": []}])
+def test_hypernets_are_given_as_a_class_or_as_values(tmp_path: Path, hypernet: Any) -> None:
+    chosen = options() | {"hypernet": hypernet, "search": {"epochs": 1, "hypernets": 1}}
+    (path,) = smash.search(tmp_path, **chosen)
+    made = python_api.experiment(tmp_path, **chosen)
+    loaded = load_hypernet(path, made.space, made.data.specification()).weights
+    assert type(loaded) is (SharedWeights if hypernet is SharedWeights else Scaled)
