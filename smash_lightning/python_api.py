@@ -33,7 +33,7 @@ from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.scoring import LossPlusSizeRank, RecalibratedStatistics
-from smash_lightning.search_space import SizeMatched, MemoryBankSpace, SearchSpace, SingleConvolution
+from smash_lightning.search_space import MemoryBankSpace, SearchSpace, SingleConvolution, SizeMatched
 from smash_lightning.stages import EvaluationOptions, Experiment
 from smash_lightning.strategies import Markov, Perturb, Random, RankingOptions
 from smash_lightning.training import RetrainOptions, SearchOptions
@@ -143,13 +143,14 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
     space = options.get("space", smashv1_tiny)
     space = space if isinstance(space, SearchSpace) else space(data.image_spec)
     ranking = _changed(RANKING, "ranking", options)
+    tolerance, target = ranking.size_tolerance, ranking.size_target
     return Experiment(
         folder=RunFolder(Path(folder)),
         source=None,
         seed=options.get("seed", 0),
         data=data,
         space=space,
-        candidates=space if SIZE_TOLERANCE is None else SizeMatched(space, SIZE_TOLERANCE, None),
+        candidates=space if tolerance is None else SizeMatched(space, tolerance, target),
         hypernet=_hypernet(options.get("hypernet", {})),
         search=_changed(SEARCH, "search", options),
         ranking=ranking,
@@ -196,7 +197,6 @@ DATA: dict[str, Any] = {
     **{"validation": 0.1, "split_seed": 0},
 }
 DIGITS: dict[str, Any] = DATA | {"name": "digits", "validation": 500, "batch_size": 64, "eval_batch_size": 500}
-SIZE_TOLERANCE: float | None = 0.1
 HYPERNET = HyperNetSpecification("smash_lightning.hypernet.ResidualHyperNet", {})
 SEARCH = SearchOptions(
     hypernets=3,
@@ -213,6 +213,7 @@ RANKING = RankingOptions(
     batch_norm=RecalibratedStatistics(),
     fixed=16,
     fixed_every=20,
+    size_tolerance=0.1,
     smash_score=LossPlusSizeRank(),
 )
 RETRAIN = RetrainOptions(

@@ -49,7 +49,9 @@ def test_there_are_few_names_and_all_exist() -> None:
 def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
-    imported = {alias.asname for node in ast.walk(blocks[0]) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        alias.asname for node in ast.walk(blocks[0]) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert imported == set(smash.__all__)
 
 
@@ -59,7 +61,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_import_loads_nothing_heavy(tmp_path: Path) -> None:
-    code = "import sys, smash_lightning; print([name for name in ('torch', 'lightning', 'pandas') if name in sys.modules])"
+    code = (
+        "import sys, smash_lightning; print([name for name in ('torch', 'lightning', 'pandas') if name in sys.modules])"
+    )
     assert python(code, tmp_path) == "[]\n"
 
 
@@ -72,7 +76,15 @@ def test_a_run_is_loaded_and_printed_from_anywhere(tiny_run: smash.FinishedRun, 
     lines = printed.splitlines()
     assert len(lines) < 30
     assert max(map(len, lines)) <= 110
-    for part in (str(tiny_run.folder), "digits: 128 train", "7 architectures", "test error", "Spearman", "depth", ".model"):
+    for part in (
+        str(tiny_run.folder),
+        "digits: 128 train",
+        "7 architectures",
+        "test error",
+        "Spearman",
+        "depth",
+        ".model",
+    ):
         assert part in printed
 
 
@@ -137,35 +149,38 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 # --- the stages ---
 
 
+def plain(value: Any) -> Any:
+    """As YAML has it: objects as mappings with the name of their class."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "__dataclass_fields__"):
+        values = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {"_target_": type(value).__name__} | values
+    return value
+
+
+def of_yaml(value: Any) -> Any:
+    if isinstance(value, list):
+        return [of_yaml(item) for item in value]
+    if isinstance(value, dict):
+        named = {key: of_yaml(item) for key, item in value.items() if key != "_partial_"}
+        return named | ({"_target_": value["_target_"].split(".")[-1]} if "_target_" in value else {})
+    return value
+
+
+def agree(ours: Any, theirs: Any, name: str) -> None:
+    if isinstance(theirs, dict):
+        for key in theirs:
+            agree(ours[key], theirs[key], f"{name}.{key}")
+    else:
+        assert ours == theirs, name
+
+
 def test_the_defaults_are_those_of_the_command_line(tmp_path: Path) -> None:
     """Value by value against conf/."""
     made, config = python_api.experiment(tmp_path), composed([])
-
-    def plain(value: Any) -> Any:
-        """As YAML has it: objects as mappings with the name of their class."""
-        if isinstance(value, tuple | list):
-            return [plain(item) for item in value]
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if hasattr(value, "__dataclass_fields__"):
-            values = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-            return {"_target_": type(value).__name__} | values
-        return value
-
-    def of_yaml(value: Any) -> Any:
-        if isinstance(value, list):
-            return [of_yaml(item) for item in value]
-        if isinstance(value, dict):
-            named = {key: of_yaml(item) for key, item in value.items() if key != "_partial_"}
-            return named | ({"_target_": value["_target_"].split(".")[-1]} if "_target_" in value else {})
-        return value
-
-    def agree(ours: Any, theirs: Any, name: str) -> None:
-        if isinstance(theirs, dict):
-            for key in theirs:
-                agree(ours[key], theirs[key], f"{name}.{key}")
-        else:
-            assert ours == theirs, name
 
     for section in ("search", "retrain", "baselines", "evaluation", "ranking"):
         theirs = of_yaml(config[section])
