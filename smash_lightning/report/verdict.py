@@ -176,7 +176,7 @@ def _improve(comparison: Mapping[str, Any]) -> tuple[str, str]:
     better = [
         name
         for name, one in comparison["predictors"].items()
-        if name not in OWN and one["spearman"] is not None and side(one["spearman"]) == "above"
+        if name not in (*OWN, "random_score") and one["spearman"] is not None and side(one["spearman"]) == "above"
     ]
     return (
         "Do not select by this score yet",

@@ -90,6 +90,6 @@ def _layers(base: alt.Chart, x: str, names: Sequence[str], details: Sequence[alt
 
 
 def _texts(rows: pd.DataFrame) -> list[str]:
-    decimals = {panel: decimals_for(part["high"] - part["low"]) for panel, part in rows.groupby("panel")}
+    decimals = {panel: max(decimals_for(part["high"] - part["low"]), 2) for panel, part in rows.groupby("panel")}
     columns = (rows[column] for column in ("value", "low", "high", "panel"))
     return [interval_text(value, low, high, decimals[panel]) for value, low, high, panel in zip(*columns, strict=True)]

@@ -51,7 +51,10 @@ def scatter(
     base = alt.Chart(pd.concat(parts, ignore_index=True))
     of_points, of_line = base.transform_filter("datum.kind == 'point'"), base.transform_filter("datum.kind == 'line'")
     scale = alt.Scale(zero=False)
-    x_axis, y_axis = alt.X("x:Q", title=x, scale=scale, axis=alt.Axis(tickCount=8)), alt.Y("y:Q", title=y, scale=scale)
+    x_axis, y_axis = (
+        alt.X("x:Q", title=x, scale=scale, axis=alt.Axis(tickCount=8, labelOverlap="greedy")),
+        alt.Y("y:Q", title=y, scale=scale),
+    )
     ends = {"y": alt.Y("low:Q", title=y, scale=scale), "y2": "high:Q"}
     colours, shapes = group_scales(groups)
     entries = alt.Legend(symbolOpacity=1, title=legend or None) if len(groups) > 1 else None

@@ -33,7 +33,7 @@ FONT = "'Liberation Sans', Arial, 'Helvetica Neue', sans-serif"
 def finish(chart: Chart, title: str, note: str = "") -> Chart:
     """Adds title, subtitle and the common look to a chart."""
     heading = alt.TitleParams(text=title, subtitle=textwrap.wrap(note, NOTE), anchor="start", frame="bounds")
-    axis = {"labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": 600, "titlePadding": 8}
+    axis = {"labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": 600, "titlePadding": 8, "labelSeparation": 8}
     colours = {"labelColor": INK, "titleColor": INK, "domainColor": GREY, "tickColor": GREY, "gridColor": RULE}
     legend = {
         "labelFontSize": 13,
