@@ -30,7 +30,7 @@ def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) 
     assert len({job.run_id for job in jobs}) == 2
     assert {job.run_group for job in jobs} == {"today-now"}
     assert {job.job_type for job in jobs} == {"draw"}
-    assert list(jobs[0].tags) == ["digits", "SingleConvolution", "residual"]
+    assert list(jobs[0].tags) == ["digits", "SingleConvolution", "ResidualHyperNet"]
 
     assert smash(tmp_path, f"resume={sweep / '1'}").well
     before, after = (start(run) for run in offline_runs(sweep / "1"))
@@ -42,10 +42,10 @@ def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) 
     (run,) = offline_runs(later)
     assert start(run).run_group == "today-now"
     assert list(start(run).tags)[-1] == "mine"
-    config = {item.smash_score: json.loads(item.value_json) for item in start(run).config.update} | merged(
+    config = {item.key: json.loads(item.value_json) for item in start(run).config.update} | merged(
         run, "config", "update"
     )
-    assert config["hypernet"]["kind"] == "residual", "the resolved configuration"
+    assert config["hypernet"]["depths"] == [4, 4, 2], "the resolved configuration"
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_a_run_that_fails_is_a_failed_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("logger.wandb.trainings=some", ["logger.wandb.trainings", "some"]),
+        ("logger.wandb.project=my/project", ["logger.wandb.project=my/project", "does not accept /"]),
         ("logger.wandb.mode=on", ["'on'", "auto, online, offline, disabled"]),
         ("logger.wandb.mode=online", ["wandb login"]),
     ],
