@@ -1,144 +1,128 @@
+import math
 import re
-from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from tests.evaluation.study_tables import baselines, study
 
 from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.tables import RANKING, RETRAINED
+from tests.evaluation.study_tables import FAILED, baselines, changed, study
 
 
-def altered(retrained, fingerprint, seed=None, **changes):
-    return [
-        replace(row, **changes) if row.fingerprint == fingerprint and seed in (None, row.seed) else row
-        for row in retrained
-    ]
+def small():
+    return study(representative=8, shortlist=2)
 
 
-FAILED = {"true_loss": float("nan"), "true_error": float("nan"), "failure": "the loss became NaN at epoch 3"}
+def of_seed(retrained, fingerprint, seed):
+    return (retrained["fingerprint"] == fingerprint) & (retrained["seed"] == seed)
 
 
-def test_truth_is_the_mean_over_seeds_and_its_standard_error():
-    scored, retrained = study(representative=8, shortlist=2)
-    sample = join(scored, retrained)
+def test_ground_truth_is_the_mean_over_seeds():
+    ranking, retrained = small()
+    sample = join(ranking, retrained)
+    scored = ranking.set_index("fingerprint")
     for i, name in enumerate(sample.fingerprints):
-        losses = [row.true_loss for row in retrained if row.fingerprint == name]
-        assert sample.truth("true_loss")[i] == pytest.approx(np.mean(losses))
-        assert sample.standard_error("true_loss")[i] == pytest.approx(np.std(losses, ddof=1) / np.sqrt(3))
-        row = next(row for row in scored if row.fingerprint == name)
-        assert (sample.columns["val_loss"][i], sample.columns["ops"][i]) == (row.val_loss, row.ops)
+        losses = retrained["true_loss"][retrained["fingerprint"] == name]
+        assert sample.ground_truth("true_loss")[i] == pytest.approx(losses.mean())
+        assert sample.columns["val_loss"][i] == scored["val_loss"][name]
+        assert sample.columns["ops"][i] == scored["ops"][name]
+        assert sample.by_hypernet[i].tolist() == [scored[f"val_loss_{k}"][name] for k in range(3)]
 
 
 def test_a_failed_seed_is_left_out_of_the_mean():
-    scored, retrained = study(representative=8, shortlist=2)
-    name = retrained[0].fingerprint
-    sample = join(scored, altered(retrained, name, seed=1, **FAILED))
-    left = [row.true_error for row in retrained if row.fingerprint == name and row.seed != 1]
-    i = sample.fingerprints.index(name)
-    assert sample.truth("true_error")[i] == pytest.approx(np.mean(left))
-    assert sample.standard_error("true_error")[i] == pytest.approx(np.std(left, ddof=1) / np.sqrt(2))
-    assert (sample.counts.failed_trainings, sample.counts.incomplete, sample.counts.without_truth) == (1, 1, 0)
-
-
-def test_one_seed_has_no_standard_error():
-    sample = join(*study(seeds=1))
-    assert np.isnan(sample.standard_error("true_loss")).all()
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    sample = join(ranking, changed(retrained, of_seed(retrained, name, 1), **FAILED))
+    rest = retrained["true_error"][(retrained["fingerprint"] == name) & (retrained["seed"] != 1)]
+    assert sample.ground_truth("true_error")[sample.fingerprints.index(name)] == pytest.approx(rest.mean())
+    assert (sample.counts.failed_trainings, sample.counts.incomplete, sample.counts.without_ground_truth) == (1, 1, 0)
 
 
 def test_an_architecture_whose_every_seed_failed_is_left_out_and_counted():
-    scored, retrained = study(representative=8, shortlist=2)
-    name = retrained[0].fingerprint
-    sample = join(scored, altered(retrained, name, **FAILED))
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    sample = join(ranking, changed(retrained, name, **FAILED))
     assert name not in sample.fingerprints
-    assert (sample.counts.failed_trainings, sample.counts.without_truth, sample.counts.incomplete) == (3, 1, 0)
+    assert (sample.counts.failed_trainings, sample.counts.without_ground_truth, sample.counts.incomplete) == (3, 1, 0)
     assert sample.counts.architectures == len(sample.fingerprints) + 1
 
 
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_truth_or_score_that_is_not_finite_does_not_count(loss):
-    scored, retrained = study(representative=8, shortlist=2)
-    name = retrained[0].fingerprint
-    assert name not in join(scored, altered(retrained, name, true_loss=loss)).fingerprints
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_ground_truth_or_score_that_is_not_finite_does_not_count(loss):
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    assert name not in join(ranking, changed(retrained, name, true_loss=loss)).fingerprints
     for column in ("smash_score", "val_loss", "val_error"):
-        unscored = [replace(row, **{column: loss}) if row.fingerprint == name else row for row in scored]
-        sample = join(unscored, retrained)
+        sample = join(changed(ranking, name, **{column: loss}), retrained)
         assert name not in sample.fingerprints
         assert sample.counts.without_score == 1
 
 
 def test_a_training_with_a_failure_does_not_count_whatever_it_reached():
-    scored, retrained = study(representative=8, shortlist=2)
-    name = retrained[0].fingerprint
-    assert name not in join(scored, altered(retrained, name, failure="out of memory")).fingerprints
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    assert name not in join(ranking, changed(retrained, name, failure="out of memory")).fingerprints
 
 
 def test_groups_decide_representatives_and_shortlist():
-    scored, retrained = study(representative=8, shortlist=2)
-    names = list(dict.fromkeys(row.fingerprint for row in retrained))[:4]
-    for name, arm in zip(names, ("shortlist", "stratified", "random", "stratified+shortlist"), strict=True):
-        retrained = altered(retrained, name, arm=arm)
-    sample = join(scored, retrained)
+    ranking, retrained = small()
+    names = list(dict.fromkeys(retrained["fingerprint"]))[:4]
+    for name, groups in zip(names, ("100", "010", "001", "110"), strict=True):
+        values = dict(zip(("shortlist", "stratified", "random"), map(int, groups), strict=True))
+        retrained = changed(retrained, name, **values)
+    sample = join(ranking, retrained)
     rows = [sample.fingerprints.index(name) for name in names]
     assert sample.representative[rows].tolist() == [False, True, True, True]
-    assert sample.top[rows].tolist() == [True, False, False, True]
+    assert sample.shortlist[rows].tolist() == [True, False, False, True]
 
 
-def test_a_repeated_training_replaces_the_earlier_one():
-    scored, retrained = study(representative=8, shortlist=2)
-    failed_first = altered(retrained, retrained[0].fingerprint, **FAILED)[:3] + retrained
-    again = join(scored, failed_first)
-    assert again.truth("true_loss").tolist() == join(scored, retrained).truth("true_loss").tolist()
-    assert again.counts == join(scored, retrained).counts
+def test_of_two_trainings_with_one_seed_the_later_counts():
+    ranking, retrained = small()
+    first = retrained[:3].assign(**FAILED)
+    again = join(ranking, pd.concat([first, retrained], ignore_index=True))
+    assert again.ground_truth("true_loss").tolist() == join(ranking, retrained).ground_truth("true_loss").tolist()
+    assert again.counts == join(ranking, retrained).counts
 
 
-def test_refuses_tables_of_two_runs():
-    scored, retrained = study(representative=8, shortlist=2)
-    with pytest.raises(ValueError, match=f"{retrained[0].fingerprint} was retrained but is not in the ranking"):
-        join([row for row in scored if row.fingerprint != retrained[0].fingerprint], retrained)
-
-
-def test_rivals_stand_beside_the_architectures_that_they_judged():
-    scored, retrained = study(representative=8, shortlist=2)
-    rows = baselines(retrained, ("naswot", "weight_sharing"))
-    repeated = [replace(rows[0], value=9.0), *rows[::-1], replace(rows[1], value=7.0)]
-    sample = join(scored, retrained, [row for row in repeated if row != rows[3]])
-    assert list(sample.baselines) == ["naswot", "weight_sharing"]
+def test_baselines_are_joined():
+    ranking, retrained = small()
+    table = baselines(retrained, ("naswot", "weight_sharing"))
+    repeated = pd.concat([table[:1].assign(prediction=9.0), table[::-1], table[1:2].assign(prediction=7.0)])
+    repeated = repeated[(repeated["fingerprint"] != table["fingerprint"][3]) | (repeated["baseline"] != "naswot")]
+    untrained = next(name for name in ranking["fingerprint"] if name not in set(retrained["fingerprint"]))
+    sample = join(ranking, retrained, pd.concat([repeated, table[:1].assign(fingerprint=untrained)]))
+    assert set(sample.baselines) == {"naswot", "weight_sharing"}
     naswot = dict(zip(sample.fingerprints, sample.baselines["naswot"].values, strict=True))
-    assert naswot[rows[0].fingerprint] == rows[0].value, "of two values the later row counts"
-    assert naswot[rows[1].fingerprint] == 7.0
-    assert np.isnan(naswot[rows[3].fingerprint])
+    assert naswot[table["fingerprint"][0]] == table["prediction"][0], "of two values the later row counts"
+    assert naswot[table["fingerprint"][1]] == 7.0
+    assert np.isnan(naswot[table["fingerprint"][3]])
     assert np.isnan(sample.baselines["naswot"].seconds).sum() == 1
-    assert [baseline.training_seconds for baseline in sample.baselines.values()] == [0.0, 40.0]
+    assert [sample.baselines[name].training_seconds for name in ("naswot", "weight_sharing")] == [0.0, 40.0]
 
 
-def test_a_rival_may_judge_what_was_never_trained():
-    scored, retrained = study(representative=8, shortlist=2)
-    untrained = next(row for row in scored if row.fingerprint not in {r.fingerprint for r in retrained})
-    rows = baselines(retrained, ("naswot",))
-    extra = replace(rows[0], fingerprint=untrained.fingerprint)
-    assert join(scored, retrained, [*rows, extra]).baselines["naswot"].values.tolist() == [row.value for row in rows]
-
-
-def test_refuses_a_rival_of_another_run():
-    scored, retrained = study(representative=8, shortlist=2)
+def test_tables_of_two_runs_are_refused():
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    with pytest.raises(ValueError, match=f"{name} was retrained but is not in the ranking"):
+        join(ranking[ranking["fingerprint"] != name], retrained)
     with pytest.raises(ValueError, match="architecture elsewhere has a value of the baseline naswot but is not in"):
-        join(scored, retrained, [replace(baselines(retrained, ("naswot",))[0], fingerprint="elsewhere")])
+        join(ranking, retrained, baselines(retrained, ("naswot",)).assign(fingerprint="elsewhere"))
 
 
 @pytest.mark.parametrize("name", ["smash_score", "params", "val_error", "smash_score+params"])
-def test_refuses_a_rival_with_the_name_of_a_predictor(name):
-    scored, retrained = study(representative=8, shortlist=2)
-    with pytest.raises(ValueError, match=f"a baseline is called {re.escape(name)}, as a predictor"):
-        join(scored, retrained, baselines(retrained, (name,)))
+def test_a_baseline_with_the_name_of_another_predictor_is_refused(name):
+    ranking, retrained = small()
+    with pytest.raises(ValueError, match=f"the name {re.escape(name)} of another predictor"):
+        join(ranking, retrained, baselines(retrained, (name,)))
 
 
-def test_refuses_scores_by_different_hypernets():
-    scored, retrained = study(representative=8, shortlist=2)
-    scored[0] = replace(scored[0], val_loss_by_hypernet="0.5;0.6")
+def test_scores_by_different_numbers_of_hypernets_are_refused():
+    ranking, retrained = small()
     with pytest.raises(ValueError, match="by 2 HyperNets and some by 3"):
-        join(scored, retrained)
+        join(changed(ranking, retrained["fingerprint"][0], val_loss_2=math.nan), retrained)
 
 
 def test_empty_tables_give_an_empty_sample():
-    sample = join([], [])
-    assert sample.truth("true_loss").shape == sample.standard_error("true_loss").shape == (0,)
+    sample = join(pd.DataFrame(columns=[*RANKING.columns]), pd.DataFrame(columns=[*RETRAINED.columns]))
+    assert sample.ground_truth("true_loss").shape == (0,)

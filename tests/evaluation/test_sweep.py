@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from smash_lightning.evaluation.sweep import job_folders, leaves, read_config, read_jobs, varied
+from smash_lightning.evaluation.sweep import leaves, read_jobs, varied
+from smash_lightning.run_folder import RunFolder, job_folders
 
 
 def begun(folder: Path, *overrides: str) -> None:
@@ -56,7 +57,7 @@ def test_what_varies_is_what_differs_or_lacks(tmp_path: Path) -> None:
 def test_a_spoilt_configuration_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ValueError, match=f"{said}") as caught:
-        read_config(tmp_path)
+        RunFolder(tmp_path).read_config()
     assert str(tmp_path / "config.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
 

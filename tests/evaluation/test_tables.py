@@ -1,46 +1,156 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from smash_lightning.evaluation.tables import Predicted, Retrained, append_record, read_records, write_records
+from smash_lightning.evaluation.tables import (
+    BASELINES,
+    RANKING,
+    RETRAINED,
+    SETTLING,
+    TableKind,
+    append_row,
+    hypernet_columns,
+    read_if_exists,
+    read_ranking,
+    read_retrained,
+    read_table,
+    write_table,
+)
+from smash_lightning.run_folder import RunFolder
+from tests.evaluation.study_tables import baselines, study
+from tests.stages.small_run import trained
 
-ROWS = [
-    Retrained(f"r{place}", place, "shortlist+stratified", 1.5 * place, 0.1 * place, 2, 0.25, "") for place in range(3)
-]
+TRAININGS = [trained(f"r{place}", place, 0.1 * place, "shortlist") for place in range(3)]
 
 
-def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "retrained.csv"
-    for rows in (ROWS, [], ROWS[:1]):
-        write_records(path, rows, Retrained)
-        assert read_records(path, Retrained) == rows
+def settling() -> pd.DataFrame:
+    return pd.DataFrame([(0, 20, "0123", 0.25), (1, 20, "1e10", math.inf)], columns=[*SETTLING.columns])
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        (RANKING, lambda: study(4, 1)[0]),
+        (RETRAINED, lambda: study(4, 1)[1]),
+        (BASELINES, lambda: baselines(study(4, 1)[1])),
+        (SETTLING, settling),
+    ],
+)
+def test_a_table_is_read_as_it_was_written(tmp_path: Path, kind: TableKind, table: Callable[[], pd.DataFrame]) -> None:
+    path = tmp_path / "table.csv"
+    for rows in (table(), table()[:1], table()[:0]):
+        written = write_table(path, kind, rows)
+        pd.testing.assert_frame_equal(read_table(path, kind), written)
+        assert written.to_numpy().tolist() == rows.to_numpy().tolist()
+        assert list(written) == list(rows)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_rivals_may_be_infinite_or_missing(tmp_path: Path) -> None:
-    rows = [Predicted("a", "synflow", value, 0.5, 0.0) for value in (math.inf, -1.5, math.nan)]
-    write_records(tmp_path / "baselines.csv", rows[:1], Predicted)
-    for row in rows[1:]:
-        append_record(tmp_path / "baselines.csv", row)
-    again = read_records(tmp_path / "baselines.csv", Predicted)
-    assert again[:2] == rows[:2]
-    assert math.isnan(again[2].value)
-    header = (tmp_path / "baselines.csv").read_text().splitlines()[0]
-    assert header == "fingerprint,baseline,value,seconds,training_seconds"
+def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "baselines.csv"
+    write_table(path, BASELINES, [], extra=["note"])
+    for prediction in (math.inf, -1.5, math.nan):
+        append_row(path, {"prediction": prediction, "fingerprint": "007", "baseline": "synflow", "seconds": 0.5})
+    assert path.read_text().splitlines()[:2] == [
+        "fingerprint,baseline,prediction,seconds,training_seconds,note",
+        "007,synflow,inf,0.5,,",
+    ]
+    table = read_table(path, BASELINES)
+    assert table["prediction"].tolist()[:2] == [math.inf, -1.5]
+    assert table["prediction"].isna().tolist() == [False, False, True]
+    assert set(table["fingerprint"]) == {"007"}
+    with pytest.raises(ValueError, match="has no column place"):
+        append_row(path, {"place": 1})
 
 
-def test_a_table_stands_as_it_was_when_a_row_cannot_be_made(tmp_path: Path) -> None:
-    def broken() -> Iterator[Retrained]:
-        yield ROWS[2]
-        raise ValueError("no further row")
+def test_a_last_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "retrained.csv"
+    whole = write_table(path, RETRAINED, TRAININGS)
+    path.write_text(path.read_text()[:-3])
+    pd.testing.assert_frame_equal(read_table(path, RETRAINED), whole[:2])
+
+
+def test_more_columns_are_kept_and_missing_ones_are_empty(tmp_path: Path) -> None:
+    path = tmp_path / "ranking.csv"
+    header = "mine,val_loss_10,val_loss_2,smash_score,fingerprint,strategy,val_error,val_loss,params,macs,ops,text"
+    path.write_text(f"{header}\n3,1.5,0.5,0.1,a,random,9,0.2,10,20,3,\n4,,0.5,0.1,b,random,9,0.2,10,20,3,x y\n")
+    table = read_table(path, RANKING)
+    assert list(table)[:6] == ["fingerprint", "strategy", "parent", "smash_score", "val_error", "val_loss"]
+    assert list(table)[-2:] == ["mine", "text"]
+    assert (table["mine"].tolist(), table["text"].tolist()) == ([3, 4], ["", "x y"])
+    assert hypernet_columns(table) == ["val_loss_2", "val_loss_10"] == list(table)[6:8]
+    assert (table["parent"] == "").all()
+    assert table[["images", "ensemble_error", "seconds"]].isna().all(axis=None)
+    again = write_table(path, RANKING, table)
+    pd.testing.assert_frame_equal(read_table(path, RANKING), again)
+    (tmp_path / "retrained.csv").write_text("fingerprint,seed,true_error,true_loss,random\na,0,1,2,1\nb,0,,,\n")
+    trainings = read_table(tmp_path / "retrained.csv", RETRAINED)
+    assert trainings[["shortlist", "random", "preset"]].to_numpy().tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert trainings["true_loss"].isna().tolist() == [False, True]
+    assert (trainings["failure"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("\nr1,1,", "\nr1,one,"), "line 3, column seed: 'one' is not a whole number"),
+        (("\nr1,1,", "\nr1,,"), "line 3, column seed: '' is not a whole number"),
+        (("\nr1,1,1,", "\nr1,1,yes,"), "line 3, column shortlist: 'yes' is not 0 or 1"),
+        (("0.1,", "0.1x,"), "line 3, column true_loss: '0.1x' is not a number"),
+        (("\nr1,1,", "\nr1,1,1,"), "line 3: 13 values for 12 columns"),
+        (("true_loss", "loss"), "retrained.csv: column true_loss is missing"),
+        (("epochs", "arm"), "was written by an earlier version"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_position(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "retrained.csv"
+    write_table(path, RETRAINED, TRAININGS)
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ValueError, match=rf"^{path}.*{message.removeprefix('retrained.csv')}"):
+        read_table(path, RETRAINED)
+
+
+def test_runs_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ranking.csv"
+    for column in ("key", "origin"):
+        path.write_text(f"fingerprint,{column}\n")
+        with pytest.raises(ValueError, match=f"^{path} was written by an earlier version"):
+            read_ranking(RunFolder(tmp_path))
+    write_table(path, RANKING, study(2, 0)[0])
+    (tmp_path / "rivals.csv").touch()
+    with pytest.raises(ValueError, match="an earlier version"):
+        read_ranking(RunFolder(tmp_path))
+
+
+def test_missing_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"there is no ranking in {tmp_path}"):
+        read_ranking(RunFolder(tmp_path))
+    with pytest.raises(ValueError, match=f"nothing was retrained in {tmp_path}"):
+        read_retrained(RunFolder(tmp_path))
+    with pytest.raises(ValueError, match=r"cannot read .*: No such file"):
+        read_table(tmp_path / "ranking.csv", RANKING)
+    assert list(read_if_exists(tmp_path / "baselines.csv", BASELINES)) == list(BASELINES.columns)
+
+
+def test_a_table_is_unchanged_where_writing_fails(tmp_path: Path) -> None:
+    class Unprintable:
+        def __str__(self) -> str:
+            raise ValueError("no such text")
 
     path = tmp_path / "retrained.csv"
-    write_records(path, ROWS[:2], Retrained)
-    with pytest.raises(ValueError, match="no further row"):
-        write_records(path, broken(), Retrained)
-    assert read_records(path, Retrained) == ROWS[:2]
+    write_table(path, RETRAINED, TRAININGS)
+    before = path.read_text()
+    with pytest.raises(ValueError, match="no such text"):
+        write_table(path, RETRAINED, [*TRAININGS, {**TRAININGS[0], "failure": Unprintable()}])
+    assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_best_is_first(tmp_path: Path) -> None:
+    write_table(tmp_path / "ranking.csv", RANKING, study(5, 1)[0])
+    assert read_ranking(RunFolder(tmp_path))["smash_score"].is_monotonic_increasing

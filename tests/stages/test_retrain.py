@@ -1,44 +1,53 @@
-"""Which architectures are trained, and what becomes of a training that fails."""
+"""Which architectures are trained, and what is recorded of a training that fails."""
 
 from __future__ import annotations
 
 import math
 import os
-import random
 import signal
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
-from smash_lightning.evaluation.tables import Retrained, Scored
+from smash_lightning.evaluation.tables import RANKING, write_table
 from smash_lightning.hypernet import load_hypernet
-from smash_lightning.random_streams import generator
+from smash_lightning.network import StandaloneNetwork
+from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, rank, retrain, search
 from smash_lightning.stages.retrain import Job, choose, train_network
 from smash_lightning.training import RetrainOptions
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_experiment
 
-ROOM = import_module("smash_lightning.stages.retrain")  # its name in the package is that of the task
-NOBODY = Tracker([])
+ROOM = import_module("smash_lightning.stages.retrain")  # in the package the function has this name
+SILENT = Tracker([])
 
 
-def row(name: str, loss: float, strategy: str = "random", parent: str = "") -> Scored:
-    return Scored(name, strategy, parent, loss, 10 * loss, loss, 9.0, 60, 1000, 10_000, 5, repr(loss), 0.1)
+def row(name: str, loss: float, strategy: str = "random", parent: str = "") -> dict[str, Any]:
+    sizes = {"params": 1000, "macs": 10_000, "ops": 5}
+    scores = {"smash_score": loss, "val_error": 10 * loss, "val_loss": loss}
+    return {"fingerprint": name, "strategy": strategy, "parent": parent, **scores, **sizes}
 
 
-def options(top: int = 0, spread: int = 0, random: int = 0) -> RetrainOptions:
-    return replace(RETRAIN, top=top, stratified=spread, random=random)
+def chosen(rows: list[dict[str, Any]], options: RetrainOptions, seed: int = 0) -> dict[str, set[str]]:
+    table = pd.DataFrame(rows, columns=[*RANKING.columns]).sort_values("smash_score", kind="stable")
+    return choose(table, options, seed)
+
+
+def options(shortlist: int = 0, stratified: int = 0, random: int = 0, rank: int | None = None) -> RetrainOptions:
+    return replace(RETRAIN, shortlist=shortlist, stratified=stratified, random=random, rank=rank)
 
 
 POOL = [row(f"r{place:02}", place / 10) for place in range(20)]
+OTHERS = [row(f"p{place:02}", place / 100, "perturb", "r00") for place in range(30)]
 
 
-def test_the_top_has_one_of_each_family() -> None:
+def test_the_shortlist_has_one_of_each_family() -> None:
     family = [
         row("child", 0.04, "perturb", "r01"),
         row("grandchild", 0.03, "markov", "child"),
@@ -48,79 +57,65 @@ def test_the_top_has_one_of_each_family() -> None:
     ]
     # Families of r00 (0.0), r01 (0.02 by its descendant), r02 (0.2), r04 (0.25 by its child), r03 (0.3).
     expected = ["r00", "great-grandchild", "r02", "of another", "r03"]
-    assert choose(POOL + family, options(shortlist=5), 0) == dict.fromkeys(expected, "shortlist")
+    found = chosen(POOL + family, options(shortlist=5))
+    assert found == {name: {"shortlist"} for name in expected}
+    assert list(found) == expected
 
 
-def test_the_spread_is_even_over_the_ranking_of_random_candidates() -> None:
-    others = [row(f"p{place:02}", place / 100, "perturb", "r00") for place in range(30)]
-    assert list(choose(POOL + others, options(stratified=4), 0)) == ["r02", "r07", "r12", "r17"]
-    assert list(choose(POOL, options(stratified=20), 0)) == [record.fingerprint for record in POOL]
-    assert list(choose(POOL, options(stratified=1), 0)) == ["r10"]
+def test_the_stratified_group_is_even_over_the_ranking_of_random_candidates() -> None:
+    assert list(chosen(POOL + OTHERS, options(stratified=4))) == ["r02", "r07", "r12", "r17"]
+    assert list(chosen(POOL, options(stratified=20))) == [record["fingerprint"] for record in POOL]
+    assert list(chosen(POOL, options(stratified=1))) == ["r10"]
 
 
-def test_the_random_arm_is_drawn_beside_the_spread() -> None:
-    drawn = {seed: choose(POOL, options(stratified=4, random=6), seed) for seed in range(5)}
-    for arms in drawn.values():
-        assert sorted(arms.values()) == ["random"] * 6 + ["stratified"] * 4
-        assert [name for name, arm in arms.items() if arm == "stratified"] == ["r02", "r07", "r12", "r17"]
-    assert len({tuple(arms) for arms in drawn.values()}) == 5
-    everything = choose(POOL, options(stratified=4, random=16), 0)
-    assert sorted(everything) == [record.fingerprint for record in POOL]
+def test_the_random_group_is_drawn_from_the_rest() -> None:
+    drawn = {seed: chosen(POOL, options(stratified=4, random=6), seed) for seed in range(5)}
+    for groups in drawn.values():
+        assert [name for name, of in groups.items() if of == {"stratified"}] == ["r02", "r07", "r12", "r17"]
+        assert [of for of in groups.values()].count({"random"}) == 6
+        assert len(groups) == 10
+    assert len({tuple(groups) for groups in drawn.values()}) == 5
+    everything = chosen(POOL, options(stratified=4, random=16))
+    assert sorted(everything) == [record["fingerprint"] for record in POOL]
 
 
-def test_one_architecture_may_be_in_several_arms() -> None:
-    arms = choose(POOL, options(shortlist=3, stratified=4), 0)
-    assert arms == {
-        "r00": "shortlist",
-        "r01": "shortlist",
-        "r02": "shortlist+stratified",
-        "r07": "stratified",
-        "r12": "stratified",
-        "r17": "stratified",
-    }
+def test_one_architecture_may_be_in_several_groups() -> None:
+    groups = chosen(POOL, options(shortlist=3, stratified=4))
+    assert groups["r02"] == {"shortlist", "stratified"}
+    assert list(groups) == ["r00", "r01", "r02", "r07", "r12", "r17"]
 
 
-def test_the_order_of_the_table_does_not_matter() -> None:
-    shuffled = random.Random(0).sample(POOL, len(POOL))
-    assert choose(shuffled, options(3, 4, 5), 1) == choose(POOL, options(3, 4, 5), 1)
-
-
-@pytest.mark.parametrize(("spread", "others"), [(21, 0), (0, 21), (12, 9)])
-def test_more_than_there_are_is_refused(spread: int, others: int) -> None:
-    with pytest.raises(
-        ValueError, match=rf"retrain.stratified={spread} and retrain.random={others} .* 20 random .*ranking"
-    ):
-        choose([*POOL, row("p", 0.1, "perturb", "r00")], options(stratified=spread, random=others), 0)
+@pytest.mark.parametrize(("stratified", "others"), [(21, 0), (0, 21), (12, 9)])
+def test_more_than_there_are_is_refused(stratified: int, others: int) -> None:
+    message = rf"retrain.stratified={stratified} and retrain.random={others} .* 20 random .*ranking"
+    with pytest.raises(ValueError, match=message):
+        chosen([*POOL, *OTHERS], options(stratified=stratified, random=others))
 
 
 @pytest.mark.parametrize("place", [0, 7, 19])
-def test_a_rank_is_a_place_among_the_random_candidates(place: int) -> None:
-    others = [row(f"p{number:02}", number / 100, "perturb", "r00") for number in range(30)]
-    chosen = replace(options(shortlist=3, stratified=4, random=2), rank=place)
-    assert choose(others + POOL, chosen, 0) == {f"r{place:02}": "stratified"}
+def test_a_rank_is_a_position_among_the_random_candidates(place: int) -> None:
+    assert chosen(OTHERS + POOL, options(3, 4, 2, rank=place)) == {f"r{place:02}": {"stratified"}}
 
 
-def test_a_rank_that_is_not_there_is_refused() -> None:
-    others = [row("p", 0.1, "perturb", "r00")]
-    with pytest.raises(ValueError, match=r"retrain.rank=20 is beyond the 20 random .* places are 0 to 19"):
-        choose(POOL + others, replace(options(), rank=20), 0)
+def test_a_rank_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"retrain.rank=20 is beyond the 20 random .* ranks are 0 to 19"):
+        chosen(POOL + OTHERS, options(rank=20))
     with pytest.raises(ValueError, match=r"retrain.rank must not be negative, as 0 is the best, got -1"):
-        replace(options(), rank=-1)
+        options(rank=-1)
 
 
-def test_a_training_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_recorded_and_the_others_continue(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, learning_rate=1e9))
     rank_at_random(experiment.folder, 3)
-    records = retrain(experiment, NOBODY)
-    assert len(records) == 3
-    for record in records:
-        assert record.failure == "DivergedError: the loss became nan in epoch 0"
-        assert math.isnan(record.true_loss)
-        assert record.epochs == 0
-        assert not experiment.folder.network(record.fingerprint, 0).exists()
+    table = retrain(experiment, SILENT)
+    assert table["failure"].tolist() == ["DivergedError: the loss became nan in epoch 0"] * 3
+    assert table[["true_loss", "true_error", "true_error_top5"]].isna().all(axis=None)
+    assert (table["epochs"] == 0).all()
+    assert (table[["shortlist", "stratified", "random", "preset"]].to_numpy() == [0, 1, 0, 0]).all()
+    assert not any(experiment.folder.network(name, 0).exists() for name in table["fingerprint"])
 
 
-def one_dies(experiment: Experiment, job: Job, send: Any) -> Retrained:
+def one_dies(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
     """As `train_network`, but the process of the second training is killed, as for lack of memory."""
     if job.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -128,54 +123,54 @@ def one_dies(experiment: Experiment, job: Job, send: Any) -> Retrained:
 
 
 @pytest.mark.slow
-def test_a_training_whose_process_dies_is_recorded_and_the_others_go_on(
+def test_a_training_whose_process_dies_is_recorded_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = small_experiment(tmp_path, workers=2, retrain=replace(RETRAIN, seeds=3, stratified=1))
     rank_at_random(experiment.folder, 3)
     monkeypatch.setattr(ROOM, "train_network", one_dies)
-    records = retrain(experiment, NOBODY)
-    assert [record.seed for record in records] == [0, 1, 2]
-    assert "died with exit code -9" in records[1].failure
-    for record in (records[0], records[2]):
-        assert record.failure == ""
-        assert math.isfinite(record.true_loss)
+    table = retrain(experiment, SILENT)
+    assert table["seed"].tolist() == [0, 1, 2]
+    assert "died with exit code -9" in table["failure"][1]
+    assert (table["failure"] == "").tolist() == table["true_loss"].notna().tolist() == [True, False, True]
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=2))
     rank_at_random(experiment.folder, 3)
-    first = retrain(experiment, NOBODY)
+    first = retrain(experiment, SILENT)
+    assert set(first["true_error_top5"] <= first["true_error"]) == {True}
+    # A column of somebody else survives.
+    write_table(experiment.folder.retrained, ROOM.RETRAINED, first.assign(mine=[3, 4]))
     trained = []
 
-    def train(experiment: Experiment, job: Job, send: Any) -> Retrained:
+    def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
         trained.append(job.seed)
         return train_network(experiment, job, send)
 
     monkeypatch.setattr(ROOM, "train_network", train)
-    more = replace(experiment, retrain=replace(RETRAIN, stratified=2, seeds=2))
-    assert retrain(more, NOBODY)[:2] == first
+    again = retrain(replace(experiment, retrain=replace(RETRAIN, stratified=2, seeds=2)), SILENT)
+    pd.testing.assert_frame_equal(again[:2][[*first]], first)
+    assert again["mine"].tolist()[:2] == [3, 4]
     assert trained == [1, 1]
     assert not list(experiment.folder.checkpoints.glob("*.unfinished.ckpt"))
 
 
-def test_a_training_may_begin_with_generated_weights(tmp_path: Path) -> None:
-    # Without a learning rate a training ends with the weights that it began with.
-    chosen = replace(RETRAIN, stratified=1, seeds=2, start="generated", learning_rate=0.0)
-    experiment = small_experiment(tmp_path, retrain=chosen)
-    search(experiment, NOBODY)
+def test_a_training_may_start_from_generated_weights(tmp_path: Path) -> None:
+    # Without a learning rate a training ends with the weights from which it started.
+    started = replace(RETRAIN, stratified=1, seeds=2, start="generated", learning_rate=0.0)
+    experiment = small_experiment(tmp_path, retrain=started)
+    search(experiment, SILENT)
     scored = {architecture.fingerprint: architecture for architecture in rank_at_random(experiment.folder, 3)}
-    records = retrain(experiment, NOBODY)
-    architecture = scored[records[0].fingerprint]
-    assert [record.failure for record in records] == ["", ""]
+    table = retrain(experiment, SILENT)
+    architecture = scored[table["fingerprint"][0]]
+    assert table["failure"].tolist() == ["", ""]
 
     weights = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).weights
     with torch.no_grad():
-        generated = weights(architecture, weights.noise(architecture, generator("score noise", 0)))
-    states = [
-        torch.load(experiment.folder.network(architecture.fingerprint, seed), weights_only=True)["state_dict"]
-        for seed in (0, 1)
-    ]
+        generated = weights(architecture, weights.noise(architecture, generator(Stream.SCORE_NOISE, 0)))
+    paths = [experiment.folder.network(architecture.fingerprint, seed) for seed in (0, 1)]
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in paths]
     for name, tensor in generated.items():
         for state in states:
             assert torch.equal(state[f"network.weights.{name}"], tensor), name
@@ -186,20 +181,31 @@ def test_generated_weights_need_a_hypernet(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, start="generated"))
     rank_at_random(experiment.folder, 3)
     with pytest.raises(ValueError, match=r"retrain.start=generated needs a HyperNet, and .*checkpoints holds none"):
-        retrain(experiment, NOBODY)
+        retrain(experiment, SILENT)
     assert not experiment.folder.retrained.exists()
 
 
-def test_an_unfinished_ranking_is_refused(tmp_path: Path) -> None:
+def test_unfinished_rankings_and_hypernets_are_refused(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
     rank_at_random(experiment.folder, 2)
     with pytest.raises(ValueError, match=r"has 2 of 3 architectures: complete it first"):
-        retrain(experiment, NOBODY)
-
-
-def test_unfinished_hypernets_are_refused(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path)
-    search(experiment, NOBODY)
-    more = replace(experiment, search=replace(experiment.search, hypernets=2))
+        retrain(experiment, SILENT)
+    search(experiment, SILENT)
     with pytest.raises(ValueError, match=r"holds 1 of 2 finished HyperNets: complete it with resume="):
-        rank(more, NOBODY)
+        rank(replace(experiment, search=replace(experiment.search, hypernets=2)), SILENT)
+
+
+def test_the_top5_error_is_that_of_the_five_largest_logits(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
+    architecture = rank_at_random(experiment.folder, 3)[1]
+    row = retrain(experiment, SILENT).iloc[0]
+    assert row["fingerprint"] == architecture.fingerprint
+    network = StandaloneNetwork(architecture, experiment.data.image_spec).eval()
+    state = torch.load(experiment.folder.network(row["fingerprint"], 0), weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
+    test = experiment.data.normalised(experiment.data.test)
+    with torch.no_grad():
+        order = network(test.images).argsort(1, descending=True)
+    among = (order[:, :5] == test.labels[:, None]).any(1).double().mean().item()
+    assert row["true_error_top5"] == pytest.approx(100 * (1 - among))
+    assert math.isfinite(row["true_error"])
