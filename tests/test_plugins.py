@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.configuration.instantiate import instantiate
-from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
+from smash_lightning.evaluation.tables import BASELINES, read_ranking, read_retrained, read_table
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.scoring import (
     BatchNormPolicy,
@@ -82,8 +83,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def scored(folder: Path) -> list[Scored]:
-    return read_records(folder / "ranking.csv", Scored)
+def scored(folder: Path) -> list[Any]:
+    return list(read_ranking(RunFolder(folder)).itertuples(index=False))
 
 
 def by_hand(folder: Path, policy: BatchNormPolicy, architecture: Architecture) -> float:
@@ -127,15 +128,15 @@ def test_the_table_and_the_shortlist_follow_ones_own_key(run: Path) -> None:
         [CandidateMetrics(row.val_error, row.val_loss, row.params) for row in rows]
     )
     assert [row.val_loss for row in rows] != sorted(row.val_loss for row in rows), "else this would show nothing"
-    trained = read_records(run / "retrained.csv", Retrained)
-    top = {row.fingerprint for row in trained if "shortlist" in row.arm.split("+")}
+    trained = read_retrained(RunFolder(run))
+    shortlist = set(trained["fingerprint"][trained["shortlist"] == 1])
     families = [row.fingerprint if row.strategy == "random" else row.parent for row in rows]
     first = next(place for place, family in enumerate(families) if family != families[0])
-    assert top == {rows[0].fingerprint, rows[first].fingerprint}
+    assert shortlist == {rows[0].fingerprint, rows[first].fingerprint}
     pool = [row.fingerprint for row in rows if row.strategy == "random"]
-    spread = {row.fingerprint for row in trained if "stratified" in row.arm.split("+")}
-    assert spread == {pool[int((part + 0.5) * 9 / 5)] for part in range(5)}
-    assert json.loads((run / "correlation.json").read_text())["contest"]["predictors"]["smash_score"]
+    stratified = set(trained["fingerprint"][trained["stratified"] == 1])
+    assert stratified == {pool[int((part + 0.5) * 9 / 5)] for part in range(5)}
+    assert json.loads((run / "correlation.json").read_text())["comparison"]["predictors"]["smash_score"]
 
 
 def test_proposals_are_of_ones_own_strategy_and_follow_the_key(run: Path) -> None:
@@ -147,12 +148,12 @@ def test_proposals_are_of_ones_own_strategy_and_follow_the_key(run: Path) -> Non
 
 def test_ones_own_rival_is_compared(run: Path) -> None:
     architectures = RunFolder(run).read_architectures()
-    rows = [row for row in read_records(run / "baselines.csv", Predicted) if row.baseline == "dilation"]
-    trained = {row.fingerprint for row in read_records(run / "retrained.csv", Retrained)}
-    assert {row.fingerprint for row in rows} == trained
-    for row in rows:
-        assert row.value == Dilation(0.5).predict(architectures[row.fingerprint], None)  # type: ignore[arg-type]
-    assert "dilation" in json.loads((run / "correlation.json").read_text())["contest"]["predictors"]
+    table = read_table(run / "baselines.csv", BASELINES)
+    table = table[table["baseline"] == "dilation"]
+    assert set(table["fingerprint"]) == set(read_retrained(RunFolder(run))["fingerprint"])
+    for name, prediction in zip(table["fingerprint"], table["prediction"], strict=True):
+        assert prediction == Dilation(0.5).predict(architectures[name], None)  # type: ignore[arg-type]
+    assert "dilation" in json.loads((run / "correlation.json").read_text())["comparison"]["predictors"]
     assert "dilation" in (run / "report.html").read_text()
 
 

@@ -15,11 +15,11 @@ from hydra.utils import instantiate
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.data import DataModule, Digits
-from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, read_records
+from smash_lightning.evaluation.tables import BASELINES as BASELINE_TABLE
+from smash_lightning.evaluation.tables import GROUPS, read_ranking, read_retrained, read_table
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.search_space.presets import densenet
 from smash_lightning.stages import RunFolder
-from smash_lightning.stages.rank import ranked
 from tests import timeless
 from tests.command_line import ROOT, TINY, Ended, changed, configuration, digest, end, process, smash, value
 
@@ -55,16 +55,16 @@ def whole(run: tuple[Path, Ended]) -> Iterator[Path]:
     assert digest(folder) == before
 
 
-def scored(folder: Path) -> list[Scored]:
-    return read_records(folder / "ranking.csv", Scored)
+def scored(folder: Path) -> list[Any]:
+    return list(read_ranking(RunFolder(folder)).itertuples(index=False))
 
 
-def retrained(folder: Path) -> list[Retrained]:
-    return read_records(folder / "retrained.csv", Retrained)
+def retrained(folder: Path) -> list[Any]:
+    return list(read_retrained(RunFolder(folder)).itertuples(index=False))
 
 
-def predicted(folder: Path) -> list[Predicted]:
-    return read_records(folder / "baselines.csv", Predicted)
+def predicted(folder: Path) -> list[Any]:
+    return list(read_table(folder / "baselines.csv", BASELINE_TABLE).itertuples(index=False))
 
 
 # --- the whole run ---
@@ -114,9 +114,7 @@ def test_the_ranking_is_complete_and_best_first(whole: Path) -> None:
     for row in rows:
         size = cost(architectures[row.fingerprint], DIGITS.image_spec)
         assert (row.params, row.macs, row.ops) == (size.params, size.macs, size.ops)
-        losses = [float(loss) for loss in row.val_loss_by_hypernet.split(";")]
-        assert len(losses) == 2
-        assert sum(losses) / 2 == pytest.approx(row.val_loss, rel=1e-9)
+        assert (row.val_loss_0 + row.val_loss_1) / 2 == pytest.approx(row.val_loss, rel=1e-9)
         assert row.images == 500
         assert (row.parent in architectures) == (row.strategy != "random")
 
@@ -132,16 +130,11 @@ def test_what_is_ranked_was_never_trained(whole: Path) -> None:
 def test_trainings_are_as_planned(whole: Path) -> None:
     rows, ranking = retrained(whole), scored(whole)
     assert {row.fingerprint for row in rows} <= {row.fingerprint for row in ranking}
-    arms = {row.fingerprint: row.arm for row in rows}
-    members = {
-        arm: {name for name, mine in arms.items() if arm in mine.split("+")}
-        for arm in ("shortlist", "stratified", "random")
-    }
-    assert {arm: len(names) for arm, names in members.items()} == {"shortlist": 2, "stratified": 5, "random": 1}
+    members = {group: {row.fingerprint for row in rows if getattr(row, group)} for group in GROUPS}
+    assert [len(members[group]) for group in GROUPS] == [2, 5, 1, 0]
     assert ranking[0].fingerprint in members["shortlist"]
-    assert sorted((row.fingerprint, row.seed) for row in rows) == sorted(
-        (name, seed) for name in arms for seed in (0, 1)
-    )
+    names = set().union(*members.values())
+    assert sorted((row.fingerprint, row.seed) for row in rows) == sorted((n, seed) for n in names for seed in (0, 1))
     assert {(row.epochs, row.failure) for row in rows} == {(2, "")}
 
 
@@ -152,15 +145,15 @@ def test_every_rival_is_asked_and_compared(whole: Path) -> None:
     for row in rows:
         assert row.seconds > 0
         assert (row.training_seconds > 0) == (row.baseline in ("weight_sharing", "unconditional"))
-    contest = json.loads((whole / "correlation.json").read_text())["contest"]["predictors"]
-    assert {*BASELINES, *EXPENSIVE_RIVALS, "params", "macs", "ops"} < set(contest)
+    predictors = json.loads((whole / "correlation.json").read_text())["comparison"]["predictors"]
+    assert {*BASELINES, *EXPENSIVE_RIVALS, "params", "macs", "ops"} < set(predictors)
     spent = [torch.load(path, weights_only=True)["smash"]["seconds"] for path in RunFolder(whole).hypernets()]
-    assert contest["smash_score"]["training_seconds"] == pytest.approx(sum(spent))
+    assert predictors["smash_score"]["training_seconds"] == pytest.approx(sum(spent))
 
 
 def test_the_correlation_never_stands_alone(whole: Path) -> None:
     correlation = json.loads((whole / "correlation.json").read_text())
-    representative = {row.fingerprint for row in retrained(whole) if row.arm != "shortlist"}
+    representative = {row.fingerprint for row in retrained(whole) if row.stratified or row.random}
     assert correlation["architectures"] == len(representative) == 6
     for truth in ("loss", "error"):
         comparison = correlation[truth]
@@ -209,15 +202,14 @@ def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path)
     common = rows.keys() & both.keys()
     assert len(common) >= 5
     for name in common:
-        assert rows[name].val_loss_by_hypernet == both[name].val_loss_by_hypernet.split(";")[1]
+        assert rows[name].val_loss_0 == both[name].val_loss_1
 
 
 def test_retraining_takes_the_ranking_over(whole: Path, tmp_path: Path) -> None:
     alone("retrain", whole, tmp_path / "more", "retrain.seeds=1", "retrain.stratified=2", "retrain.epochs=1")
     rows = retrained(tmp_path / "more")
     assert {(row.seed, row.epochs, row.failure) for row in rows} == {(0, 1, "")}
-    arms = {arm: sum(arm in row.arm for row in rows) for arm in ("shortlist", "stratified", "random")}
-    assert arms == {"shortlist": 2, "stratified": 2, "random": 1}
+    assert [sum(getattr(row, group) for row in rows) for group in GROUPS] == [2, 2, 1, 0]
     for name in ("ranking.csv", "architectures.jsonl"):
         assert sorted((tmp_path / "more" / name).read_text().splitlines()) == sorted(
             (whole / name).read_text().splitlines()
@@ -236,14 +228,14 @@ def test_asking_rivals_again_gives_the_same_answers(whole: Path, tmp_path: Path)
     kept = [name for name in (*BASELINES, "untrained") if name != "snip"]
 
     def answers(folder: Path) -> dict[tuple[str, str], float]:
-        return {(row.baseline, row.fingerprint): row.value for row in predicted(folder) if row.baseline in kept}
+        return {(row.baseline, row.fingerprint): row.prediction for row in predicted(folder) if row.baseline in kept}
 
     assert answers(tmp_path / "asked") == answers(whole)
     assert {row.baseline for row in predicted(tmp_path / "asked")} == set(kept)
     # What was asked in a folder of its own can be compared there.
     alone("correlate", tmp_path / "asked", tmp_path / "compared")
-    contest = json.loads((tmp_path / "compared" / "correlation.json").read_text())["contest"]["predictors"]
-    assert {*kept, "params"} < set(contest)
+    predictors = json.loads((tmp_path / "compared" / "correlation.json").read_text())["comparison"]["predictors"]
+    assert {*kept, "params"} < set(predictors)
 
 
 def test_correlating_again_gives_the_same_figures(whole: Path, tmp_path: Path) -> None:
@@ -282,7 +274,7 @@ def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert F.cross_entropy(expected.double(), test.labels).item() == pytest.approx(row.true_loss, rel=1e-5)
     trained = {r.fingerprint for r in retrained(whole)}
-    best = next(row.fingerprint for row in ranked(RunFolder(whole)) if row.fingerprint in trained)
+    best = next(row.fingerprint for row in scored(whole) if row.fingerprint in trained)
     assert architecture.fingerprint == best, "the best by score: choosing by the test images would spoil the test"
 
 

@@ -3,131 +3,94 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from smash_lightning.evaluation.tables import Predicted, Retrained, Scored, write_records
-from smash_lightning.report.tracker import Tracker, Value
+from smash_lightning.evaluation.tables import BASELINES, RANKING, RETRAINED, read_ranking, write_table
+from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.correlate import correlate
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.rank import ranked
-from tests.stages.small_run import rank_at_random, small_experiment
+from tests.stages.small_run import rank_at_random, small_experiment, trained
 
 COUNT, SEEDS = 12, 3
-BASELINES = ("early_stopping", "synflow")
-
-
-class Listener(Tracker):
-    """Remembers what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.tables: dict[str, list[dict[str, Value]]] = {}
-        self.images: dict[str, Path] = {}
-        self.figures: dict[str, Value] = {}
-        self.files: list[str] = []
-
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
-        self.tables[name] = [dict(zip(columns, row, strict=True)) for row in rows]
-
-    def image(self, name: str, path: Path) -> None:
-        self.images[name] = path
-
-    def summary(self, values: dict[str, Value]) -> None:  # type: ignore[override]
-        self.figures |= values
-
-    def artifact(self, name: str, kind: str, paths: Sequence[Path], inputs: Sequence[tuple[str, Path]] = ()) -> None:
-        self.files += [path.name for path in paths]
+SILENT = Tracker([])
 
 
 def finished(folder: Path, missing: int = 0) -> Experiment:
-    """A run before its last stage; the second baseline lacks `missing` values."""
+    """A run before its last stage; the second baseline lacks `missing` predictions."""
     experiment = small_experiment(folder)
     names = [architecture.fingerprint for architecture in rank_at_random(experiment.folder, COUNT)]
+    losses = [0.1 * ((5 * place) % COUNT) for place in range(COUNT)]
     trainings = [
-        Retrained(name, seed, "stratified", 3.0, 0.1 * ((5 * place) % COUNT) + 0.01 * ((place + seed) % 3), 1, 1.0, "")
+        trained(name, seed, losses[place] + 0.01 * ((place + seed) % 3))
         for place, name in enumerate(names)
         for seed in range(SEEDS)
     ]
-    write_records(experiment.folder.retrained, trainings, Retrained)
-    values = [
-        Predicted(name, baseline, float((5 * place) % COUNT if baseline == "early_stopping" else place % 4), 0.5, 7.0)
-        for baseline in BASELINES
-        for place, name in enumerate(names)
+    write_table(experiment.folder.retrained, RETRAINED, trainings)
+    rows: list[dict[str, Any]] = [
+        {"fingerprint": name, "baseline": baseline, "prediction": value, "seconds": 0.5, "training_seconds": 7.0}
+        for baseline, values in {"early_stopping": losses, "synflow": [place % 4 for place in range(COUNT)]}.items()
+        for name, value in zip(names, values, strict=True)
     ]
-    write_records(experiment.folder.baselines, values[: len(values) - missing], Predicted)
+    write_table(experiment.folder.baselines, BASELINES, rows[: len(rows) - missing])
     return experiment
 
 
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-def test_rivals_are_compared_shown_and_tracked(
-    tmp_path: Path, listener: Listener, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_baselines_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = finished(tmp_path)
     experiment.folder.checkpoints.mkdir()
     torch.save({"smash": {"seconds": 90.0}, "callbacks": {}, "global_step": 20}, experiment.folder.hypernet(0))
-    correlate(experiment, listener)
-    contest = json.loads((tmp_path / "correlation.json").read_text())["contest"]
-    assert set(BASELINES) < set(contest["predictors"])
-    assert contest["predictors"]["smash_score"]["training_seconds"] == 90.0
-    assert contest["predictors"]["synflow"]["training_seconds"] == 7.0
-    page = (tmp_path / "report.html").read_text()
-    assert "Does a baseline do better?" in page
-    assert page.count("<img") == 3
-    cells = re.findall(r"<td[^>]*>([^<]*)", page)
-    assert {"early stopping", "synflow", "SMASH + parameters"} <= set(cells)
-    assert re.search(r"^  early stopping .* 0\.5 s \+ 7 s$", capsys.readouterr().out, re.MULTILINE)
-    assert listener.images["baselines_png"] == tmp_path / "baselines.png"
-    assert "baselines.csv" in listener.files
-    rows = {row["predictor"]: row for row in listener.tables["baselines"]}
-    best = contest["predictors"]["early_stopping"]["spearman"]
-    assert (rows["early_stopping"]["spearman"], rows["early_stopping"]["spearman_low"]) == (best["value"], best["low"])
-    assert rows["smash_score"]["delta_spearman"] is None
-    assert listener.figures["spearman_above_goal"] == contest["above_goal"]["value"]
+    correlate(experiment, SILENT)
+    predictors = json.loads(experiment.folder.correlation.read_text())["comparison"]["predictors"]
+    assert {"early_stopping", "synflow", "params", "macs", "ops", "smash_score+params"} < set(predictors)
+    assert predictors["smash_score"]["training_seconds"] == 90.0
+    assert predictors["synflow"]["training_seconds"] == 7.0
+    assert "early stopping" in capsys.readouterr().out
+    assert experiment.folder.report.exists()
 
 
-def test_a_rival_without_every_value_is_named_in_table_and_page(
-    tmp_path: Path, listener: Listener, capsys: pytest.CaptureFixture[str]
-) -> None:
-    correlate(finished(tmp_path, missing=3), listener)
-    assert "Left out, as values are missing: synflow (3 of 12)." in capsys.readouterr().out
-    assert "Left out, as values are missing: synflow (3 of 12)." in (tmp_path / "report.html").read_text()
+@pytest.mark.parametrize("missing", [3, 24])
+def test_what_lacks_predictions_is_omitted(tmp_path: Path, missing: int) -> None:
+    experiment = finished(tmp_path, missing)
+    if missing == 24:
+        experiment.folder.baselines.unlink()
+    correlate(experiment, SILENT)
+    comparison = json.loads(experiment.folder.correlation.read_text())["comparison"]
+    assert "synflow" not in comparison["predictors"]
+    assert comparison["omitted"] == ({"synflow": "no value for 3 of 12 architectures"} if missing == 3 else {})
 
 
-def test_without_rivals_sizes_are_the_rivals(tmp_path: Path, listener: Listener) -> None:
+def test_the_smash_score_is_what_is_compared(tmp_path: Path) -> None:
+    """The score of this ranking is the ground truth, its validation loss is not."""
     experiment = finished(tmp_path)
-    experiment.folder.baselines.unlink()
-    correlate(experiment, listener)
-    assert {row["predictor"] for row in listener.tables["baselines"]} >= {
-        "smash_score",
-        "params",
-        "macs",
-        "ops",
-        "smash_score+params",
-    }
-    assert "baselines.csv" not in listener.files
-
-
-def test_what_ranks_is_what_is_judged(tmp_path: Path, listener: Listener) -> None:
-    """The key of this ranking is the truth, its validation loss is not."""
-    experiment = finished(tmp_path)
-    table = [
-        replace(row, smash_score=float((5 * place) % COUNT), seconds=0.5)
-        for place, row in enumerate(ranked(experiment.folder))
-    ]
-    write_records(experiment.folder.ranking, table, Scored)
-    rho = correlate(experiment, listener)
+    table = read_ranking(experiment.folder)
+    score = [float((5 * place) % COUNT) for place in range(COUNT)]
+    write_table(experiment.folder.ranking, RANKING, table.assign(smash_score=score))
+    rho = correlate(experiment, SILENT)
     assert rho is not None
     assert rho > 0.9
-    page = (tmp_path / "report.html").read_text()
-    assert "what ranks" in page
-    assert "SMASH, validation loss" in page
+
+
+def test_the_folder_of_an_earlier_run_is_copied_and_not_changed(tmp_path: Path) -> None:
+    earlier = finished(tmp_path / "earlier").folder
+    before = {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()}
+    later = small_experiment(tmp_path / "later", source=earlier.path)
+    correlate(later, SILENT)
+    assert {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()} == before
+    for path in (earlier.ranking, earlier.architectures, earlier.retrained, earlier.baselines):
+        assert (later.folder.path / path.name).read_bytes() == path.read_bytes()
+    described = json.loads(later.folder.data.read_text())
+    assert (described["name"], described["train"], described["test"], described["size"]) == (
+        "digits",
+        240,
+        1497,
+        [8, 8],
+    )
+    # Tables that the earlier run has extended since are copied anew.
+    table = read_ranking(earlier)
+    write_table(earlier.ranking, RANKING, table.assign(mine=1))
+    correlate(later, SILENT)
+    assert "mine" in read_ranking(later.folder)

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from smash_lightning.data import CropFlip, DataModule, Folder, ModelNet10, Source, VoxelMoves
-from smash_lightning.evaluation.tables import Retrained, read_records
+from smash_lightning.evaluation.tables import read_retrained
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.search_space import SingleConvolution
@@ -38,13 +37,13 @@ def experiment(folder: Path, source: Source, **options: Any) -> Experiment:
 
 
 def pictures(root: Path, size: tuple[int, int]) -> Folder:
-    """Stripes that lie and stripes that stand, in colours that say nothing."""
-    chance = np.random.default_rng(0)
-    for name, axis in (("lying", 0), ("standing", 1)):
+    """Horizontal and vertical stripes, in colours without information."""
+    rng = np.random.default_rng(0)
+    for name, axis in (("horizontal", 0), ("vertical", 1)):
         (root / name).mkdir(parents=True)
         for index in range(24):
             stripes = np.indices(size)[axis] // 2 % 2
-            pixels = stripes[..., None] * chance.integers(100, 255, 3) + chance.integers(0, 40, (*size, 3))
+            pixels = stripes[..., None] * rng.integers(100, 255, 3) + rng.integers(0, 40, (*size, 3))
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{index}.png")
     return Folder(str(root), size=8)
 
@@ -57,7 +56,7 @@ def test_images_of_ones_own(tmp_path: Path) -> None:
     assert result is not None
     assert_complete(mine)
     page = (mine.folder.path / "report.html").read_text()
-    assert "lying, standing" in page
+    assert "horizontal, vertical" in page
     assert "test" in " ".join(mine.data.sets.notes)
     assert all(note in page for note in mine.data.sets.notes)
 
@@ -66,7 +65,7 @@ def test_images_of_ones_own(tmp_path: Path) -> None:
 def test_voxels(tmp_path: Path) -> None:
     source = ModelNet10(str(test_modelnet10.official(tmp_path / "meshes", train=8, test=4)), size=16, fill=12)
     moves = VoxelMoves(shift=1, rotations=4)
-    voxels = experiment(tmp_path, source, augmentation=moves, average_views=True, mean=[1 / 6], deviation=[1 / 6])
+    voxels = experiment(tmp_path, source, augmentation=moves, average_views=True, mean=[1 / 6], std=[1 / 6])
     assert voxels.data.image_spec.size == (16, 16, 16)
     assert voxels.data.views == 4
     assert sorted(set(voxels.data.normalised(voxels.data.train).images.flatten().tolist())) == pytest.approx([-1, 5])
@@ -76,11 +75,11 @@ def test_voxels(tmp_path: Path) -> None:
 
 
 def assert_complete(done: Experiment) -> None:
-    rows = read_records(done.folder.retrained, Retrained)
-    assert len(rows) == 2 * len({row.fingerprint for row in rows}) >= 10
-    assert not any(row.failure for row in rows)
-    assert torch.tensor([row.true_loss for row in rows]).isfinite().all()
-    correlation = json.loads((done.folder.path / "correlation.json").read_text())
-    assert correlation["architectures"] == 5
-    for name in ("correlation.png", "architecture.svg", "ranking.csv", "architectures.jsonl"):
+    table = read_retrained(done.folder)
+    assert len(table) == 2 * table["fingerprint"].nunique() >= 10
+    assert (table["failure"] == "").all()
+    assert np.isfinite(table["true_loss"]).all()
+    assert json.loads(done.folder.correlation.read_text())["architectures"] == 5
+    names = ("correlation.png", "baselines.png", "pareto.png", "architecture.svg", "report.html")
+    for name in (*names, "ranking.csv", "architectures.jsonl", "data.json", "settling.csv"):
         assert (done.folder.path / name).exists()

@@ -89,7 +89,7 @@ def test_the_table_has_the_number_of_images(experiment: Any, tmp_path: Path) -> 
     options = replace(experiment.ranking, strategies={"random": Random(24)}, racing=RACING)
     folder = replace(experiment.folder, path=tmp_path)
     table = rank(replace(experiment, ranking=options, folder=folder, source=experiment.folder.path), Tracker([]))
-    images = [row.images for row in table]
+    images = table["images"].tolist()
     assert len(table) == 24
     assert min(images) < max(images) == len(experiment.data.validation)
     assert images[0] == images[1] == max(images), "the best were scored on all images"

@@ -19,14 +19,14 @@ from smash_lightning.stages import Experiment, RunFolder, rank, search
 from smash_lightning.strategies import Random, RankingOptions
 from tests.stages.small_run import SEARCH, small_experiment
 
-NOBODY = Tracker([])
+SILENT = Tracker([])
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two HyperNets, which no test may change."""
     folder = tmp_path_factory.mktemp("trained")
-    search(two_hypernets(folder), NOBODY)
+    search(two_hypernets(folder), SILENT)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_each_row_is_logged_at_its_own_step(trained: Path, tmp_path: Path) -> No
         options = RankingOptions({"random": Random(count)}, RecalibratedStatistics(), 0, 1)
         tracker = Tracker([CSVLogger(tmp_path, "logs")])
         table = rank(two_hypernets(tmp_path, source=trained, ranking=options), tracker)
-    losses = {record.fingerprint: record.val_loss for record in table}
+    losses = dict(zip(table["fingerprint"], table["val_loss"], strict=True))
     as_scored = [losses[name] for name in RunFolder(tmp_path).read_architectures()]
     assert logged(tmp_path, 0) == list(zip((1, 2, 3), as_scored[:3], strict=True))
     assert logged(tmp_path, 1) == list(zip((4, 5, 6, 7), as_scored[3:], strict=True))
@@ -71,7 +71,7 @@ def test_each_checkpoint_is_read_once(trained: Path, tmp_path: Path, monkeypatch
         return load(path, **how)
 
     monkeypatch.setattr(torch, "load", counting)
-    rank(two_hypernets(tmp_path, source=trained), NOBODY)
+    rank(two_hypernets(tmp_path, source=trained), SILENT)
     assert read == {"hypernet0.ckpt": 1, "hypernet1.ckpt": 1}
 
 
@@ -79,14 +79,14 @@ def test_all_hypernets_of_a_run_must_be_finished(trained: Path, tmp_path: Path) 
     folder = interrupted(trained, tmp_path / "interrupted")
     message = rf"^{folder.path} holds 1 of 2 finished HyperNets: complete it with resume={folder.path}, or name one"
     with pytest.raises(ValueError, match=message):
-        rank(two_hypernets(tmp_path / "ranking", source=folder.path), NOBODY)
+        rank(two_hypernets(tmp_path / "ranking", source=folder.path), SILENT)
     with pytest.raises(ValueError, match=message):  # two are there, though one is asked for
-        rank(small_experiment(tmp_path / "ranking", source=folder.path), NOBODY)
+        rank(small_experiment(tmp_path / "ranking", source=folder.path), SILENT)
 
 
 def test_a_checkpoint_that_is_named_scores_though_its_training_is_unfinished(trained: Path, tmp_path: Path) -> None:
-    both = rank(two_hypernets(tmp_path / "both", source=trained), NOBODY)
+    both = rank(two_hypernets(tmp_path / "both", source=trained), SILENT)
     named = interrupted(trained, tmp_path / "interrupted").hypernet(1)
-    one = rank(two_hypernets(tmp_path / "one", source=named), NOBODY)
-    expected = {record.fingerprint: record.val_loss_by_hypernet.split(";")[1] for record in both}
-    assert {record.fingerprint: record.val_loss_by_hypernet for record in one} == expected
+    one = rank(two_hypernets(tmp_path / "one", source=named), SILENT)
+    assert one.set_index("fingerprint")["val_loss_0"].to_dict() == both.set_index("fingerprint")["val_loss_1"].to_dict()
+    assert "val_loss_1" not in one

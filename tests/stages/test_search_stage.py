@@ -1,4 +1,4 @@
-"""The first stage: what HyperNets are trained on, under which name, and what a scorer is given."""
+"""The first stage: what HyperNets are trained on, their names, and the data of a scorer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from smash_lightning.evaluation.tables import SETTLING, read_table
 from smash_lightning.hypernet import SharedWeights, load_hypernet
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
@@ -19,50 +20,53 @@ from smash_lightning.stages.search import finished, make_scorer, settling, train
 from smash_lightning.strategies import Random, RankingOptions
 from tests.stages.small_run import SEARCH, SPACE, small_experiment
 
-NOBODY = Tracker([])
+SILENT = Tracker([])
 STEPS = 240 // 32
 CANDIDATES = SizeMatched(SPACE, 0.2)
 DRAWS: dict[str, SearchSpace] = {"space": SPACE, "candidates": CANDIDATES, "balanced": SizeBalanced(SPACE)}
 
 
 @pytest.mark.parametrize("sampling", DRAWS)
-def test_a_training_draws_where_it_is_told_to(tmp_path: Path, sampling: Any) -> None:
+def test_a_training_draws_from_the_configured_space(tmp_path: Path, sampling: Any) -> None:
     experiment = small_experiment(tmp_path, candidates=CANDIDATES, search=replace(SEARCH, sampling=sampling))
     experiment.folder.checkpoints.mkdir()
     train_hypernet(experiment, ("hypernet", 0, ()), lambda message: None)
     drawn = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).drawn
     # This space does not open gradually.
-    expected = {DRAWS[sampling].sample(rng("architecture", 0, step, 0, 0, 0)).fingerprint for step in range(STEPS)}
+    expected = {DRAWS[sampling].sample(rng(Stream.ARCHITECTURE, 0, step, 0, 0, 0)).fingerprint for step in range(STEPS)}
     assert drawn == expected
 
 
-def test_a_training_under_another_name_is_not_taken_for_a_hypernet(tmp_path: Path) -> None:
+def test_a_training_with_another_name_is_no_hypernet_of_the_run(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path)
     other = replace(experiment, hypernet=experiment.hypernet.with_kind(SharedWeights))
-    ours, theirs = search(experiment, NOBODY), search(other, NOBODY, "weight_sharing")
+    ours, theirs = search(experiment, SILENT), search(other, SILENT, "weight_sharing")
     assert theirs == [experiment.folder.checkpoints / "weight_sharing0.ckpt"]
     assert experiment.folder.hypernets() == ours == [experiment.folder.checkpoints / "hypernet0.ckpt"]
     assert all(finished(path) and training_seconds(path) > 0 for path in (*ours, *theirs))
     one, shared = (load_hypernet(path, SPACE, experiment.data.specification()) for path in (*ours, *theirs))
     assert one.drawn == shared.drawn, "the same architectures in the same order"
     before = theirs[0].read_bytes()
-    search(other, NOBODY, "weight_sharing")
+    search(other, SILENT, "weight_sharing")
     assert theirs[0].read_bytes() == before, "what is finished is not trained again"
+    assert not experiment.folder.settling.exists(), "no architecture was scored during training"
 
 
 def test_averages_are_followed_saved_and_scored(tmp_path: Path) -> None:
     ranking = RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 2, 1)
     plain = small_experiment(tmp_path / "plain", ranking=ranking)
     averaged = small_experiment(tmp_path / "averaged", ranking=ranking, search=replace(SEARCH, average=0.9))
-    paths = [search(experiment, NOBODY)[0] for experiment in (plain, averaged)]
+    paths = [search(experiment, SILENT)[0] for experiment in (plain, averaged)]
     hypernets = [load_hypernet(path, SPACE, plain.data.specification()) for path in paths]
-    fixed = [plain.candidates.sample(rng("fixed", 0, index)) for index in range(2)]
+    fixed = [plain.candidates.sample(rng(Stream.HELD_OUT, 0, index)) for index in range(2)]
     followed = []
     for path, hypernet in zip(paths, hypernets, strict=True):
         scorer = make_scorer(plain.data, ranking, 0, "cpu", [hypernet])
         ((_, losses),) = settling(path)
         assert losses == [scorer(architecture).val_loss for architecture in fixed]
         followed.append(losses)
+        table = read_table(path.parent.parent / "settling.csv", SETTLING)
+        assert table.to_numpy().tolist() == [[0, 1, a.fingerprint, x] for a, x in zip(fixed, losses, strict=True)]
     assert followed[0] != followed[1]
     assert hypernets[0].drawn == hypernets[1].drawn
 
