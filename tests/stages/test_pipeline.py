@@ -71,7 +71,7 @@ def test_voxels(tmp_path: Path) -> None:
     assert sorted(set(voxels.data.normalised(voxels.data.train).images.flatten().tolist())) == pytest.approx([-1, 5])
     pipeline(voxels, Tracker([]))
     assert_complete(voxels)
-    assert "averaged over 4 poses" in (voxels.folder.path / "report.html").read_text()
+    assert "averaged over 4 views" in (voxels.folder.path / "report.html").read_text()
 
 
 def assert_complete(done: Experiment) -> None:
