@@ -87,13 +87,6 @@ class Sample:
         """Mean of `true_loss` or `true_error` over the seeds that did not fail, (n,)."""
         return np.nanmean(self.trainings[name], axis=1) if len(self.fingerprints) else np.empty(0)
 
-    def standard_error(self, name: str) -> Floats:
-        """Standard error of `ground_truth`, (n,); NaN where it is the result of one seed."""
-        table = self.trainings[name]
-        seeds = np.isfinite(table).sum(1)
-        squares = np.nansum((table - self.ground_truth(name)[:, None]) ** 2, axis=1)
-        return np.sqrt(np.where(seeds > 1, squares / np.maximum(seeds * (seeds - 1), 1), np.nan))
-
 
 def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame | None = None) -> Sample:
     """Joins the tables on the fingerprint. Of two trainings of one architecture and seed the later row counts.

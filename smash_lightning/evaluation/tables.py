@@ -11,18 +11,15 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import PER_HYPERNET, RunFolder
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
 OLD_COLUMNS = {"key", "origin", "arm", "rival", "val_loss_by_hypernet"}
@@ -294,11 +291,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else repr(float(value))
     return value
-
-
-def write_records(path: Path, records: Sequence[DataclassInstance], kind: type[DataclassInstance]) -> None:
-    """Writes dataclasses of one kind as a table, a row each."""
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(kind)])
-        writer.writerows(asdict(record).values() for record in records)

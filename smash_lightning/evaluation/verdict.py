@@ -85,8 +85,3 @@ def verdict(loss: Agreement, comparison: PredictorComparison) -> Verdict:
 def _side(estimate: Estimate, above: T, around: T, below: T) -> T:
     """Which fits the position of an interval relative to zero."""
     return above if estimate.low > 0 else below if estimate.high < 0 else around
-
-
-def figure(estimate: Estimate | None, decimals: int = 2) -> str:
-    """An estimate with its interval, or "undefined"."""
-    return "undefined" if estimate is None else f"{estimate:.{decimals}f}"
