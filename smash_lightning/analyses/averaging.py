@@ -22,7 +22,6 @@ from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, pearson, ranks
 from smash_lightning.evaluation.reliability import reliability
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
@@ -51,20 +50,24 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
         label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
         for key, label in (("spearman", "with the test loss"), ("agreement", "between two disjoint groups"))
     }
-    sample = f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}"
-    title, note = "Agreement of averaged scores", f"{sample}; bars: {frame.BARS} over architectures"
-    x, y = "HyperNets whose losses are averaged", "Spearman's rho"
-    chart = lines(frame.points(panels), x=x, y=y, title=title, note=note)
     result = frame.select(
         found["gain"],
         above="averaging helps",
         below="averaging makes the score worse",
         around="the effect of averaging is not significantly different from zero",
     )
-    headline = f"Agreement of averaged scores: {sample}. Spearman with [95 % interval over architectures]."
-    gain = f"Result: {result}; all {total} less a single one: {frame.text(found['gain'])}."
-    summary = frame.summary(headline, panels, gain, heading="HyperNets averaged")
-    frame.save(experiment, "averaging", table, found, {"": chart}, summary)
+    frame.publish(
+        experiment,
+        "averaging",
+        table,
+        found,
+        panels,
+        title="Agreement of averaged scores",
+        note=f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}",
+        x="HyperNets whose losses are averaged",
+        y="Spearman's rho",
+        sentences=[f"Result: {result}; all {total} less a single one: {frame.text(found['gain'])}."],
+    )
     return frame.value(found["gain"])
 
 

@@ -19,7 +19,6 @@ from smash_lightning.analyses.corrupted_encoding import Corruption, emptied, noi
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
-from smash_lightning.report.figures import forest
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
@@ -63,9 +62,6 @@ def corruption(
         for key, label in PANELS.items()
         if numbers["with_truth"] or key != "spearman"
     }
-    title, note = "Scores with a corrupted c", f"{sample}; bars: {frame.BARS} over architectures"
-    shown = {label: line for label, line in panels.items() if "error" not in label}
-    chart = forest(frame.rows(shown), x="", title=title, note=note)
     cost = effects[SWAPPED]["delta_val_loss"]
     result = frame.select(
         cost,
@@ -73,8 +69,18 @@ def corruption(
         below="with the c of another architecture HyperNets generate better weights, which speaks against c",
         around="with the c of another architecture the loss is not significantly different",
     )
-    summary = frame.summary(f"Does c matter? {sample}; [95 % intervals].", panels, f"Result: {result}.")
-    frame.save(experiment, "corruption", table, numbers | {"inputs": effects}, {"": chart}, summary)
+    frame.publish(
+        experiment,
+        "corruption",
+        table,
+        numbers | {"inputs": effects},
+        {label: line for label, line in panels.items() if "error" not in label},
+        title="Scores with a corrupted c",
+        note=f"{sample}; {frame.BARS}",
+        x="",
+        printed=panels,
+        sentences=[f"Result: {result}."],
+    )
     return frame.value(cost)
 
 

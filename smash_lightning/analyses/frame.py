@@ -29,8 +29,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import Chart
-from smash_lightning.report.figures import save as save_chart
+from smash_lightning.report.figures import forest, lines, save
 from smash_lightning.report.figures.style import decimals_for
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
@@ -38,7 +37,7 @@ from smash_lightning.stages.rank import scorer_of
 from smash_lightning.training.messages import Send
 
 LINE = 110  # characters of a printed line
-BARS = "95 % bootstrap intervals"
+BARS = "95 % bootstrap intervals over architectures"
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -205,32 +204,47 @@ def select(one: Estimate | None, *, above: str, below: str, around: str) -> str:
     return above if one.low > 0 else below if one.high < 0 else around
 
 
-def save(
+def publish(
     experiment: Experiment,
     name: str,
     table: pd.DataFrame,
     results: Mapping[str, Any],
-    charts: Mapping[str, Chart],
-    summary: str,
+    panels: Panels,
+    *,
+    title: str,
+    note: str,
+    x: str,
+    y: str | None = None,
+    log_x: bool = False,
+    printed: Panels | None = None,
+    sentences: Sequence[str] = (),
 ) -> None:
-    """Writes NAME.csv, NAME.json and pictures into the run folder, and prints the summary.
+    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the results as a table.
 
     Args:
         experiment: its folder is written to.
         name: of the files.
         table: what was measured.
         results: what follows from it: plain values, estimates, and containers of them.
-        charts: by what the name of the picture adds to NAME.
-        summary: the same in a few lines.
+        panels: estimates to draw: a row for each name and panels next to each other, or with `y` lines over numbers.
+        title: of the picture.
+        note: sample and kind of the intervals.
+        x: title of the axis.
+        y: title of the axis of lines.
+        log_x: a logarithmic axis.
+        printed: estimates to print, if not those that are drawn.
+        sentences: printed after them.
     """
-    folder = experiment.folder.path
-    with atomic_write(folder / f"{name}.csv") as partial_file:
+    path = experiment.folder.path / name
+    with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
-    with atomic_write(folder / f"{name}.json") as partial_file:
+    with atomic_write(path.with_suffix(".json")) as partial_file:
         partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
-    for suffix, chart in charts.items():
-        save_chart(chart, folder / f"{name}{suffix}.png")
-    print(summary)
+    if y is None:
+        save(forest(rows(panels), x=x, title=title, note=note), path.with_suffix(".png"))
+    else:
+        save(lines(points(panels), x=x, y=y, log_x=log_x, title=title, note=note), path.with_suffix(".png"))
+    print(summary(f"{title}: {note}.", printed or panels, *sentences, heading=x if y else ""))
 
 
 def rows(panels: Panels) -> pd.DataFrame:

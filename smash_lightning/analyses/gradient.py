@@ -25,8 +25,6 @@ from smash_lightning.encoding import Encoding
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import spearman
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import forest
-from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import Score
 from smash_lightning.search_space import SearchSpace
@@ -115,13 +113,6 @@ def gradient(
     names = ["the gradient", "one random", *(f"the best of {count} random ones" for count in range(2, trials + 1))]
     changes = dict(zip(names, (found["gradient"], *found["best_random"]), strict=True))
     differences = dict(zip(names[1:], found["gradient_minus_random"], strict=True))
-    sample = f"{len(chosen)} parents, {count(len(scorer.hypernets), 'HyperNet')}"
-    panels = {"change": changes, "gradient minus it (paired)": differences}
-    title, note = (
-        "Changes by the gradient in c and by random perturbations",
-        f"{sample}; bars: {frame.BARS} over parents",
-    )
-    chart = forest(frame.rows(panels), x="validation loss (nats)", title=title, note=note)
     result = frame.select(
         differences[names[-1]],
         above=f"the gradient is worse than {names[-1]}; the paper found it no better",
@@ -129,13 +120,20 @@ def gradient(
         around=f"the gradient is not significantly different from {names[-1]}",
     )
     cost = 1 + found["gradient_seconds"] / found["score_seconds"]
-    summary = frame.summary(
-        f"Change of the validation loss, nats, lower is better: {sample}; [95 % intervals over parents].",
-        panels,
-        f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
-        f"Result: {result}. Gradient and score of its choice took as long as {cost:.1f} scores by all HyperNets.",
+    frame.publish(
+        experiment,
+        "gradient",
+        table,
+        found,
+        {"change": changes, "gradient minus it (paired)": differences},
+        title="Changes by the gradient in c and by random perturbations",
+        note=f"{len(chosen)} parents, {len(scorer.hypernets)} HyperNets; 95 % bootstrap intervals over parents",
+        x="change of the validation loss (nats, lower is better)",
+        sentences=[
+            f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
+            f"Result: {result}. Gradient and score of its choice took as long as {cost:.1f} scores by all HyperNets.",
+        ],
     )
-    frame.save(experiment, "gradient", table, found, {"": chart}, summary)
     return frame.value(differences[names[-1]])
 
 

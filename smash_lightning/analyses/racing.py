@@ -18,7 +18,6 @@ from torch import Tensor
 
 from smash_lightning.analyses import frame
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
@@ -65,20 +64,18 @@ def racing(
         for size in sizes
     }
     spread, noise = float(table["spread"].mean()), float(table["noise"].mean())
-    panels = {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()}
-    note = f"std of mean losses {spread:.3f} nats, of a difference on one image {noise:.2f} nats; bars: 95 % intervals"
-    title = "What a race finds of the best, and what it takes"
-    chart = lines(frame.points(panels), x="candidates", y="share", title=title, note=note, log_x=True)
-    results = {
-        "spread": spread,
-        "noise": noise,
-        "keep": racing.keep,
-        "min_keep": racing.min_keep,
-        "by_candidates": found,
-    }
-    headline = f"Races of samples of {architectures} candidates; {note}."
-    summary = frame.summary(headline, panels, heading="candidates")
-    frame.save(experiment, "racing", table, results, {"": chart}, summary)
+    frame.publish(
+        experiment,
+        "racing",
+        table,
+        {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep, "by_candidates": found},
+        {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()},
+        title="What a race finds of the best, and what it takes",
+        note=f"std of mean losses {spread:.3g} nats, of a difference on one image {noise:.2g} nats; 95 % intervals",
+        x="candidates",
+        y="share",
+        log_x=True,
+    )
     return found[sizes[-1]]["recall"].value
 
 

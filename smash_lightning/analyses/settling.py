@@ -20,8 +20,6 @@ from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, pearson, ranks
 from smash_lightning.evaluation.reliability import reliability
-from smash_lightning.report.figures import lines
-from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import search
@@ -57,18 +55,12 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
     cases = product(range(len(losses)), moments, truth.by_name().items())
     rows = [
-        (hypernet, epoch, name, test_loss, loss)
+        (hypernet, epoch, name, loss, test_loss)
         for (hypernet, epoch, (name, test_loss)), loss in zip(cases, losses.ravel(), strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "true_loss", "val_loss"])
+    table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "val_loss", "true_loss"])
     found = follow(truth, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
-    sample = f"{found['architectures']} architectures, {count(len(losses), 'HyperNet')}"
-    sample = f"{sample}, noise ceiling {frame.text(found['ceiling'])}"
-    title, note = "When does the ranking settle?", f"{sample}; bars: {frame.BARS} over architectures"
-    x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
-    chart = lines(frame.points(panels), x=x, y=y, title=title, note=note)
-    change = f"epoch {moments[-1]} less epoch {found['half']}: {frame.text(found['second_half'])}"
     result = frame.select(
         found["second_half"],
         above="the second half of the training improves the agreement with the ground truth",
@@ -76,10 +68,20 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
         around="the second half of the training does not change the agreement with the ground truth significantly",
     )
     shown = set(moments[:: -max(1, -(-len(moments) // SHOWN))])
-    printed = {name: {epoch: one for epoch, one in line.items() if epoch in shown} for name, line in panels.items()}
-    headline = f"When does the ranking settle? {sample}. Spearman of scores with [95 % interval over architectures]."
-    summary = frame.summary(headline, printed, f"Result: {result}; {change}.", heading="epoch")
-    frame.save(experiment, "settling", table, found, {"": chart}, summary)
+    ceiling, change = frame.text(found["ceiling"]), frame.text(found["second_half"])
+    frame.publish(
+        experiment,
+        "settling",
+        table,
+        found,
+        panels,
+        title="Agreement of the scores during the training",
+        note=f"{len(losses)} HyperNets, {losses.shape[2]} architectures, noise ceiling {ceiling}; {frame.BARS}",
+        x="epoch of the HyperNets",
+        y="Spearman's rho of the scores",
+        printed={name: {epoch: line[epoch] for epoch in line if epoch in shown} for name, line in panels.items()},
+        sentences=[f"Result: {result}; epoch {moments[-1]} less epoch {found['half']}: {change}."],
+    )
     return frame.value(found["second_half"])
 
 

@@ -19,7 +19,6 @@ from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.report.figures import lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import hypernets_of, make_ranking
@@ -60,19 +59,26 @@ def strategies(
         name: {place + 1.0: frame.t_interval(curves.iloc[:, place].to_numpy()) for place in places}
         for name, curves in best.items()
     }
-    note = f"mean of {repeats} searches with Student's 95 % intervals, which are not paired"
-    x, y, title = "candidates scored", "lowest score so far", "Strategies at equal cost"
-    chart = lines(frame.points(series), x=x, y=y, title=title, note=note)
-    regret = {name: float(values.mean() - lowest) for name, values in last.items()}
-    results = {"repeats": repeats, "lowest": lowest, "regret": regret, "advantage_over_random": gains}
-    panels = {
-        "lowest score": {name: frame.t_interval(values) for name, values in last.items()},
-        "lower than random (paired)": gains,
-    }
-    headline = (
-        f"Lowest score after {len(best[RANDOM].columns)} candidates, mean of {repeats} searches [95 % intervals]:"
+    frame.publish(
+        experiment,
+        "strategies",
+        table,
+        {
+            "repeats": repeats,
+            "lowest": lowest,
+            "regret": {name: float(values.mean() - lowest) for name, values in last.items()},
+            "advantage_over_random": gains,
+        },
+        series,
+        title="Strategies at equal cost",
+        note=f"mean of {repeats} searches with Student's 95 % intervals, not paired in the picture",
+        x="candidates scored",
+        y="lowest score so far",
+        printed={
+            "lowest score": {name: frame.t_interval(values) for name, values in last.items()},
+            "lower than random (paired)": gains,
+        },
     )
-    frame.save(experiment, "strategies", table, results, {"": chart}, frame.summary(headline, panels))
     return max((gain.value for gain in gains.values()), default=None)
 
 

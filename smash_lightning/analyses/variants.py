@@ -22,14 +22,14 @@ from smash_lightning.analyses.variant import Variant, hypernets_of_variant
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, partial_spearman, spearman
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.report.figures import Chart, forest, lines
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import CandidateMetrics
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
 
 BASE = "as the run"  # the variant that changes nothing
-PANELS = {"spearman": "Spearman", "delta_spearman": f"minus {BASE!r}", "partial_spearman": "given parameters"}
+PANELS = {"spearman": "Spearman", "delta_spearman": f"minus {BASE!r}"}
+PANELS |= {"partial_spearman": "given parameters", "single_spearman": "single HyperNets"}
 
 
 def variants(
@@ -60,21 +60,22 @@ def variants(
     table = pd.concat([_score(key, other, hypernets[key], truth) for key, other in changed.items()], ignore_index=True)
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {key: one[part] for key, one in found.items() if part in one} for part, label in PANELS.items()}
-    sample = f"{len(truth.architectures)} architectures"
-    note = f"{sample}; bars: {frame.BARS} over architectures"
-    if axis == "parameters":
-        series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
-        by_size = {
-            label: {one["hypernet_params"]: one[part] for one in found.values()} for part, label in series.items()
-        }
-        x, y = "parameters of the HyperNet", "Spearman with the test loss"
-        chart: Chart = lines(frame.points(by_size), x=x, y=y, title=title, note=note, log_x=True)
-    else:
-        chart = forest(frame.rows(panels), x="Spearman with the test loss", title=title, note=note)
-    singles = {"single HyperNets": {key: one["single_spearman"] for key, one in found.items()}}
-    headline = f"Agreement with the test loss over {sample}, Spearman [95 % intervals]:"
-    results = {"architectures": len(truth.architectures), "variants": found}
-    frame.save(experiment, name, table, results, {"": chart}, frame.summary(headline, panels | singles))
+    series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
+    sizes = {label: {one["hypernet_params"]: one[part] for one in found.values()} for part, label in series.items()}
+    lines = axis == "parameters"
+    frame.publish(
+        experiment,
+        name,
+        table,
+        {"architectures": len(truth.architectures), "variants": found},
+        sizes if lines else {label: panels[label] for label in list(PANELS.values())[:2]},
+        title=title,
+        note=f"{len(truth.architectures)} architectures; {frame.BARS}",
+        x="parameters of the HyperNet" if lines else "Spearman with the test loss",
+        y="Spearman with the test loss" if lines else None,
+        log_x=lines,
+        printed=panels,
+    )
     return max((one["spearman"].value for one in found.values() if one["spearman"] is not None), default=None)
 
 

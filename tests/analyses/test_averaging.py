@@ -14,16 +14,8 @@ from scipy.stats import spearmanr
 
 from smash_lightning.analyses import averaging
 from smash_lightning.analyses.averaging import average, disjoint_pairs, subsets
-from smash_lightning.analyses.frame import GroundTruth
 from smash_lightning.random_streams import rng
-from tests.analyses.small_analysis import (
-    NO_LOGGERS,
-    TRAINED,
-    copied,
-    experiment_on,
-    finished_run,
-    read_results,
-)
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_truth, read_results
 
 
 @pytest.mark.parametrize("total", [2, 3, 5, 6])
@@ -53,17 +45,9 @@ def test_of_many_subsets_different_random_ones_are_taken() -> None:
     assert disjoint_pairs(10, 6, 20, rng("none")) == []
 
 
-def made_up(architectures: int, hypernets: int) -> GroundTruth:
-    generator = np.random.default_rng(0)
-    truth = generator.normal(size=architectures)
-    by_hypernet = truth[:, None] + generator.normal(size=(architectures, hypernets))
-    trainings = truth[:, None] + 0.1 * generator.normal(size=(architectures, 3))
-    return GroundTruth((), truth, trainings, by_hypernet, np.ones(architectures))
-
-
 @pytest.mark.parametrize("hypernets", [2, 5])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    truth = made_up(30, hypernets)
+    truth = made_up_truth(30, hypernets)
     found = average(truth, 200, 0)
     assert [one["hypernets"] for one in found["averages"]] == list(range(1, hypernets + 1))
     slow = {}
@@ -86,20 +70,12 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 
 def test_averaging_independent_errors_helps_and_averaging_equal_ones_does_not() -> None:
-    assert average(made_up(60, 4), 300, 0)["gain"].low > 0
-    truth = made_up(30, 1)
+    assert average(made_up_truth(60, 4), 300, 0)["gain"].low > 0
+    truth = made_up_truth(30, 1)
     found = average(replace(truth, by_hypernet=np.repeat(truth.by_hypernet, 3, axis=1)), 200, 0)
     gain = found["gain"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((0, 0, 0), abs=1e-12)
     assert found["averages"][0]["agreement"].value == pytest.approx(1)
-
-
-# --- on a run ---
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("averaging") / "run")
 
 
 def test_it_writes_table_estimates_and_picture(
@@ -124,7 +100,7 @@ def test_unsuitable_runs_are_refused(source: Path, tmp_path: Path) -> None:
     names = ("architectures.jsonl", "ranking.csv", "retrained.csv")
     one, few, untrained = (tmp_path / name for name in ("one", "few", "untrained"))
     ranking = pd.read_csv(copied(source, one, *names) / "ranking.csv")
-    single_hypernet(ranking).to_csv(one / "ranking.csv", index=False)
+    ranking.drop(columns="val_loss_1").to_csv(one / "ranking.csv", index=False)
     with pytest.raises(ValueError, match=r"was scored by one HyperNet, .*search.hypernets=2 or more"):
         averaging(experiment_on(one, tmp_path / "new"), NO_LOGGERS)
     trainings = pd.read_csv(copied(source, few, *names) / "retrained.csv")
@@ -137,10 +113,3 @@ def test_unsuitable_runs_are_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match=r"^there is no ranking in .*/none: "):
         averaging(experiment_on(tmp_path / "none", tmp_path / "new"), NO_LOGGERS)
-
-
-def single_hypernet(ranking: pd.DataFrame) -> pd.DataFrame:
-    """The ranking as one HyperNet gives it."""
-    if "val_loss_by_hypernet" in ranking:
-        return ranking.assign(val_loss_by_hypernet=ranking["val_loss"])
-    return ranking.drop(columns="val_loss_1")

@@ -18,15 +18,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet import ConditionalHyperNet, UnconditionalHyperNet
 from smash_lightning.random_streams import generator
-from tests.analyses.small_analysis import (
-    NO_LOGGERS,
-    RANDOM,
-    TRAINED,
-    copied,
-    experiment_on,
-    finished_run,
-    read_results,
-)
+from tests.analyses.small_analysis import NO_LOGGERS, RANDOM, TRAINED, copied, experiment_on, read_results
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import of_case
 
@@ -147,14 +139,6 @@ def test_differences_are_paired(made_up: tuple[dict[str, np.ndarray], np.ndarray
     assert (change.low, change.high) == pytest.approx((0.25, 0.25))
     assert (spearman.low, spearman.high) == pytest.approx((0, 0), abs=1e-12)
     assert loss.high - loss.low > 0.5
-
-
-# --- on a run ---
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("corruption") / "run")
 
 
 def test_it_writes_table_estimates_and_picture(

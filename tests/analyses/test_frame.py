@@ -72,14 +72,6 @@ def test_undefined_estimates_are_rows_without_values_and_no_points() -> None:
     assert frame.points({"line": {}}).empty
 
 
-# --- the run that an analysis starts from ---
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("frame") / "run", trained=False)
-
-
 def test_candidates_are_random_ones_in_an_order_of_their_own(source: Path, tmp_path: Path) -> None:
     experiment = experiment_on(source, tmp_path)
     every = frame.random_candidates(experiment, 99, "task.n")

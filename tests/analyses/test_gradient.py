@@ -16,7 +16,7 @@ from smash_lightning.analyses.gradient import COLUMNS, GRADIENT, RANDOM, Trial, 
 from smash_lightning.architecture import Architecture
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import Score
-from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, finished_run, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, read_results
 from tests.strategies.synthetic import EQUAL_OPS, Separable, score
 
 OPTIONS: dict[str, Any] = {"parents": 6, "pool": 4, "probability": 0.3, "trials": 3}
@@ -112,14 +112,6 @@ def test_differences_are_paired() -> None:
     for difference in found["gradient_minus_random"]:
         assert (difference.low, difference.high) == pytest.approx((-0.5, -0.5))
     assert found["gradient"].high - found["gradient"].low > 1
-
-
-# --- on a run ---
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("gradient") / "run", trained=False)
 
 
 def test_it_writes_table_estimates_and_picture(

@@ -20,13 +20,7 @@ from smash_lightning.hypernet import load_hypernet
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
-from tests.analyses.small_analysis import (
-    NO_LOGGERS,
-    TRAINED,
-    experiment_on,
-    finished_run,
-    read_results,
-)
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_truth, read_results
 from tests.stages.small_run import SEARCH
 
 EPOCHS = [2, 4, 6, 8, 9]
@@ -34,12 +28,9 @@ EPOCHS = [2, 4, 6, 8, 9]
 
 def made_up(architectures: int, hypernets: int) -> tuple[GroundTruth, np.ndarray]:
     """Losses that approach the ground truth from epoch to epoch."""
-    generator = np.random.default_rng(0)
-    truth = generator.normal(size=architectures)
-    noise = generator.normal(size=(hypernets, len(EPOCHS), architectures)) / np.arange(1, 6)[:, None] ** 2
-    trainings = truth[:, None] + 0.1 * generator.normal(size=(architectures, 3))
-    nothing = np.zeros((architectures, 0))
-    return GroundTruth((), truth, trainings, nothing, np.ones(architectures)), truth + 3 * noise
+    truth = made_up_truth(architectures, 0)
+    noise = np.random.default_rng(1).normal(size=(hypernets, len(EPOCHS), architectures))
+    return truth, truth.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
 
 
 @pytest.mark.parametrize("hypernets", [1, 3])
@@ -71,14 +62,6 @@ def test_a_loss_that_is_not_finite_ranks_last() -> None:
     worst[0, 0, 7] = 99.0
     one, other = (follow(truth, EPOCHS, table, 200, 0) for table in (losses, worst))
     assert one == other
-
-
-# --- on a run ---
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("settling") / "run")
 
 
 def longer(source: Path, folder: Path, **changes: Any) -> Experiment:

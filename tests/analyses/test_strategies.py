@@ -15,12 +15,7 @@ from smash_lightning.analyses.strategies import advantage
 from smash_lightning.scoring import ValidationLoss
 from smash_lightning.strategies import Evolution, Perturb
 from smash_lightning.strategies.racing import Racing
-from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, finished_run, read_results
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("strategies") / "run", trained=False)
+from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, read_results
 
 
 def test_strategies_continue_from_the_same_candidates(source: Path, tmp_path: Path) -> None:

@@ -14,12 +14,7 @@ from smash_lightning.analyses import Variant, variants
 from smash_lightning.analyses.variants import BASE, compare
 from smash_lightning.scoring import LossPlusSizeRank, RunningStatistics
 from smash_lightning.stages.experiment import Experiment
-from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, finished_run, read_results
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("variants") / "run")
+from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, read_results
 
 
 def experiment(source: Path, folder: Path) -> Experiment:
