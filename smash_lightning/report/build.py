@@ -14,15 +14,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.report import figures, frames
 from smash_lightning.report.console import agreement_rows, summary
 from smash_lightning.report.diagram import architecture_svg
-from smash_lightning.report.labels import (
-    cost_text,
-    count,
-    duration,
-    estimate_text,
-    label,
-    listed,
-    omitted_text,
-)
+from smash_lightning.report.labels import cost_text, count, duration, estimate_text, label, listed, omitted_text
 from smash_lightning.report.page import Figure, Section, Table, render
 from smash_lightning.report.run_data import RunData, read_run
 from smash_lightning.report.verdict import best_fraction, next_steps, sentences

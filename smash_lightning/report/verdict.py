@@ -25,7 +25,7 @@ _LEAD = {"above": "better than", "around": "not significantly different from", "
 def sentences(correlation: Correlation) -> list[str]:
     """The verdict in three sentences, or the reason for none in one."""
     if correlation["verdict"]["status"] == "no_verdict":
-        return [_no_verdict(correlation)]
+        return [f"No verdict: {_no_verdict(correlation)[0]}"]
     return [_agreement(correlation), _comparison(correlation["comparison"], correlation["verdict"]), _gain(correlation)]
 
 
@@ -41,7 +41,7 @@ def next_steps(
     """
     verdict, comparison = correlation["verdict"], correlation["comparison"]
     if verdict["status"] == "no_verdict":
-        return [_remedy(correlation)]
+        return [_no_verdict(correlation)[1:]]
     steps = []
     if verdict["status"] != "predicts":
         steps.append(_improve(comparison))
@@ -73,28 +73,29 @@ def best_fraction(correlation: Correlation) -> str:
     return f"Within the sample the best fifth differs in mean test loss (nats) from all by {listed(gains)}."
 
 
-def _no_verdict(correlation: Correlation) -> str:
-    reliability = correlation["loss"]["reliability"].get("icc_mean")
-    return "No verdict: " + {
-        "few_architectures": f"{correlation['architectures']} architectures of the sample (groups stratified and "
-        "random) have a score and a test loss, which is too few.",
-        "unknown_reliability": "the reliability of the ground truth is unknown, as too few architectures were trained "
-        "with two seeds or more.",
-        "low_reliability": f"the reliability of the ground truth is {estimate_text(reliability)}: two trainings of one "
-        "architecture differ about as much as two architectures.",
-        "constant": "the score or the test loss is the same for all architectures.",
-    }.get(correlation["verdict"]["reason"] or "", "the evaluation gives no reason.")
-
-
-def _remedy(correlation: Correlation) -> tuple[str, str]:
+def _no_verdict(correlation: Correlation) -> tuple[str, str, str]:
+    """Why there is no verdict, and the heading and sentence of the remedy."""
+    reliability = estimate_text(correlation["loss"]["reliability"].get("icc_mean"))
+    few = "architectures of the sample (groups stratified and random) have a score and a test loss, which is too few."
     return {
-        "few_architectures": ("More architectures", "Retrain 32 or more: retrain.stratified=32."),
-        "unknown_reliability": ("More seeds", "Train each architecture with three seeds: retrain.seeds=3."),
-        "low_reliability": ("More seeds", f"{_seeds(correlation)} Longer trainings help as well: retrain.epochs."),
-    }.get(
-        correlation["verdict"]["reason"] or "",
-        ("Check the pool", "Rank architectures that differ: a larger search space, or more candidates."),
-    )
+        "few_architectures": (
+            f"{correlation['architectures']} {few}",
+            *("More architectures", "Retrain 32 or more: retrain.stratified=32."),
+        ),
+        "unknown_reliability": (
+            "the reliability of the ground truth is unknown, as too few architectures have two trainings or more.",
+            *("More seeds", "Train each architecture with three seeds: retrain.seeds=3."),
+        ),
+        "low_reliability": (
+            f"the reliability of the ground truth is {reliability}: two trainings of one architecture differ about as "
+            "much as two architectures.",
+            *("More seeds", f"{_seeds(correlation)} Longer trainings help as well: retrain.epochs."),
+        ),
+        "constant": (
+            "the score or the test loss is the same for all architectures.",
+            *("Check the pool", "Rank architectures that differ: a larger search space, or more candidates."),
+        ),
+    }[correlation["verdict"]["reason"]]
 
 
 def _agreement(correlation: Correlation) -> str:

@@ -57,7 +57,7 @@ def test_other_verdicts_are_as_plain(status: str, words: str) -> None:
     ("reason", "words", "step"),
     [
         ("few_architectures", "10 architectures of the sample", "More architectures"),
-        ("unknown_reliability", "two seeds or more", "More seeds"),
+        ("unknown_reliability", "two trainings or more", "More seeds"),
         ("low_reliability", "0.75 [0.55, 0.95]", "More seeds"),
         ("constant", "the same for all", "Check the pool"),
     ],

@@ -63,10 +63,7 @@ def group_scales(groups: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
     if len(groups) > len(COLOURS):
         raise ValueError(f"{len(groups)} groups in one figure cannot be distinguished: draw {len(COLOURS)} or fewer")
     names, count = list(groups), len(groups)
-    return (
-        alt.Scale(domain=names, range=list(COLOURS[:count])),
-        alt.Scale(domain=names, range=list(SHAPES[:count])),
-    )
+    return (alt.Scale(domain=names, range=list(COLOURS[:count])), alt.Scale(domain=names, range=list(SHAPES[:count])))
 
 
 def legend_switch(column: str) -> alt.Parameter:
