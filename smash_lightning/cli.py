@@ -32,7 +32,7 @@ from smash_lightning.configuration.sweep import (
     problems,
     sweep_folder,
 )
-from smash_lightning.launched import launched, require_one_sweeper
+from smash_lightning.engine.launcher_environment import launcher_environment, require_one_sweeper
 
 PACKAGE = Path(__file__).parent
 CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())  # installed, or a clone
@@ -150,13 +150,13 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
 @contextmanager
 def _coordinating() -> Iterator[None]:
     """Of several processes that srun or torchrun started, the first continues; the others work for it until the end."""
-    place = launched(os.environ)
+    place = launcher_environment(os.environ)
     if place is None:
         yield
         return
-    from smash_lightning.engine.external import leading, serve
+    from smash_lightning.engine.external import coordinate, work
 
     if not place.first:
-        os._exit(serve(place))  # threads that wait for other processes would block an ordinary exit
-    with leading(place):
+        os._exit(work(place))  # threads that wait for other processes would block an ordinary exit
+    with coordinate(place):
         yield

@@ -26,7 +26,7 @@ FLOORS = [
     {"engine"},
 ]
 # Single modules, which import no room.
-EVERYWHERE = {"random_streams", "progress_bars", "files", "launched", "checkpoint", "option_types"}
+EVERYWHERE = {"random_streams", "progress_bars", "files", "checkpoint", "option_types"}
 STDLIB_ONLY = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -68,6 +68,11 @@ def test_imports_point_down() -> None:
             assert room not in EVERYWHERE, f"{path.name} imports {other}"
             if other != room:
                 assert FLOOR_OF[room] < FLOOR_OF[other], f"{path.relative_to(PACKAGE)} imports {other}"
+
+
+def test_modules_are_imported_on_any_operating_system() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not imports(path) & {"fcntl", "grp", "pwd", "resource", "termios"}, path
 
 
 def test_architectures_need_no_torch_and_only_the_command_line_uses_hydra() -> None:

@@ -14,8 +14,8 @@ import yaml
 
 from smash_lightning.configuration.earlier_run import require_same
 from smash_lightning.configuration.sweep import Result, note_failure, problems
+from smash_lightning.engine.launcher_environment import require_one_sweeper
 from smash_lightning.evaluation.sweep import leaves
-from smash_lightning.launched import require_one_sweeper
 from tests import timeless
 from tests.command_line import TINY, changed, configuration, digest, end, process, smash, value, wait_for
 

@@ -1,4 +1,4 @@
-"""How is work shared out? Independent jobs to processes, and one job to several processes that do it together."""
+"""How is work divided? Independent jobs over processes, and one job over the ranks of a distributed training."""
 
 from smash_lightning.engine.pool import Failure as Failure
 from smash_lightning.engine.pool import Pool as Pool

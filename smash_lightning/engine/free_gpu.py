@@ -1,7 +1,7 @@
-"""A GPU of its own for each of several runs on one machine: the first that is free, kept until the process ends.
+"""One GPU for each of several runs on one machine: the first free one, locked until the process ends.
 
-Counting jobs is not enough, as jobs take different times. CUDA looks once at what it may see, so a process keeps its
-GPU for all its jobs. Locks are those of the operating system: a process that is killed gives its GPU back.
+Counting jobs is not enough, as they take different times. CUDA reads the visible GPUs once, so a process keeps its GPU
+for all its jobs. The operating system releases the lock of a process that is killed.
 """
 
 from __future__ import annotations
@@ -14,39 +14,38 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-_kept: dict[Path, tuple[str, FileLock]] = {}  # by folder of locks: a fact about the process and of no experiment
+_locked: dict[Path, tuple[str, FileLock]] = {}  # by folder of locks
 
 
 def keep_free_gpu() -> None:
-    """Lets this process see one GPU alone, which no other process has that asked for one in this way.
+    """Makes one GPU visible to this process, which no other process has locked in this way.
 
     Raises:
         ValueError: there is none.
     """
     folder = Path(tempfile.gettempdir()) / f"smash_lightning-gpus-{getpass.getuser()}"
-    if folder not in _kept:
+    if folder not in _locked:
         os.environ[VARIABLE] = first_free(_visible(), folder)
 
 
 def first_free(gpus: Sequence[str], folder: Path, pause: float = 1.0) -> str:
-    """The first of some GPUs that no other process has; waits where all are taken. It is this process's to its end.
+    """Locks the first free GPU until this process ends; waits while all are locked.
 
     Args:
         gpus: their names, the same in all processes.
-        folder: where locks are kept.
-        pause: seconds between looks.
+        folder: of the lock files.
+        pause: seconds between attempts.
 
     Raises:
         ValueError: there are no GPUs.
     """
     if not gpus:
         raise ValueError("gpu=free: torch finds no GPU here, choose trainer=cpu and leave it out")
-    if folder in _kept:
-        return _kept[folder][0]
+    if folder in _locked:
+        return _locked[folder][0]
     folder.mkdir(parents=True, exist_ok=True)
     waiting = False
     while True:
@@ -56,7 +55,7 @@ def first_free(gpus: Sequence[str], folder: Path, pause: float = 1.0) -> str:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
-            _kept[folder] = gpu, lock
+            _locked[folder] = gpu, lock
             return gpu
         if not waiting:
             print(f"waiting for one of {len(gpus)} GPUs", file=sys.stderr)
@@ -65,8 +64,10 @@ def first_free(gpus: Sequence[str], folder: Path, pause: float = 1.0) -> str:
 
 
 def _visible() -> list[str]:
-    """Names of the GPUs that this process may use; without a first use of CUDA, which would fix them."""
+    """Names of the GPUs that this process may use, without initializing CUDA, which would fix them."""
     named = os.environ.get(VARIABLE)
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
+    import torch
+
     return [str(index) for index in range(torch.cuda.device_count())]

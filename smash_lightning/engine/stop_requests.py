@@ -1,4 +1,4 @@
-"""A run that is asked to stop saves what it has: by SIGTERM, or by SIGUSR1 before the time that SLURM gave it is up."""
+"""Requests to stop: by SIGTERM, or by SIGUSR1 before the time limit of a SLURM job. Runs save their state and end."""
 
 from __future__ import annotations
 
@@ -9,72 +9,68 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-TIME_IS_UP = "SIGUSR1"  # SLURM's warning before the end of a job's time; Windows has no such signal
-SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", TIME_IS_UP) if hasattr(signal, name))
-_asked = threading.Event()
-_by: list[signal.Signals] = []
-_listening: list[bool] = []
+TIME_LIMIT = getattr(signal, "SIGUSR1", None)  # Windows has none
+SIGNALS = tuple(number for number in (signal.SIGTERM, TIME_LIMIT) if number is not None)
+_requested = threading.Event()
+_received: list[int] = []
+_handling: list[bool] = []
 
 
 class Stopped(BaseException):
-    """The run was asked to stop, and what it had is saved. No error of a job, so nothing may take it for one."""
+    """The run was requested to stop, and its state is saved. No `Exception`, so that no job handles it as an error."""
 
 
 def stop_requested() -> bool:
-    """Whether a job in this process should save what it has and raise `Stopped`."""
-    return _asked.is_set()
+    """Whether a job in this process should save its state and raise `Stopped`."""
+    return _requested.is_set()
 
 
 def request_stop() -> None:
-    """Lets the jobs of this process know."""
-    _asked.set()
+    """Requests the jobs of this process to stop."""
+    _requested.set()
 
 
 def requeued(environment: Mapping[str, str]) -> str:
-    """Has SLURM begin this process's job again, where its time ran out; after a pre-emption it does so by itself.
+    """Requeues this process's SLURM job after its time limit; after a pre-emption SLURM does so by itself.
 
     Returns:
-        What was done, to be added to a message; empty where nothing was.
+        The result, to be added to a message; empty where nothing was done.
     """
     job = environment.get("SLURM_JOB_ID")
-    if job is None or not _time_is_up():
+    if job is None or TIME_LIMIT not in _received:
         return ""
-    asked = subprocess.run(["scontrol", "requeue", job], check=False, capture_output=True, text=True)
-    return "; SLURM starts the job again" if asked.returncode == 0 else f"; scontrol: {asked.stderr.strip()}"
+    result = subprocess.run(["scontrol", "requeue", job], check=False, capture_output=True, text=True)
+    return "; SLURM starts the job again" if result.returncode == 0 else f"; scontrol: {result.stderr.strip()}"
 
 
 def seconds_to_save() -> float:
-    """How long jobs may take to save: less than SLURM leaves after SIGTERM, more where it warned before its time."""
-    return 100.0 if _time_is_up() else 20.0
+    """Time for jobs to save: less than SLURM allows after SIGTERM, more before its time limit."""
+    return 100.0 if TIME_LIMIT in _received else 20.0
 
 
-def _time_is_up() -> bool:
-    return any(number.name == TIME_IS_UP for number in _by)
-
-
-def _hear(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     del frame
-    _by.append(signal.Signals(number))
-    _asked.set()
+    _received.append(number)
+    _requested.set()
 
 
 def install_signal_handlers() -> None:
-    """Takes the signals back from Lightning, which ends a training at SIGTERM as if it were complete."""
-    if _listening and threading.current_thread() is threading.main_thread():
+    """Installs the handlers again after Lightning's, which ends a training at SIGTERM as if it were complete."""
+    if _handling and threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
-            signal.signal(number, _hear)
+            signal.signal(number, _on_signal)
 
 
 @contextmanager
 def handling_stop_signals() -> Iterator[None]:
-    """Takes the signals for requests to stop; only in a process's main thread."""
-    _by.clear()
-    _listening.append(True)
-    earlier = {number: signal.signal(number, _hear) for number in SIGNALS}
+    """Handles the signals as requests to stop; only in the main thread of a process."""
+    _received.clear()
+    _handling.append(True)
+    previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in earlier.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        _asked.clear()
-        _listening.pop()
+        _requested.clear()
+        _handling.pop()

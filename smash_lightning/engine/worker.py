@@ -1,7 +1,8 @@
-"""A process that takes work: what runs on the other end of a connection to the process that gives it out.
+"""A worker process: the other end of a connection to the process that assigns the jobs.
 
-Jobs run in a thread of their own. The main thread listens, so that a request to stop is heard in the middle of a job,
-and so that the process ends at once when the one that gives out work does, however that one ended.
+Jobs run in a second thread. The main thread receives messages, so that a request to stop takes effect in the middle of
+a job, and so that the worker ends as soon as the assigning process does, for whatever reason. In this room torch is
+imported within functions, as the import of `launcher_environment` must not take seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
-
 from smash_lightning.engine.ranks import Rank, distributed_environment, set_local_rank
 from smash_lightning.engine.stop_requests import SIGNALS, Stopped, request_stop
 
@@ -29,50 +28,54 @@ IGNORED = (signal.SIGINT, *SIGNALS)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job that raised, or whose process died."""
+    """A job that raised an error, or whose process died."""
 
     reason: str
     details: str
 
 
 def failure(error: BaseException) -> Failure:
-    """What is told of an error."""
+    """Reason and traceback of the current error."""
     return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def send(connection: Connection, *message: Any) -> None:
-    """Sends by value: what other pickles of tensors refer to does not exist on another machine."""
+    """Sends by value, as tensors by reference would not exist on another machine."""
     connection.send_bytes(pickle.dumps(message))
 
 
 def receive(connection: Connection) -> tuple[Any, ...]:
-    """What `send` sent.
+    """Receives a message of `send`.
 
     Raises:
-        EOFError, ConnectionResetError: the other end is gone.
+        EOFError, ConnectionResetError: the other end is closed.
     """
     return pickle.loads(connection.recv_bytes())
 
 
-def spawned(connection: Connection, threads: int, local: int) -> None:
-    """The life of a process that was made for this."""
+def main(connection: Connection, threads: int, local: int) -> None:
+    """Entry point of a spawned worker process."""
+    import torch
+
     torch.set_num_threads(threads)
     set_local_rank(local)
-    os._exit(work(connection))
+    os._exit(run_jobs(connection))
 
 
-def work(connection: Connection) -> int:
-    """Takes work until the other end says that there is no more; returns its exit code, or 1 if it is gone.
+def run_jobs(connection: Connection) -> int:
+    """Runs jobs until the other end sends "end"; returns its exit code, or 1 if the connection is closed.
 
-    What is heard:
-        ("context", function, context, share): what the next jobs are for, and how many processes share the cores.
+    Messages:
+        ("context", function, context, share): for the next jobs, and the number of processes that share the cores.
         ("job", job, rank): to be done as that rank of several, or alone where it is None.
-        ("stop",): whatever is being done should be saved and given up.
-        ("end", code): there is no more.
+        ("stop",): the current job should save its state and end.
+        ("end", code): there are no more jobs.
     """
+    import torch
+
     for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)  # the process that gives out work decides what they mean
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.signal(number, signal.SIG_IGN)  # the assigning process handles them
+    if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     jobs: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     threading.Thread(target=_run, args=(connection, jobs, torch.get_num_threads()), daemon=True).start()
@@ -83,7 +86,7 @@ def work(connection: Connection) -> int:
             return 1
         try:
             kind, *content = pickle.loads(message)
-        except Exception:  # of a class that does not exist here, or a file that is gone
+        except Exception:  # of a class that does not exist here, or a missing file
             traceback.print_exc()
             return 1
         if kind == "end":
@@ -95,20 +98,22 @@ def work(connection: Connection) -> int:
 
 
 def _run(connection: Connection, jobs: queue.SimpleQueue[tuple[Any, ...]], threads: int) -> None:
-    function: Callable[..., Any] = _nothing
+    import torch
+
+    function: Callable[..., Any] = _without_context
     context: Any = None
     while True:
         kind, *content = jobs.get()
         if kind == "context":
             function, context, share = content
-            torch.set_num_threads(max(1, threads // share))  # each thread that computes has a number of its own
+            torch.set_num_threads(max(1, threads // share))  # a value of each computing thread
             continue
         outcome = _outcome(connection, function, context, *content)
         try:
             send(connection, "done", outcome)
         except OSError:
-            return  # the other thread ends the process
-        except Exception as error:  # a result that cannot be sent
+            return  # the main thread ends the process
+        except Exception as error:  # a result that cannot be pickled
             send(connection, "done", failure(error))
 
 
@@ -118,12 +123,12 @@ def _outcome(connection: Connection, function: Callable[..., Any], context: Any,
             return function(context, job, lambda message: send(connection, "message", message))
     except Stopped:
         return Stopped
-    except BaseException as error:  # sys.exit too would end this thread, and nobody would hear of it
+    except BaseException as error:  # sys.exit too would end this thread without a message
         return failure(error)
     finally:
         sys.stdout.flush()  # the process may be killed at any time after this
         sys.stderr.flush()
 
 
-def _nothing(*arguments: Any) -> None:
+def _without_context(*arguments: Any) -> None:
     raise RuntimeError("there was no context before the job")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from smash_lightning.engine import cores
-from smash_lightning.engine.external import joined
+from smash_lightning.engine.external import external_workers
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 
@@ -27,7 +27,7 @@ def crew(
     Raises:
         ValueError: these do not go together, or not with the processes that srun or torchrun began.
     """
-    began = 1 + len(joined)
+    began = 1 + len(external_workers)
     count = _count(device, devices, began // num_nodes if began > 1 else None)
     if count * num_nodes == 1:
         if began > 1 and workers not in (None, began):

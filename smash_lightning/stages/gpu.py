@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from smash_lightning.engine.external import joined
+from smash_lightning.engine.external import external_workers
 from smash_lightning.engine.free_gpu import keep_free_gpu
 
 
@@ -23,7 +23,7 @@ def choose_gpu(gpu: Any, accelerator: str, devices: Any) -> None:
         return
     if gpu != "free":
         raise ValueError(f"gpu must be free or null, got {gpu!r}")
-    if joined:
+    if external_workers:
         raise ValueError("gpu=free is for a single process: srun and torchrun give each of several its own GPU")
     if accelerator == "cpu" or devices != 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a team of the tests does."""
+"""Jobs of the tests of several processes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from smash_lightning.engine import place, rank
+from smash_lightning.engine import rank, ranks
 
 
-def who(context: str, job: Any, send: Any) -> Any:
-    """Its place on its machine; or, together, the sum of all places from 1."""
+def local_index(context: str, job: Any, send: Any) -> Any:
+    """Index of the process on its machine; or, as ranks together, the sum of all indices from 1."""
     own = rank()
     if own is None:
         time.sleep(0.3)
-        return place._Here.local
+        return ranks._ThisProcess.local
     dist.init_process_group("gloo", rank=own.local, world_size=int(os.environ["WORLD_SIZE"]))
     total = torch.tensor([own.local + 1])
     dist.all_reduce(total)

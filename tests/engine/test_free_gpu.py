@@ -14,18 +14,18 @@ GPUS = ["0", "1"]
 
 
 def take(folder: Path, connection: Connection) -> None:
-    """Takes a GPU twice, as two jobs of one process do, and keeps it until told otherwise."""
+    """Locks a GPU twice, as two jobs of one process do, and keeps it until a message."""
     connection.send([first_free(GPUS, folder, pause=0.01) for _ in range(2)])
     connection.recv()
 
 
 class Process:
-    """One that asks for a GPU."""
+    """A process that locks a GPU."""
 
     def __init__(self, folder: Path) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self.connection, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=take, args=(folder, theirs), daemon=True)
+        self.connection, other_end = spawn.Pipe()
+        self.process = spawn.Process(target=take, args=(folder, other_end), daemon=True)
         self.process.start()
 
     def gpu(self) -> str:
@@ -43,7 +43,7 @@ def test_processes_have_different_gpus_and_wait_for_one(tmp_path: Path) -> None:
     first, second = Process(tmp_path), Process(tmp_path)
     assert {first.gpu(), second.gpu()} == {*GPUS}
     third = Process(tmp_path)
-    assert not third.connection.poll(5), "there was none"
+    assert not third.connection.poll(5), "none was free"
     first.end(signal.SIGKILL)
     assert third.gpu() in GPUS
     fourth = Process(tmp_path)
@@ -53,6 +53,6 @@ def test_processes_have_different_gpus_and_wait_for_one(tmp_path: Path) -> None:
         process.end(signal.SIGTERM)
 
 
-def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+def test_without_a_gpu_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gpu=free.*no GPU"):
         first_free([], tmp_path)

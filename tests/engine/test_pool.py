@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from smash_lightning.engine import Failure, Pool
-from smash_lightning.engine.pool import dismiss
+from smash_lightning.engine.spawned import stop_workers
 
 
 def work(context: int, job: str, send: Callable[[Any], None]) -> Any:
-    """What a job's name says."""
+    """A job that does what its name says."""
     if job == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if job == "leave":
+    if job == "exit":
         sys.exit("enough")
     if job == "raise":
         raise KeyError("no such thing")
@@ -40,7 +40,7 @@ def outcomes(jobs: list[str], workers: int) -> tuple[dict[int, Any], list[tuple[
         return dict(pool.run(jobs)), messages
 
 
-def test_two_processes_give_what_one_gives() -> None:
+def test_two_processes_give_the_results_of_one() -> None:
     jobs = ["a", "bb", "ccc", "tensor", "dddd"]
     one, first = outcomes(jobs, 1)
     two, second = outcomes(jobs, 2)
@@ -60,13 +60,13 @@ def test_an_exception_is_a_failure_with_its_reason(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_that_leaves_is_a_failure_like_others(workers: int) -> None:
-    found, _ = outcomes(["a", "leave", "bb"], workers)
+def test_a_job_that_exits_is_a_failure(workers: int) -> None:
+    found, _ = outcomes(["a", "exit", "bb"], workers)
     assert (found[0], found[2]) == (10, 20)
     assert found[1].reason == "SystemExit: enough"
 
 
-def test_a_killed_process_is_replaced_in_its_place() -> None:
+def test_a_killed_process_is_replaced() -> None:
     with Pool(work, 10, 2) as pool:
         assert isinstance(dict(pool.run(["die"]))[0], Failure)
         assert dict(pool.run(["a", "bb"])) == {0: 10, 1: 20}
@@ -76,23 +76,23 @@ def test_a_killed_process_is_replaced_in_its_place() -> None:
 BROKEN = """
 from smash_lightning.engine import Pool
 if __name__ == "__main__":
-    with Pool(print, lambda: "nobody can send this", 2) as pool:
+    with Pool(print, lambda: "cannot be pickled", 2) as pool:
         list(pool.run([1, 2]))
 """
 
 
 def test_a_context_that_cannot_be_sent_ends_the_program(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    place = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     call = [sys.executable, str(tmp_path / "broken.py")]
-    ended = subprocess.run(call, capture_output=True, text=True, timeout=60, env=place, check=False)
+    ended = subprocess.run(call, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert ended.returncode == 1
     assert "pickle" in ended.stderr
 
 
-def test_a_process_that_starts_hears_no_signal() -> None:
-    """A scheduler sends signals to all processes of a job, also to those that have not come to ignore them yet."""
-    dismiss()
+def test_a_starting_process_ignores_signals() -> None:
+    """A scheduler sends signals to all processes of a job, also to those that do not ignore them yet."""
+    stop_workers()
     with Pool(work, 10, 2) as pool:
         thread = threading.Thread(target=signal_children)
         thread.start()
@@ -108,7 +108,7 @@ def signal_children() -> None:
         time.sleep(0.1)
 
 
-def test_a_process_that_is_killed_takes_nothing_with_it() -> None:
+def test_a_killed_process_affects_no_other_job() -> None:
     found, messages = outcomes(["a", "die", "bb", "die", "ccc"], 2)
     assert {i: found[i] for i in (0, 2, 4)} == {0: 10, 2: 20, 4: 30}
     for index in (1, 3):
@@ -117,7 +117,7 @@ def test_a_process_that_is_killed_takes_nothing_with_it() -> None:
     assert sorted(index for index, _ in messages) == [0, 2, 4]
 
 
-def test_processes_are_used_again_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_reused_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -126,26 +126,26 @@ def test_processes_are_used_again_and_share_the_cores(monkeypatch: pytest.Monkey
             first = {worker.process.pid for worker in pool._idle}
         with Pool(work, 20, 2) as pool:
             assert dict(pool.run(["a", "bb"])) == {0: 20, 1: 40}
-            assert {worker.process.pid for worker in pool._idle} == first, "by the next pool, too"
+            assert {worker.process.pid for worker in pool._idle} == first, "also by the next pool"
         monkeypatch.setenv("SOMETHING", "else")
         with Pool(work, 30, 2) as pool:
             assert dict(pool.run(["a", "bb"])) == {0: 30, 1: 60}
             others = {worker.process.pid for worker in pool._idle}
-            assert not others & first, "those would know another environment"
+            assert not others & first, "those have another environment"
         alive = {process.pid for process in multiprocessing.active_children()}
         assert alive == others
     finally:
         torch.set_num_threads(before)
-    dismiss()
+    stop_workers()
     assert multiprocessing.active_children() == []
 
 
 def test_after_a_failure_no_process_is_kept() -> None:
-    dismiss()
+    stop_workers()
     with pytest.raises(RuntimeError, match="no such thing"), Pool(work, 10, 2) as pool:
         list(pool.results(["a", "raise"], str))
     assert multiprocessing.active_children() == []
 
 
-def test_nothing_to_do() -> None:
+def test_without_jobs_there_are_no_results() -> None:
     assert outcomes([], 2) == ({}, [])

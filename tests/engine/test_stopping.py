@@ -1,4 +1,4 @@
-"""A run that is asked to stop lets its jobs save, and then ends."""
+"""After a request to stop, jobs save their state, and the run ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from smash_lightning.engine import Pool, Stopped, handling_stop_signals, requeued, stop_requested
 
 
-def until_asked(context: Path, job: str, send: Callable[[Any], None]) -> str:
-    """Works until it is asked to stop, and saves that."""
-    send("begun")
+def until_requested(context: Path, job: str, send: Callable[[Any], None]) -> str:
+    """Works until a request to stop, and saves that."""
+    send("started")
     if job == "short":
         return "done"
     deadline = time.monotonic() + 60
@@ -32,25 +32,25 @@ def until_asked(context: Path, job: str, send: Callable[[Any], None]) -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_jobs_save_and_the_run_ends(workers: int, number: signal.Signals, tmp_path: Path) -> None:
-    jobs = ["short", "long", "never begun"] if workers == 1 else ["short", "long", "last", "never begun"]
-    begun: list[int] = []
+    jobs = ["short", "long", "never started"] if workers == 1 else ["short", "long", "last", "never started"]
+    started: list[int] = []
 
     def receive(index: int, message: Any) -> None:
-        begun.append(index)
-        if len(begun) == workers + 1:
+        started.append(index)
+        if len(started) == workers + 1:
             os.kill(os.getpid(), number)
 
     found = {}
-    with handling_stop_signals(), Pool(until_asked, tmp_path, workers, receive) as pool:
-        ending = pool.run(jobs)
+    with handling_stop_signals(), Pool(until_requested, tmp_path, workers, receive) as pool:
+        outcomes = pool.run(jobs)
         with pytest.raises(Stopped):
-            found.update(next(ending) for _ in jobs)
+            found.update(next(outcomes) for _ in jobs)
     assert found == ({0: "done"} if workers == 1 else {0: "done", 2: "done after all"})
     assert [path.name for path in tmp_path.iterdir()] == ["long"]
-    assert sorted(begun) == list(range(workers + 1))
+    assert sorted(started) == list(range(workers + 1))
 
 
-def test_signals_are_as_before_and_the_next_run_is_not_asked() -> None:
+def test_handlers_are_restored_and_the_next_run_has_no_request() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with handling_stop_signals():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -60,10 +60,10 @@ def test_signals_are_as_before_and_the_next_run_is_not_asked() -> None:
         assert not stop_requested()
 
 
-def test_slurm_is_asked_to_begin_again_only_before_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_requeued_only_after_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ntest "$2" = 7 || {{ echo unknown job >&2; exit 1; }}\n'
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest "$2" = 7 || {{ echo unknown job >&2; exit 1; }}\n'
     )
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -72,6 +72,6 @@ def test_slurm_is_asked_to_begin_again_only_before_time_is_up(tmp_path: Path, mo
         assert requeued({"SLURM_JOB_ID": "7"}) == "", "after a pre-emption SLURM does so by itself"
         os.kill(os.getpid(), signal.SIGUSR1)
         assert requeued({}) == ""
-        assert "begins the job again" in requeued({"SLURM_JOB_ID": "7"})
+        assert "starts the job again" in requeued({"SLURM_JOB_ID": "7"})
         assert requeued({"SLURM_JOB_ID": "8"}) == "; scontrol: unknown job"
-    assert (tmp_path / "asked").read_text() == "requeue 7\nrequeue 8\n"
+    assert (tmp_path / "calls").read_text() == "requeue 7\nrequeue 8\n"

@@ -138,7 +138,8 @@ def test_what_does_not_go_together(name: str) -> None:
 
 @pytest.mark.parametrize("name", STARTED)
 def test_processes_that_a_scheduler_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smash_lightning.stages.devices.joined", [external.Joined] * 3)  # three more than this one
+    workers = [external.ExternalWorker] * 3  # in addition to this process
+    monkeypatch.setattr("smash_lightning.stages.devices.external_workers", workers)
     options, expected = STARTED[name]
     if isinstance(expected, tuple):
         assert crew("cpu", **options) == expected
