@@ -1,7 +1,7 @@
 """Random changes to training images that keep their class: drawn for an epoch at once, applied to a batch at once.
 
-Both augmentations move whole runs of values that lie side by side (a row of pixels, a column of voxels), so that a
-batch costs one gather of runs, whatever is drawn for each of its images, and nothing waits for the device.
+Both augmentations move whole runs of consecutive values (a row of pixels, a column of voxels), so that a batch costs
+one gather of runs, whatever is drawn for each of its images, and nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch import Tensor
 
 
 class Augmentation(ABC):
-    """Chance is drawn apart from the images, so that what happens to an image does not depend on its batch."""
+    """Parameters are drawn apart from the images, so that the change of an image does not depend on its batch."""
 
     @property
-    @abstractmethod
     def views(self) -> int:
         """Poses of an image over which predictions are averaged at test; 1 for none."""
+        return 1
 
     @abstractmethod
     def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """What is to happen to `count` images of `size`: 64-bit integers (count, parameters) on the CPU.
+        """Parameters for `count` images of `size`: 64-bit integers (count, parameters) on the CPU.
 
         Raises:
             ValueError: images of that many dimensions cannot be augmented so.
@@ -35,13 +35,13 @@ class Augmentation(ABC):
 
     @abstractmethod
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Images (batch, channels, *size), each changed as its row of `drawn` says; same shape, type and device.
+        """Images (batch, channels, *size), each changed by its row of `drawn` (batch, parameters) on the same device.
 
-        `drawn` (batch, parameters) lies on the device of the images.
+        Shape, type and device stay the same.
         """
 
     def view(self, images: Tensor, index: int) -> Tensor:
-        """Pose `index` of images (batch, channels, *size); pose 0 is how they are."""
+        """Pose `index` of images (batch, channels, *size); pose 0 is the original one."""
         assert index == 0
         return images
 
@@ -49,14 +49,11 @@ class Augmentation(ABC):
 @final
 @dataclass(frozen=True)
 class CropFlip(Augmentation):
-    """Images of two dimensions are mirrored left to right or not, framed in black and cropped back somewhere.
+    """Images of two dimensions are mirrored left to right or not, padded with black and cropped at a random position.
 
     Args:
-        padding: width of the frame in pixels.
+        padding: pixels on each side.
         flip: whether to mirror half of the images.
-
-    Raises:
-        ValueError: the frame has a negative width.
     """
 
     padding: int = 4
@@ -66,13 +63,8 @@ class CropFlip(Augmentation):
         if self.padding < 0:
             raise ValueError(f"dataset.augmentation.padding must not be negative, got {self.padding}")
 
-    @property
-    def views(self) -> int:
-        """One: images are tested as they are."""
-        return 1
-
     def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Columns: the crop's first row and first column in the frame, and 1 where the image is mirrored."""
+        """Columns: the crop's first row and first column in the padded image, and 1 where the image is mirrored."""
         _require(self, 2, size)
         crops = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
         return torch.cat((crops, _coins(count, 1, self.flip, generator)), 1)
@@ -93,16 +85,13 @@ class CropFlip(Augmentation):
 class VoxelMoves(Augmentation):
     """Grids (x, y, z), z being up, are turned about the vertical, mirrored along x and y, and shifted, in this order.
 
-    Turning takes the nearest voxel; on grids as long as wide, turns by multiples of 90 degrees are exact. What comes in
-    from outside is empty; parts that leave the grid are lost.
+    Turning takes the nearest voxel; on grids as long as wide, turns by multiples of 90 degrees are exact. Voxels from
+    outside are empty; parts that leave the grid are lost.
 
     Args:
-        shift: how far a grid is shifted along each axis at most, in voxels.
+        shift: voxels by which a grid is shifted along each axis at most.
         flips: whether to mirror half of the grids along x, and half along y.
-        rotations: in how many equal steps a full turn is made; predictions are averaged over them at test.
-
-    Raises:
-        ValueError: the shift is negative, or there are no rotations.
+        rotations: steps of a full turn; predictions are averaged over them at test.
     """
 
     shift: int = 2
@@ -139,14 +128,14 @@ class VoxelMoves(Augmentation):
         y = _line(width, columns, shift[:, 1], mirrored_y)
         places = (turn[:, None] * rows + x)[:, :, None] * columns + y[:, None]
         sources = table.view(-1).index_select(0, places.view(-1)).view(batch, 1, -1)
-        # One more column after those of each grid, an empty one, stands for all that lies outside.
+        # One more column after those of each grid, an empty one, represents everything outside.
         padded = F.pad(images.reshape(batch, channels, -1, height), (self.shift, self.shift, 0, 1))
         grid = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * padded.shape[2]
         starts = (grid + sources) * padded.shape[3] + shift[:, 2, None, None]
         return _runs(padded, starts, height).view_as(images)
 
     def view(self, images: Tensor, index: int) -> Tensor:
-        """Every grid turned by `index` steps: anticlockwise, from x to y, as seen from above."""
+        """Every grid turned by `index` steps: anticlockwise, from x to y, seen from above."""
         drawn = torch.zeros(len(images), 6, dtype=torch.int64, device=images.device)
         drawn[:, 0] = index
         return self.apply(images, drawn)
@@ -165,23 +154,23 @@ def _coins(count: int, coins: int, thrown: bool, generator: torch.Generator) -> 
 
 
 def _runs(values: Tensor, starts: Tensor, length: int) -> Tensor:
-    """The runs of `length` values that begin at `starts` in contiguous values, one after another."""
+    """The runs of `length` values from `starts` in contiguous values, one after another."""
     values = values.reshape(-1)
     runs = values.as_strided((values.numel() - length + 1, length), (1, 1))
     return runs.index_select(0, starts.view(-1))
 
 
 def _line(length: int, padded: int, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """Where the voxels of a line of `length` come from in one of `padded`: (batch, length)."""
+    """Positions in a line of `padded` from which the voxels of a line of `length` are taken: (batch, length)."""
     straight = torch.arange(length, device=shift.device) + shift[:, None]
     return straight + mirrored[:, None] * (padded - 1 - 2 * straight)
 
 
 @lru_cache(maxsize=16)
 def _turns(rotations: int, length: int, width: int, margin: int, device: torch.device) -> Tensor:
-    """Which column comes to each place when a grid is turned: (rotations, length + 2 margin, width + 2 margin).
+    """Column that comes to each position when a grid is turned: (rotations, length + 2 margin, width + 2 margin).
 
-    Columns are counted along y first; length * width stands for what is outside.
+    Columns are counted along y first; length * width represents the outside.
     """
     x = torch.arange(length, dtype=torch.float64)[:, None] - (length - 1) / 2
     y = torch.arange(width, dtype=torch.float64) - (width - 1) / 2

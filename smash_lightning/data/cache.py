@@ -1,14 +1,12 @@
-"""Where does a decoded data set live? In files of bytes that are mapped into memory, named after what was decoded."""
+"""Decoded data sets in files of bytes that are mapped into memory, named by the content that was decoded."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -17,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from smash_lightning.data.source import RawDataset, Source, Split
 from smash_lightning.files import atomic_write
@@ -25,32 +23,22 @@ from smash_lightning.progress_bars import ProgressBars
 
 Plain = TypeVar("Plain")
 
-FORMAT = 1  # of entries; a new one leaves older entries alone
-SPLITS = ("train", "test")
+FORMAT = 2  # of entries and of what sources read; a new one ignores older entries
 OTHER_FOLDER = "choose another folder with dataset.cache=FOLDER, or none with dataset.cache=null"
 
 
 def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
-    """The folder of the decoded set, which is written at first use.
+    """The folder of the decoded set within `folder`, which is written at first use.
 
-    An entry is named after the content of the source's files and its options, not after their place, so that a moved
-    data set is not decoded again and a changed one is. It appears under its name only when it is complete, and
-    processes that want the same entry at once wait for the one that writes it.
-
-    Args:
-        source: what reads the set.
-        files: that it reads, at least one.
-        folder: holds the entries.
-
-    Raises:
-        ValueError: the files are corrupt.
-        OSError: they cannot be read, or the entry cannot be written.
+    An entry is named by the content of the source's files, of which there must be one, and its options, not by their
+    place, so that a moved data set is not decoded again and a changed one is. It appears under its name only when it is
+    complete; processes that need it at the same time wait for the first one.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     entry = folder / _content_name(source, files, folder)
     if not _is_whole(entry):
-        with _writing(folder), _alone(folder / f"{entry.name}.lock"):
+        with _writing(folder), FileLock(folder / f"{entry.name}.lock"):
             if not _is_whole(entry):  # another process may have written it meanwhile
                 _write(source.read(), entry)
     return entry
@@ -61,22 +49,21 @@ def open_entry(entry: Path) -> RawDataset:
     about = json.loads((entry / "about.json").read_text())
     train, test = (
         Split(*(torch.from_numpy(np.load(_array(entry, split, kind), mmap_mode="c")) for kind in ("images", "labels")))
-        for split in SPLITS
+        for split in ("train", "test")
     )
     return RawDataset(train, test, tuple(about["classes"]), tuple(about["notes"]))
 
 
-def split_digests(entry: Path) -> tuple[str, str]:
-    """Digests of the training and test split's content, see `Split.content`."""
-    digests = json.loads((entry / "about.json").read_text())["digests"]
-    return digests["train"], digests["test"]
+def split_digest(entry: Path, split: str) -> str:
+    """The digest of a split's content, see `Split.content`."""
+    return json.loads((entry / "about.json").read_text())["digests"][split]
 
 
-def kept_beside(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
-    """What `make` gives, of plain values; made once, and kept as NAME.json in an entry that may be written to."""
+def stored_with(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
+    """The plain values that `make` returns; made once, and stored as NAME.json in an entry that may be written to."""
     file = entry / f"{name}.json"
     if file.exists():
-        with suppress(ValueError):  # it was cut off: made again
+        with suppress(ValueError):  # it is truncated: made again
             return json.loads(file.read_text())
     made = make()
     if os.access(entry, os.W_OK):
@@ -87,7 +74,7 @@ def kept_beside(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
 
 def _write(sets: RawDataset, entry: Path) -> None:
     partial = entry.with_name(f"{entry.name}.partial")
-    splits = dict(zip(SPLITS, (sets.train, sets.test), strict=True))
+    splits = {"train": sets.train, "test": sets.test}
     for leftover in (partial, entry):  # of a process that was killed; of a disk that lost a file
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -108,32 +95,16 @@ def _write(sets: RawDataset, entry: Path) -> None:
         os.replace(partial, entry)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, None):  # numpy names no reason for what it could not write
-            raise
         needed = sum(split.images.nbytes + split.labels.nbytes for split in splits.values())
+        reason = error.strerror or error  # numpy gives no reason for an array that it could not write
         raise OSError(
-            f"{entry.parent} has no room for the decoded data set, {needed / 2**20:.1f} MiB: {OTHER_FOLDER}"
+            f"cannot write the decoded data set, {needed / 2**20:.1f} MiB, to {entry.parent} ({reason}): {OTHER_FOLDER}"
         ) from None
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Lets one process after another in."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        print("waiting for another process that decodes this data set", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Says of what goes wrong in the cache's own folder that it does."""
+    """Names the cache's own folder in its errors."""
     try:
         yield
     except OSError as error:
@@ -143,7 +114,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _is_whole(entry: Path) -> bool:
-    """Whether all of an entry's files are there with the sizes that were written."""
+    """Whether all of an entry's files exist with the sizes that were written."""
     try:
         about = json.loads((entry / "about.json").read_text())
         return all((entry / name).stat().st_size == size for name, size in about["sizes"].items())
@@ -156,16 +127,16 @@ def _array(entry: Path, split: str, kind: str) -> Path:
 
 
 def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
-    """A name that the content of `files` and the options of `source` decide.
+    """A name that depends on the content of `files` and the options of `source`.
 
-    Contents are read once: they are looked up by path, size and time of change after that.
+    Contents are read once: after that, the name is found by path, size and time of change.
     """
     options = {key: value for key, value in asdict(source).items() if key != "root"}
     kind = [FORMAT, type(source).__module__, type(source).__qualname__, options]
     parent = Path(os.path.commonpath([path.parent.absolute() for path in files]))
     stats = [path.stat() for path in files]
-    looks = [[str(path.absolute()), s.st_size, s.st_mtime_ns] for path, s in zip(files, stats, strict=True)]
-    memory = folder / f"{_digest([kind, looks])}.known"
+    states = [[str(path.absolute()), s.st_size, s.st_mtime_ns] for path, s in zip(files, stats, strict=True)]
+    memory = folder / f"{_digest([kind, states])}.known"
     known = memory.read_text() if memory.exists() else ""
     if re.fullmatch(rf"{type(source).__name__.lower()}-[0-9a-f]{{16}}", known):
         return known
@@ -179,7 +150,7 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
             done += stat.st_size
             bars.show(0, done >> 20)
     name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
-    if os.access(folder, os.W_OK):  # one that others filled may be closed to us
+    if os.access(folder, os.W_OK):  # a shared folder may be read-only
         with _writing(folder), atomic_write(memory) as partial:
             partial.write_text(name)
     return name

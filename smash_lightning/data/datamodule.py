@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,46 +15,44 @@ from torch import Tensor
 
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.augmentation import Augmentation
-from smash_lightning.data.cache import find_entry, kept_beside, open_entry, split_digests
-from smash_lightning.data.loader import TensorLoader, normalise
-from smash_lightning.data.part import Subset, stratified_split
-from smash_lightning.data.source import RawDataset, Source, Split
+from smash_lightning.data.cache import find_entry, open_entry, split_digest, stored_with
+from smash_lightning.data.loader import Normalised, TensorLoader, normalise
+from smash_lightning.data.official import fetch
+from smash_lightning.data.source import RawDataset, Source, Split, listed
+from smash_lightning.data.subset import Subset, require_std_of_bytes, stratified_split
 from smash_lightning.random_streams import Stream, generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
-LARGEST_PIXEL = 100  # normalised; what is larger was divided by a deviation of other units
-
-
-@dataclass(frozen=True, slots=True)
-class Normalised:
-    """A split's images as floats (count, channels, *size), and labels (count,)."""
-
-    images: Tensor
-    labels: Tensor
 
 
 class DataModule(L.LightningDataModule):
     """Train, validation and test of one source, which is read, and downloaded if need be, at first use.
 
-    Validation is a class-balanced part of the training images, drawn with a seed of its own, so that it is the same
-    whatever a run's seed. The search never trains on it; the test images serve true errors alone.
+    Validation is a class-balanced subset of the training images, drawn with a seed of its own, so that it is the same
+    for every seed of a run. The search never trains on it; the test images are for test errors alone.
 
     Args:
-        name: how the data set is called in reports.
-        source: what reads it.
+        name: of the data set in reports.
+        source: reads it.
         validation: images held out for scores; below 1, their share of the training images.
-        train: images to learn from; None takes all that are left.
+        train: images to train on; None takes all that remain.
         batch_size: training images in a batch, over all devices.
         eval_batch_size: images in a batch of an evaluation.
-        recalibration: training images from which BatchNorm statistics are taken when an architecture is scored.
+        recalibration: training images from which BatchNorm statistics are taken when an architecture is scored; all
+            where there are fewer.
         stem_stride: 2 halves the resolution in the stem, 1 keeps it.
         split_seed: seed of the validation split.
         cache: folder of decoded sets; None decodes in every run.
-        download: whether a set that is not there is downloaded from its official source.
-        augmentation: what is done to training images at random; None leaves them as they are.
-        average_views: whether a trained network's predictions are averaged over the poses that the augmentation knows.
+        download: whether a missing set is downloaded from its official source.
+        augmentation: random changes of training images; None makes none.
+        average_views: whether a trained network's predictions are averaged over the augmentation's poses.
         mean: to subtract from the bytes of each channel; None takes the mean of the training images.
-        deviation: to divide them by; None takes their standard deviation.
+        std: to divide them by; None takes their standard deviation.
+        source_options: options of `source`, with equal values, so that a configuration may pass them on from here, as
+            dataset.root to dataset.source.root.
+
+    Raises:
+        ValueError: an option is impossible, or is none of `source`.
     """
 
     def __init__(
@@ -76,19 +73,23 @@ class DataModule(L.LightningDataModule):
         average_views: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        **source_options: Any,
     ) -> None:
         super().__init__()
-        for key, value in (
-            ("batch_size", batch_size),
-            ("eval_batch_size", eval_batch_size),
-            ("recalibration", recalibration),
-        ):
-            if value < 1:
-                raise ValueError(f"dataset.{key} must be at least 1, got {value}")
+        self.batch_size, self.eval_batch_size, self.recalibration = batch_size, eval_batch_size, recalibration
+        for key in ("batch_size", "eval_batch_size", "recalibration"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"dataset.{key} must be at least 1, got {getattr(self, key)}")
         if not math.isfinite(validation) or validation <= 0 or (validation > 1 and validation != int(validation)):
             raise ValueError(f"dataset.validation must be a number of images or a share below 1, got {validation}")
+        for key, value in source_options.items():
+            if not hasattr(source, key):
+                raise ValueError(f"there is no option dataset.{key}, neither of DataModule nor {type(source).__name__}")
+            if getattr(source, key) != value:
+                raise ValueError(
+                    f"dataset.{key}={value} must be passed on: write {key}: ${{..{key}}} in dataset.source"
+                )
         self.name, self.source, self.cache, self.download = name, source, cache, download
-        self.batch_size, self.eval_batch_size, self.recalibration = batch_size, eval_batch_size, recalibration
         self.augmentation, self.stem_stride, self.order = augmentation, stem_stride, ""
         self.views = augmentation.views if augmentation is not None and average_views else 1
         self._options = (validation, train, split_seed)
@@ -96,25 +97,21 @@ class DataModule(L.LightningDataModule):
         self._on_device: dict[tuple[int, torch.device], Split] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs; it maps a cached set into memory again instead of receiving a copy."""
+        """The state for another process, which maps a cached set into memory again instead of receiving a copy."""
         state = self.__dict__ | {"_on_device": {}}
         if state.get("entry") is not None:
-            state |= {"sets": None, "_parts": tuple(part.index for part in self._parts)}
+            state |= {"sets": None, "_subsets": tuple(subset.index for subset in self._subsets)}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         if state.get("entry") is not None:
             self.__dict__["sets"] = sets = open_entry(state["entry"])
-            train, validation, test = state["_parts"]
-            self.__dict__["_parts"] = (
-                Subset(sets.train, train),
-                Subset(sets.train, validation),
-                Subset(sets.test, test),
-            )
+            wholes = (sets.train, sets.train, sets.test)
+            self.__dict__["_subsets"] = tuple(map(Subset, wholes, state["_subsets"]))
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads, and downloads if need be, so that whatever is wrong is said before anything else begins."""
+        """Reads, and downloads if need be, so that any error is raised before anything else starts."""
         del stage
         assert len(self.train)
         assert self.mean.shape == self.std.shape
@@ -130,19 +127,15 @@ class DataModule(L.LightningDataModule):
         return find_entry(self.source, files, Path(self.cache).expanduser())
 
     def _files(self) -> Sequence[Path]:
-        """What the source reads, after downloading it if it is not there.
-
-        Raises:
-            FileNotFoundError: it is not there, and cannot or must not be downloaded.
-        """
+        """The files of the source, downloaded if they are missing and may be."""
         try:
             return self.source.files()
         except FileNotFoundError as error:
-            if not self.source.downloads():
+            if self.source.download is None:
                 raise
             if not self.download:
-                raise FileNotFoundError(f"{error} Or let it be downloaded with dataset.download=true") from None
-            self.source.fetch()
+                raise FileNotFoundError(f"{error} Or download it with dataset.download=true") from None
+            fetch(self.source.download, Path(self.source.root).expanduser())  # type: ignore[attr-defined]
             return self.source.files()
 
     @cached_property
@@ -151,39 +144,32 @@ class DataModule(L.LightningDataModule):
         return self.source.read() if self.entry is None else open_entry(self.entry)
 
     @cached_property
-    def _parts(self) -> tuple[Subset, Subset, Subset]:
+    def _subsets(self) -> tuple[Subset, Subset, Subset]:
         validation, train, seed = self._options
         sets = self.sets
-        held, kept = stratified_split(sets.train, len(sets.classes), validation, seed)
-        there, left = (torch.bincount(part.labels, minlength=len(sets.classes)) for part in (sets.train, kept))
-        if scarce := [name for name, n, whole in zip(sets.classes, left, there, strict=True) if whole > n == 0]:
-            raise ValueError(
-                f"class {scarce[0]} has no images left to learn from, as all went to validation: lower "
-                "dataset.validation, or leave such small classes out"
-            )
+        held, kept = stratified_split(sets.train, sets.classes, validation, seed)
         if train is not None:
             if not 1 <= train <= len(kept):
                 raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
             kept = kept.take(torch.arange(train))
-        for name in ("batch_size", "recalibration"):
-            if getattr(self, name) > len(kept):
-                raise ValueError(f"dataset.{name}={getattr(self, name)} is more than the {len(kept)} training images")
+        if self.batch_size > len(kept):
+            raise ValueError(f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images")
         return kept, held, Subset(sets.test, torch.arange(len(sets.test)))
 
     @property
     def train(self) -> Subset:
-        """What is learned from."""
-        return self._parts[0]
+        """The images to train on."""
+        return self._subsets[0]
 
     @property
     def validation(self) -> Subset:
-        """What architectures are scored on."""
-        return self._parts[1]
+        """The images to score architectures on."""
+        return self._subsets[1]
 
     @property
     def test(self) -> Subset:
-        """What true errors are taken from."""
-        return self._parts[2]
+        """The images for test errors."""
+        return self._subsets[2]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -192,18 +178,40 @@ class DataModule(L.LightningDataModule):
 
     @property
     def image_spec(self) -> ImageSpec:
-        """What every network for these images has in common."""
+        """Shape of the images, classes and stem of every network for them."""
         channels, *size = self.sets.train.images.shape[1:]
         return ImageSpec(channels, tuple(size), len(self.classes), self.stem_stride)
 
+    def describe(self) -> dict[str, Any]:
+        """The content of a run's data.json: name, counts, shape, classes, stem stride, views and notes."""
+        spec = self.image_spec
+        counts = {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
+        shape = {"channels": spec.channels, "size": list(spec.size), "classes": list(self.classes)}
+        options = {"stem_stride": self.stem_stride, "views": self.views, "notes": list(self.sets.notes)}
+        return {"name": str(self.name)} | counts | shape | options
+
+    def summary(self) -> str:
+        """Lines for the console: what was found, the smallest and the largest class, and the notes."""
+        lines = []
+        for split in ("train", "validation", "test"):
+            subset: Subset = getattr(self, split)
+            counts = torch.bincount(subset.labels, minlength=len(self.classes))
+            least, most = (
+                f"{int(counts[k])} ({self.classes[k]})" for k in (int(counts.argmin()), int(counts.argmax()))
+            )
+            lines.append(f"{split}: {len(subset):,} images, {least} to {most} of a class")
+        shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
+        lines.append(f"images of {shape}, {len(self.classes)} classes: {listed(self.classes, 10)}")
+        return "\n".join(f"{self.name}: {line}" for line in (*lines, *self.sets.notes))
+
     @cached_property
     def mean(self) -> Tensor:
-        """What is subtracted from each channel's bytes (1, channels, 1, ...)."""
+        """Subtracted from each channel's bytes (1, channels, 1, ...)."""
         return self._per_channel("mean")
 
     @cached_property
     def std(self) -> Tensor:
-        """What they are divided by (1, channels, 1, ...)."""
+        """The divisor of each channel's bytes (1, channels, 1, ...)."""
         return self._per_channel("std").clamp_min(1e-6)
 
     def _per_channel(self, name: str) -> Tensor:
@@ -212,28 +220,28 @@ class DataModule(L.LightningDataModule):
         if given is not None and len(given) != channels:
             raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(given)}")
         if given is not None and name == "std":
-            _require_bytes(given, self.sets.train)
+            require_std_of_bytes(given, self.sets.train)
         values = given if given is not None else self._moments[name]
         return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
 
     @cached_property
     def _moments(self) -> dict[str, list[float]]:
-        """Mean and deviation of the training images, kept beside the decoded set."""
+        """Mean and std of the training images, stored with the decoded set."""
 
         def measure() -> dict[str, list[float]]:
             return dict(zip(("mean", "std"), self.train.moments(), strict=True))
 
-        return measure() if self.entry is None else kept_beside(self.entry, f"moments-{self._digests[0]}", measure)
+        return measure() if self.entry is None else stored_with(self.entry, f"moments-{self._digests[0]}", measure)
 
     def ordered(self, purpose: Stream, seed: int) -> DataModule:
         """The same data, with training batches in the order of `seed`; two purposes share no order."""
         return self._but(order=f"{purpose.value} {seed}")
 
     def with_validation(self) -> DataModule:
-        """The same data, normalised alike, with the validation images among the training images as well."""
+        """The same data, equally normalised, with the validation images added to the training images."""
         more = Subset(self.train.whole, torch.cat([self.train.index, self.validation.index]))
         constants = {"mean": self.mean, "std": self.std, "_digests": self._digests}
-        return self._but(**constants, _parts=(more, self.validation, self.test))
+        return self._but(**constants, _subsets=(more, self.validation, self.test))
 
     def _but(self, **changes: Any) -> DataModule:
         """The same object with other attributes, sharing all the rest."""
@@ -242,24 +250,24 @@ class DataModule(L.LightningDataModule):
         return other
 
     def specification(self) -> dict[str, str]:
-        """What scores depend on: name, digests of the images to learn from and to score on, normalisation."""
+        """Everything that scores depend on: name, digests of training and validation images, normalisation."""
         train, validation = self._digests
         constants = {name: str(getattr(self, name).flatten().tolist()) for name in ("mean", "std")}
         return {"name": str(self.name), "train": train, "validation": validation} | constants
 
     @cached_property
     def _digests(self) -> tuple[str, str]:
-        """Of the images and labels to learn from and to score on, whether cached or not."""
-        whole = self.sets.train.content() if self.entry is None else split_digests(self.entry)[0]
+        """Of the images and labels to train and to score on, equal whether cached or not."""
+        whole = self.sets.train.content() if self.entry is None else split_digest(self.entry, "train")
         train, validation = (
-            hashlib.blake2b(whole.encode() + part.index.numpy().tobytes(), digest_size=8).hexdigest()
-            for part in (self.train, self.validation)
+            hashlib.blake2b(whole.encode() + subset.index.numpy().tobytes(), digest_size=8).hexdigest()
+            for subset in (self.train, self.validation)
         )
         return train, validation
 
-    def normalised(self, part: Subset) -> Normalised:
-        """A part as floats, all at once."""
-        return Normalised(normalise(part.images, self.mean, self.std), part.labels)
+    def normalised(self, subset: Subset) -> Normalised:
+        """A subset as floats, all at once."""
+        return Normalised(normalise(subset.images, self.mean, self.std), subset.labels)
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
@@ -270,9 +278,7 @@ class DataModule(L.LightningDataModule):
         """Shuffled and augmented batches of the training images; each process of a distributed run takes its share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if self.batch_size % world:
-            raise ValueError(
-                f"dataset.batch_size={self.batch_size} cannot be shared out evenly among {world} processes"
-            )
+            raise ValueError(f"dataset.batch_size={self.batch_size} cannot be divided evenly among {world} processes")
         options = {"order": self.order, "augmentation": self.augmentation, "rank": rank, "world": world}
         return self._loader(self.train, self.batch_size // world, **options)
 
@@ -285,10 +291,10 @@ class DataModule(L.LightningDataModule):
         augmentation = self.augmentation if self.views > 1 else None
         return self._loader(self.test, self.eval_batch_size, augmentation=augmentation, views=self.views)
 
-    def _loader(self, part: Subset, batch_size: int, **options: Any) -> TensorLoader:
+    def _loader(self, subset: Subset, batch_size: int, **options: Any) -> TensorLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        part = Subset(self._resident(part.whole, device), part.index)
-        return TensorLoader(part, self.mean.to(device), self.std.to(device), batch_size, **options)
+        subset = Subset(self._resident(subset.whole, device), subset.index)
+        return TensorLoader(subset, self.mean.to(device), self.std.to(device), batch_size, **options)
 
     def _resident(self, split: Split, device: torch.device) -> Split:
         """The split on `device`, where it leaves room for the training; otherwise where it is."""
@@ -297,13 +303,3 @@ class DataModule(L.LightningDataModule):
             fits = split.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
             self._on_device[key] = Split(split.images.to(device), split.labels.to(device)) if fits else split
         return self._on_device.get(key, split)
-
-
-def _require_bytes(std: Sequence[float], split: Split) -> None:
-    """Refuses deviations of zero and less, and those of values from 0 to 1 for images of bytes."""
-    brightest = int(split.images[:100].max())
-    if min(std) <= 0 or brightest / min(std) > LARGEST_PIXEL:
-        raise ValueError(
-            f"dataset.std={list(std)} would make pixels of {brightest} enormous: mean and deviation are "
-            "in units of the stored bytes, from 0 to 255"
-        )

@@ -1,4 +1,4 @@
-"""How do encoded images (JPEG, PNG, ...) with labels become the bytes of a data set?
+"""Decodes images (JPEG, PNG, ...) with labels into the bytes of a data set.
 
 EXIF orientation: CIPA DC-008 (Exif 2.32), tag 0x0112.
 """
@@ -6,13 +6,13 @@ EXIF orientation: CIPA DC-008 (Exif 2.32), tag 0x0112.
 from __future__ import annotations
 
 import io
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,112 +20,97 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from smash_lightning.data.source import MOST_UNREADABLE, RawDataset, Split
+from smash_lightning.data.source import MAX_UNREADABLE, RawDataset, Split, listed
 from smash_lightning.progress_bars import ProgressBars
 
-# Named, as Pillow would otherwise also run what is not an image: PostScript.
+# Named, as Pillow would otherwise also run PostScript.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _GREY = {"1", "L", "LA", "La"}
-_PER_JOB = 32  # images that a thread takes at once: small ones cost less than giving out a job
-_JOBS_AHEAD = 32  # jobs that are read but not yet stored: they bound the memory that is used besides the result
+_PER_JOB = 32  # images that a thread takes at once: a small one costs less than scheduling a job
+_JOBS_AHEAD = 32  # jobs that are read but not yet stored: bounds the memory used in addition to the result
 
 Pixels = NDArray[np.uint8]
-Size = tuple[int, int] | int | None
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An encoded image.
-
-    Args:
-        name: how messages call it.
-        content: its file, or what such a file holds; None where there is nothing.
-    """
+    """An encoded image: its name in messages, and its file or the content of such a file; None for none."""
 
     name: str
     content: Path | bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What could be decoded of some images.
+def decode(encoded: Iterable[Encoded], count: int, size: int | None) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Decodes `count` images in threads; an iterator is read while images are decoded.
 
-    Args:
-        images: bytes (readable ones, 1 or 3 channels, height, width), in order.
-        readable: which of the encoded images these are (count,).
-        unreadable: names of the others.
-    """
+    Grey of 16 bits is scaled to 8. Transparent parts become white; palettes and CMYK become RGB; the EXIF orientation
+    is applied; of an animation the first image is taken. With `size`, an image is enlarged or reduced (Lanczos) so that
+    it just covers a square of that side, whose middle is kept.
 
-    images: Tensor
-    readable: Tensor
-    unreadable: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    reason: str
-
-
-def decode(encoded: Iterable[Encoded], count: int, size: Size) -> Decoded:
-    """Decodes images in threads.
-
-    They come out in grey (one channel) if all are grey, otherwise as RGB. Grey of 16 bits is scaled to 8. What is
-    transparent lies on white; palettes and CMYK become RGB; the orientation that a camera noted in EXIF is applied; of
-    an animation the first image is taken.
-
-    Args:
-        encoded: the images, which may be read while they are taken.
-        count: how many there are.
-        size: (height, width) to which an image is enlarged or reduced (Lanczos) so that it just covers that, and whose
-            middle is kept; one number stands for a square; None keeps images as they are.
+    Returns:
+        Bytes (readable ones, 1 channel if all are grey or else 3, height, width); which of the encoded images these are
+        (count,); and the names of the others.
 
     Raises:
         ValueError: without `size`, images differ in size; or more than 1 % cannot be read. Fewer are left out.
     """
-    target = (size, size) if isinstance(size, int) else size
-    store = _Store(count)
-    with ThreadPoolExecutor() as pool, ProgressBars(["decoding images"], [count]) as bars:
-        for job, results in _in_order(pool, lambda job: [_pixels(each, target) for each in job], _jobs(encoded)):
-            for each, result in zip(job, results, strict=True):
-                store.add(each.name, result)
-            bars.show(0, store.seen)
-    return store.decoded()
+    images = np.empty((0, 3, 0, 0), dtype=np.uint8)  # RGB, until it is known that all are grey
+    readable = np.zeros(count, dtype=bool)
+    unreadable: list[tuple[str, str]] = []
+    first, stored, grey = "", 0, True
+    with ProgressBars(["decoding images"], [count]) as bars:
+        for position, (name, pixels) in enumerate(_in_order(encoded, size)):
+            if position % _PER_JOB == 0:
+                bars.show(0, position)
+            if isinstance(pixels, str):
+                unreadable.append((name, pixels))
+                continue
+            if not stored:
+                images, first = np.empty((count, 3, *pixels.shape[1:]), dtype=np.uint8), name
+            if pixels.shape[1:] != images.shape[2:]:
+                (height, width), (other_height, other_width) = images.shape[2:], pixels.shape[1:]
+                raise ValueError(
+                    f"images differ in size: {first} has {width}x{height} pixels, {name} has "
+                    f"{other_width}x{other_height}: dataset.size=N brings all to NxN"
+                )
+            images[stored] = pixels
+            readable[position] = True
+            grey &= len(pixels) == 1
+            stored += 1
+        bars.show(0, count)
+    if not stored or len(unreadable) > MAX_UNREADABLE * count:
+        name, reason = unreadable[0]
+        raise ValueError(
+            f"{len(unreadable)} of {count} images cannot be read, the first is {name} ({reason}): "
+            f"replace or remove them; only up to 1 % are left out"
+        )
+    result = torch.from_numpy(images[:stored])
+    names = tuple(name for name, _ in unreadable)
+    return result[:, :1].clone() if grey else result, torch.from_numpy(readable), names
 
 
-def decoded_sets(
+def decoded_dataset(
     encoded: Iterable[Encoded],
     labels: Tensor,
     held: Tensor,
     classes: tuple[str, ...],
-    size: Size,
+    size: int | None,
     notes: Sequence[str] = (),
 ) -> RawDataset:
-    """A data set from encoded images; its notes state what had to be left out.
+    """A data set from encoded images in any order; `held` (count,) are those of the test set.
 
-    Args:
-        encoded: training and test images, in any order.
-        labels: label of each (count,).
-        held: which are test images (count,).
-        classes: name of each label.
-        size: as in `decode`.
-        notes: what else is to be stated.
-
-    Raises:
-        ValueError: as `decode`.
+    Its notes name images that were left out, see `decode`.
     """
-    decoded = decode(encoded, len(labels), size)
-    whole, held = Split(decoded.images, labels[decoded.readable]), held[decoded.readable]
+    images, readable, unreadable = decode(encoded, len(labels), size)
+    whole, held = Split(images, labels[readable]), held[readable]
     trained = int((~held).sum())
-    if held[:trained].any():  # a copy of all images, which the usual order, all test images last, saves
+    if held[:trained].any():  # this copies all images; the usual order, all test images last, needs no copy
         whole = whole.take(torch.argsort(held.byte(), stable=True))
     train = Split(whole.images[:trained], whole.labels[:trained])
     test = Split(whole.images[trained:], whole.labels[trained:])
     notes = list(notes)
-    if decoded.unreadable:
-        names = listed(decoded.unreadable)
-        notes.append(f"Unreadable and left out: {len(decoded.unreadable)} of {len(labels)} images, {names}.")
+    if unreadable:
+        notes.append(f"Unreadable and left out: {len(unreadable)} of {len(labels)} images, {listed(unreadable)}.")
     for name, split in (("training", train), ("test", test)):
         absent = (torch.bincount(split.labels, minlength=len(classes)) == 0).nonzero().flatten().tolist()
         if absent:
@@ -133,97 +118,45 @@ def decoded_sets(
     return RawDataset(train, test, classes, tuple(notes))
 
 
-def listed(names: Sequence[str], limit: int = 5) -> str:
-    """The first few of many names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def printable(name: str | os.PathLike[str]) -> str:
+    """A name of a file or folder as text that can be encoded: bytes that are no UTF-8 become a replacement mark."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
-class _Store:
-    """Takes images in order. Space is for RGB until it is known that all were grey."""
+def _in_order(encoded: Iterable[Encoded], size: int | None) -> Iterator[tuple[str, Pixels | str]]:
+    """Name, and pixels or why there are none, of each image; a pool's own `map` would read all images at once."""
 
-    def __init__(self, count: int) -> None:
-        self.seen = 0
-        self._readable = np.zeros(count, dtype=bool)
-        self._images: NDArray[np.uint8] = np.empty((0, 3, 0, 0), dtype=np.uint8)
-        self._stored = 0
-        self._grey = True
-        self._first = ""
-        self._unreadable: list[tuple[str, str]] = []
+    def job(images: list[Encoded]) -> list[tuple[str, Pixels | str]]:
+        return [(each.name, _pixels(each.content, size)) for each in images]
 
-    def add(self, name: str, result: Pixels | _Unreadable) -> None:
-        assert self.seen < len(self._readable), "more images than were counted"
-        if isinstance(result, _Unreadable):
-            self._unreadable.append((name, result.reason))
-        else:
-            if not self._stored:
-                self._images = np.empty((len(self._readable), 3, *result.shape[1:]), dtype=np.uint8)
-                self._first = name
-            if result.shape[1:] != self._images.shape[2:]:
-                (height, width), (other_height, other_width) = self._images.shape[2:], result.shape[1:]
-                raise ValueError(
-                    f"images differ in size: {self._first} has {width}x{height} pixels, {name} has "
-                    f"{other_width}x{other_height}: dataset.size=N brings all to NxN"
-                )
-            self._images[self._stored] = result
-            self._readable[self.seen] = True
-            self._grey &= len(result) == 1
-            self._stored += 1
-        self.seen += 1
-
-    def decoded(self) -> Decoded:
-        assert self.seen == len(self._readable), "fewer images than were counted"
-        if not self._stored or len(self._unreadable) > MOST_UNREADABLE * self.seen:
-            name, reason = self._unreadable[0]
-            raise ValueError(
-                f"{len(self._unreadable)} of {self.seen} images cannot be read, the first is {name} ({reason}): "
-                f"replace them or take them away; only up to 1 % are skipped"
-            )
-        images = torch.from_numpy(self._images[: self._stored])
-        return Decoded(
-            images[:, :1].clone() if self._grey else images,
-            torch.from_numpy(self._readable),
-            tuple(name for name, _ in self._unreadable),
-        )
-
-
-def _jobs(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:
     iterator = iter(encoded)
-    while job := list(islice(iterator, _PER_JOB)):
-        yield job
+    waiting: deque[Future[list[tuple[str, Pixels | str]]]] = deque()
+    with ThreadPoolExecutor() as pool:
+        while images := list(islice(iterator, _PER_JOB)):
+            waiting.append(pool.submit(job, images))
+            if len(waiting) > _JOBS_AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Result]]:
-    """Like the pool's own `map`, which would take all items, and so all encoded images, at once."""
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) > _JOBS_AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()
-
-
-def _pixels(encoded: Encoded, size: tuple[int, int] | None) -> Pixels | _Unreadable:
-    """Bytes (1 or 3 channels, height, width) of one image."""
-    if encoded.content is None:
-        return _Unreadable("it has no content")
+def _pixels(content: Path | bytes | None, size: int | None) -> Pixels | str:
+    """Bytes (1 or 3 channels, height, width) of one image, or why it cannot be read."""
+    if content is None:
+        return "it has no content"
     try:
-        file = io.BytesIO(encoded.content) if isinstance(encoded.content, bytes) else encoded.content
+        file = io.BytesIO(content) if isinstance(content, bytes) else content
         with Image.open(file, formats=_FORMATS) as image:
             ImageOps.exif_transpose(image, in_place=True)
             flat = _grey_or_rgb(image)
         if size is not None:
-            flat = ImageOps.fit(flat, size[::-1], Image.Resampling.LANCZOS)
+            flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
     except UnidentifiedImageError:
-        return _Unreadable("no image of a known type")
+        return "no image of a known type"
     except MemoryError:
         raise
-    except Exception as error:  # Pillow documents no common type of what its decoders raise on corrupt files
-        return _Unreadable(str(error).partition("\n")[0] or type(error).__name__)
+    except Exception as error:  # Pillow documents no common type of its decoders' exceptions on corrupt files
+        return printable(str(error).partition("\n")[0]) or type(error).__name__
     array = np.asarray(flat)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 

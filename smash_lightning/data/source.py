@@ -1,4 +1,4 @@
-"""What a data set is made of, whatever its origin: decoded images as bytes, labels, class names."""
+"""What a data set consists of, whatever its format: decoded images as bytes, labels, class names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-MOST_UNREADABLE = 0.01  # of a set's examples that are left out and stated: more of them are no accident
+MAX_UNREADABLE = 0.01  # share of a set's examples that may be unreadable: they are left out and reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class RawDataset:
-    """A data set as it is distributed: what may be learned from, and what is kept for true errors.
-
-    Args:
-        train: what may be learned from.
-        test: what is kept for true errors.
-        classes: name of each label.
-        notes: what a reader of results should know, as whole sentences: a test split that was made from train,
-            images that were skipped, fewer images than the official set has.
+    """A data set as it is distributed: `train` is for training and validation; notes are sentences for reports.
 
     Raises:
-        ValueError: a split is empty, or has labels without a class, or images of another shape than the other.
+        ValueError: a split is empty, has labels without a class, or its images differ in shape from the other's.
     """
 
     train: Split
@@ -63,8 +56,7 @@ class RawDataset:
             assert split.labels.dtype == torch.int64
             if not len(split):
                 raise ValueError(f"the data set has no {name} images")
-            if len(split.images) != len(split):
-                raise ValueError(f"the data set has {len(split.images)} {name} images but {len(split)} labels")
+            assert len(split.images) == len(split)
             lowest, highest = int(split.labels.min()), int(split.labels.max())
             if lowest < 0 or highest >= len(self.classes):
                 raise ValueError(
@@ -78,28 +70,32 @@ class RawDataset:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a source would fetch: an address, its size in bytes, and its MD5 where the publisher's is known."""
+    """An official .tar.gz or .zip archive, of which one folder is unpacked."""
 
     url: str
-    size: int
-    md5: str | None
+    size: int  # in bytes
+    md5: str | None  # None: its publisher gives none
+    folder: str
+    skip: str | None = None  # ending of files that are not unpacked
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """Reads one data set. Every option is a field: options and files together decide what is read.
+    """Reads one data set. Every option is a field: options and files together decide the content.
 
-    `published` are mean and deviation of the training images' channels as the literature has them, in units of 255.
+    `published` are mean and std of the training images' channels in the literature, in units of 255; `download` is the
+    official archive, whose folder belongs into the field `root`.
     """
 
     published: ClassVar[tuple[tuple[float, ...], tuple[float, ...]] | None] = None
+    download: ClassVar[Download | None] = None
 
     @abstractmethod
     def files(self) -> Sequence[Path]:
         """The files that `read` reads, in an order that depends on their names alone; none where it reads no files.
 
         Raises:
-            FileNotFoundError: a file is missing; the message, its only argument, says which and what to do.
+            FileNotFoundError: a file is missing; the message, its only argument, names it and the remedy.
             ValueError: an option is impossible.
         """
 
@@ -108,19 +104,11 @@ class Source(ABC):
         """The whole set, decoded.
 
         Raises:
-            FileNotFoundError: as `files`.
             ValueError: a file is corrupt; the message names it and the remedy.
         """
 
-    def downloads(self) -> Sequence[Download]:
-        """What `fetch` would download."""
-        return ()
 
-    def fetch(self) -> None:
-        """Downloads the official distribution into the folder where `files` looks for it.
-
-        Raises:
-            OSError: the download failed; what has arrived is kept, and the next call continues it.
-            ValueError: what arrived is not what was published.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no official distribution to download")
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

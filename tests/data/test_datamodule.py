@@ -232,7 +232,7 @@ def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], messa
         RawDataset(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("deviation", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
+@pytest.mark.parametrize("std", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
 def test_constants_in_other_units_are_refused(std: list[float]) -> None:
     with pytest.raises(ValueError, match=r"dataset\.deviation=\[.*are in units of the stored bytes, from 0 to 255"):
         data(std=std)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from smash_lightning.data.decode import Encoded, decode, decoded_sets, listed
+from smash_lightning.data.decode import Encoded, decode, decoded_dataset, listed
 
 Pixels = NDArray[np.uint8]
 
@@ -284,7 +284,7 @@ def test_sets_hold_each_image_with_its_label_in_its_split() -> None:
     contents: list[bytes | None] = [encoded(np.full((2, 2), value, dtype=np.uint8)) for value in values]
     contents[30] = contents[131] = b"broken"
     labels, held = torch.arange(200) % 3, torch.arange(200) % 5 == 0
-    sets = decoded_sets(named(*contents), labels, held, ("a", "b", "c"), None, ("First.",))
+    sets = decoded_dataset(named(*contents), labels, held, ("a", "b", "c"), None, ("First.",))
     train = [value for value in range(200) if value % 5 and value not in (30, 131)]
     test = [value for value in range(0, 200, 5) if value != 30]
     for split, expected in ((sets.train, train), (sets.test, test)):
@@ -297,13 +297,13 @@ def test_sets_hold_each_image_with_its_label_in_its_split() -> None:
 def test_one_colour_image_makes_both_splits_colour() -> None:
     contents = [encoded(noise(2, 2)), encoded(noise(2, 2)), encoded(noise(2, 2, 3)), encoded(noise(2, 2))]
     held = torch.tensor([False, False, True, True])
-    sets = decoded_sets(named(*contents), torch.tensor([0, 1, 0, 1]), held, ("a", "b"), None)
+    sets = decoded_dataset(named(*contents), torch.tensor([0, 1, 0, 1]), held, ("a", "b"), None)
     assert sets.train.images.shape == sets.test.images.shape == (2, 3, 2, 2)
 
 
 def test_classes_without_an_image_are_stated() -> None:
     held = torch.tensor([False, False, True])
-    sets = decoded_sets(named(*[encoded(noise(2, 2))] * 3), torch.tensor([0, 2, 2]), held, ("a", "b", "c"), None)
+    sets = decoded_dataset(named(*[encoded(noise(2, 2))] * 3), torch.tensor([0, 2, 2]), held, ("a", "b", "c"), None)
     assert sets.notes == ("There is no training image of b.", "There is no test image of a, b.")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smash_lightning.data.folder import Folder, choose_test, held_images
+from smash_lightning.data.folder import Folder, choose_test, test_images
 from smash_lightning.data.source import RawDataset, Split
 
 
@@ -166,7 +166,7 @@ def test_drawn_images_are_a_share_of_each_class(counts: list[int], share: float,
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
     names = [str(number) for number in range(len(counts))]
-    held, _ = held_images(labels, len(labels), names, share, seed)
+    held, _ = test_images(labels, len(labels), names, share, seed)
     for label, count in enumerate(counts):
         drawn = int(held[labels == label].sum())
         assert abs(drawn - share * count) < 1
@@ -174,7 +174,7 @@ def test_drawn_images_are_a_share_of_each_class(counts: list[int], share: float,
 
 
 def test_nothing_is_drawn_where_there_are_test_images() -> None:
-    held, notes = held_images(torch.tensor([0, 1, 0, 1, 1]), 3, ("a", "b"), 0.2, 0)
+    held, notes = test_images(torch.tensor([0, 1, 0, 1, 1]), 3, ("a", "b"), 0.2, 0)
     assert held.tolist() == [False, False, False, True, True]
     assert notes == ()
 

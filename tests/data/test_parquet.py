@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from smash_lightning.data.parquet import Parquet
+from smash_lightning.data.tables import Parquet
 from smash_lightning.data.source import RawDataset, Split
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
