@@ -92,7 +92,7 @@ class Folder(Source):
             _require_same_classes(root, train, tested)
         if others:
             names = listed([printable(path.relative_to(root).as_posix()) for path in others])
-            notes = (*notes, f"{len(others)} files are left out, as they are no images: {names}.")
+            notes = (*notes, f"{len(others)} files are left out, as they are no images or in no class: {names}.")
         return _Layout(root, train, tested, (*notes, *test_notes))
 
     def _splits(self, root: Path) -> tuple[dict[str, Classes], tuple[str, ...]]:

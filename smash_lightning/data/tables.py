@@ -146,12 +146,10 @@ class Hub(TableSource):
     Args:
         path: name on the hub, such as uoft-cs/cifar10.
         config: which of its configurations; None takes the default one.
-        revision: commit or tag; None takes the newest one.
     """
 
     path: str
     config: str | None = None
-    revision: str | None = None
 
     def files(self) -> Sequence[Path]:
         """The Arrow files in the cache of the library `datasets`, which are written at first use.
@@ -170,7 +168,7 @@ class Hub(TableSource):
     def _splits(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The library's data set for each of our splits, and notes."""
         check_options(self.size, self.test_share, (self.train_split, self.test_split))
-        found = _load(self.path, self.config, self.revision)
+        found = _load(self.path, self.config)
         if self.train_split is not None:
             names = {"train": self.train_split, **({"test": self.test_split} if self.test_split else {})}
         else:
@@ -187,21 +185,21 @@ class Hub(TableSource):
         return {word: found[name] for word, name in names.items()}, notes
 
 
-def _load(path: str, config: str | None, revision: str | None) -> Mapping[str, Any]:
+def _load(path: str, config: str | None) -> Mapping[str, Any]:
     if Path(path).expanduser().exists():
         raise ValueError(f"dataset.path={path} is a file or folder: choose dataset=folder or dataset=parquet for it")
     from datasets import load_dataset  # here, as its import takes a second
     from datasets.exceptions import DatasetsError
 
     try:
-        return load_dataset(path, config, revision=revision)
+        return load_dataset(path, config)
     except (DatasetsError, OSError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"the hub's data set {path} cannot be loaded ({reason}): check dataset.path=NAME"
         ) from error
-    except ValueError as error:
-        raise ValueError(f"{' '.join(str(error).split())} dataset.config=NAME chooses one") from error
+    except (ValueError, RuntimeError) as error:  # several configurations, or a data set that runs code of its own
+        raise ValueError(f"{path}: {' '.join(str(error).split())} (dataset.config=NAME)") from error
 
 
 def _hub_table(name: str, split: Any) -> Table:
@@ -279,7 +277,7 @@ def _require_whole(paths: Sequence[Path]) -> None:
         (((folder, total), numbers),) = sets.items()
         if missing := sorted(set(range(total)) - numbers):
             raise ValueError(
-                f"{folder / name}-{missing[0]:05d}-of-{total:05d}.parquet is missing, and {len(missing) - 1} others: "
+                f"{folder / name}-{missing[0]:05d}-of-{total:05d}.parquet is missing, one of {len(missing)}: "
                 "fetch the whole set, or dataset.train_split=PATTERN takes the files that there are"
             )
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -135,43 +133,6 @@ def test_every_move_occurs_and_no_other() -> None:
     assert len({tuple(row) for row in drawn.tolist()}) == 2 * 2 * 2 * 27, "they are drawn independently"
 
 
-def test_different_crops_give_different_images() -> None:
-    augmentation, size = CropFlip(padding=2), (6, 6)
-    drawn = torch.cartesian_prod(torch.arange(5), torch.arange(5), torch.arange(2))
-    found = augmentation.apply(images(size, 1).expand(len(drawn), -1, -1, -1), drawn)
-    assert len(found.flatten(1).unique(dim=0)) == len(drawn) == 50
-
-
-def test_the_middle_crop_is_the_image_or_its_mirror_image() -> None:
-    batch = images((8, 8), 2)
-    found = CropFlip(padding=4).apply(batch, torch.tensor([[4, 4, 0], [4, 4, 1]]))
-    assert torch.equal(found[0], batch[0])
-    assert torch.equal(found[1], batch[1].flip(-1))
-
-
-def test_the_frame_is_black() -> None:
-    found = CropFlip(padding=4).apply(images((8, 8), 1), torch.tensor([[0, 8, 0]]))
-    assert int(found[:, :, :4].sum()) == int(found[..., 4:].sum()) == 0
-    assert bool((found[:, :, 4:, :4] > 0).all())
-
-
-@given(turns=st.integers(0, 11), shift=st.tuples(*[st.integers(-2, 2)] * 3), x=st.booleans(), y=st.booleans())
-def test_what_lies_well_inside_the_grid_is_kept(turns: int, shift: tuple[int, int, int], x: bool, y: bool) -> None:
-    grid = torch.zeros(1, 1, 16, 16, 16, dtype=torch.uint8)
-    grid[..., 6:10, 6:10, 3:9] = 1
-    found = VoxelMoves(shift=2).apply(grid, torch.tensor([[turns, x, y, *shift]]))
-    if turns % 3 == 0:
-        assert int(found.sum()) == int(grid.sum())
-        if not (turns or x or y):
-            assert torch.equal(found, grid.roll(shift, (2, 3, 4)))
-    else:
-        assert abs(int(found.sum()) / int(grid.sum()) - 1) <= 0.25, "nearest voxels of a small square"
-    assert (
-        found[0, 0].sum((0, 1)).tolist()
-        == VoxelMoves(2).apply(grid, torch.tensor([[turns, 0, 0, 0, 0, shift[2]]]))[0, 0].sum((0, 1)).tolist()
-    ), "heights have nothing to do with turns and mirrors"
-
-
 @pytest.mark.parametrize("rotations", [1, 4, 12, 24])
 @pytest.mark.parametrize("size", [(7, 7, 5), (8, 8, 3)])
 def test_pose_zero_is_the_image_and_quarter_turns_are_exact(rotations: int, size: tuple[int, ...]) -> None:
@@ -188,14 +149,6 @@ def test_pose_zero_is_the_image_and_quarter_turns_are_exact(rotations: int, size
         assert torch.equal(turned, batch)
 
 
-def test_a_view_is_the_same_turn_for_every_grid() -> None:
-    augmentation, batch = VoxelMoves(), images((8, 8, 8))
-    views = [augmentation.view(batch, index) for index in range(augmentation.views)]
-    for index, view in enumerate(views):
-        assert torch.equal(view, torch.stack([slow_moves(grid, [index, 0, 0, 0, 0, 0], 12) for grid in batch]))
-    assert len({view.numpy().tobytes() for view in views}) == 12
-
-
 def test_a_turn_goes_from_x_to_y() -> None:
     grid = torch.zeros(1, 1, 9, 9, 2, dtype=torch.uint8)
     grid[0, 0, 8, 4, 1] = 1  # at the end of the x axis, above
@@ -204,20 +157,6 @@ def test_a_turn_goes_from_x_to_y() -> None:
     assert [7, 7, 1] in at[1]
     assert at[2] == [[4, 8, 1]]
     assert at[4] == [[0, 4, 1]]
-
-
-def test_a_round_object_stays_itself_when_turned() -> None:
-    line = torch.arange(32) - 15.5
-    disc = (line[:, None] ** 2 + line**2 < 12**2).byte()[None, None, :, :, None].expand(1, 1, 32, 32, 4)
-    for index in range(12):
-        different = VoxelMoves().view(disc, index) != disc
-        assert int(different.sum()) / int(disc.sum()) < 0.06
-
-
-def test_images_have_one_view() -> None:
-    batch = images((8, 8))
-    assert CropFlip().views == 1
-    assert CropFlip().view(batch, 0) is batch
 
 
 class Count(TorchDispatchMode):

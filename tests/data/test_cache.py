@@ -4,9 +4,8 @@ import multiprocessing
 import os
 import pickle
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,16 +86,6 @@ def test_an_entry_is_named_after_content_and_options(tmp_path: Path) -> None:
     assert_equal(open_entry(changed), source.read())
 
 
-def test_files_that_changed_places_are_not_confused(tmp_path: Path) -> None:
-    source = raw(tmp_path / "raw")
-    first = entry_of(source, tmp_path / "cache")
-    train, test = source.files()
-    train.rename(tmp_path / "other")
-    test.rename(train)
-    (tmp_path / "other").rename(test)
-    assert entry_of(source, tmp_path / "cache") != first
-
-
 @pytest.mark.parametrize("damage", ["truncate", "remove", "about"])
 def test_a_damaged_entry_is_written_anew(tmp_path: Path, damage: str) -> None:
     source = raw(tmp_path / "raw")
@@ -138,27 +127,6 @@ def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
     assert len(entries) == 1
     assert source.reads() == 1
     assert_equal(open_entry(entries.pop()), source.read())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("a small disk needs the right to mount one")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, small_disk: Path) -> None:
-    source = raw(tmp_path / "raw", count=3000)
-    with pytest.raises(
-        OSError, match=rf"{small_disk} has no room for the decoded data set, 0\.3 MiB: .*dataset\.cache="
-    ):
-        entry_of(source, small_disk)
-    assert not [path for path in small_disk.iterdir() if path.is_dir()]
-    enough = raw(tmp_path / "fewer", count=10)
-    assert_equal(open_entry(entry_of(enough, small_disk)), enough.read())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -217,26 +185,3 @@ def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     with pytest.raises(OSError, match=rf"cannot write decoded data sets to {tmp_path}/cache .*dataset\.cache=FOLDER"):
         entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
-
-
-def test_a_data_set_is_the_same_with_and_without_a_cache(tmp_path: Path) -> None:
-    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
-    source = raw(tmp_path / "raw")
-    specifications = []
-    for seed, cache in ((0, None), (0, str(tmp_path / "cache")), (1, str(tmp_path / "cache"))):
-        data = DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)
-        specifications.append(data.specification())
-    assert specifications[0] == specifications[1]
-    assert specifications[0] != specifications[2]
-
-
-def test_moments_that_were_cut_off_are_measured_again(tmp_path: Path) -> None:
-    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
-    source, cache = raw(tmp_path / "raw"), str(tmp_path / "cache")
-    first, second = (
-        DataModule(name="raw", source=source, stem_stride=1, split_seed=0, cache=cache, **options) for _ in range(2)
-    )
-    mean = first.mean
-    (file,) = (tmp_path / "cache").glob("*/moments-*.json")
-    file.write_text('{"mean": [1')
-    assert torch.equal(second.mean, mean)

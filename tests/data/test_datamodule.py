@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from smash_lightning.data import DataModule, Digits, Download, RawDataset, Source, Split, Subset
+from smash_lightning.data import DataModule, Digits, Folder, RawDataset, Source, Split, Subset
 from smash_lightning.random_streams import Stream, generator
 
 
@@ -60,11 +62,6 @@ def test_validation_is_class_balanced(validation: int) -> None:
     counts = torch.bincount(data(validation=validation).validation.labels, minlength=3)
     share = validation / 60
     assert all(abs(int(count) - share * size) <= 1 for count, size in zip(counts, (10, 20, 30), strict=True))
-
-
-def test_a_part_of_the_training_images_is_nearly_class_balanced() -> None:
-    counts = torch.bincount(data(Digits(), validation=300, train=500).train.labels, minlength=10)
-    assert counts.min() > 30, "what is left is in random order"
 
 
 def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
@@ -128,18 +125,6 @@ def test_the_skeleton_is_that_of_the_images() -> None:
     assert (image_spec.channels, image_spec.size, image_spec.classes, image_spec.stem_stride) == (2, (4, 4), 3, 2)
 
 
-def test_digits() -> None:
-    sets = Digits(test=697).read()
-    assert (len(sets.train), len(sets.test)) == (1100, 697)
-    assert sets.train.images.shape == (1100, 1, 8, 8)
-    assert sets.train.images.dtype == torch.uint8
-    assert int(sets.train.images.max()) == 16
-    assert sets.classes == tuple("0123456789")
-    assert torch.equal(Digits(test=697).read().train.images, sets.train.images)
-    train = {image.numpy().tobytes() for image in sets.train.images}
-    assert not any(image.numpy().tobytes() in train for image in sets.test.images)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -151,18 +136,13 @@ def test_digits() -> None:
         ({"validation": 60}, r"dataset\.validation=60 does not divide 60 training images in two"),
         ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
         ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
-        ({"train": 10}, r"dataset\.recalibration=16 is more than the 10 training images"),
+        ({"train": 7}, r"dataset\.batch_size=8 is more than the 7 training images"),
+        ({"root": "x"}, r"there is no option dataset\.root, neither of DataModule nor Tiny"),
     ],
 )
 def test_impossible_options_are_named(changes: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         data(**changes)
-
-
-@pytest.mark.parametrize("test", [0, 1797])
-def test_impossible_test_sets_are_named(test: int) -> None:
-    with pytest.raises(ValueError, match=f"source.test must lie between 1 and 1796, got {test}"):
-        Digits(test).read()
 
 
 def test_validation_images_may_join_the_training_images() -> None:
@@ -173,10 +153,6 @@ def test_validation_images_may_join_the_training_images() -> None:
     assert torch.equal(both.mean, one.mean), "a network meets images as it would without them"
     assert both.order == "retrain 3"
     assert len(one.train) == 48
-
-
-def test_a_share_of_the_training_images_may_be_asked_for() -> None:
-    assert numbers(data(validation=0.2).validation) == numbers(data(validation=12).validation)
 
 
 def test_given_constants_replace_measured_ones() -> None:
@@ -197,32 +173,12 @@ def test_moments_are_those_of_the_bytes() -> None:
     torch.testing.assert_close(torch.tensor(std).double(), pixels.std((0, 2, 3)))
 
 
-def test_a_set_that_is_not_there_is_downloaded_only_if_wanted() -> None:
-    class Elsewhere(Tiny):
-        def files(self) -> Sequence[Path]:
-            if not fetched:
-                raise FileNotFoundError("nothing.bin is not there.")
-            return ()
-
-        def downloads(self) -> Sequence[Download]:
-            return (Download("https://example.org/nothing.tar.gz", 1, None),)
-
-        def fetch(self) -> None:
-            fetched.append(True)
-
-    fetched: list[bool] = []
-    with pytest.raises(FileNotFoundError, match=r"nothing\.bin is not there\. .* with dataset\.download=true"):
-        data(Elsewhere(), download=False)
-    assert len(data(Elsewhere(), download=True).train) == 48
-
-
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         ([0, 1, 3], "the training labels run from 0 to 3, but 3 classes are numbered from 0 to 2"),
         ([-1, 1, 2], "the training labels run from -1 to 2"),
         ([], "the data set has no training images"),
-        ([0, 1], "the data set has 3 training images but 2 labels"),
     ],
 )
 def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], message: str) -> None:
@@ -248,6 +204,66 @@ def some(counts: tuple[int, ...]) -> Tiny:
             return RawDataset(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
 
     return Some()
+
+
+def test_digits_are_those_of_earlier_versions() -> None:
+    def digest(*tensors: Tensor) -> str:
+        content = hashlib.blake2b(digest_size=8)
+        for tensor in tensors:
+            content.update(tensor.contiguous().numpy().tobytes())
+        return content.hexdigest()
+
+    module = data(Digits(697), validation=500, batch_size=64, eval_batch_size=500, recalibration=512)
+    loader = module.ordered(Stream.SEARCH, 3).train_dataloader()
+    loader.set_epoch(5)
+    assert [digest(part.images, part.labels) for part in (module.train, module.validation, module.test)] == [
+        "e46e2638580c08f8",
+        "eb4b73354aab1412",
+        "dc64eb0a92063f5f",
+    ]
+    assert module.specification()["train"] == "462bbbcbef4e3270"
+    assert module.specification()["validation"] == "935ffd4d951a65ee"
+    assert digest(module.recalibration_images()) == "07d1470670bd6ec3"
+    assert digest(*(tensor for batch in loader for tensor in batch)) == "5e32e93b894b5013"
+    train = {image.numpy().tobytes() for image in module.sets.train.images}
+    assert not any(image.numpy().tobytes() in train for image in module.sets.test.images)
+    with pytest.raises(ValueError, match=r"source.test must be from 1 to 1796, got 0"):
+        Digits(0).read()
+
+
+def test_a_small_set_is_recalibrated_with_all_of_it() -> None:
+    assert len(data(recalibration=512).recalibration_images()) == 48
+
+
+def test_a_data_set_describes_what_was_found() -> None:
+    module = data(stem_stride=2)
+    assert module.describe() == {
+        "name": "tiny",
+        "train": 48,
+        "validation": 12,
+        "test": 8,
+        "channels": 2,
+        "size": [4, 4],
+        "classes": ["a", "b", "c"],
+        "stem_stride": 2,
+        "views": 1,
+        "notes": [],
+    }
+    lines = module.summary().splitlines()
+    assert lines[0] == "tiny: train: 48 images, 8 (a) to 24 (c) of a class"
+    assert lines[1] == "tiny: validation: 12 images, 2 (a) to 6 (c) of a class"
+    assert lines[3] == "tiny: images of 2 x 4 x 4, 3 classes: a, b, c"
+
+
+def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path), 8)
+    options = {"validation": 12, "train": None, "batch_size": 8, "eval_batch_size": 5, "recalibration": 16}
+    options |= {"name": "x", "source": folder, "stem_stride": 1, "split_seed": 0}
+    assert DataModule(**options, root=str(tmp_path), size=8).source == folder
+    with pytest.raises(
+        ValueError, match=r"dataset\.size=9 is not passed on: write size: \$\{\.\.size\} in dataset\.source"
+    ):
+        DataModule(**options, size=9)
 
 
 def test_the_only_image_of_a_class_is_learned_from() -> None:

@@ -42,30 +42,6 @@ def test_batches_are_a_function_of_seed_epoch_and_position(batch_size: int, seed
     assert len(list(first)) == len(first) == COUNT // batch_size
 
 
-@given(batch_size=st.integers(1, COUNT), seed=st.integers(0, 99))
-def test_an_epoch_holds_every_example_at_most_once(batch_size: int, seed: int) -> None:
-    batches = labels(loader(batch_size, seed))
-    seen = [label for batch in batches for label in batch]
-    assert len(set(seen)) == len(seen) == COUNT // batch_size * batch_size
-    assert all(len(batch) == batch_size for batch in batches)
-
-
-def test_orders_differ_between_seeds_and_epochs() -> None:
-    one, other, later = loader(5, 0), loader(5, 1), loader(5, 0)
-    later.set_epoch(1)
-    orders = [labels(one), labels(other), labels(later)]
-    assert orders[0] != orders[1]
-    assert orders[0] != orders[2]
-    assert orders[1] != orders[2]
-
-
-@given(batch_size=st.integers(1, COUNT))
-def test_without_a_seed_everything_comes_in_order(batch_size: int) -> None:
-    batches = labels(loader(batch_size))
-    assert [label for batch in batches for label in batch] == list(range(COUNT))
-    assert len(batches) == len(loader(batch_size))
-
-
 def test_images_are_normalised_and_match_their_labels() -> None:
     for images, batch in loader(4, 3):
         expected = (batch.view(-1, 1, 1, 1) - MEAN) / DEVIATION
@@ -104,27 +80,6 @@ def test_after_a_complete_epoch_the_next_one_is_whole(exhausted: bool) -> None:
     for each in (complete, resumed, fresh):
         each.set_epoch(1)
     assert labels(complete) == labels(resumed) == labels(fresh)
-
-
-def test_a_pass_that_is_given_up_does_not_shorten_the_next() -> None:
-    given_up = loader(4, 7)
-    next(iter(given_up))
-    assert labels(given_up) == labels(loader(4, 7))
-
-
-def test_an_epoch_that_was_interrupted_twice_goes_on_where_it_was() -> None:
-    whole = labels(loader(2, 7))
-    state = {"position": 0}
-    parts: list[list[int]] = []
-    for taken in (3, 4):
-        part = loader(2, 7)
-        part.load_state_dict(state)
-        iterator = iter(part)
-        parts += [next(iterator)[1].tolist() for _ in range(taken)]
-        state = part.state_dict()
-    last = loader(2, 7)
-    last.load_state_dict(state)
-    assert parts + labels(last) == whole
 
 
 @given(batch_size=st.integers(1, 6), world=st.integers(1, 4), epoch=st.integers(0, 5))

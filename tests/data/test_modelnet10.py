@@ -3,8 +3,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +96,6 @@ def test_official_meshes_become_grids_with_z_up(tmp_path: Path, inside: bool) ->
         "9 training images instead of the official 3,991: this is not the whole ModelNet10.",
         "6 test images instead of the official 908: this is not the whole ModelNet10.",
     )
-
-
-def test_size_and_fill_are_options(tmp_path: Path) -> None:
-    found, _ = grids(ModelNet10(str(official(tmp_path)), size=20, fill=12).read())
-    assert np.array_equal(found[-2], block(2, 12, 12, 20))
 
 
 def test_files_are_in_the_order_of_classes_and_names(tmp_path: Path) -> None:
@@ -205,14 +198,6 @@ def test_grids_of_an_npz(tmp_path: Path, direct: bool) -> None:
     assert np.array_equal(grids(larger)[0][1], block(2, 4, 2, 32))
 
 
-@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
-def test_grids_of_any_type_are_read(tmp_path: Path, kind: type) -> None:
-    expected = ModelNet10(str(write_npz(tmp_path / "a.npz")), 8, 8).read()
-    changes = {name: np.load(tmp_path / "a.npz")[name].astype(kind) for name in ("X_train", "X_test")}
-    path = write_npz(tmp_path / "b.npz", **changes, y_test=np.array([1, 0], np.uint8))
-    assert same(ModelNet10(str(path), 8, 8).read(), expected)
-
-
 def test_empty_grids_are_left_out_and_repeated_ones_kept(tmp_path: Path) -> None:
     tall, wide, empty = block(2, 2, 4, 8), block(2, 4, 2, 8), np.zeros((8, 8, 8), np.uint8)
     changes = {
@@ -233,84 +218,6 @@ def test_empty_grids_are_left_out_and_repeated_ones_kept(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("own", [None, np.array(["x", None], dtype=object)], ids=["none", "pickled"])
-def test_classes_may_be_named_beside_an_npz(tmp_path: Path, own: np.ndarray | None) -> None:
-    path = write_npz(tmp_path / "a.npz", class_names=own)
-    with pytest.raises(ValueError, match=r"a\.npz has no class_names that can be read: write them .*class_names\.json"):
-        ModelNet10(str(path)).read()
-    beside = tmp_path / "class_names.json"
-    beside.write_text(json.dumps(["table", "sofa"]))
-    assert list(ModelNet10(str(path)).files()) == [path, beside]
-    assert ModelNet10(str(path)).read().classes == ("table", "sofa")
-    assert ModelNet10(str(write_npz(path))).read().classes == ("bed", "chair"), "its own names come first"
-    write_npz(path, class_names=own)
-    for broken in ("[", "{}", "[1, 2]"):
-        beside.write_text(broken)
-        with pytest.raises(ValueError, match=r"class_names\.json is not a list of names: write them as"):
-            ModelNet10(str(path)).read()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"X_test": None}, r"lacks an array \(X_test is not a file in the archive\): make or fetch it again"),
-        ({"y_train": np.array([0, 1])}, r"holds X_train \(3, 8, 8, 8\) and y_train \(2,\) of int64, not grids"),
-        ({"y_train": np.array([0, 1, 0.5])}, r"and y_train \(3,\) of float64, not grids"),
-        ({"X_train": np.zeros((3, 8, 64), np.uint8)}, r"holds X_train \(3, 8, 64\) and"),
-        (
-            {"y_train": np.array([0, 1, 2])},
-            r"labels y_train from 0 to 2, but names of 2 classes: make or fetch it again",
-        ),
-        ({"y_test": np.array([0, -1])}, r"labels y_test from -1 to 0, but names of 2 classes"),
-        ({"X_test": np.full((2, 8, 8, 8), 2, np.uint8)}, r"holds other values than 0 and 1 in X_test"),
-        ({"X_test": np.full((2, 8, 8, 8), np.nan)}, r"holds other values than 0 and 1 in X_test"),
-        ({"X_test": np.full((2, 8, 8, 8), "1")}, r"holds other values than 0 and 1 in X_test"),
-        ({"X_test": np.array([{}, {}], dtype=object)}, r"is not a whole \.npz of plain arrays \(Object arrays cannot"),
-        (
-            {"X_test": np.zeros((2, 9, 40, 8), np.uint8)},
-            r"holds grids of 9 x 40 x 8 voxels, more than 32 .* source.size=40",
-        ),
-        ({"X_test": np.zeros((2, 8, 8, 8), np.uint8)}, r"the data set has no test images"),
-    ],
-)
-def test_an_npz_of_something_else_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path = write_npz(tmp_path / "a.npz", **changes)
-    with pytest.raises(ValueError, match=message.replace("source.size", r"dataset\.source\.size")) as error:
-        ModelNet10(str(path)).read()
-    assert "\n" not in str(error.value)
-    assert str(path) in str(error.value) or "has no test" in message
-
-
-def test_a_corrupt_npz_is_named(tmp_path: Path) -> None:
-    path = write_npz(tmp_path / "a.npz")
-    whole = path.read_bytes()
-    broken = bytearray(whole)
-    broken[100:110] = bytes(10)
-    for content in (b"", b"PK\3\4", b"garbage" * 100, whole[: len(whole) // 2], bytes(broken)):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz of plain arrays \(.*\): make or fetch it"):
-            ModelNet10(str(path)).read()
-    with path.open("wb") as file:
-        np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz of plain arrays"):
-        ModelNet10(str(path)).read()
-
-
-def test_several_npz_must_be_chosen_from(tmp_path: Path) -> None:
-    for name in ("b.npz", "a.npz"):
-        write_npz(tmp_path / name)
-    with pytest.raises(ValueError, match=r"holds a\.npz and b\.npz: choose one with dataset\.root=.*a\.npz"):
-        ModelNet10(str(tmp_path)).files()
-
-
-@pytest.mark.parametrize("root", [".", "elsewhere", "elsewhere.npz", "note.txt"])
-def test_nothing_to_read_is_said(tmp_path: Path, root: str) -> None:
-    (tmp_path / "note.txt").write_text("")
-    (tmp_path / "train").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no ModelNet10/CLASS/train/\*\.off, .* in .*dataset\.root=FOLDER\."):
-        ModelNet10(str(tmp_path / root)).files()
-
-
 def test_a_split_without_objects_is_named(tmp_path: Path) -> None:
     root = official(tmp_path)
     for path in (root / "ModelNet10" / "toilet" / "test").iterdir():
@@ -323,36 +230,65 @@ def test_a_split_without_objects_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("changes", "message"),
     [
-        ((0, 1), r"dataset\.source\.size must be at least 1, got 0"),
-        ((32, 33), r"dataset\.source\.fill must lie between 1 and size=32, got 33"),
-        ((32, 0), r"dataset\.source\.fill must lie between 1 and size=32, got 0"),
+        ({"X_test": None}, r"is not a whole \.npz of X_train, y_train, X_test and y_test \(.*X_test"),
+        ({"y_train": np.array([0, 1])}, r"holds \(3, 8, 8, 8\) with labels \(2,\) of int64, not grids"),
+        ({"y_train": np.array([0, 1, 0.5])}, r"with labels \(3,\) of float64, not grids"),
+        ({"y_train": np.array([0, 1, 2])}, r"has labels from 0 to 2, but names of 2 classes"),
+        ({"y_test": np.array([0, -1])}, r"has labels from -1 to 0, but names of 2 classes"),
+        ({"X_test": np.full((2, 8, 8, 8), 2, np.uint8)}, r"holds grids of other values than 0 and 1"),
+        ({"X_test": np.full((2, 8, 8, 8), np.nan)}, r"holds grids of other values than 0 and 1"),
+        ({"X_test": np.array([{}, {}], dtype=object)}, r"is not a whole \.npz of .* \(Object arrays cannot"),
+        (
+            {"X_test": np.zeros((2, 9, 40, 8), np.uint8)},
+            r"holds grids of 9 x 40 x 8 voxels, .*dataset\.source\.size=40",
+        ),
     ],
 )
-def test_impossible_options_are_named(tmp_path: Path, options: Sequence[int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ModelNet10(str(tmp_path), *options).files()
+def test_other_content_of_an_npz_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write_npz(tmp_path / "a.npz", **changes)
+    with pytest.raises(ValueError, match=rf"{path} {message}"):
+        ModelNet10(str(path)).read()
 
 
-def test_the_official_meshes_are_offered_and_a_missing_file_is_not_a_folder_for_them(tmp_path: Path) -> None:
-    (download,) = ModelNet10(str(tmp_path)).downloads()
-    assert download.url.endswith("/ModelNet10.zip")
-    assert download.size == 473_402_300
-    with pytest.raises(FileNotFoundError, match=r"no \.npz in .*missing\.npz"):
-        ModelNet10(str(tmp_path / "missing.npz")).fetch()
-    assert not (tmp_path / "missing.npz").exists()
+def test_a_corrupt_npz_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz")
+    whole = path.read_bytes()
+    for content in (b"", b"PK\3\4", b"garbage" * 100, whole[: len(whole) // 2], whole[:100] + bytes(10) + whole[110:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz of X_train"):
+            ModelNet10(str(path)).read()
 
 
-def test_the_official_archive_is_unpacked_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, root = official(tmp_path / "whole"), tmp_path / "root"
-    root.mkdir()
-    archive = Path(shutil.make_archive(str(root / "ModelNet10"), "zip", whole))
-    (download,) = ModelNet10(str(root)).downloads()
-    monkeypatch.setattr(modelnet10, "DOWNLOAD", replace(download, size=archive.stat().st_size))
-    ModelNet10(str(root)).fetch()
-    assert sorted(path.name for path in root.iterdir() if path.is_dir()) == ["ModelNet10"]
-    assert same(ModelNet10(str(root)).read(), ModelNet10(str(whole)).read())
+@pytest.mark.parametrize("own", [None, np.array(["x", None], dtype=object)], ids=["none", "pickled"])
+def test_classes_may_be_named_next_to_an_npz(tmp_path: Path, own: np.ndarray | None) -> None:
+    path, names = write_npz(tmp_path / "a.npz", class_names=own), tmp_path / "class_names.json"
+    for content in (None, "[", "{}", "[1, 2]"):
+        if content is not None:
+            names.write_text(content)
+        with pytest.raises(ValueError, match=r"a\.npz needs class_names as text, or next to it a class_names\.json as"):
+            ModelNet10(str(path)).read()
+    names.write_text(json.dumps(["table", "sofa"]))
+    assert list(ModelNet10(str(path)).files()) == [path, names]
+    assert ModelNet10(str(path)).read().classes == ("table", "sofa")
+    assert ModelNet10(str(write_npz(path))).read().classes == ("bed", "chair"), "its own names come first"
+
+
+def test_folders_without_a_set_and_impossible_options_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no ModelNet10/CLASS/train/\*\.off, .* in .*dataset\.root=FOLDER\."):
+        ModelNet10(str(tmp_path)).files()
+    with pytest.raises(ValueError, match=r"there is no file \S+none\.npz: name one with dataset\.root=PATH"):
+        ModelNet10(str(tmp_path / "none.npz")).files()
+    for name in ("b.npz", "a.npz"):
+        write_npz(tmp_path / name)
+    with pytest.raises(ValueError, match=r"holds a\.npz and b\.npz: choose one with dataset\.root=.*a\.npz"):
+        ModelNet10(str(tmp_path)).files()
+    with pytest.raises(ValueError, match=r"dataset\.source\.size must be at least 1, got 0"):
+        ModelNet10(str(tmp_path), 0, 1).files()
+    for fill in (0, 33):
+        with pytest.raises(ValueError, match=rf"dataset\.source\.fill must be from 1 to size=32, got {fill}"):
+            ModelNet10(str(tmp_path), 32, fill).files()
 
 
 @with_shared

@@ -1,41 +1,222 @@
+"""Downloads, from a web server in this process."""
+
 from __future__ import annotations
 
+import hashlib
+import io
+import multiprocessing
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from smash_lightning.data.official import find_files, shortfall
+from smash_lightning.data import CIFAR10, STL10, DataModule, Download, ModelNet10
+from smash_lightning.data.official import fetch
+from smash_lightning.random_streams import rng
+from tests.data.official_files import cifar10
+
+NOISE = rng("noise").randbytes(300_000)
+FILES = {"set/a.bin": NOISE, "set/deep/b.txt": b"bee", "set/huge.bin": b"unwanted" * 99, "other.txt": b"not in it"}
+UNPACKED = {"a.bin": NOISE, "deep/b.txt": b"bee"}
 
 
-def test_files_are_found_in_the_folder_or_above_it(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    for name in ("b", "a"):
-        (folder / name).write_bytes(b"")
-    assert find_files(str(tmp_path), "set", ("b", "a")) == [folder / "b", folder / "a"]
-    assert find_files(str(folder), "set", ("b", "a")) == [folder / "b", folder / "a"]
+def tar(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return content.getvalue()
 
 
-def test_a_home_folder_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "a").write_bytes(b"")
-    assert find_files("~", "set", ("a",)) == [tmp_path / "a"]
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"^no set in {tmp_path}: say where it lies with dataset\.root=FOLDER"):
-        find_files(str(tmp_path), "set", ("a", "b"))
-    (tmp_path / "set").mkdir()
-    with pytest.raises(ValueError, match=rf"{tmp_path}/set lacks a and 1 other files: complete it, or remove it"):
-        find_files(str(tmp_path), "set", ("a", "b"))
-    (tmp_path / "set" / "b").write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"{tmp_path}/set lacks a: complete it, or remove it"):
-        find_files(str(tmp_path), "set", ("a", "b"))
+PACK: dict[str, Callable[[dict[str, bytes]], bytes]] = {"set.tar.gz": tar, "set.zip": zipped}
+every_format = pytest.mark.parametrize("name", PACK)
 
 
-def test_a_set_that_is_not_the_whole_one_is_told() -> None:
-    assert shortfall("Set", (5000, 10), (5000, 10)) == ()
-    assert shortfall("Set", (820, 10), (5000, 10)) == (
-        "820 training images instead of the official 5,000: this is not the whole Set.",
-    )
-    assert len(shortfall("Set", (820, 11), (5000, 10))) == 2
+class Site:
+    """A web server of one file, which may break off."""
+
+    def __init__(self) -> None:
+        self.content, self.requests, self.address = b"", 0, ""
+        self.stops_after: int | None = None
+
+    def offers(self, name: str, content: bytes, **changes: Any) -> Download:
+        self.content = content
+        values = {"size": len(content), "md5": hashlib.md5(content).hexdigest(), "folder": "set", "skip": "huge.bin"}
+        return Download(f"{self.address}/{name}", **values | changes)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "*")
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.requests += 1
+            if self.path.endswith("absent.zip"):
+                return self.send_error(404)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(site.content)))
+            self.end_headers()
+            return self.wfile.write(site.content[: site.stops_after]) and None
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        site.address = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def names_in(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.suffix != ".lock")
+
+
+@every_format
+def test_an_archive_is_downloaded_once_unpacked_and_deleted(tmp_path: Path, site: Site, name: str) -> None:
+    download = site.offers(name, PACK[name](FILES))
+    for _ in range(2):
+        fetch(download, tmp_path / "new" / "root")
+    assert content_of(tmp_path / "new" / "root" / "set") == UNPACKED
+    assert names_in(tmp_path / "new" / "root") == ["set"]
+    assert site.requests == 1
+
+
+@every_format
+def test_an_archive_that_is_there_is_unpacked_and_kept(tmp_path: Path, site: Site, name: str) -> None:
+    download = site.offers(name, PACK[name](FILES))
+    (tmp_path / name).write_bytes(site.content)
+    fetch(download, tmp_path)
+    assert content_of(tmp_path / "set") == UNPACKED
+    assert names_in(tmp_path) == ["set", name]
+    assert site.requests == 0
+
+
+@pytest.mark.parametrize("changes", [{"md5": "0" * 32}, {"md5": None, "size": 7}])
+def test_other_content_than_published_is_refused_and_not_kept(
+    tmp_path: Path, site: Site, changes: dict[str, Any]
+) -> None:
+    download = site.offers("set.zip", zipped(FILES), **changes)
+    with pytest.raises(ValueError, match=r"set\.zip differs from the published file .* put set\.zip into"):
+        fetch(download, tmp_path)
+    assert names_in(tmp_path) == []
+    (tmp_path / "set.zip").write_bytes(site.content)
+    with pytest.raises(
+        ValueError, match=r"set\.zip is not what http.* publishes \(.* instead of .*\): delete it and fetch"
+    ):
+        fetch(download, tmp_path)
+    assert names_in(tmp_path) == ["set.zip"], "the user's own file stays"
+
+
+def test_a_failed_download_is_named_and_the_next_call_succeeds(tmp_path: Path, site: Site) -> None:
+    download = site.offers("set.tar.gz", tar(FILES))
+    site.stops_after = 1000
+    with pytest.raises(
+        OSError, match=r"cannot download http\S+set\.tar\.gz .*: call again, or get it elsewhere and put"
+    ):
+        fetch(download, tmp_path)
+    assert not (tmp_path / "set").exists()
+    site.stops_after = None
+    fetch(download, tmp_path)
+    assert content_of(tmp_path / "set") == UNPACKED
+    with pytest.raises(OSError, match=r"cannot download \S+absent\.zip \(.*404.*\)"):
+        fetch(replace(download, url=f"{site.address}/absent.zip"), tmp_path / "other")
+    with pytest.raises(OSError, match=r"cannot download http://127\.0\.0\.1:9/set\.zip"):
+        fetch(replace(download, url="http://127.0.0.1:9/set.zip"), tmp_path / "other")
+
+
+@every_format
+def test_a_corrupt_archive_is_named(tmp_path: Path, site: Site, name: str) -> None:
+    whole = PACK[name](FILES)
+    for content in (whole[: len(whole) // 2], b"", b"garbage" * 100, PACK[name]({"else/a": b"1"})):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} is corrupt \(.*\): delete it and fetch the data set again"):
+            fetch(site.offers(name, content), tmp_path)
+        assert not (tmp_path / "set").exists()
+        assert not (tmp_path / "set.partial").exists()
+
+
+@every_format
+def test_nothing_is_written_outside_the_folder(tmp_path: Path, site: Site, name: str) -> None:
+    content = PACK[name]({"set/../../outside.txt": b"1", "set/a.txt": b"2"})
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / name).write_bytes(content)
+    try:
+        fetch(site.offers(name, content), tmp_path / "root")
+    except ValueError as error:
+        assert "corrupt" in str(error)  # noqa: PT017  (a zip drops the dots, a tar is refused)
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, site: Site) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot write to \S+file.*: free some space or choose another folder with data"):
+        fetch(site.offers("set.zip", zipped(FILES)), tmp_path / "file" / "root")
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits(tmp_path: Path, site: Site) -> None:
+    download = site.offers("set.tar.gz", tar(FILES))
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=fetch, args=(download, tmp_path)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert content_of(tmp_path / "set") == UNPACKED
+    assert site.requests == 1
+
+
+def test_a_missing_set_is_downloaded_only_if_wanted(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def data(download: bool) -> DataModule:
+        options = {"validation": 4, "train": None, "batch_size": 2, "eval_batch_size": 4, "recalibration": 2}
+        source = CIFAR10(str(tmp_path / "root"))
+        return DataModule(name="x", source=source, stem_stride=1, split_seed=0, download=download, **options)
+
+    folder = cifar10(tmp_path / "made")
+    files = {f"{folder.name}/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    offered = site.offers("cifar-10-python.tar.gz", tar(files), folder=folder.name, skip=None)
+    monkeypatch.setattr(CIFAR10, "download", offered)
+    with pytest.raises(
+        FileNotFoundError, match=r"no cifar-10-batches-py .* Or download it with dataset\.download=true"
+    ):
+        data(False).setup()
+    assert len(data(True).sets.train) == 20
+    assert len(data(False).sets.train) == 20
+
+
+def test_official_addresses() -> None:
+    for source, name in (
+        (CIFAR10, "cifar-10-python.tar.gz"),
+        (STL10, "stl10_binary.tar.gz"),
+        (ModelNet10, "ModelNet10.zip"),
+    ):
+        assert source.download is not None
+        assert source.download.url.endswith(f"/{name}")
+        assert source.download.size > 10**8

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import os
 import pickle
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.data.pickles import read_dictionary, read_pickle
+from smash_lightning.data.pickles import read_dictionary
 from smash_lightning.random_streams import rng
 
 PROTOCOLS = range(5)  # the fifth writes arrays in another way, which no official file uses
@@ -37,20 +35,12 @@ def python2(array: np.ndarray, labels: list[int]) -> bytes:
     def number(value: int) -> bytes:
         return b"J" + struct.pack("<i", value)
 
-    dtype = (
-        b"cnumpy\ndtype\n"
-        + string(b"u1")
-        + b"K\x00K\x01\x87R(K\x03"
-        + string(b"|")
-        + b"NNN"
-        + 2 * number(-1)
-        + b"K\x00tb"
-    )
+    dtype = b"cnumpy\ndtype\n" + string(b"u1") + b"K\x00K\x01\x87R(K\x03" + string(b"|")
+    dtype += b"NNN" + 2 * number(-1) + b"K\x00tb"
     rows, columns = array.shape
     empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + string(b"b") + b"\x87R"
-    data = (
-        empty + b"(K\x01" + number(rows) + number(columns) + b"\x86" + dtype + b"\x89" + string(array.tobytes()) + b"tb"
-    )
+    shape = number(rows) + number(columns) + b"\x86"
+    data = empty + b"(K\x01" + shape + dtype + b"\x89" + string(array.tobytes()) + b"tb"
     numbers = b"](" + b"".join(map(number, labels)) + b"e"
     return b"\x80\x02}(" + string(b"data") + data + string(b"labels") + numbers + b"u."
 
@@ -61,23 +51,16 @@ def python2(array: np.ndarray, labels: list[int]) -> bytes:
     protocol=st.sampled_from(PROTOCOLS),
     fortran=st.booleans(),
 )
-def test_plain_arrays_come_as_they_were_written(
+def test_plain_arrays_are_those_that_were_written(
     tmp_path_factory: pytest.TempPathFactory, dtype: str, shape: list[int], protocol: int, fortran: bool
 ) -> None:
     array = np.frombuffer(rng("array").randbytes(1024), np.uint8)[: int(np.prod(shape))].reshape(shape).astype(dtype)
     array = np.asfortranarray(array) if fortran else array
-    read = read_pickle(write(tmp_path_factory.mktemp("pickle") / "array", array, protocol))
-    assert read.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
-    np.testing.assert_array_equal(read, array)
-
-
-@every_protocol
-def test_dictionaries_have_names_whatever_wrote_them(tmp_path: Path, protocol: int) -> None:
-    value = {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 1000], "mean": 0.5, "none": None}
-    read = read_dictionary(write(tmp_path / "batch", value, protocol))
-    assert list(read) == list(value)
-    np.testing.assert_array_equal(read["data"], value["data"])
-    assert (read["labels"], read["mean"], read["none"]) == ([1, 1000], 0.5, None)
+    value = {"data": array, "labels": [1, 1000], "mean": 0.5, "none": None}
+    read = read_dictionary(write(tmp_path_factory.mktemp("pickle") / "array", value, protocol))
+    assert read["data"].dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(read.pop("data"), array)
+    assert read == {"labels": [1, 1000], "mean": 0.5, "none": None}
 
 
 def test_what_python_2_wrote_is_read(tmp_path: Path) -> None:
@@ -85,21 +68,7 @@ def test_what_python_2_wrote_is_read(tmp_path: Path) -> None:
     (tmp_path / "batch").write_bytes(python2(array, [3, 70_000]))
     read = read_dictionary(tmp_path / "batch")
     np.testing.assert_array_equal(read["data"], array)
-    assert read["data"].dtype == np.uint8
-    assert read["labels"] == [3, 70_000]
-    raw = pickle.loads((tmp_path / "batch").read_bytes(), encoding="bytes")  # it is a pickle for others, too
-    np.testing.assert_array_equal(raw[b"data"], array)
-
-
-def test_an_array_is_not_kept_alive_by_what_read_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "array", np.zeros(1000), 4)
-    gc.disable()
-    try:
-        content = read_pickle(path).base
-        assert isinstance(content, bytes)
-        assert sys.getrefcount(content) == 2, "only we and the count know it"
-    finally:
-        gc.enable()
+    assert (read["data"].dtype, read["labels"]) == (np.uint8, [3, 70_000])
 
 
 class Calls:
@@ -121,7 +90,6 @@ class Calls:
         (builtins.getattr, r"(builtins|__builtin__)\.getattr"),
         (subprocess.Popen, r"(subprocess|commands)\.Popen"),
         (np.load, r"numpy\.load"),
-        (np.array, r"numpy(\._?core\.multiarray)?\.array"),
     ],
 )
 def test_a_pickle_that_calls_anything_is_refused(
@@ -129,30 +97,22 @@ def test_a_pickle_that_calls_anything_is_refused(
 ) -> None:
     path = write(tmp_path / "batch", {"data": Calls(function, "1")}, protocol)
     with pytest.raises(
-        ValueError, match=rf"^{path} asks for {name}, which is not .* and was not run: delete it and fetch"
+        ValueError, match=rf"^{path} names {name}, which is not .* and was not run: delete it and fetch"
     ):
-        read_pickle(path)
+        read_dictionary(path)
 
 
 @every_protocol
-def test_nothing_that_a_pickle_holds_is_run(tmp_path: Path, protocol: int) -> None:
+def test_nothing_in_a_pickle_is_run(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "marker"
-    commands = [Calls(os.system, f"touch {marker}"), Calls(eval, f"open({str(marker)!r}, 'w')")]
-    for command in commands:
+    for command in (Calls(os.system, f"touch {marker}"), Calls(eval, f"open({str(marker)!r}, 'w')")):
         path = write(tmp_path / "batch", {"labels": [1], "data": command}, protocol)
         with pytest.raises(ValueError, match="was not run"):
-            read_pickle(path)
+            read_dictionary(path)
         assert not marker.exists()
         pickle.loads(path.read_bytes())
         assert marker.exists(), "the same pickle runs elsewhere"
         marker.unlink()
-
-
-def test_a_name_of_several_lines_makes_a_message_of_one(tmp_path: Path) -> None:
-    (tmp_path / "batch").write_bytes(b"\x80\x04\x8c\x03o\ns\x8c\x06system\x93.")
-    with pytest.raises(ValueError, match=r"^.*asks for o s\.system.*$") as caught:
-        read_pickle(tmp_path / "batch")
-    assert "\n" not in str(caught.value)
 
 
 @every_protocol
@@ -162,35 +122,22 @@ def test_a_name_of_several_lines_makes_a_message_of_one(tmp_path: Path) -> None:
         (np.array([None, "text"], dtype=object), r"numpy\.dtype\('O8'\)"),
         (np.array(["text"]), r"numpy\.dtype\('U4'\)"),
         (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), r"numpy\.dtype\('V12'\)"),
-        (np.array(["2020-01-01"], dtype="datetime64[D]"), r"numpy\.dtype\('M8'\)"),
     ],
 )
 def test_arrays_of_anything_but_numbers_are_refused(
     tmp_path: Path, array: np.ndarray, what: str, protocol: int
 ) -> None:
-    with pytest.raises(ValueError, match=f"asks for {what}, which is not what data sets are made of"):
-        read_pickle(write(tmp_path / "batch", [array], protocol))
+    with pytest.raises(ValueError, match=f"names {what}, which is not part of data sets"):
+        read_dictionary(write(tmp_path / "batch", [array], protocol))
 
 
-@pytest.mark.parametrize(
-    ("state", "reason"),
-    [
-        (b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t", None),
-        (b"(K\x03U\x01|NU\x01aNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t", "numpy.dtype with fields"),
-        (b"(K\x03U\x03|O8NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t", "numpy.dtype with fields"),
-    ],
-)
-def test_a_type_cannot_become_another(tmp_path: Path, state: bytes, reason: str | None) -> None:
+@pytest.mark.parametrize("state", [b"(K\x03U\x01|NU\x01aN", b"(K\x03U\x03|O8NNN"])
+def test_a_type_cannot_become_another(tmp_path: Path, state: bytes) -> None:
     right = python2(np.zeros((2, 3), np.uint8), [1])
-    path = tmp_path / "batch"
-    plain = b"(K\x03U\x01|NNN" + 2 * b"J\xff\xff\xff\xff" + b"K\x00t"
-    assert plain in right
-    path.write_bytes(right.replace(plain, state))
-    if reason is None:
-        assert read_dictionary(path)["data"].shape == (2, 3)
-    else:
-        with pytest.raises(ValueError, match=reason):
-            read_pickle(path)
+    assert right.count(b"(K\x03U\x01|NNN") == 1
+    (tmp_path / "batch").write_bytes(right.replace(b"(K\x03U\x01|NNN", state))
+    with pytest.raises(ValueError, match=r"numpy\.dtype with fields"):
+        read_dictionary(tmp_path / "batch")
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (1, 1), (-2, -3), (2**31 - 1, 2**31 - 1)])
@@ -200,25 +147,17 @@ def test_an_array_that_does_not_fit_its_bytes_is_broken(tmp_path: Path, shape: t
     assert right.count(two) == 1
     (tmp_path / "batch").write_bytes(right.replace(two, wrong))
     with pytest.raises(ValueError, match=r"is not a whole pickle \(ValueError: an array .* in 6 bytes\)"):
-        read_pickle(tmp_path / "batch")
+        read_dictionary(tmp_path / "batch")
 
 
 @every_protocol
-def test_a_truncated_pickle_is_broken_wherever_it_ends(tmp_path: Path, protocol: int) -> None:
-    whole = pickle.dumps({"data": np.arange(12, dtype=np.uint8).reshape(2, 6), "labels": [1, 700]}, protocol)
-    path = tmp_path / "batch"
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(
-            ValueError, match=rf"^{path} is not a whole pickle \(.*\): delete it and fetch the data set again"
-        ):
-            read_pickle(path)
-
-
-@every_protocol
-def test_a_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: int) -> None:
+def test_a_truncated_or_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: int) -> None:
     whole = pickle.dumps({"data": np.arange(12, dtype=np.uint8).reshape(2, 6), "labels": [1, 700]}, protocol)
     path, random = tmp_path / "batch", rng("damage", protocol)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=rf"^{path} is not a whole pickle \(.*\): delete it and fetch"):
+            read_dictionary(path)
     refusals = []
     for _ in range(200):
         damaged = bytearray(whole)
@@ -226,7 +165,7 @@ def test_a_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: in
             damaged[random.randrange(len(whole))] = random.randrange(256)
         path.write_bytes(damaged)
         try:
-            read_pickle(path)
+            read_dictionary(path)
         except ValueError as error:
             refusals.append(str(error))
     assert len(refusals) > 50
@@ -236,25 +175,19 @@ def test_a_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: in
 @pytest.mark.parametrize(
     "claim", [b"r\xff\xff\xff\x7f", b"\x95" + struct.pack("<Q", 2**50), b"\x8e" + struct.pack("<Q", 2**50)]
 )
-def test_a_pickle_that_asks_for_much_memory_is_broken(tmp_path: Path, claim: bytes) -> None:
+def test_a_pickle_that_reserves_much_memory_is_broken(tmp_path: Path, claim: bytes) -> None:
     (tmp_path / "batch").write_bytes(b"\x80\x04K\x01" + claim + b".")
     with pytest.raises(ValueError, match="is not a whole pickle"):
-        read_pickle(tmp_path / "batch")
+        read_dictionary(tmp_path / "batch")
 
 
-@pytest.mark.parametrize("content", [b"", b"no pickle", b"<html>Not found</html>", b"\x80\x09K\x01."])
-def test_what_is_no_pickle_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "batch").write_bytes(content)
-    with pytest.raises(ValueError, match=r"batch is not a whole pickle \(.+\): delete it and fetch the data set again"):
-        read_pickle(tmp_path / "batch")
-
-
-@pytest.mark.parametrize("value", [[1, 2], 3, {1: 2}, None])
-def test_a_pickle_of_something_else_is_no_dictionary(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(ValueError, match="batch holds no dictionary with names as keys: delete it and fetch"):
-        read_dictionary(write(tmp_path / "batch", value))
-
-
-def test_a_missing_pickle_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="batch"):
-        read_pickle(tmp_path / "batch")
+def test_other_content_is_named(tmp_path: Path) -> None:
+    for content in (b"", b"no pickle", b"<html>Not found</html>", b"\x80\x09K\x01."):
+        (tmp_path / "batch").write_bytes(content)
+        with pytest.raises(ValueError, match=r"batch is not a whole pickle \(.+\): delete it and fetch the data set"):
+            read_dictionary(tmp_path / "batch")
+    for value in ([1, 2], 3, {1: 2}, None):
+        with pytest.raises(ValueError, match="batch holds no dictionary with names as keys: delete it and fetch"):
+            read_dictionary(write(tmp_path / "batch", value))
+    with pytest.raises(FileNotFoundError, match="none"):
+        read_dictionary(tmp_path / "none")

@@ -1,0 +1,286 @@
+"""CIFAR, STL-10 and Downsampled ImageNet in their official files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from smash_lightning.data import CIFAR10, CIFAR100, STL10, ImageNet32
+from smash_lightning.data.imagenet32 import BY_HAND, TRAIN
+from tests.data.official_files import (
+    CIFAR10_NAMES,
+    COARSE,
+    FINE,
+    IDS,
+    STL10_NAMES,
+    change,
+    cifar10,
+    cifar100,
+    imagenet32,
+    rows,
+    stl10,
+)
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
+
+
+def test_cifar10_is_in_order_with_upright_planes_and_may_be_written_to(tmp_path: Path) -> None:
+    folder = cifar10(tmp_path)
+    sets, again = CIFAR10(str(tmp_path)).read(), CIFAR10(str(folder)).read()
+    assert sets.train.images.shape == (20, 3, 32, 32)
+    assert sets.train.labels.tolist() == [n % 10 for n in range(20)]
+    assert sets.test.labels.tolist() == [0, 1, 2, 3]
+    assert sets.classes == tuple(CIFAR10_NAMES)
+    # A row of the file holds 1,024 red bytes, row by row of the image, then green, then blue.
+    for image in range(20):
+        data = rows(f"data_batch_{image // 4 + 1}", 4)[image % 4]
+        for channel, y, x in ((0, 0, 1), (1, 5, 0), (2, 31, 30)):
+            assert int(sets.train.images[image, channel, y, x]) == data[channel * 1024 + y * 32 + x]
+    for one, other in ((sets.train, again.train), (sets.test, again.test)):
+        one.images.add_(1)
+        assert torch.equal(one.images, other.images + 1)
+    assert sets.notes == (
+        "20 training images instead of the official 50,000: this is not the whole CIFAR-10.",
+        "4 test images instead of the official 10,000: this is not the whole CIFAR-10.",
+    )
+    cifar10(tmp_path, 10_000, protocol=4)
+    assert CIFAR10(str(tmp_path)).read().notes == ()
+
+
+def test_cifar100_has_hundred_classes_or_twenty(tmp_path: Path) -> None:
+    cifar100(tmp_path, [99, 0, 50, 7], [3, 98])
+    fine, coarse = CIFAR100(str(tmp_path)).read(), CIFAR100(str(tmp_path), "coarse").read()
+    assert (fine.train.labels.tolist(), fine.classes) == ([99, 0, 50, 7], tuple(FINE))
+    assert (coarse.train.labels.tolist(), coarse.classes) == ([19, 0, 10, 1], tuple(COARSE))
+    assert torch.equal(fine.test.images, torch.from_numpy(rows("test", 2).copy()).view(2, 3, 32, 32))
+    with pytest.raises(ValueError, match=r"dataset\.source\.labels must be one of fine, coarse, got 'middle'"):
+        CIFAR100(str(tmp_path), "middle").files()
+
+
+@pytest.mark.parametrize("batch", ["data_batch_3", "test_batch"])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (lambda b: b | {b"data": b[b"data"][:3]}, "holds 3 images but 4 labels"),
+        (lambda b: b | {b"labels": [1, 2, 3]}, "holds 4 images but 3 labels"),
+        (lambda b: b | {b"data": b[b"data"][:, :3071]}, r"holds uint8 \(4, 3071\) as data instead of rows of 3,072"),
+        (lambda b: b | {b"data": b[b"data"].astype("f4")}, r"holds float32 \(4, 3072\) as data instead of rows"),
+        (lambda b: b | {b"data": [1, 2]}, "holds list as data instead of rows"),
+        (lambda b: b | {b"labels": [0, 1, 2, 10]}, "has an image of class 10, but classes are numbered from 0 to 9"),
+        (lambda b: b | {b"labels": [0, -1, 2, 3]}, "has an image of class -1, but classes are numbered from 0 to 9"),
+        (lambda b: b | {b"labels": [0, 1, 2, 3.5]}, "has no list of integers as labels"),
+        (lambda b: b | {b"labels": [0, 1, 2, [3]]}, "has no list of integers as labels"),
+        (lambda b: b | {b"labels": [0, 1, 2, 2**70]}, "has an image of class 1180591620717411303424"),
+        (lambda b: b | {b"labels": "0123"}, "has no list of integers as labels"),
+        (lambda b: {b"labels": b[b"labels"]}, "holds NoneType as data"),
+        (lambda b: {b"data": b[b"data"]}, "has no list of integers as labels"),
+        (lambda b: [1], "holds no dictionary"),
+    ],
+)
+def test_a_wrong_batch_is_named(tmp_path: Path, batch: str, how: Callable[[Any], Any], message: str) -> None:
+    path = cifar10(tmp_path) / batch
+    change(path, how)
+    with pytest.raises(ValueError, match=f"^{path} {message}.*: delete it and fetch the data set again$"):
+        CIFAR10(str(tmp_path)).read()
+
+
+def test_missing_files_and_names_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for source, folder in ((CIFAR10, "cifar-10-batches-py"), (CIFAR100, "cifar-100-python"), (STL10, "stl10_binary")):
+        with pytest.raises(
+            FileNotFoundError, match=rf"^no {folder} in {tmp_path}: name its folder with dataset\.root="
+        ):
+            source(str(tmp_path)).files()
+    folder = cifar10(tmp_path)
+    (folder / "data_batch_4").unlink()
+    with pytest.raises(ValueError, match=f"{folder} lacks data_batch_4: complete it, or remove it and fetch"):
+        CIFAR10(str(tmp_path)).files()
+    (folder / "data_batch_5").unlink()
+    with pytest.raises(ValueError, match=f"{folder} lacks data_batch_4 and 1 other files"):
+        CIFAR10(str(tmp_path)).files()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    cifar10(tmp_path / "home")
+    assert len(CIFAR10("~").files()) == 7
+    path = tmp_path / "home" / "cifar-10-batches-py" / "batches.meta"
+    for value in ({}, {"label_names": []}, {"label_names": "names"}, {"label_names": [1, 2]}):
+        change(path, lambda _, value=value: value)
+        with pytest.raises(ValueError, match=f"^{path} has no names of classes under 'label_names': delete it"):
+            CIFAR10("~").read()
+
+
+def test_stl10_is_upright_label_by_label(tmp_path: Path) -> None:
+    folder = stl10(tmp_path)
+    sets = STL10(str(tmp_path)).read()
+    assert sets.train.images.shape == (20, 3, 96, 96)
+    assert sets.train.images.is_contiguous()
+    for image, channel, y, x in ((0, 0, 0, 0), (3, 0, 95, 1), (19, 1, 2, 95)):
+        assert int(sets.train.images[image, channel, y, x]) == (image * 7 + channel * 50 + y * 2 + x) % 256
+    assert sets.train.labels.tolist() == [*range(10), *range(10)]
+    assert sets.test.labels.tolist() == list(range(7))
+    assert sets.classes == tuple(STL10_NAMES)
+    assert torch.equal(STL10(str(folder)).read().train.images, sets.train.images)
+    assert len(sets.notes) == 2
+
+
+def test_a_fold_of_stl10_restricts_the_training_images(tmp_path: Path) -> None:
+    folder = stl10(tmp_path)
+    whole = STL10(str(tmp_path)).read()
+    for fold in range(10):
+        part = STL10(str(tmp_path), fold).read()
+        assert torch.equal(part.train.images, whole.train.images[[19 - fold, fold]])
+        assert part.train.labels.tolist() == [9 - fold, fold]
+        assert torch.equal(part.test.images, whole.test.images)
+        assert part.notes == whole.notes, "what is missing of the set does not depend on the fold"
+    for fold in (-1, 10):
+        with pytest.raises(ValueError, match=rf"dataset\.fold must be from 0 to 9, or null for all, got {fold}"):
+            STL10(str(tmp_path), fold).files()
+    for text in ("0 1\n", "0 1\n2 20\n", "0 1\n-1 2\n", "0 1\n2 x\n", "0 1\n\n3\n", "0 1\n2 3 2\n"):
+        (folder / "fold_indices.txt").write_text(text)
+        with pytest.raises(
+            ValueError, match=r"fold_indices\.txt must name distinct images from 0 to 19 in line 2, and"
+        ):
+            STL10(str(tmp_path), 1).read()
+    (folder / "fold_indices.txt").unlink()
+    assert len(STL10(str(tmp_path)).files()) == 5
+    with pytest.raises(ValueError, match=f"{folder} lacks fold_indices.txt"):
+        STL10(str(tmp_path), 0).files()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    ("name", "how", "message"),
+    [
+        ("X", lambda b: b[:-1], r"{X} holds [\d,]+ bytes, and {y} \d+ labels, but an image has 27,648 bytes"),
+        ("y", lambda b: b + b"\1", r"{X} holds [\d,]+ bytes, and {y} \d+ labels, but an image has 27,648 bytes"),
+        ("y", lambda b: b[:-1] + b"\0", r"{y} has an image of class 0, but classes are numbered from 1 to 10"),
+        ("y", lambda b: b"\x0b" + b[1:], r"{y} has an image of class 11, but classes are numbered from 1 to 10"),
+    ],
+)
+def test_a_wrong_file_of_stl10_is_named(
+    tmp_path: Path, split: str, name: str, how: Callable[[bytes], bytes], message: str
+) -> None:
+    folder = stl10(tmp_path)
+    path = folder / f"{split}_{name}.bin"
+    path.write_bytes(how(path.read_bytes()))
+    named = message.format(X=re.escape(str(folder / f"{split}_X.bin")), y=re.escape(str(folder / f"{split}_y.bin")))
+    with pytest.raises(ValueError, match=f"^{named}: delete it and fetch the data set again$"):
+        STL10(str(tmp_path)).read()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_imagenet32_is_in_order_and_classes_are_counted_from_0(tmp_path: Path, apart: bool) -> None:
+    imagenet32(tmp_path, apart=apart)
+    sets = ImageNet32(str(tmp_path)).read()
+    expected = np.concatenate([rows(f"train {number}", number) for number in range(1, 11)])
+    assert np.array_equal(sets.train.images.numpy().reshape(55, 3072), expected)
+    assert np.array_equal(sets.test.images.numpy().reshape(4, 3072), rows("val", 4))
+    assert sets.train.labels.tolist() == [n % 4 for n in range(55)]
+    assert sets.test.labels.tolist() == [0, 1, 2, 3]
+    assert sets.classes == ("1", "7", "500", "1000")
+    assert sets.notes[2] == "4 of the official 1,000 classes occur."
+    assert [path.name for path in ImageNet32(str(tmp_path)).files()] == [*TRAIN, "val_data"]
+    next(tmp_path.rglob("train_data_batch_10")).unlink()
+    message = rf"^{tmp_path}/.*train_data_batch_10 is missing: {re.escape(BY_HAND)}$"
+    with pytest.raises(FileNotFoundError, match=message):
+        ImageNet32(str(tmp_path)).files()
+
+
+def test_a_test_set_of_imagenet32_may_lack_classes_but_not_have_others(tmp_path: Path) -> None:
+    sets = ImageNet32(str(imagenet32(tmp_path, test_ids=[500, 7]))).read()
+    assert [sets.classes[label] for label in sets.test.labels] == ["500", "7"]
+    imagenet32(tmp_path, test_ids=[7, 8, 500])
+    with pytest.raises(
+        ValueError, match=rf"^{tmp_path}/val_data has an image of class 8, of which there are no training"
+    ):
+        ImageNet32(str(tmp_path)).read()
+    change(tmp_path / "val_data", lambda batch: batch | {b"labels": [0, 7, 500]})
+    with pytest.raises(ValueError, match="has an image of class 0, but classes are numbered from 1 to 1000"):
+        ImageNet32(str(tmp_path)).read()
+
+
+TABLES = {
+    "map_clsloc.txt": "n02119789 1 kit_fox\nn02100735 7 English setter\nn1 500 crane\nn2 1000 toilet_tissue\nn3 2 x\n",
+    "classes.tsv": "label\twnid\tilsvrc2012_id\tname\n"
+    "0\tn02119789\t1\tkit_fox\n3\tn1\t500\tcrane\n1\tn02100735\t7\tEnglish setter\n9\tn2\t1000\ttoilet_tissue\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_classes_of_imagenet32_have_names_where_the_table_exists(tmp_path: Path, name: str) -> None:
+    imagenet32(tmp_path)
+    (tmp_path / name).write_text(TABLES[name])
+    sets = ImageNet32(str(tmp_path)).read()
+    assert sets.classes == ("kit_fox", "English setter", "crane", "toilet_tissue")
+    assert ImageNet32(str(tmp_path)).files()[-1] == tmp_path / name, "it is part of what the cache is named by"
+    whole = TABLES[name].encode()
+    for text in (b"", whole[:-30], whole.replace(b"7", b"seven"), whole.replace(b"name", b""), whole + b"\xff"):
+        if text == whole:
+            continue
+        (tmp_path / name).write_bytes(text)
+        with pytest.raises(
+            ValueError, match=f"^{tmp_path}/{name} is no table of all classes .*: correct it, or remove"
+        ):
+            ImageNet32(str(tmp_path)).read()
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="only Linux has the largest memory in use")
+def test_there_is_never_a_second_copy_of_imagenet32(tmp_path: Path) -> None:
+    imagenet32(tmp_path)
+    for name in TRAIN:
+        batch = {"data": np.zeros((4000, 3072), np.uint8), "labels": IDS * 1000}
+        change(tmp_path / name, lambda _, batch=batch: batch, 3)
+
+    def most() -> int:
+        match = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+        assert match
+        return int(match[1]) << 10
+
+    CLEAR.write_text("5")  # the maximum starts anew
+    before = most()
+    images = ImageNet32(str(tmp_path)).read().train.images
+    assert images.nbytes == 4000 * 3072 * 10
+    assert most() - before < 1.5 * images.nbytes
+
+
+@with_shared
+def test_official_pixels_of_cifar10() -> None:
+    sets = CIFAR10(str(SHARED / "cifar10_original_sample")).read()
+    assert (len(sets.train), len(sets.test)) == (820, 164)
+    # The first images of the official set are known: a frog, two trucks, a deer; a cat, two ships, an aeroplane.
+    assert [sets.classes[label] for label in sets.train.labels[:4]] == ["frog", "truck", "truck", "deer"]
+    assert [sets.classes[label] for label in sets.test.labels[:4]] == ["cat", "ship", "ship", "airplane"]
+    assert sets.train.images[0, :, 0, 0].tolist() == [59, 62, 63]
+    assert sets.train.images[0, :, 0, 1].tolist() == [43, 46, 45]
+
+
+@with_shared
+def test_photographs_in_the_layout_of_stl10_are_upright() -> None:
+    sets = STL10(str(SHARED / "imagenette96" / "stl10_layout_subset")).read()
+    assert (len(sets.train), len(sets.test)) == (400, 200)
+    # The sky is above: on average, the upper quarter of photographs is brighter than the lower one.
+    images = sets.train.images.float()
+    assert images[:, :, :24].mean() > images[:, :, -24:].mean()
+
+
+@with_shared
+def test_photographs_in_the_layout_of_imagenet32(tmp_path: Path) -> None:
+    place = SHARED / "imagenet32" / "official_format_subset"
+    for path in place.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "classes.tsv").symlink_to(SHARED / "imagenet32" / "classes.tsv")
+    sets, bare = ImageNet32(str(tmp_path)).read(), ImageNet32(str(place)).read()
+    assert torch.bincount(sets.train.labels).tolist() == [25] * 200
+    assert torch.bincount(sets.test.labels).tolist() == [10] * 200
+    assert torch.equal(sets.train.labels, bare.train.labels)
+    table = [line.split("\t") for line in (tmp_path / "classes.tsv").read_text().splitlines()[1:]]
+    assert dict(zip(bare.classes, sets.classes, strict=True)) == {number: name for _, _, number, name in table}
+    for name in ("orange", "lemon"):  # which have more red than blue
+        mean = sets.train.images[sets.train.labels == sets.classes.index(name)].float().mean((0, 2, 3))
+        assert mean[0] > mean[2] + 40

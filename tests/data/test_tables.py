@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from smash_lightning.data import Hub, Parquet, RawDataset
+from tests.data.pictures import IMAGE, NAMES, encoded, images, metadata, plain, shard, values
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+LABELS = [0, 1, 2, 0, 1, 2]
+
+
+def read(root: Path, **options: Any) -> RawDataset:
+    return Parquet(str(root), **options).read()
+
+
+def both(folder: Path, columns: dict[str, Any], names: tuple[str, ...] | None = None) -> None:
+    """A training and a test shard of six images with these columns."""
+    for split in ("train", "test"):
+        plain(folder / f"{split}.parquet", range(6), names=names, **columns)
+
+
+def test_images_labels_and_names_are_those_that_were_written(tmp_path: Path) -> None:
+    order = np.random.default_rng(0).integers(0, 256, 1500).tolist()
+    path = plain(tmp_path / "train-00000-of-00002.parquet", order, group=700)
+    plain(tmp_path / "train-00001-of-00002.parquet", range(10, 17))
+    plain(tmp_path / "test-00000-of-00001.parquet", range(20, 25))
+    assert pq.ParquetFile(path).num_row_groups == 3
+    sets = read(tmp_path)
+    assert values(sets.train) == order + list(range(10, 17))
+    assert values(sets.test) == list(range(20, 25))
+    assert sets.train.labels.tolist() == [value % 3 for value in values(sets.train)]
+    assert sets.test.labels.tolist() == [value % 3 for value in range(20, 25)]
+    assert (sets.classes, sets.notes) == (NAMES, ())
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_plain_bytes_are_images_too(tmp_path: Path, kind: pa.DataType) -> None:
+    both(tmp_path, {"image": pa.array([encoded(value) for value in range(6)], type=kind)})
+    assert values(read(tmp_path).train) == list(range(6))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_text_is_sorted_into_classes(tmp_path: Path, kind: pa.DataType) -> None:
+    names = ["pear", "apple", "fig", "Quince", "plum", "lime", "10", "9"]
+    for split, order in (("train", range(24)), ("test", range(8))):
+        labels = pa.array([names[value % 8] for value in order], type=kind)
+        plain(tmp_path / f"{split}.parquet", order, names=None, label=labels)
+    sets = read(tmp_path)
+    assert sets.classes == ("10", "9", "Quince", "apple", "fig", "lime", "pear", "plum")
+    assert [sets.classes[label] for label in sets.train.labels] == names * 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (LABELS, ("0", "1", "2")),
+        ([True, False] * 3, ("false", "true")),
+        ([0.0, 1.0] * 3, ("0", "1")),
+        (np.array(LABELS, np.uint8), ("0", "1", "2")),
+    ],
+)
+def test_labels_without_names(tmp_path: Path, labels: Any, classes: tuple[str, ...]) -> None:
+    index = pa.array(range(6))  # as pandas writes it
+    both(tmp_path, {"label": labels, "__index_level_0__": index})
+    sets = read(tmp_path)
+    assert sets.classes == classes
+    assert sets.train.labels.tolist() == [int(label) for label in labels]
+
+
+def test_columns_are_found_by_type_or_chosen_by_name(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        shard(
+            tmp_path / f"{split}.parquet",
+            metadata(fine=NAMES, coarse=("animal", "bird")),
+            image=images(range(6)),
+            mask=images(range(100, 106)),
+            fine=LABELS,
+            coarse=[0, 0, 1] * 2,
+        )
+    with pytest.raises(ValueError, match=r"columns that may hold images, image, mask: dataset\.source\.image=NAME"):
+        read(tmp_path)
+    with pytest.raises(ValueError, match=r"columns that may hold labels, fine, coarse: dataset\.source\.label=NAME"):
+        read(tmp_path, image="image")
+    fine, coarse = read(tmp_path, image="image", label="fine"), read(tmp_path, image="mask", label="coarse")
+    assert (fine.classes, values(fine.train), fine.train.labels.tolist()) == (NAMES, [*range(6)], LABELS)
+    assert (coarse.classes, values(coarse.train)) == (("animal", "bird"), [*range(100, 106)])
+    both(tmp_path, {"count": [5] * 6, "title": ["x"] * 6, "score": [0.5] * 6}, NAMES)
+    assert read(tmp_path).train.labels.tolist() == LABELS, "the column with class names is that of labels"
+    for other in ([1999, 2000] * 3, ["a", "b"] * 3):
+        both(tmp_path, {"other": other})
+        with pytest.raises(ValueError, match=r"columns that may hold labels, (label, other|other, label): dataset"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
+        ("default/train/0000.parquet", "default/test/0000.parquet"),
+        ("mnist_train.parquet", "mnist_test.parquet"),
+        ("train_b.parquet", "TEST.parquet"),
+    ],
+)
+def test_splits_are_words_of_names_or_folders(tmp_path: Path, train: str, test: str) -> None:
+    root = tmp_path / "test"  # folders above the root do not count
+    paths = [plain(root / train, range(6)), plain(root / test, range(10, 16))]
+    plain(root / ".cache" / "train.parquet", range(3))
+    for pattern in (root, root / "**" / "*.parquet"):
+        assert Parquet(str(pattern)).files() == paths
+    sets = read(root)
+    assert (values(sets.train), values(sets.test), sets.notes) == ([*range(6)], [*range(10, 16)], ())
+
+
+def test_names_with_words_of_two_splits_are_refused_and_patterns_decide(tmp_path: Path) -> None:
+    plain(tmp_path / "train_test_a.parquet", range(6))
+    plain(tmp_path / "train_test_b.parquet", range(10, 16))
+    with pytest.raises(ValueError, match=r"train_test_a\.parquet can be read as one of test and train: .*train_split="):
+        read(tmp_path)
+    sets = read(tmp_path, train_split="*_a.parquet", test_split="*_b.parquet")
+    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(10, 16)])
+    with pytest.raises(ValueError, match=r"dataset\.train_split=\*_c\.parquet matches no Parquet file"):
+        read(tmp_path, train_split="*_c.parquet")
+
+
+def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
+    for number in (0, 2):
+        plain(tmp_path / f"train-{number:05d}-of-00003.parquet", range(6))
+    plain(tmp_path / "test-00000-of-00001.parquet", range(6))
+    with pytest.raises(
+        ValueError, match=r"train-00001-of-00003\.parquet is missing, one of 1: fetch the whole set, or"
+    ):
+        read(tmp_path)
+    assert len(read(tmp_path, train_split="train-*").train) == 9
+    plain(tmp_path / "train-00001-of-00003.parquet", range(6))
+    assert len(read(tmp_path).train) == 18
+    plain(tmp_path / "other" / "train-00000-of-00001.parquet", range(6))
+    with pytest.raises(ValueError, match=r"other/train-\*-of-00001 and \S+train-\*-of-00003 are different sets"):
+        read(tmp_path)
+    assert len(read(tmp_path / "other").train) == 3
+
+
+def test_validation_is_the_test_set_only_where_there_is_no_labelled_one(tmp_path: Path) -> None:
+    plain(tmp_path / "train.parquet", range(6))
+    plain(tmp_path / "validation-00000-of-00001.parquet", range(10, 16))
+    sets = read(tmp_path)
+    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(10, 16)])
+    assert sets.notes == ("There is no test split: the validation split serves as the test set.",)
+    plain(tmp_path / "test.parquet", range(20, 26), label=[-1] * 6)  # as the hub marks images without a label
+    sets = read(tmp_path)
+    assert values(sets.test) == [*range(10, 16)]
+    assert sets.notes[0] == "The test split is left out, as its images have no labels."
+    plain(tmp_path / "test.parquet", range(20, 26))
+    plain(tmp_path / "extra.parquet", range(30, 36))
+    sets = read(tmp_path)
+    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(20, 26)])
+    assert sets.notes == (
+        "Shards of no split are left out: extra.parquet.",
+        "The validation split is left out: images for validation are held out from train.",
+    )
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "0000.parquet"])
+def test_a_missing_test_split_is_drawn_from_train_and_noted(tmp_path: Path, name: str) -> None:
+    path = plain(tmp_path / name, range(60))
+    sets = read(tmp_path, test_share=0.25)
+    assert sorted(values(sets.train) + values(sets.test)) == list(range(60))
+    assert values(sets.train) == sorted(values(sets.train))
+    for split, each in ((sets.train, 15), (sets.test, 5)):
+        assert torch.bincount(split.labels).tolist() == [each] * 3
+        assert split.labels.tolist() == [value % 3 for value in values(split)]
+    assert "0.25 of each class" in sets.notes[0]
+    assert values(read(path, test_share=0.25).test) == values(sets.test), "a single file is a pattern, too"
+    assert values(read(tmp_path, test_share=0.25, seed=1).test) != values(sets.test)
+
+
+def test_images_are_resized(tmp_path: Path) -> None:
+    both(tmp_path, {"image": images([encoded(value, (5 + value, 9)) for value in range(6)])}, NAMES)
+    assert read(tmp_path, size=3).train.images.shape == (6, 1, 3, 3)
+    with pytest.raises(ValueError, match=r"row 0 of train\.parquet has 9x5 pixels, row 1 of train\.parquet has 9x6"):
+        read(tmp_path)
+
+
+def test_rows_without_a_readable_image_are_left_out_and_noted(tmp_path: Path) -> None:
+    order: list[int | bytes | None] = list(range(250))
+    order[7], order[203] = None, b"broken"
+    plain(tmp_path / "train.parquet", range(250), image=images(order), group=100)
+    plain(tmp_path / "test.parquet", range(3))
+    sets = read(tmp_path)
+    kept = [value for value in range(250) if value not in (7, 203)]
+    assert values(sets.train) == kept
+    assert sets.train.labels.tolist() == [value % 3 for value in kept]
+    expected = "Unreadable and left out: 2 of 253 images, row 7 of train.parquet, row 203 of train.parquet."
+    assert sets.notes == (expected,)
+    null = pa.array([{"bytes": encoded(1), "path": ""}] * 3 + [None] * 3, type=IMAGE)
+    plain(tmp_path / "test.parquet", range(6), image=null)
+    with pytest.raises(ValueError, match=r"5 of 256 images cannot be read, the first is row 7 of .* \(it has no"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({}, {"label": "lable"}, r"train\.parquet has no column lable, only image, label: dataset\.source\.label=NAME"),
+        ({}, {"image": "label"}, r"column label of \S+ is int64: dataset\.source\.image=NAME names that of images"),
+        ({}, {"label": "image"}, r"column image of \S+ is struct<.*>: dataset\.source\.label=NAME names that of lab"),
+        ({"image": [1.5] * 6}, {}, r"train\.parquet has no column of images \(bytes, .*\), only image, label"),
+        ({"label": [[1]] * 6}, {}, r"train\.parquet has no column of labels \(integers, text, .*\), only image, label"),
+        (
+            {"label": [0.0, 1.5] * 3},
+            {},
+            r"row 1 of train\.parquet has the label 1\.5: labels are whole numbers or text",
+        ),
+        ({"label": [0.0, float("nan")] * 3}, {}, r"row 1 of train\.parquet has no label"),
+        ({"label": [0, 1, None, 2, 0, 1]}, {}, r"row 2 of train\.parquet has no label: leave it out"),
+        ({"label": [0, 1, 3, 2, 0, 1]}, {}, r"row 2 of train\.parquet has label 3, which is none of the 3 classes"),
+        ({"label": [0, 1, 2, -1, 0, 1]}, {}, r"row 3 of train\.parquet has label -1, which is none of the 3 classes"),
+        ({}, {"size": 0}, r"dataset\.size must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    tmp_path: Path, columns: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    plain(tmp_path / "train.parquet", LABELS, **columns)
+    plain(tmp_path / "test.parquet", LABELS)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, **options)
+
+
+def test_tables_that_disagree_are_named(tmp_path: Path) -> None:
+    plain(tmp_path / "train-0.parquet", LABELS)
+    for names, columns in ((("dog", "cat", "emu"), {}), (NAMES, {"label": ["cat", "dog", "emu"] * 2})):
+        plain(tmp_path / "train-1.parquet", LABELS, names=names, **columns)
+        with pytest.raises(ValueError, match=r"train-1\.parquet has labels of another type, or other class names"):
+            read(tmp_path)
+    shard(tmp_path / "train-1.parquet", metadata(label=NAMES), picture=images(LABELS), label=LABELS)
+    with pytest.raises(ValueError, match=r"train-1\.parquet has no column image, only picture, label"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [list(range(6)), [10**12] * 6, list("abcdef"), [0, 1, 2, 3, 3, 3]])
+def test_a_column_of_numbers_or_names_of_images_is_not_that_of_labels(tmp_path: Path, labels: list[Any]) -> None:
+    both(tmp_path, {"label": labels})
+    with pytest.raises(ValueError, match=r"column label of \S+ makes \d+ classes of 6 images: dataset\.source\.label="):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "message"),
+    [
+        (NAMES, [], "hold 0 images in 3 classes: too few"),
+        (("only",), [0, 3, 6, 9], "hold 4 images in 1 classes: too few"),
+        (("test", "train"), [0, 1, 0, 1], "the classes test, train are names of splits: dataset=folder reads"),
+    ],
+)
+def test_sets_without_classes_are_refused(
+    tmp_path: Path, names: tuple[str, ...], order: list[int], message: str
+) -> None:
+    plain(tmp_path / "train.parquet", order, names=names, label=pa.array([v % 2 for v in order], pa.int64()))
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_truncated_shards_are_named(tmp_path: Path, share: float) -> None:
+    path = plain(tmp_path / "train.parquet", range(30))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"train\.parquet is truncated or corrupt \(.*\): fetch it again"):
+        read(tmp_path)
+
+
+def test_missing_shards_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no Parquet file in \S+: dataset\.root=PATH"):
+        read(tmp_path)
+    plain(tmp_path / "test.parquet", range(6))
+    with pytest.raises(ValueError, match=r"has test\.parquet, but no file with the word train in its name: name"):
+        read(tmp_path)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of the hub's library without a network."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    return tmp_path / "hub"
+
+
+def cached(cache: Path, name: str, config: str = "plain", **splits: Path) -> None:
+    """Puts a data set into the hub's cache, as `load_dataset(name, config)` does."""
+    files = {split: str(path) for split, path in splits.items()}
+    builder = datasets.load_dataset_builder("parquet", data_files=files, cache_dir=str(cache / "made"))
+    builder.download_and_prepare()
+    folder = cache / name.replace("/", "___") / config / "0.0.0" / "hash"
+    folder.mkdir(parents=True)
+    for path in Path(builder.cache_dir).iterdir():
+        shutil.copy(path, folder / path.name.replace("parquet-", f"{name.split('/')[1]}-"))
+    about = json.loads((folder / "dataset_info.json").read_text()) | {"config_name": config}
+    (folder / "dataset_info.json").write_text(json.dumps(about | {"dataset_name": name.split("/")[1]}))
+
+
+def test_a_data_set_of_the_hub_is_read_from_its_cache(tmp_path: Path, hub: Path) -> None:
+    train = plain(tmp_path / "train.parquet", range(9))
+    cached(hub, "some/tiny", train=train, test=plain(tmp_path / "test.parquet", range(20, 26)))
+    source = Hub(path="some/tiny")
+    sets = source.read()
+    assert (values(sets.train), values(sets.test)) == ([*range(9)], [*range(20, 26)])
+    assert sets.train.labels.tolist() == LABELS + LABELS[:3]
+    assert (sets.classes, sets.notes) == (NAMES, ())
+    assert [path.name for path in source.files()] == ["tiny-train.arrow", "tiny-test.arrow"]
+    with pytest.raises(ValueError, match=r"some/tiny: .*config 'other'.*\(dataset\.config=NAME\)"):
+        Hub(path="some/tiny", config="other").files()
+    with pytest.raises(
+        FileNotFoundError, match=r"the hub's data set some/none cannot be loaded .*: check dataset\.path"
+    ):
+        Hub(path="some/none").files()
+    with pytest.raises(ValueError, match=r"dataset\.path=\S+ is a file or folder: choose dataset=folder"):
+        Hub(path=str(tmp_path)).files()
+
+
+def test_splits_of_the_hub_are_found_or_named(tmp_path: Path, hub: Path) -> None:
+    paths = {name: plain(tmp_path / f"{name}.parquet", range(9)) for name in ("train", "extra", "validation")}
+    cached(hub, "some/tiny", **paths)
+    sets = Hub(path="some/tiny").read()
+    assert (len(sets.train), len(sets.test)) == (9, 9)
+    assert sets.notes[0] == "Splits that are not used: extra."
+    assert len(Hub(path="some/tiny", train_split="extra").read().test) == 3, "drawn"
+    with pytest.raises(ValueError, match=r"some/tiny has no split none, only train, extra, validation"):
+        Hub(path="some/tiny", train_split="none").read()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="no real photographs")
+def test_photographs_of_the_common_hub_are_read(tmp_path: Path) -> None:
+    sets = read(DATA / "imagenette96")
+    assert sets.train.images.shape == (5000, 3, 96, 96)
+    assert torch.bincount(sets.train.labels).tolist() == [500] * 10
+    assert (len(sets.test), len(sets.classes)) == (3925, 10)
+    assert sets.notes == ()
+    table = pq.read_table(next(iter((DATA / "imagenette96").glob("test-*.parquet"))))
+    assert sets.test.labels.tolist() == table["label"].to_pylist()
