@@ -24,7 +24,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_override
 from omegaconf import OmegaConf
 
 from smash_lightning.cli import CONF
-from smash_lightning.configuration.instantiate import hypernet_specification, instantiate, without_handed_on
+from smash_lightning.configuration.instantiate import hypernet_specification, instantiate
 from smash_lightning.hypernet.specification import SPACE_ARGUMENTS
 from tests.cases import SMASHV1
 from tests.command_line import ROOT
@@ -57,7 +57,7 @@ def composed(overrides: list[str], folder: str = "nowhere") -> Any:
     HydraConfig.instance().set_config(config)
     OmegaConf.set_struct(config, False)
     del config["hydra"]
-    return without_handed_on(OmegaConf.to_container(config, resolve=True))
+    return OmegaConf.to_container(config, resolve=True)
 
 
 def chosen(overrides: list[str]) -> Any:
@@ -68,7 +68,8 @@ def chosen(overrides: list[str]) -> Any:
 
 def choose(group: str, option: str) -> list[str]:
     """Overrides that choose an option, and give it the value that it requires."""
-    return [f"{group}={option}", *(["dataset.root=mine"] if option in ("folder", "parquet") else [])]
+    required = {"folder": ["dataset.root=mine"], "parquet": ["dataset.root=mine"], "hub": ["dataset.path=some/set"]}
+    return [f"{group}={option}", *required.get(option, [])]
 
 
 def described(section: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -138,7 +139,7 @@ def test_every_launcher_fits_its_class(path: Path) -> None:
     assert type(hydra_instantiate(launcher)).__name__ == launcher._target_.split(".")[-1]
 
 
-@pytest.mark.parametrize("option", [option for option in of("dataset") if option != "digits"])
+@pytest.mark.parametrize("option", [option for option in of("dataset") if option not in ("digits", "hub")])
 def test_a_data_set_that_is_missing_gets_a_message_with_the_remedy(option: str, tmp_path: Path) -> None:
     overrides = [f"dataset={option}", f"dataset.root={tmp_path}/none", "dataset.download=false"]
     data = instantiate(composed(overrides)["dataset"], "dataset")

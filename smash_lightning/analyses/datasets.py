@@ -58,8 +58,9 @@ def _describe(data: DataModule) -> dict[str, Any]:
     try:
         data.setup()
     except FileNotFoundError as error:
-        downloads = (f"would download {one.size / 2**20:.0f} MiB from {one.url}" for one in data.source.downloads())
-        return {"state": MISSING, "remedy": "; ".join(downloads) or str(error)}
+        official = data.source.download
+        download = f"would download {official.size / 2**20:.0f} MiB from {official.url}" if official else ""
+        return {"state": MISSING, "remedy": download or str(error)}
     except (ValueError, OSError) as error:
         return {"state": UNUSABLE, "remedy": str(error)}
     sets = data.sets

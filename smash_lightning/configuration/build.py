@@ -26,8 +26,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     """
     data = instantiate(config.dataset, "dataset")
     data.setup()
-    for note in data.sets.notes:
-        print(f"{data.name}: {note}")
+    print(data.summary())
     space = instantiate(config.search_space, "search_space")(image_spec=data.image_spec)
     trainer = plain(config.trainer)
     callbacks = callback_sections(plain(config.callbacks), trainer.pop("callbacks", None))

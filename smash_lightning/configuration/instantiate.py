@@ -20,7 +20,6 @@ def instantiate(section: Any, name: str) -> Any:
         ValueError: a value is not of the type of the parameter that it is for, or refused by the object.
     """
     plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
-    plain = without_handed_on(plain)
     require_types(plain, name)
     return hydra_instantiate(plain, _convert_="all")
 
@@ -36,12 +35,3 @@ def hypernet_specification(section: Any) -> HyperNetSpecification:
     plain: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else dict(section)
     require_types(plain, "hypernet", WeightSource)
     return HyperNetSpecification(plain.pop("_target_"), plain)
-
-
-def without_handed_on(plain: Any) -> Any:
-    """A section without values that it only hands on to its `source`, as dataset.root to dataset.source.root."""
-    if not isinstance(plain, dict):
-        return plain
-    source = plain.get("source")
-    inner = source if isinstance(source, dict) else {}
-    return {key: without_handed_on(value) for key, value in plain.items() if key == "_target_" or key not in inner}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import lightning as L
 
@@ -106,21 +106,5 @@ class Experiment:
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self.folder.data.exists():
             with atomic_write(self.folder.data) as partial:
-                partial.write_text(json.dumps(describe(self.data), indent=2) + "\n")
+                partial.write_text(json.dumps(self.data.describe(), indent=2) + "\n")
         return self.folder
-
-
-def describe(data: DataModule) -> dict[str, Any]:
-    """Content of data.json."""
-    return {
-        "name": data.name,
-        "train": len(data.train),
-        "validation": len(data.validation),
-        "test": len(data.test),
-        "channels": data.image_spec.channels,
-        "size": list(data.image_spec.size),
-        "classes": list(data.classes),
-        "stem_stride": data.image_spec.stem_stride,
-        "views": data.views,
-        "notes": list(data.sets.notes),
-    }

@@ -190,7 +190,7 @@ def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], messa
 
 @pytest.mark.parametrize("std", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
 def test_constants_in_other_units_are_refused(std: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"dataset\.deviation=\[.*are in units of the stored bytes, from 0 to 255"):
+    with pytest.raises(ValueError, match=r"dataset\.std=\[.*are in units of the stored bytes, from 0 to 255"):
         data(std=std)
 
 
@@ -261,7 +261,7 @@ def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path)
     options |= {"name": "x", "source": folder, "stem_stride": 1, "split_seed": 0}
     assert DataModule(**options, root=str(tmp_path), size=8).source == folder
     with pytest.raises(
-        ValueError, match=r"dataset\.size=9 is not passed on: write size: \$\{\.\.size\} in dataset\.source"
+        ValueError, match=r"dataset\.size=9 must be passed on: write size: \$\{\.\.size\} in dataset\.source"
     ):
         DataModule(**options, size=9)
 
@@ -273,7 +273,7 @@ def test_the_only_image_of_a_class_is_learned_from() -> None:
 
 
 def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
-    with pytest.raises(ValueError, match=r"class a has no images left to learn from.*dataset\.validation"):
+    with pytest.raises(ValueError, match=r"class a has no images left to train on.*dataset\.validation"):
         data(some((2, 20, 30)), validation=35, batch_size=4, recalibration=4)
 
 
