@@ -106,11 +106,11 @@ def test_any_layout_in_memory_and_any_type_will_do(augmentation: Augmentation, s
 
 @every_case
 def test_what_is_drawn_is_a_function_of_the_generator(augmentation: Augmentation, size: tuple[int, ...]) -> None:
-    first, again = (augmentation.draw(100, size, generator("chance", 1)) for _ in range(2))
+    first, again = (augmentation.draw(100, size, generator("draw", 1)) for _ in range(2))
     torch.manual_seed(5)
     assert torch.equal(first, again)
     assert (first.dtype, first.device.type, len(first)) == (torch.int64, "cpu", 100)
-    assert not torch.equal(first, augmentation.draw(100, size, generator("chance", 2)))
+    assert not torch.equal(first, augmentation.draw(100, size, generator("draw", 2)))
 
 
 def columns(augmentation: Augmentation, size: tuple[int, ...]) -> list[set[int]]:

@@ -155,7 +155,7 @@ def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) 
     assert source.reads() == 1
 
 
-def test_moments_are_kept_beside_the_entry_and_belong_to_their_images(tmp_path: Path) -> None:
+def test_moments_are_stored_with_the_entry_and_belong_to_their_images(tmp_path: Path) -> None:
     def module(seed: int, cache: str | None) -> DataModule:
         options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
         return DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)

@@ -73,7 +73,7 @@ def test_the_split_is_the_same_whatever_the_order_of_training() -> None:
     assert set(numbers(data(train=20).train)) < set(numbers(one.train))
 
 
-def test_chance_elsewhere_does_not_move_the_split() -> None:
+def test_other_random_draws_do_not_move_the_split() -> None:
     one = data()
     torch.manual_seed(3)
     assert numbers(data().validation) == numbers(one.validation)
@@ -120,7 +120,7 @@ def test_recalibration_uses_training_images_only() -> None:
     assert set(raw) <= set(numbers(module.train))
 
 
-def test_the_skeleton_is_that_of_the_images() -> None:
+def test_the_image_spec_is_that_of_the_images() -> None:
     image_spec = data(stem_stride=2).image_spec
     assert (image_spec.channels, image_spec.size, image_spec.classes, image_spec.stem_stride) == (2, (4, 4), 3, 2)
 

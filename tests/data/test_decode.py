@@ -193,7 +193,7 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
 def test_images_come_upright(orientation: int, kind: str) -> None:
-    # Eight flat tiles, of which no two are alike, survive even JPEG.
+    # Eight flat tiles, all different, survive even JPEG.
     upright = np.kron(np.arange(8, dtype=np.uint8).reshape(4, 2) * 32, np.ones((16, 16), dtype=np.uint8))
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
     exif = Image.Exif()

@@ -84,7 +84,7 @@ def test_other_spellings_of_splits(tmp_path: Path, names: tuple[str, str]) -> No
         ("val256", {"validation"}),
         ("train_test", {"train", "test"}),
         ("strain", set()),
-        ("contest", set()),
+        ("testament", set()),
         ("trainers", set()),
     ],
 )

@@ -14,12 +14,12 @@ COUNT = 23
 # Image i is all i, and so is its label: a batch says which examples it holds.
 SPLIT = Split(torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 2, 3, 3), torch.arange(COUNT))
 PART = Subset(SPLIT, torch.arange(COUNT))
-MEAN, DEVIATION = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), torch.tensor([0.5, 4.0]).view(1, 2, 1, 1)
+MEAN, STD = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), torch.tensor([0.5, 4.0]).view(1, 2, 1, 1)
 
 
 def loader(batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1, **options: Any) -> TensorLoader:
     order = None if seed is None else f"a test's {seed}"
-    return TensorLoader(PART, MEAN, DEVIATION, batch_size, order=order, rank=rank, world=world, **options)
+    return TensorLoader(PART, MEAN, STD, batch_size, order=order, rank=rank, world=world, **options)
 
 
 def labels(loader: TensorLoader) -> list[list[int]]:
@@ -44,7 +44,7 @@ def test_batches_are_a_function_of_seed_epoch_and_position(batch_size: int, seed
 
 def test_images_are_normalised_and_match_their_labels() -> None:
     for images, batch in loader(4, 3):
-        expected = (batch.view(-1, 1, 1, 1) - MEAN) / DEVIATION
+        expected = (batch.view(-1, 1, 1, 1) - MEAN) / STD
         torch.testing.assert_close(images, expected.expand(-1, 2, 3, 3))
 
 
@@ -69,7 +69,7 @@ def test_an_epoch_that_was_interrupted_goes_on_where_it_was(batch_size: int, epo
 
 @pytest.mark.parametrize("exhausted", [True, False])
 def test_after_a_complete_epoch_the_next_one_is_whole(exhausted: bool) -> None:
-    # A training may take its last batch without asking whether there is another.
+    # A training may take its last batch without a request for another.
     complete, resumed, fresh = (loader(4, 7) for _ in range(3))
     iterator = iter(complete)
     for _ in range(len(complete)):
@@ -124,7 +124,7 @@ class Marks(Augmentation):
 
 def marks(loader: TensorLoader) -> list[list[int]]:
     """What was added to each image of each batch."""
-    raw = [(images * DEVIATION + MEAN)[:, 0, 0, 0].round().long() - labels for images, labels in loader]
+    raw = [(images * STD + MEAN)[:, 0, 0, 0].round().long() - labels for images, labels in loader]
     return [batch.tolist() for batch in raw]
 
 
@@ -138,7 +138,7 @@ def test_an_interrupted_epoch_is_augmented_as_the_whole_one(batch_size: int, epo
     assert marks(resumed) == marks(whole)[position:]
 
 
-def test_chance_differs_between_images_epochs_and_seeds_but_not_between_runs() -> None:
+def test_draws_differ_between_images_epochs_and_seeds_but_not_between_runs() -> None:
     one, again, later, other = (loader(5, seed, augmentation=Marks()) for seed in (0, 0, 0, 1))
     later.set_epoch(1)
     drawn = [marks(each) for each in (one, again, later, other)]
@@ -170,7 +170,7 @@ def test_poses_follow_one_another_each_in_order(batch_size: int) -> None:
 @pytest.mark.parametrize("augmentation", [None, CropFlip(1)])
 def test_a_step_does_not_make_a_gpu_wait(augmentation: Augmentation | None) -> None:
     resident = Subset(Split(SPLIT.images.cuda(), SPLIT.labels.cuda()), PART.index)
-    loader = TensorLoader(resident, MEAN.cuda(), DEVIATION.cuda(), 4, order="gpu", augmentation=augmentation)
+    loader = TensorLoader(resident, MEAN.cuda(), STD.cuda(), 4, order="gpu", augmentation=augmentation)
     batches = iter(loader)
     next(batches)  # begins the epoch
     torch.cuda.set_sync_debug_mode("error")

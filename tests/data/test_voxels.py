@@ -159,13 +159,13 @@ def test_no_voxel_is_missed_through_the_middle_of_which_the_surface_goes(seed: i
 
 
 def in_grid(points: Floats, mesh: Floats, size: int, fill: int) -> Floats:
-    """Where points of a mesh lie in its grid, in voxels."""
+    """Coordinates of points of a mesh in its grid, in voxels."""
     low, high = mesh.reshape(-1, 3).min(0), mesh.reshape(-1, 3).max(0)
     return (points - (low + high) / 2) * (fill / (high - low).max()) + (size - fill) // 2 + fill / 2
 
 
 def planes_distance(inside: Floats, plane: Floats, points: Floats) -> Floats:
-    """Distance of points from a plane of three points, less than 0 on the side where `inside` lies."""
+    """Distance of points from a plane of three points, less than 0 on the side of `inside`."""
     normal = np.cross(plane[1] - plane[0], plane[2] - plane[0])
     normal /= np.linalg.norm(normal) * -np.sign((inside - plane[0]) @ normal)
     return (points - plane[0]) @ normal
