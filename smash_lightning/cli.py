@@ -129,7 +129,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.configuration.sweep import Result
     from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
-    from smash_lightning.stages.gpu import choose_gpu
+    from smash_lightning.stages.devices import choose_gpu
 
     set_local_rank(0)
     choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))

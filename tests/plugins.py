@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import lightning as L
 import torch
 from torch import Tensor, nn
 
@@ -174,3 +175,15 @@ class Scaled(WeightSource):
 
     def undecayed(self) -> list[nn.Parameter]:
         return self.common.undecayed()
+
+
+class Noted(L.Callback):
+    """Writes a line into a file where a training starts: its name, how many it has seen, and what is trained."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path, self.name, self.count = path, name, 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.count += 1
+        with open(self.path, "a") as file:
+            file.write(f"{self.name}-{self.count}-{type(pl_module).__name__}\n")

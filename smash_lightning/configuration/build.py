@@ -13,7 +13,7 @@ from smash_lightning.configuration.trainer_options import callback_sections, req
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.search_space import SizeMatched
 from smash_lightning.stages import Experiment
-from smash_lightning.stages.devices import crew
+from smash_lightning.stages.devices import process_count
 
 SECTIONS = ("search", "ranking", "retrain", "baselines", "evaluation")
 
@@ -35,7 +35,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     tolerance, target = parts["ranking"].size_tolerance, parts["ranking"].size_target
     device = scoring_device(config.trainer.accelerator)
     shape = {key: trainer[key] for key in ("devices", "num_nodes", "strategy") if key in trainer}
-    workers, together = crew(device, config.workers, **shape)
+    workers, together = process_count(device, config.workers, **shape)
     return Experiment(
         folder=RunFolder(folder),
         source=Path(config.checkpoint) if config.checkpoint else None,
@@ -54,7 +54,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
 
 
 def scoring_device(accelerator: str) -> str:
-    """The kind of device that `trainer.accelerator` stands for: cpu, cuda, mps or xpu.
+    """The kind of device of `trainer.accelerator`: cpu, cuda, mps or xpu.
 
     Raises:
         ValueError: this machine has none of that kind.

@@ -16,6 +16,7 @@ REPLACED = {  # what would change what is trained or measured, or is set here, a
     "default_root_dir": "hydra.run.dir=FOLDER",
     "enable_checkpointing": "search.checkpoint_every=N or retrain.checkpoint_minutes=N",
     "barebones": "logger=none",
+    "plugins": "trainer.precision=NAME",
 }
 
 

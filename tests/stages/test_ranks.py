@@ -17,7 +17,7 @@ from smash_lightning.engine import external
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
-from smash_lightning.stages.devices import FINDS_UNUSED, crew
+from smash_lightning.stages.devices import FINDS_UNUSED, process_count
 from smash_lightning.stages.search import settling
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from smash_lightning.training import load_checkpoint
@@ -96,7 +96,7 @@ def same(mine: pd.DataFrame, its: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(mine.drop(columns="seconds"), its.drop(columns="seconds"), rtol=1e-5)
 
 
-WANTED: dict[str, tuple[dict[str, Any], tuple[int, bool]]] = {
+VALID: dict[str, tuple[dict[str, Any], tuple[int, bool]]] = {
     "one process": ({"workers": 1, "devices": 1}, (1, False)),
     "several HyperNets side by side": ({"workers": 3, "devices": 1}, (3, False)),
     "two together": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, (2, True)),
@@ -105,7 +105,7 @@ WANTED: dict[str, tuple[dict[str, Any], tuple[int, bool]]] = {
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other workers": ({"workers": 3, "devices": 2, "strategy": FINDS_UNUSED}, "workers=3 .* trainer.devices=2"),
-    "waits forever": ({"workers": None, "devices": 2, "strategy": "ddp"}, f"trainer.strategy=ddp.*{FINDS_UNUSED}"),
+    "waits without end": ({"workers": None, "devices": 2, "strategy": "ddp"}, f"trainer.strategy=ddp.*{FINDS_UNUSED}"),
     "left to Lightning": ({"workers": None, "devices": 2}, f"trainer.strategy=auto.*{FINDS_UNUSED}"),
     "machines without a scheduler": (
         {"workers": None, "devices": 1, "num_nodes": 2, "strategy": FINDS_UNUSED},
@@ -118,22 +118,22 @@ STARTED: dict[str, tuple[dict[str, Any], tuple[int, bool] | str]] = {
     "together": ({"workers": None, "devices": 2, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
     "all of each machine": ({"workers": None, "devices": -1, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
     "side by side": ({"workers": None, "devices": 1}, (4, False)),
-    "fewer": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, "make 2 processes, but .* began 4"),
-    "other workers": ({"workers": 2, "devices": 1}, "workers=2: .* began 4 processes"),
+    "fewer": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, "make 2 processes, but .* started 4"),
+    "other workers": ({"workers": 2, "devices": 1}, "workers=2: .* started 4 processes"),
 }
 
 
-@pytest.mark.parametrize("name", WANTED)
-def test_how_many_processes_there_are(name: str) -> None:
-    options, expected = WANTED[name]
-    assert crew("cpu", **options) == expected
+@pytest.mark.parametrize("name", VALID)
+def test_the_number_of_processes(name: str) -> None:
+    options, expected = VALID[name]
+    assert process_count("cpu", **options) == expected
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_go_together(name: str) -> None:
-    options, said = REFUSED[name]
-    with pytest.raises(ValueError, match=said):
-        crew("cpu", **options)
+def test_options_that_do_not_fit(name: str) -> None:
+    options, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        process_count("cpu", **options)
 
 
 @pytest.mark.parametrize("name", STARTED)
@@ -142,7 +142,7 @@ def test_processes_that_a_scheduler_started(name: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("smash_lightning.stages.devices.external_workers", workers)
     options, expected = STARTED[name]
     if isinstance(expected, tuple):
-        assert crew("cpu", **options) == expected
+        assert process_count("cpu", **options) == expected
         return
     with pytest.raises(ValueError, match=expected):
-        crew("cpu", **options)
+        process_count("cpu", **options)

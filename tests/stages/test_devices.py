@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from smash_lightning.stages.gpu import choose_gpu
+from smash_lightning.stages.devices import choose_gpu
 
 
-def test_nothing_is_taken_unless_asked_for() -> None:
+def test_no_gpu_is_reserved_by_default() -> None:
     choose_gpu(None, "cpu", 1)
     choose_gpu(None, "gpu", -1)
 
@@ -17,7 +17,7 @@ def test_it_is_for_one_gpu(accelerator: str, devices: int) -> None:
         choose_gpu("free", accelerator, devices)
 
 
-def test_other_values_are_told() -> None:
+def test_other_values_are_refused() -> None:
     with pytest.raises(ValueError, match="gpu must be free or null, got 'any'"):
         choose_gpu("any", "gpu", 1)
 
