@@ -10,8 +10,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # each rank would warn that all weights may have been used
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
 from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, run_folder
+from smash_lightning.configuration.processes import coordinating
 from smash_lightning.configuration.sweep import (
     FOLDER,
     export_path,
@@ -32,7 +32,7 @@ from smash_lightning.configuration.sweep import (
     problems,
     sweep_folder,
 )
-from smash_lightning.engine.launcher_environment import launcher_environment, require_one_sweeper
+from smash_lightning.engine.launcher_environment import require_one_sweeper
 
 PACKAGE = Path(__file__).parent
 CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())  # installed, or a clone
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             again = f"{FOLDER}{sweep}"
             sys.argv.append(again)
             export_path(PACKAGE.parent)
-        with _coordinating():
+        with coordinating():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
         problem = f"interrupted; continue with the same command and {again}"
@@ -145,18 +145,3 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
     Result(config.task._target_.split(".")[-1], value).write(folder)
     return value
-
-
-@contextmanager
-def _coordinating() -> Iterator[None]:
-    """Of several processes that srun or torchrun started, the first continues; the others work for it until the end."""
-    place = launcher_environment(os.environ)
-    if place is None:
-        yield
-        return
-    from smash_lightning.engine.external import coordinate, work
-
-    if not place.first:
-        os._exit(work(place))  # threads that wait for other processes would block an ordinary exit
-    with coordinate(place):
-        yield
