@@ -21,7 +21,8 @@ from smash_lightning.report.verdict import best_fraction, next_steps, sentences
 
 SHOWN = 20  # rows of the ranking that the page shows unfolded
 DRAWN = 5  # of the best architectures, in full
-POINTS = 600  # architectures whose drawings appear at their points
+ROWS = 2_000  # of a folded table; the files hold all
+DRAWINGS = 20_000_000  # characters of the drawings that appear at points, before they are compressed
 PREDICTORS = {
     "spearman": "Spearman",
     "delta_spearman": "SMASH minus it",
@@ -125,8 +126,12 @@ def _pareto(table: pd.DataFrame) -> figures.Chart:
 def _points(run: RunData, table: pd.DataFrame) -> dict[str, str]:
     """Small drawings of the architectures in the charts, the trained ones first."""
     order = [*table.loc[table["seeds"].gt(0), "fingerprint"], *table["fingerprint"]]
-    chosen = [name for name in dict.fromkeys(order) if name in run.architectures][:POINTS]
-    return {name: architecture_svg(run.architectures[name], run.image_spec, name, legend=False) for name in chosen}
+    drawings, size = {}, 0
+    for name in dict.fromkeys(order):
+        if size < DRAWINGS and name in run.architectures:
+            drawings[name] = architecture_svg(run.architectures[name], run.image_spec, name, legend=False)
+            size += len(drawings[name])
+    return drawings
 
 
 def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Chart]) -> list[Section]:
@@ -140,7 +145,7 @@ def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Ch
         *sections,
         Section("What does a better score cost?", figures=[figure]),
         Section("Architectures", tables=[_ranking(table[:SHOWN], "The best by score"), _ranking(table, "All", True)]),
-        Section("Standalone trainings", tables=[Table(f"All {len(run.retrained)}", run.retrained, folded=True)]),
+        Section("Standalone trainings", tables=[_folded("All", run.retrained)]),
         Section("What it cost", tables=[_costs(run)]),
         Section(
             "How it was run",
@@ -231,7 +236,12 @@ def _best(run: RunData, table: pd.DataFrame) -> Section:
 def _ranking(table: pd.DataFrame, caption: str, folded: bool = False) -> Table:
     columns = [column for column in frames.DETAILS if column in table]
     shown = table[columns].astype({"chosen": str}).rename(columns=frames.DETAILS)
-    return Table(caption, shown, folded)
+    return _folded(caption, shown) if folded else Table(caption, shown)
+
+
+def _folded(caption: str, frame: pd.DataFrame) -> Table:
+    part = f", the first {ROWS:,} of them" if len(frame) > ROWS else ""
+    return Table(f"{caption} {len(frame):,}{part}", frame[:ROWS], folded=True)
 
 
 def _costs(run: RunData) -> Table:

@@ -127,8 +127,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
 def _append_history(path: Path, job: Job, losses: Sequence[tuple[int, float]]) -> None:
     """Adds the training loss of each epoch of a training, for curves; not needed by any stage."""
+    new = not path.exists()
     with path.open("a") as file:
-        if not file.tell():
+        if new:
             file.write("fingerprint,seed,step,epoch_loss\n")
         file.writelines(f"{job.architecture.fingerprint},{job.seed},{step},{loss}\n" for step, loss in losses)
 
