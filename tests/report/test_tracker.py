@@ -126,21 +126,6 @@ def test_tensorboard_has_metrics_and_pictures(tmp_path: Path, folder: Path) -> N
     assert "correlation" in events.Tags()["images"]
 
 
-@pytest.mark.slow
-def test_mlflow_has_metrics_and_files(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mlflow")
-    from mlflow.tracking import MlflowClient
-
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with Tracker([mlflow_logger(str(tmp_path), "smash")]) as tracker:
-        log_everything(tracker, folder)
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow' / 'runs.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("smash").experiment_id])
-    assert (run.info.status, run.data.metrics["hypernet0/loss"], run.data.metrics["spearman"]) == ("FINISHED", 1.0, 0.6)
-    files = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert {"report.html", "correlation.png", "architecture.svg"} <= files
-
-
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(loggers, "find_spec", lambda name: None if name == "alembic" else find_spec(name))
     with pytest.raises(ValueError, match=r"logger=mlflow needs the package alembic.*smash-lightning\[mlflow\]"):

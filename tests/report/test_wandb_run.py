@@ -65,15 +65,6 @@ def test_a_stage_joins_the_group_of_the_run_that_it_builds_on(tmp_path: Path) ->
     assert alone.run_group == alone.run_id, "the other was never logged on W&B"
 
 
-def test_the_jobs_of_a_sweep_share_a_group_and_nothing_else(tmp_path: Path) -> None:
-    sweep = tmp_path / "2026-11-24" / "09-00-00"
-    first, second = (start(logged(sweep / str(job), sweep=str(sweep))) for job in range(2))
-    assert first.run_group == second.run_group == "2026-11-24-09-00-00"
-    assert first.run_id != second.run_id
-    outside = start(logged(tmp_path / "single", sweep=str(sweep)))
-    assert outside.run_group == outside.run_id
-
-
 def test_a_broken_identity_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "wandb").mkdir()
     for text in ("{", "[]", '{"run": "a"}', '{"run": "a", "group": "b", "more": 1}'):
