@@ -36,15 +36,17 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
     Returns:
         The gain; None where it is undefined.
     """
-    truth = frame.load_ground_truth(experiment)
-    total = truth.by_hypernet.shape[1]
+    ground_truth = frame.load_ground_truth(experiment)
+    total = ground_truth.by_hypernet.shape[1]
     if total < 2:
         raise ValueError(
             f"{experiment.source_folder().path} was scored by one HyperNet, and there is nothing to average: name a "
             "run with search.hypernets=2 or more with checkpoint=FOLDER"
         )
-    found = average(truth, experiment.evaluation.bootstrap, experiment.seed)
-    losses = pd.DataFrame(truth.by_hypernet).assign(fingerprint=list(truth.by_name()), true_loss=truth.test_loss)
+    found = average(ground_truth, experiment.evaluation.bootstrap, experiment.seed)
+    losses = pd.DataFrame(ground_truth.by_hypernet).assign(
+        fingerprint=list(ground_truth.by_name()), true_loss=ground_truth.test_loss
+    )
     table = losses.melt(["fingerprint", "true_loss"], var_name="hypernet", value_name="val_loss")
     panels = {
         label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
@@ -71,33 +73,33 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
     return frame.value(found["gain"])
 
 
-def average(truth: frame.GroundTruth, resamples: int, seed: int) -> dict[str, Any]:
+def average(ground_truth: frame.GroundTruth, resamples: int, seed: int) -> dict[str, Any]:
     """The contents of averaging.json, from `resamples` of the architectures."""
-    total = truth.by_hypernet.shape[1]
+    total = ground_truth.by_hypernet.shape[1]
     sizes = range(1, total + 1)
     chosen = [subsets(total, size, MOST, rng(Stream.SUBSETS, seed, size)) for size in sizes]
     paired = [disjoint_pairs(total, size, MOST, rng(Stream.PAIRS, seed, size)) for size in sizes]
 
     def ranked(subset: Subset, weights: Floats) -> Floats:
-        return ranks(truth.by_hypernet[:, list(subset)].mean(1), weights)
+        return ranks(ground_truth.by_hypernet[:, list(subset)].mean(1), weights)
 
     def coefficients(weights: Floats) -> Floats:
-        of_truth = ranks(truth.test_loss, weights)
-        agreeing = [[pearson(ranked(subset, weights), of_truth, weights) for subset in part] for part in chosen]
+        true_ranks = ranks(ground_truth.test_loss, weights)
+        agreeing = [[pearson(ranked(subset, weights), true_ranks, weights) for subset in part] for part in chosen]
         between = [
             [pearson(ranked(one, weights), ranked(other, weights), weights) for one, other in part] for part in paired
         ]
         means = [np.mean(part, axis=0) if part else np.full(len(weights), np.nan) for part in agreeing + between]
         return np.stack([*means, means[total - 1] - means[0]], axis=1)
 
-    *estimates, gain = Bootstrap(len(truth.test_loss), resamples, seed).estimates(coefficients, 2 * total + 1)
+    *estimates, gain = Bootstrap(len(ground_truth.test_loss), resamples, seed).estimates(coefficients, 2 * total + 1)
     names, counts = ("hypernets", "subsets", "pairs", "spearman", "agreement"), [map(len, chosen), map(len, paired)]
     averages = [
         dict(zip(names, row, strict=True))
         for row in zip(sizes, *counts, estimates[:total], estimates[total:], strict=True)
     ]
-    ceiling = reliability(truth.trainings, resamples, seed).ceiling
-    return {"architectures": len(truth.test_loss), "ceiling": ceiling, "averages": averages, "gain": gain}
+    ceiling = reliability(ground_truth.trainings, resamples, seed).ceiling
+    return {"architectures": len(ground_truth.test_loss), "ceiling": ceiling, "averages": averages, "gain": gain}
 
 
 def subsets(total: int, size: int, most: int, generator: random.Random) -> list[Subset]:

@@ -43,8 +43,8 @@ def corruption(
         raise ValueError(f"task.levels must be different numbers of at least 0, got {list(levels)}")
     scorer, *_ = frame.conditional_scorer(experiment, "corruption")
     trained = experiment.source_folder().retrained.exists()
-    truth = frame.load_ground_truth(experiment, least=0).by_name() if trained else {}
-    pool = frame.random_candidates(experiment, architectures, "task.architectures", preferred=truth)
+    ground_truth = frame.load_ground_truth(experiment, least=0).by_name() if trained else {}
+    pool = frame.random_candidates(experiment, architectures, "task.architectures", preferred=ground_truth)
     cases = corruptions(pool, levels, experiment.seed)
     jobs = [(name, architecture) for name in cases for architecture in pool]
     score = partial(score_corrupted, scorer, cases)
@@ -53,20 +53,20 @@ def corruption(
         {"input": name, "fingerprint": architecture.fingerprint} | frame.score_columns(score)
         for (name, architecture), score in zip(jobs, scores, strict=True)
     )
-    table["true_loss"] = table["fingerprint"].map(truth)
+    table["true_loss"] = table["fingerprint"].map(ground_truth)
     effects = compare(table, experiment.evaluation.bootstrap, experiment.seed)
-    numbers = {"architectures": len(pool), "with_truth": sum(one.fingerprint in truth for one in pool)}
-    sample = f"{len(pool)} architectures, {numbers['with_truth']} test losses, {len(scorer.hypernets)} HyperNets"
+    numbers = {"architectures": len(pool), "with_ground_truth": sum(one.fingerprint in ground_truth for one in pool)}
+    sample = f"{len(pool)} architectures, {numbers['with_ground_truth']} test losses, {len(scorer.hypernets)} HyperNets"
     panels = {
         label: {name: effect[key] for name, effect in effects.items() if key in effect}
         for key, label in PANELS.items()
-        if numbers["with_truth"] or key != "spearman"
+        if numbers["with_ground_truth"] or key != "spearman"
     }
     cost = effects[SWAPPED]["delta_val_loss"]
     result = frame.select(
         cost,
         above="c matters: with the c of another architecture HyperNets generate worse weights",
-        below="with the c of another architecture HyperNets generate better weights, which speaks against c",
+        below="with the c of another architecture HyperNets generate better weights, which is evidence against c",
         around="with the c of another architecture the loss is not significantly different",
     )
     frame.publish(
@@ -97,10 +97,10 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
     own = next(iter(parts.values()))
     known = own["true_loss"].notna().to_numpy()
     every, some = Bootstrap(len(own), resamples, seed), Bootstrap(int(known.sum()), resamples, seed)
-    base, truth = own["val_loss"].to_numpy(), own["true_loss"].to_numpy(dtype=float)[known]
+    base, ground_truth = own["val_loss"].to_numpy(), own["true_loss"].to_numpy(dtype=float)[known]
 
-    def with_truth(column: Floats, weights: Floats) -> Floats:
-        return spearman(column, truth, weights)
+    def with_ground_truth(column: Floats, weights: Floats) -> Floats:
+        return spearman(column, ground_truth, weights)
 
     effects: dict[str, dict[str, Estimate | None]] = {}
     for name, part in parts.items():
@@ -109,12 +109,12 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
             "val_loss": frame.estimate(every, frame.mean, loss),
             "val_error": frame.estimate(every, frame.mean, error),
         }
-        effects[name]["spearman"] = frame.estimate(some, with_truth, loss[known])
+        effects[name]["spearman"] = frame.estimate(some, with_ground_truth, loss[known])
         if part is not own:
             effects[name] |= {
                 "delta_val_loss": frame.estimate(every, frame.mean, loss - base),
                 "delta_val_error": frame.estimate(every, frame.mean, error - own["val_error"].to_numpy()),
                 "order": every.estimate(partial(spearman, loss, base)),
-                "delta_spearman": frame.estimate(some, with_truth, loss[known], base[known]),
+                "delta_spearman": frame.estimate(some, with_ground_truth, loss[known], base[known]),
             }
     return effects

@@ -1,9 +1,10 @@
-"""When does the ranking settle? HyperNets are trained anew, and the order of their scores is followed.
+"""When does the ranking converge? HyperNets are trained anew, and the order of their scores is followed.
 
 settling.csv: validation and test loss (nats) of each architecture with each HyperNet after some of its epochs.
 settling.json: `ceiling`, about the highest Spearman that the noise of the ground truth allows; `moments`: for each
-`epoch` Spearman of the mean loss over HyperNets `with_last` epoch's and `with_truth`, and mean `agreement` between two
-HyperNets; `second_half`: Spearman with the ground truth after the last epoch less that at epoch `half`, paired.
+`epoch` Spearman of the mean loss over HyperNets `with_last` epoch's and `with_ground_truth`, and mean `agreement`
+between two HyperNets; `second_half`: Spearman with the ground truth after the last epoch minus that at epoch `half`,
+paired.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from smash_lightning.stages.search import settling as history_of
 SHOWN = 12  # rows of the printed table
 COLUMNS = {
     "with_last": "with the last ranking",
-    "with_truth": "with the test loss",
+    "with_ground_truth": "with the test loss",
     "agreement": "between two HyperNets",
 }
 
@@ -44,22 +45,22 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
         raise ValueError(f"task.every must be between 1 and half of search.epochs={epochs}, got {every}")
     if hypernets is not None and hypernets < 1:
         raise ValueError(f"task.hypernets must be at least 1, or null, got {hypernets}")
-    truth = frame.load_ground_truth(experiment)
+    ground_truth = frame.load_ground_truth(experiment)
     changed = replace(
         experiment,
         search=replace(experiment.search, hypernets=hypernets or experiment.search.hypernets),
         ranking=replace(experiment.ranking, fixed_every=every),
     )
-    histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", truth.architectures)]
+    histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", ground_truth.architectures)]
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
-    cases = product(range(len(losses)), moments, truth.by_name().items())
+    cases = product(range(len(losses)), moments, ground_truth.by_name().items())
     rows = [
         (hypernet, epoch, name, loss, test_loss)
         for (hypernet, epoch, (name, test_loss)), loss in zip(cases, losses.ravel(), strict=True)
     ]
     table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "val_loss", "true_loss"])
-    found = follow(truth, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
+    found = follow(ground_truth, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
     result = frame.select(
         found["second_half"],
@@ -86,12 +87,12 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
 
 
 def follow(
-    truth: frame.GroundTruth, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
+    ground_truth: frame.GroundTruth, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
 ) -> dict[str, Any]:
     """The contents of settling.json.
 
     Args:
-        truth: the architectures.
+        ground_truth: the architectures.
         epochs: rising, at least one of them in the first half.
         losses: validation losses (HyperNets, epochs, n), nats; one that is not finite ranks last.
         resamples: of the bootstrap over architectures.
@@ -103,22 +104,26 @@ def follow(
     total = len(epochs)
 
     def coefficients(weights: Floats) -> Floats:
-        of_truth = ranks(truth.test_loss, weights)
+        true_ranks = ranks(ground_truth.test_loss, weights)
         moments = [ranks(column, weights) for column in means]
         last = [pearson(moment, moments[-1], weights) for moment in moments]
-        with_truth = [pearson(moment, of_truth, weights) for moment in moments]
+        with_ground_truth = [pearson(moment, true_ranks, weights) for moment in moments]
         agreement = [mean_pairwise_spearman(list(losses[:, place]), weights) for place in range(total)]
-        return np.stack([*last, *with_truth, *agreement, with_truth[-1] - with_truth[half]], axis=1)
+        return np.stack(
+            [*last, *with_ground_truth, *agreement, with_ground_truth[-1] - with_ground_truth[half]], axis=1
+        )
 
-    *estimates, second_half = Bootstrap(len(truth.test_loss), resamples, seed).estimates(coefficients, 3 * total + 1)
+    *estimates, second_half = Bootstrap(len(ground_truth.test_loss), resamples, seed).estimates(
+        coefficients, 3 * total + 1
+    )
     estimates[total - 1] = None  # the last with itself
     moments = [
         {"epoch": epoch} | dict(zip(COLUMNS, estimates[i::total], strict=True)) for i, epoch in enumerate(epochs)
     ]
     return {
-        "architectures": len(truth.test_loss),
+        "architectures": len(ground_truth.test_loss),
         "hypernets": len(losses),
-        "ceiling": reliability(truth.trainings, resamples, seed).ceiling,
+        "ceiling": reliability(ground_truth.trainings, resamples, seed).ceiling,
         "moments": moments,
         "second_half": second_half,
         "half": epochs[half],

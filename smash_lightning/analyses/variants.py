@@ -54,10 +54,12 @@ def variants(
     Returns:
         The highest Spearman of a variant; None where all are undefined.
     """
-    truth = frame.load_ground_truth(experiment)
+    ground_truth = frame.load_ground_truth(experiment)
     changed = {BASE: experiment} | {key: variant.apply(experiment, key) for key, variant in variants.items()}
     hypernets = {key: hypernets_of_variant(experiment, other, key, tracker) for key, other in changed.items()}
-    table = pd.concat([_score(key, other, hypernets[key], truth) for key, other in changed.items()], ignore_index=True)
+    table = pd.concat(
+        [_score(key, other, hypernets[key], ground_truth) for key, other in changed.items()], ignore_index=True
+    )
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {key: one[part] for key, one in found.items() if part in one} for part, label in PANELS.items()}
     series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
@@ -67,10 +69,10 @@ def variants(
         experiment,
         name,
         table,
-        {"architectures": len(truth.architectures), "variants": found},
+        {"architectures": len(ground_truth.architectures), "variants": found},
         sizes if lines else {label: panels[label] for label in list(PANELS.values())[:2]},
         title=title,
-        note=f"{len(truth.architectures)} architectures; {frame.BARS}",
+        note=f"{len(ground_truth.architectures)} architectures; {frame.BARS}",
         x="parameters of the HyperNet" if lines else "Spearman with the test loss",
         y="Spearman with the test loss" if lines else None,
         log_x=lines,
@@ -80,17 +82,19 @@ def variants(
 
 
 def _score(
-    name: str, experiment: Experiment, hypernets: list[TrainedHyperNet], truth: frame.GroundTruth
+    name: str, experiment: Experiment, hypernets: list[TrainedHyperNet], ground_truth: frame.GroundTruth
 ) -> pd.DataFrame:
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
-    pool = truth.architectures
+    pool = ground_truth.architectures
     scores = frame.run_jobs(scorer, pool, experiment.workers, f"scoring, {name}", lambda one: one.fingerprint)
-    metrics = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, truth.params, strict=True)]
+    metrics = [
+        CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, ground_truth.params, strict=True)
+    ]
     hypernet = getattr(hypernets[0].weights, "hypernet", None)
     size = 0 if hypernet is None else sum(parameter.numel() for parameter in hypernet.parameters())
-    columns: dict[str, Any] = {"variant": name, "fingerprint": list(truth.by_name())}
-    columns |= {"smash_score": experiment.ranking.smash_score(metrics), "true_loss": truth.test_loss}
-    columns |= {"params": truth.params.astype(int), "seconds": [score.seconds for score in scores]}
+    columns: dict[str, Any] = {"variant": name, "fingerprint": list(ground_truth.by_name())}
+    columns |= {"smash_score": experiment.ranking.smash_score(metrics), "true_loss": ground_truth.test_loss}
+    columns |= {"params": ground_truth.params.astype(int), "seconds": [score.seconds for score in scores]}
     columns |= {"training_seconds": sum(one.seconds for one in hypernets), "hypernet_params": size}
     return pd.DataFrame(columns).join(pd.DataFrame(map(frame.score_columns, scores)))
 
@@ -99,22 +103,22 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
     """The estimates of NAME.json by variant, the first of which is the base; all have the same architectures."""
     parts = {str(name): part for name, part in table.groupby("variant", sort=False)}
     first = next(iter(parts.values()))
-    truth, size = first["true_loss"].to_numpy(), -first["params"].to_numpy(dtype=float)
+    ground_truth, size = first["true_loss"].to_numpy(), -first["params"].to_numpy(dtype=float)
     bootstrap = Bootstrap(len(first), resamples, seed)
 
-    def with_truth(column: Floats, weights: Floats) -> Floats:
-        return spearman(column, truth, weights)
+    def with_ground_truth(column: Floats, weights: Floats) -> Floats:
+        return spearman(column, ground_truth, weights)
 
     def mean_single(columns: list[Floats], weights: Floats) -> Floats:
-        return np.mean([with_truth(column, weights) for column in columns], axis=0)
+        return np.mean([with_ground_truth(column, weights) for column in columns], axis=0)
 
     found: dict[str, dict[str, Any]] = {}
     for name, part in parts.items():
         score, base = part["smash_score"].to_numpy(), first["smash_score"].to_numpy()
         single = list(part.filter(regex=r"^val_loss_\d+$").dropna(axis=1).to_numpy().T)
         found[name] = {
-            "spearman": frame.estimate(bootstrap, with_truth, score),
-            "partial_spearman": bootstrap.estimate(partial(partial_spearman, score, truth, [size])),
+            "spearman": frame.estimate(bootstrap, with_ground_truth, score),
+            "partial_spearman": bootstrap.estimate(partial(partial_spearman, score, ground_truth, [size])),
             "single_spearman": bootstrap.estimate(partial(mean_single, single)),
             "agreement": bootstrap.estimate(partial(mean_pairwise_spearman, single)),
             "seconds": float(part["seconds"].mean()),
@@ -122,5 +126,5 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
             "hypernet_params": int(part["hypernet_params"].iloc[0]),
         }
         if part is not first:
-            found[name]["delta_spearman"] = frame.estimate(bootstrap, with_truth, score, base)
+            found[name]["delta_spearman"] = frame.estimate(bootstrap, with_ground_truth, score, base)
     return found

@@ -1,1 +1,1 @@
-"""Does the score tell the truth?"""
+"""Does the score predict the ground truth? Tables, coefficients with intervals, comparison with other predictors."""

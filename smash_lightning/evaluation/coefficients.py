@@ -1,7 +1,7 @@
 """Coefficients of agreement, written over weights so that a sample and all its resamples are one calculation.
 
 Every function takes columns of shape (n,), one value per architecture, and `weights` of shape (r, n): how often each
-architecture stands in each of r resamples. It returns shape (r,). With weights of ones it gives the ordinary
+architecture occurs in each of r resamples. It returns shape (r,). With weights of ones it gives the ordinary
 coefficient. NaN means undefined (a constant column, say); nothing here raises or warns for that.
 """
 
@@ -41,9 +41,9 @@ def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
     return concordance(x, y, np.ones((len(x), len(x)), dtype=bool), weights)
 
 
-def concordance(x: Floats, y: Floats, alike: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Kendall's tau-b over the pairs that `alike` (n, n), symmetric, admits: those of nearly equal size, say."""
-    order_x, order_y = (np.sign(column - column[:, None]) * alike for column in (x, y))
+def concordance(x: Floats, y: Floats, pairs_mask: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Kendall's tau-b over the pairs of `pairs_mask` (n, n), symmetric: for example those of similar size."""
+    order_x, order_y = (np.sign(column - column[:, None]) * pairs_mask for column in (x, y))
 
     def pairs(order: Floats) -> Floats:
         return ((weights @ order) * weights).sum(-1)
@@ -80,15 +80,15 @@ def mean_pairwise_spearman(columns: Sequence[Floats], weights: Floats) -> Floats
 def centred(column: Floats, weights: Floats) -> Floats:
     """The column less its mean in each resample, (r, n); exactly zero where it is constant but for rounding."""
     mean = (weights * column).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
-    deviation = column - mean
+    difference = column - mean
     negligible = ROUNDING * np.abs(column).max(-1, keepdims=True)
-    return np.where(np.abs(deviation) > negligible, deviation, 0.0)
+    return np.where(np.abs(difference) > negligible, difference, 0.0)
 
 
 def variance(column: Floats, weights: Floats) -> Floats:
     """The variance in each resample, with n - 1 in the denominator."""
-    deviation = centred(column, weights)
-    return _dot(deviation, deviation, weights) / (weights.sum(-1) - 1)
+    centered = centred(column, weights)
+    return _dot(centered, centered, weights) / (weights.sum(-1) - 1)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

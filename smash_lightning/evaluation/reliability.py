@@ -1,4 +1,4 @@
-"""How far does the truth agree with itself? Intraclass correlation over seeds, and the noise ceiling."""
+"""Reliability of the ground truth: intraclass correlation over seeds, and the noise ceiling."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearm
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Repeatability of the truth between retraining seeds.
+    """Repeatability of the ground truth between retraining seeds.
 
     Args:
-        architectures: how many it stands on: those with every seed.
+        architectures: number of those with every seed.
         seeds: trainings of each.
         icc_mean: reliability of the mean over seeds, on ranks within a seed; two-way, consistency: ICC(C,k).
         icc_single: the same of one training, ICC(C,1).
-        icc_mean_raw: ICC(C,k) on the values themselves, which outliers rule.
+        icc_mean_raw: ICC(C,k) on the values themselves, which depend on outliers.
         icc_single_raw: ICC(C,1) on the values themselves.
         seed_agreement: mean Spearman between two seeds.
-        ceiling: square root of `icc_mean` (0 below 0): about the highest Spearman that any predictor could reach
-            with this truth.
+        ceiling: square root of `icc_mean` (0 below 0): about the highest Spearman of any predictor with
+            this ground truth.
     """
 
     architectures: int

@@ -1,4 +1,4 @@
-"""What does picking by score gain? The shortlist against architectures that represent the pool."""
+"""The gain of the selection by score: the shortlist against architectures that represent the pool."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from smash_lightning.evaluation.coefficients import Floats
 
 @dataclass(frozen=True, slots=True)
 class Shortlist:
-    """Mean truth of the top against that of the representative sample; an architecture counts once in each.
+    """Mean ground truth of the shortlist against that of the representative sample.
 
-    Architectures in both arms make the standard error too large, never too small.
+    An architecture counts once in each. Architectures in both groups make the standard error larger, never smaller.
 
     Args:
         top: architectures in the top.
         representative: architectures in the representative sample.
-        mean_top: mean truth of the top; nats for losses, % for errors, as are the figures below.
-        mean_representative: mean truth of the representative sample.
-        difference: `mean_top - mean_representative`: negative where picking helps.
+        mean_top: mean ground truth of the shortlist; nats for losses, % for errors, also below.
+        mean_representative: mean ground truth of the representative sample.
+        difference: `mean_top - mean_representative`: negative where the selection helps.
         standard_error: of the difference, by Welch.
         z: difference in standard errors.
         low: lower end of the difference's 95 % interval, from Student's t with Welch's degrees of freedom.
@@ -46,7 +46,7 @@ class Shortlist:
 
 
 def shortlist(top: Floats, representative: Floats) -> Shortlist | None:
-    """Compares the truths of two groups of architectures, (n,) each.
+    """Compares the ground truths of two groups of architectures, (n,) each.
 
     None where a group has fewer than two architectures, or where neither varies.
     """

@@ -1,4 +1,4 @@
-"""A sweep's folder: its jobs, in numbered folders, and what each of them was asked to do."""
+"""A sweep's folder: its jobs, in numbered folders, and the options of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SweepJob:
     Args:
         folder: its numbered folder.
         config: its configuration as plain values; empty where it did not begin.
-        options: what it was told on the command line, by option: a number where the text is one.
+        options: its values of the command line, by option: a number where the text is one.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""What can be asked for?"""
+"""What can be run? Each stage turns files of a run folder into files of a run folder."""
 
 from smash_lightning.run_folder import RunFolder as RunFolder
 from smash_lightning.stages.baselines import baselines as baselines

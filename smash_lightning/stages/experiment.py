@@ -25,18 +25,18 @@ from smash_lightning.training import RetrainOptions, SearchOptions
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How scores are compared with truths.
+    """How scores are compared with the ground truth.
 
     Args:
         bootstrap: resamples over architectures for every interval.
-        metric: the figure that a comparison returns, for searches over options.
+        metric: value that a comparison returns, for searches over options.
     """
 
     bootstrap: int
     metric: Metric = "correlation"
 
     def __post_init__(self) -> None:
-        if self.bootstrap < LEAST_RESAMPLES:  # said here, not at the end of the run that it is for
+        if self.bootstrap < LEAST_RESAMPLES:  # refused here, not at the end of the run
             raise ValueError(f"evaluation.bootstrap must be at least {LEAST_RESAMPLES}, got {self.bootstrap}")
 
 
@@ -51,17 +51,17 @@ class Experiment:
         data: the data set.
         space: what HyperNets are trained on.
         candidates: what is ranked: the same space, or its architectures of one size.
-        hypernet: class and options of what makes the weights.
-        search: how they are trained.
+        hypernet: class and options of the source of weights.
+        search: how HyperNets are trained.
         ranking: how architectures are proposed and scored.
-        retrain: which are trained normally, and how.
+        retrain: which are trained standalone, and how.
         baselines: what they are compared with.
-        evaluation: how scores are compared with truths.
+        evaluation: how scores are compared with the ground truth.
         trainer: makes a Lightning Trainer for the devices that were chosen.
         device: where scores are computed.
-        workers: processes that run independent trainings and scores side by side.
+        workers: processes that run independent trainings and scores concurrently.
         callbacks: make Lightning callbacks that join the search and standalone trainings, new ones for each.
-        together: whether they train each HyperNet together, instead of several HyperNets side by side.
+        together: whether they train each HyperNet together, instead of several HyperNets concurrently.
     """
 
     folder: RunFolder

@@ -47,14 +47,14 @@ def test_of_many_subsets_different_random_ones_are_taken() -> None:
 
 @pytest.mark.parametrize("hypernets", [2, 5])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    truth = made_up_truth(30, hypernets)
-    found = average(truth, 200, 0)
+    ground_truth = made_up_truth(30, hypernets)
+    found = average(ground_truth, 200, 0)
     assert [one["hypernets"] for one in found["averages"]] == list(range(1, hypernets + 1))
     slow = {}
     for one in found["averages"]:
         every = list(combinations(range(hypernets), one["hypernets"]))
-        means = {subset: truth.by_hypernet[:, subset].mean(1) for subset in every}
-        slow[one["hypernets"]] = np.mean([spearmanr(mean, truth.test_loss).statistic for mean in means.values()])
+        means = {subset: ground_truth.by_hypernet[:, subset].mean(1) for subset in every}
+        slow[one["hypernets"]] = np.mean([spearmanr(mean, ground_truth.test_loss).statistic for mean in means.values()])
         assert one["spearman"].value == pytest.approx(slow[one["hypernets"]])
         assert one["spearman"].low < one["spearman"].value < one["spearman"].high
         assert one["subsets"] == len(every)
@@ -71,8 +71,8 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 def test_averaging_independent_errors_helps_and_averaging_equal_ones_does_not() -> None:
     assert average(made_up_truth(60, 4), 300, 0)["gain"].low > 0
-    truth = made_up_truth(30, 1)
-    found = average(replace(truth, by_hypernet=np.repeat(truth.by_hypernet, 3, axis=1)), 200, 0)
+    ground_truth = made_up_truth(30, 1)
+    found = average(replace(ground_truth, by_hypernet=np.repeat(ground_truth.by_hypernet, 3, axis=1)), 200, 0)
     gain = found["gain"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((0, 0, 0), abs=1e-12)
     assert found["averages"][0]["agreement"].value == pytest.approx(1)
@@ -85,12 +85,12 @@ def test_it_writes_table_estimates_and_picture(
     table, found = read_results(tmp_path, "averaging")
     assert len(table) == TRAINED * 2
     assert found["architectures"] == TRAINED
-    truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
-    scored = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[truth.index, "val_loss"]
-    both = spearmanr(scored, truth).statistic
+    ground_truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
+    scored = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[ground_truth.index, "val_loss"]
+    both = spearmanr(scored, ground_truth).statistic
     assert found["averages"][1]["spearman"]["value"] == pytest.approx(both)
-    losses = table.pivot(index="fingerprint", columns="hypernet", values="val_loss").loc[truth.index]
-    single = np.mean([spearmanr(losses[hypernet], truth).statistic for hypernet in losses])
+    losses = table.pivot(index="fingerprint", columns="hypernet", values="val_loss").loc[ground_truth.index]
+    single = np.mean([spearmanr(losses[hypernet], ground_truth).statistic for hypernet in losses])
     assert found["averages"][0]["spearman"]["value"] == pytest.approx(single)
     assert gain == found["gain"]["value"] == pytest.approx(both - single)
     assert "noise ceiling" in capsys.readouterr().out

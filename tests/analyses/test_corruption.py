@@ -100,8 +100,10 @@ def test_every_c_is_swapped_once() -> None:
 # --- estimates ---
 
 
-def table(losses: dict[str, np.ndarray], truth: np.ndarray) -> pd.DataFrame:
-    columns = [{"input": n, "val_loss": loss, "val_error": 10 * loss, "true_loss": truth} for n, loss in losses.items()]
+def table(losses: dict[str, np.ndarray], ground_truth: np.ndarray) -> pd.DataFrame:
+    columns = [
+        {"input": n, "val_loss": loss, "val_error": 10 * loss, "true_loss": ground_truth} for n, loss in losses.items()
+    ]
     return pd.concat(map(pd.DataFrame, columns))
 
 
@@ -110,18 +112,18 @@ def made_up() -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     own = rng.normal(size=20)
     losses = {OWN: own, "shifted": own + 0.25, "other": own + rng.normal(size=20)}
-    truth = own + rng.normal(size=20)
-    truth[[2, 5, 11]] = np.nan
-    return losses, truth
+    ground_truth = own + rng.normal(size=20)
+    ground_truth[[2, 5, 11]] = np.nan
+    return losses, ground_truth
 
 
 def test_estimates_equal_the_slow_ones(made_up: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
-    losses, truth = made_up
-    known = ~np.isnan(truth)
-    found = compare(table(losses, truth), 300, 0)
-    own = spearmanr(losses[OWN][known], truth[known]).statistic
+    losses, ground_truth = made_up
+    known = ~np.isnan(ground_truth)
+    found = compare(table(losses, ground_truth), 300, 0)
+    own = spearmanr(losses[OWN][known], ground_truth[known]).statistic
     for name, loss in losses.items():
-        spearman = spearmanr(loss[known], truth[known]).statistic
+        spearman = spearmanr(loss[known], ground_truth[known]).statistic
         expected = {"val_loss": loss.mean(), "val_error": 10 * loss.mean(), "spearman": spearman}
         if name != OWN:
             difference = (loss - losses[OWN]).mean()
@@ -147,7 +149,7 @@ def test_it_writes_table_estimates_and_picture(
     cost = corruption(experiment_on(source, tmp_path), NO_LOGGERS, architectures=99, levels=[0, 0.5, 4])
     rows, found = read_results(tmp_path, "corruption")
     assert len(rows) == RANDOM * 5
-    assert (found["architectures"], found["with_truth"]) == (RANDOM, TRAINED)
+    assert (found["architectures"], found["with_ground_truth"]) == (RANDOM, TRAINED)
     own = rows[rows["input"] == OWN].set_index("fingerprint")
     ranked = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[own.index]
     for column in ("val_loss", "val_error"):
@@ -160,7 +162,9 @@ def test_it_writes_table_estimates_and_picture(
     assert all(name in printed for name in found["inputs"])
     corruption(experiment_on(source, tmp_path), NO_LOGGERS, architectures=TRAINED, levels=[1])
     _, found = read_results(tmp_path, "corruption")
-    assert (found["architectures"], found["with_truth"]) == (TRAINED, TRAINED), "those with a test loss come first"
+    assert (found["architectures"], found["with_ground_truth"]) == (TRAINED, TRAINED), (
+        "those with a test loss come first"
+    )
 
 
 def test_without_trainings_there_is_no_ground_truth(source: Path, tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_without_trainings_there_is_no_ground_truth(source: Path, tmp_path: Path
     earlier = copied(source, tmp_path / "earlier", *names)
     assert corruption(experiment_on(earlier, tmp_path / "new"), NO_LOGGERS, architectures=6, levels=[1]) is not None
     rows, found = read_results(tmp_path / "new", "corruption")
-    assert found["with_truth"] == 0
+    assert found["with_ground_truth"] == 0
     assert rows["true_loss"].isna().all()
     assert {one["spearman"] for one in found["inputs"].values()} == {None}
 

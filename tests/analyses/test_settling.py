@@ -28,21 +28,21 @@ EPOCHS = [2, 4, 6, 8, 9]
 
 def made_up(architectures: int, hypernets: int) -> tuple[GroundTruth, np.ndarray]:
     """Losses that approach the ground truth from epoch to epoch."""
-    truth = made_up_truth(architectures, 0)
+    ground_truth = made_up_truth(architectures, 0)
     noise = np.random.default_rng(1).normal(size=(hypernets, len(EPOCHS), architectures))
-    return truth, truth.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
+    return ground_truth, ground_truth.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
 
 
 @pytest.mark.parametrize("hypernets", [1, 3])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    truth, losses = made_up(20, hypernets)
-    found = follow(truth, EPOCHS, losses, 200, 0)
+    ground_truth, losses = made_up(20, hypernets)
+    found = follow(ground_truth, EPOCHS, losses, 200, 0)
     assert (found["architectures"], found["hypernets"], found["half"]) == (20, hypernets, 4)
     mean, slow = losses.mean(0), []
     for place, moment in enumerate(found["moments"]):
         assert moment["epoch"] == EPOCHS[place]
-        slow.append(spearmanr(mean[place], truth.test_loss).statistic)
-        assert moment["with_truth"].value == pytest.approx(slow[-1])
+        slow.append(spearmanr(mean[place], ground_truth.test_loss).statistic)
+        assert moment["with_ground_truth"].value == pytest.approx(slow[-1])
         if place == len(EPOCHS) - 1:
             assert moment["with_last"] is None
         else:
@@ -57,10 +57,10 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 
 def test_a_loss_that_is_not_finite_ranks_last() -> None:
-    truth, losses = made_up(20, 1)
+    ground_truth, losses = made_up(20, 1)
     losses[0, 0, 7], worst = float("nan"), losses.copy()
     worst[0, 0, 7] = 99.0
-    one, other = (follow(truth, EPOCHS, table, 200, 0) for table in (losses, worst))
+    one, other = (follow(ground_truth, EPOCHS, table, 200, 0) for table in (losses, worst))
     assert one == other
 
 
@@ -79,19 +79,19 @@ def test_it_writes_table_estimates_and_picture(
     assert (found["architectures"], found["hypernets"], found["half"]) == (TRAINED, 2, 2)
     assert gain == found["second_half"]["value"]
     assert "noise ceiling" in capsys.readouterr().out
-    truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
+    ground_truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
     architectures, folder = RunFolder(source).read_architectures(), RunFolder(tmp_path)
-    assert set(rows["fingerprint"]) == set(truth.index)
+    assert set(rows["fingerprint"]) == set(ground_truth.index)
     for index in range(2):
         path = folder.hypernet(index, "settling")
         drawn = set(torch.load(path, weights_only=True)["smash"]["drawn"])
-        assert not drawn & set(truth.index), "they are held out"
+        assert not drawn & set(ground_truth.index), "they are held out"
         hypernet = load_hypernet(path, experiment.space, experiment.data.specification())
         scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, "cpu", [hypernet])
         for row in rows[(rows["hypernet"] == index) & (rows["epoch"] == 5)].to_dict("records"):
             name = row["fingerprint"]
             assert row["val_loss"] == pytest.approx(scorer(architectures[name]).val_loss, rel=1e-6)
-            assert row["true_loss"] == pytest.approx(truth[name])
+            assert row["true_loss"] == pytest.approx(ground_truth[name])
     assert not folder.hypernets(), "they are not mistaken for a run's own"
 
 

@@ -20,16 +20,16 @@ def test_interval_is_that_of_a_loop_which_draws_rows():
     assert estimate.resamples == 10_000
 
 
-def test_spearman_intervals_cover_the_truth():
+def test_spearman_intervals_cover_the_true_value():
     """Bivariate normal, r = 0.5: Spearman's rho is 6 / pi asin(r / 2); 95 % intervals should hold it about 95 %."""
-    truth = 6 / np.pi * np.arcsin(0.25)
+    true_value = 6 / np.pi * np.arcsin(0.25)
     rng = np.random.default_rng(3)
     studies, covered = 400, 0
     for study in range(studies):
         x = rng.normal(size=40)
         y = 0.5 * x + np.sqrt(0.75) * rng.normal(size=40)
         estimate = Bootstrap(40, 400, seed=study).estimate(lambda w, x=x, y=y: spearman(x, y, w))
-        covered += estimate.low <= truth <= estimate.high
+        covered += estimate.low <= true_value <= estimate.high
     assert 0.91 <= covered / studies <= 0.98
 
 

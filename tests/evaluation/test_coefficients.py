@@ -116,13 +116,13 @@ def test_mean_pairwise_is_the_mean_over_pairs():
 def test_concordance_is_that_of_a_loop_over_the_pairs_of_every_resample():
     x, y = columns(16, ties=True)
     near = np.abs(np.subtract.outer(x, x)) + np.random.default_rng(17).random((len(x), len(x))) < 2
-    alike = near & near.T & ~np.eye(len(x), dtype=bool)
+    pairs_mask = near & near.T & ~np.eye(len(x), dtype=bool)
     index, weights = resamples(len(x), 20, key=18)
     for row, drawn in enumerate(index):
-        pairs = [(i, j) for place, i in enumerate(drawn) for j in drawn[:place] if alike[i, j]]
+        pairs = [(i, j) for place, i in enumerate(drawn) for j in drawn[:place] if pairs_mask[i, j]]
         orders = np.array([(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in pairs])
         agreement = orders.prod(1).sum() / np.sqrt(np.abs(orders).sum(0).prod())
-        assert c.concordance(x, y, alike, weights)[row] == pytest.approx(agreement)
+        assert c.concordance(x, y, pairs_mask, weights)[row] == pytest.approx(agreement)
 
 
 def test_concordance_of_no_pairs_is_undefined():

@@ -1,4 +1,4 @@
-"""What a sweep's folder tells of its jobs."""
+"""The jobs in a sweep's folder."""
 
 from __future__ import annotations
 
