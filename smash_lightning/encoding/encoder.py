@@ -16,7 +16,7 @@ EMPTY = -1.0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where an op stands in c: rows 0 to `rows`, slices `first` to `last`, both ends exclusive."""
+    """The cells of an op in c: rows 0 to `rows`, slices `first` to `last`, both ends exclusive."""
 
     rows: int
     first: int
@@ -27,9 +27,9 @@ class Span:
 class Encoding:
     """Writes architectures within `limits` as c, of shape (1, channels, N_max / N, slices).
 
-    A slice stands for `depth_compression` x N consecutive input channels of the network's 1x1 convolutions, laid one
-    op after the other through the whole network; a row stands for N output channels. An op fills the rows below its
-    width; the rest is empty (-1).
+    A slice represents `depth_compression` x N consecutive input channels of the network's 1x1 convolutions, one op
+    after the other through the whole network; a row represents N output channels. An op fills as many rows as its
+    output has units of N channels; the other rows are empty (-1).
 
     Args:
         limits: bounds of the search space.
@@ -47,11 +47,11 @@ class Encoding:
 
     @property
     def slice_channels(self) -> int:
-        """Input channels that a slice stands for: D x N."""
+        """Input channels of a slice: D x N."""
         return self.depth_compression * self.limits.base
 
     def spans(self, architecture: Architecture) -> list[Span]:
-        """The place of each op, in order of execution."""
+        """The cells of each op, in order of execution."""
         spans, first = [], 0
         for block in architecture.blocks:
             for op in block.ops:
@@ -65,13 +65,13 @@ class Encoding:
         return self.limits.max_units, self.spans(architecture)[-1].last
 
     def encode(self, architecture: Architecture, device: torch.device | str = "cpu") -> Tensor:
-        """Writes c, in a handful of tensor operations however deep the network.
+        """Writes c, in a number of tensor operations that does not grow with the depth of the network.
 
         Returns:
-            Tensor (1, channels, rows, slices), 1 where a channel holds and -1 elsewhere.
+            Tensor (1, channels, rows, slices) of 1 where a channel is on and -1 elsewhere.
 
         Raises:
-            ValueError: the architecture lies outside the limits.
+            ValueError: the architecture is outside the limits.
         """
         if reason := self.limits.violation(architecture):
             raise ValueError(f"architecture {architecture.fingerprint} cannot be encoded: {reason}")
@@ -90,7 +90,7 @@ class Encoding:
         marks[at["start"].first, span.first] = 1
         width, per_slice = block.width, self.slice_channels
         for i, bank in enumerate(op.read):
-            # Bank i of the reads is channels [i width, (i + 1) width): every slice that overlaps them carries it.
+            # Bank i of the reads is channels [i width, (i + 1) width): it is marked in every slice that overlaps them.
             low, high = i * width // per_slice, -(-(i + 1) * width // per_slice)
             marks[at["read"].channel(bank), span.first + low : span.first + high] = 1
         on = [at["write"].channel(bank) for bank in op.write]
@@ -112,7 +112,7 @@ class Encoding:
         marks = c[0, :, 0].cpu().numpy() > 0
         starts = np.flatnonzero(marks[self.layout["start"].first])
         if not len(starts):
-            raise ValueError("c marks no op")
+            raise ValueError("c holds no op")
         blocks: dict[int, tuple[int, list[Op]]] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
             marked = np.any(marks[:, first:last], axis=1)

@@ -9,9 +9,12 @@ from smash_lightning.architecture import Limits
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Consecutive channels of c that say one thing: one channel for each of `options`.
+    """Consecutive channels of c for one property of an op, one channel for each of `options`.
 
-    `options` are the values of a one-hot field, or the positions of a pattern.
+    Args:
+        name: of the property.
+        first: channel.
+        options: values of a one-hot field, or positions of a pattern.
     """
 
     name: str
@@ -24,7 +27,7 @@ class Field:
         return slice(self.first, self.first + len(self.options))
 
     def channel(self, value: int) -> int:
-        """The channel that stands for `value`."""
+        """The channel of `value`."""
         return self.first + self.options.index(value)
 
 
@@ -44,10 +47,10 @@ class Layout:
 
 
 def layout(limits: Limits) -> Layout:
-    """The fields that an architecture within `limits` needs.
+    """The fields of architectures within `limits`.
 
-    Beyond the paper's: `start` marks an op's first slice, and `width` the bank width, without which different
-    architectures would have the same c.
+    In addition to the paper's, `start` marks the first slice of an op, and `width` is the width of a bank: without
+    these, different architectures would have the same c.
     """
     one = (1,)
     options: dict[str, tuple[int, ...]] = {

@@ -16,9 +16,9 @@ SLOPE = 0.02
 class GridDenseNet(nn.Module):
     """Maps c (1, channels, rows, slices) to a grid (1, outputs, rows, slices).
 
-    3x3 convolutions without bias, Leaky ReLU in front of each but the first, no BatchNorm; every filter tensor is
-    divided by its norm. A first convolution brings c to `width` channels; each dense block adds `growth` channels per
-    layer, and between blocks a convolution compresses back to `width`; a 1x1 convolution makes the outputs.
+    3x3 convolutions without bias, Leaky ReLU before each but the first, no BatchNorm; every filter tensor is divided by
+    its norm. A first convolution maps c to `width` channels, each layer of a dense block adds `growth` channels, a
+    convolution between blocks compresses them to `width`, and a 1x1 convolution makes the outputs.
 
     Args:
         channels: channels of c.
@@ -47,7 +47,7 @@ class GridDenseNet(nn.Module):
         super().__init__()
         _require_sizes(width, depths, growth)
         self.noise = noise
-        # The first convolution is one that makes `width` channels of c, or the first block's first layer.
+        # The first convolution maps c to `width` channels; without a width it is the first layer of the first block.
         self._keeps_c = width is None
         self._layers = [depth - (b == 0 and width is None) for b, depth in enumerate(depths)]
         shapes: list[tuple[int, int, int]] = []
@@ -76,7 +76,7 @@ class GridDenseNet(nn.Module):
         c = c if z is None else torch.cat([z, c], 1)
         y = F.conv2d(c, next(filters), padding=1)
         x = F.leaky_relu(torch.cat([c, y], 1) if self._keeps_c else y, SLOPE)
-        # From here x is activated: a channel passes the Leaky ReLU once, not once for each layer that reads it.
+        # x is activated from here on: a channel passes the Leaky ReLU once, not once for each layer that reads it.
         for b, layers in enumerate(self._layers):
             for _ in range(layers):
                 y = F.leaky_relu(F.conv2d(x, next(filters), padding=1), SLOPE)

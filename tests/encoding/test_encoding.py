@@ -31,7 +31,7 @@ def test_decoding_inverts_encoding_at_the_papers_size(space, depth: int) -> None
         architecture = space.sample(rng("c", seed))
         c = encoding.encode(architecture)
         assert encoding.decode(c) == architecture
-        # With reads that fill whole slices, c is as long as the paper says: D N channels to a slice.
+        # Reads fill whole slices here, so c has the paper's length: D N channels a slice.
         inputs = sum(len(op.read) * block.width for block in architecture.blocks for op in block.ops)
         assert c.shape == (1, encoding.layout.channels, space.max_units, inputs // (depth * space.base))
 
@@ -61,7 +61,7 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
         assert span.first == before
         before = span.last
         assert span.rows == op.units * width // limits.base
-        # So many slices that each of the D N channels is the place of one input.
+        # As few slices as hold all inputs, D N in each.
         assert (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width >= 0
         assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
         cells = c[:, :, span.first : span.last]
@@ -72,7 +72,7 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
 
 @every_case
 @every_seed
-def test_fields_say_what_an_op_does(case: Case, seed: int) -> None:
+def test_fields_describe_the_op(case: Case, seed: int) -> None:
     architecture, layout = case.draw(seed), case.encoding.layout
     c, spans = case.encoding.encode(architecture)[0, :, 0], iter(case.encoding.spans(architecture))
     for b, block in enumerate(architecture.blocks):
@@ -106,8 +106,8 @@ def test_every_channel_can_be_on(case: Case) -> None:
     seen = torch.zeros(case.encoding.layout.channels, dtype=torch.bool)
     for seed in range(250):
         seen |= (case.encoding.encode(case.draw(seed))[0] > 0).any(2).any(1)
-    silent = [name for name, field in case.encoding.layout.fields.items() if not seen[field.channels].any()]
-    assert not silent, "no field may be background only"
+    never_on = [name for name, field in case.encoding.layout.fields.items() if not seen[field.channels].any()]
+    assert not never_on
 
 
 @every_case
@@ -125,7 +125,7 @@ def test_impossible_depth_compression_is_named() -> None:
 
 def test_an_empty_c_is_refused() -> None:
     encoding = Encoding(SMASHV1.limits, 3)
-    with pytest.raises(ValueError, match="c marks no op"):
+    with pytest.raises(ValueError, match="c holds no op"):
         encoding.decode(torch.full((1, encoding.layout.channels, 7, 4), EMPTY))
 
 

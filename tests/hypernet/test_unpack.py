@@ -18,13 +18,13 @@ from tests.cases import IMAGES, Case, every_case, every_seed, small
 
 
 def numbered_grid(encoding: Encoding, architecture: Architecture) -> Tensor:
-    """Every cell's every number is another one, from 1."""
+    """A grid whose numbers are all different, from 1."""
     slices = encoding.spans(architecture)[-1].last
     shape = (1, grid_channels(encoding), encoding.limits.max_units, slices)
     return 1 + torch.arange(torch.Size(shape).numel()).view(shape).double()
 
 
-def test_cells_stack_like_bricks() -> None:
+def test_cells_are_tiles_of_a_matrix() -> None:
     # Two rows, three slices; a cell holds 2 outputs x 3 inputs, inputs counted first.
     grid = torch.stack([torch.full((2, 3), float(i)) for i in range(6)])[None]
     grid = grid + 10 * torch.arange(2).view(1, 1, 2, 1) + 100 * torch.arange(3).view(1, 1, 1, 3)
@@ -38,28 +38,28 @@ def test_cells_stack_like_bricks() -> None:
 
 
 @given(outputs=st.integers(1, 4), inputs=st.integers(1, 4), rows=st.integers(1, 3), slices=st.integers(1, 4))
-def test_the_wall_holds_every_number_once(outputs: int, inputs: int, rows: int, slices: int) -> None:
+def test_the_matrix_holds_every_number_once(outputs: int, inputs: int, rows: int, slices: int) -> None:
     grid = torch.arange(outputs * inputs * rows * slices).view(1, outputs * inputs, rows, slices).double()
-    bricks = tile_grid(grid, inputs)
-    assert bricks.shape == (rows * outputs, slices * inputs)
-    assert bricks.flatten().sort().values.tolist() == grid.flatten().tolist()
+    matrix = tile_grid(grid, inputs)
+    assert matrix.shape == (rows * outputs, slices * inputs)
+    assert matrix.flatten().sort().values.tolist() == grid.flatten().tolist()
     assert torch.autograd.gradcheck(lambda g: tile_grid(g, inputs), [grid.requires_grad_()])
 
 
 @every_case
 @every_seed
-def test_each_weight_stands_where_the_paper_has_it(case: Case, seed: int) -> None:
+def test_each_weight_is_where_the_paper_has_it(case: Case, seed: int) -> None:
     architecture, encoding = case.draw(seed), case.encoding
     grid, deep = numbered_grid(encoding, architecture), encoding.slice_channels
     high = encoding.limits.bottleneck * encoding.limits.base
     weights = unpack(grid, encoding, architecture)
-    chance = rng("place", seed)
+    random = rng("place", seed)
     widths = [block.width for block in architecture.blocks for _ in block.ops]
     for op, width, span, weight in zip(architecture.ops(), widths, encoding.spans(architecture), weights, strict=True):
         assert weight.shape == (op.bottleneck, len(op.read) * width)
-        # A row of cells stands for N outputs of the op, and so for bottleneck x N of its 1x1; a slice for D N inputs.
+        # A row of cells is N outputs of the op, hence bottleneck x N of its 1x1; a slice is D N inputs.
         for _ in range(10):
-            o, i = chance.randrange(weight.shape[0]), chance.randrange(weight.shape[1])
+            o, i = random.randrange(weight.shape[0]), random.randrange(weight.shape[1])
             cell = grid[0, :, o // high, span.first + i // deep].view(deep, high)
             assert weight[o, i] == cell[i % deep, o % high]
             assert o // high < span.rows, "an op takes nothing from the rows that c leaves empty"
