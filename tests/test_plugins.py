@@ -91,8 +91,8 @@ def by_hand(folder: Path, policy: BatchNormPolicy, architecture: Architecture) -
     """The validation loss with another scorer than the run's."""
     hypernet = load_hypernet(RunFolder(folder).hypernet(0), SPACE, DIGITS.specification())
     validation = DIGITS.normalised(DIGITS.validation)
-    material = ScoringData(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
-    return Scorer([hypernet], material, policy=policy, seed=0)(architecture).val_loss
+    scoring_data = ScoringData(validation.images, validation.labels, DIGITS.recalibration_images(), (), 500)
+    return Scorer([hypernet], scoring_data, policy=policy, seed=0)(architecture).val_loss
 
 
 def test_architectures_are_of_ones_own_space(run: Path) -> None:
@@ -146,7 +146,7 @@ def test_proposals_are_of_ones_own_strategy_and_follow_the_key(run: Path) -> Non
     assert {row.parent for row in rows if row.strategy == "from_the_worst"} == {worst}
 
 
-def test_ones_own_rival_is_compared(run: Path) -> None:
+def test_ones_own_baseline_is_compared(run: Path) -> None:
     architectures = RunFolder(run).read_architectures()
     table = read_table(run / "baselines.csv", BASELINES)
     table = table[table["baseline"] == "dilation"]
@@ -174,7 +174,10 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["baselines.baselines.depth={_target_: tests.plugins.NotANumber}"], ["baseline depth", "answered NaN"]),
+        (
+            ["baselines.baselines.depth={_target_: tests.plugins.NotANumber}"],
+            ["baseline depth", "the prediction is NaN"],
+        ),
         (
             ["+baselines.baselines.mine={_target_: tests.plugins.Smallest}"],
             ["baselines.baselines.mine must be a Baseline"],
@@ -185,22 +188,20 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
             ["weight must be a valid number, got 'x'"],
         ),
         (["+baselines.baselines.mine={_target_: tests.plugins.Dilatoin}"], ["tests.plugins.Dilatoin", "no attribute"]),
-        (["hypernet.hidden=0"], ["hypernet.hidden must be at least 1, got 0"]),
-        (["hypernet.hidden=x"], ["hypernet.hidden must be a valid integer, got 'x'"]),
-        (["~hypernet.hidden"], ["tests.plugins.Scaled", "missing", "hidden"]),
+        (["hypernet=scaled", "hypernet.hidden=0"], ["hypernet.hidden must be at least 1, got 0"]),
+        (["hypernet=scaled", "hypernet.hidden=x"], ["hypernet.hidden must be a valid integer, got 'x'"]),
+        (["hypernet=scaled", "~hypernet.hidden"], ["tests.plugins.Scaled", "missing", "hidden"]),
     ],
 )
-def test_what_is_wrong_with_a_plugin_is_told_in_one_line(
-    run: Path, tmp_path: Path, options: list[str], parts: list[str]
-) -> None:
-    place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'asked'}", "logger=none"]
+def test_an_error_in_a_plugin_is_one_line(run: Path, tmp_path: Path, options: list[str], parts: list[str]) -> None:
+    place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
     ended = smash(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=baselines", *place, *options)
     assert str(ended.error).startswith("error: ")
     for part in parts:
         assert part in ended.error.splitlines()[0]
 
 
-# --- what the package itself offers, as a user asks for it ---
+# --- what the package itself offers, by the names of the command line ---
 
 
 @pytest.mark.slow
