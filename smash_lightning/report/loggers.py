@@ -1,4 +1,4 @@
-"""Loggers whose package is an extra, each of which names what to install where it is missing."""
+"""The logger of MLflow, whose packages are an extra; the others are Lightning's own classes and `wandb_run`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
-
-
-def tensorboard_logger(folder: str) -> TensorBoardLogger:
-    """Writes to `FOLDER/tensorboard/version_N`; a resumed run begins a version of its own.
-
-    Raises:
-        ValueError: the package is missing.
-    """
-    _require("tensorboard", ("tensorboard",))
-    return TensorBoardLogger(folder, name="tensorboard")
+from lightning.pytorch.loggers import MLFlowLogger
 
 
 def mlflow_logger(folder: str, experiment: str, name: str | None = None, uri: str | None = None) -> MLFlowLogger:
@@ -32,7 +22,10 @@ def mlflow_logger(folder: str, experiment: str, name: str | None = None, uri: st
     Raises:
         ValueError: a package is missing.
     """
-    _require("mlflow", ("mlflow", "sqlalchemy", "alembic"))
+    if missing := [name for name in ("mlflow", "sqlalchemy", "alembic") if find_spec(name) is None]:
+        raise ValueError(
+            f"logger=mlflow needs the package {missing[0]}: install it with pip install 'smash-lightning[mlflow]'"
+        )
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a data base prints a line for each of its tables
     logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)  # that an experiment is a new one
@@ -42,10 +35,3 @@ def mlflow_logger(folder: str, experiment: str, name: str | None = None, uri: st
         home.mkdir(parents=True, exist_ok=True)
         uri, place = f"sqlite:///{home / 'runs.db'}", (home / "artifacts").as_uri()
     return MLFlowLogger(experiment, run_name=name, tracking_uri=uri, artifact_location=place)
-
-
-def _require(extra: str, packages: tuple[str, ...]) -> None:
-    if missing := [package for package in packages if find_spec(package) is None]:
-        raise ValueError(
-            f"logger={extra} needs the package {missing[0]}: install it with pip install 'smash-lightning[{extra}]'"
-        )

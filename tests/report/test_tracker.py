@@ -15,7 +15,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from smash_lightning.report import loggers
 from smash_lightning.report.build import build
-from smash_lightning.report.loggers import mlflow_logger, tensorboard_logger
+from smash_lightning.report.loggers import mlflow_logger
 from smash_lightning.report.tracker import Tracker, headline
 from smash_lightning.report.wandb_run import WandbRun, wandb_logger
 from tests.report.offline import history, merged, offline_runs, only, start, without_account
@@ -117,8 +117,7 @@ def test_tensorboard_has_metrics_and_pictures(tmp_path: Path, folder: Path) -> N
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    logger = tensorboard_logger(str(tmp_path))
-    assert isinstance(logger, TensorBoardLogger)
+    logger = TensorBoardLogger(str(tmp_path), name="tensorboard")
     with Tracker([logger]) as tracker:
         log_everything(tracker, folder)
     events = EventAccumulator(logger.log_dir).Reload()

@@ -16,8 +16,11 @@ from smash_lightning.report.figures.style import (
     finish,
     group_scales,
     legend_switch,
+    tooltips,
 )
 
+LOSSES = {"fingerprint": "architecture", "epoch": "epoch", "val_loss": "validation loss, nats"}
+ORDER = {"epoch": "epoch", "value": "Spearman", "low": "low", "high": "high"}
 DODGE = 0.012  # of the axis: the distance of the error bars of two lines at one place
 
 
@@ -69,15 +72,7 @@ def lines(
     colour = alt.Color("series:N", scale=colours, legend=entries)
     opacity = alt.condition(hidden, alt.value(0), alt.value(1), empty=False)
     value = alt.Y("y:Q", title=y, scale=y_scale)
-    tooltip = [
-        alt.Tooltip("series:N", title=legend or "line"),
-        alt.Tooltip("x:Q", title=x),
-        *(
-            alt.Tooltip(f"{column}:Q", title=name, format=".4~g")
-            for column, name in (("y", y), ("low", "low"), ("high", "high"))
-            if column in points
-        ),
-    ]
+    details = {"series": legend or "line", "x": x, "y": y, "low": "low", "high": "high"}
     layers = [] if reference is None else [_horizontal(reference)]
     if bars:
         ends = {"y": alt.Y("low:Q", title=y, scale=y_scale), "y2": "high:Q"}
@@ -86,7 +81,11 @@ def lines(
     marks = base.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=1).add_params(hidden)
     layers.append(
         marks.encode(
-            x=place, y=value, color=colour, shape=alt.Shape("series:N", scale=shapes, legend=entries), tooltip=tooltip
+            x=place,
+            y=value,
+            color=colour,
+            shape=alt.Shape("series:N", scale=shapes, legend=entries),
+            tooltip=tooltips(details, points),
         )
     )
     return finish(alt.layer(*layers).properties(width=WIDTH, height=360, usermeta=RESPONSIVE), title, note)
@@ -116,7 +115,7 @@ def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str
     left = (
         base.transform_filter("datum.kind == 'loss'")
         .mark_line(point={"size": 18}, strokeWidth=1.3)
-        .encode(x=epoch, y=loss, color=rank, detail="fingerprint:N", tooltip=["fingerprint:N", "epoch:Q", "val_loss:Q"])
+        .encode(x=epoch, y=loss, color=rank, detail="fingerprint:N", tooltip=tooltips(LOSSES, losses))
     )
     orders = base.transform_filter("datum.kind == 'order'")
     name = "Spearman's \N{GREEK SMALL LETTER RHO} with the last epoch"
@@ -124,7 +123,7 @@ def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str
         _horizontal(0),
         orders.mark_area(color=BLUE, opacity=0.15).encode(x=epoch, y=alt.Y("low:Q", title=name), y2="high:Q"),
         orders.mark_line(color=BLUE, point={"color": BLUE, "size": 50}).encode(
-            x=epoch, y=alt.Y("value:Q", title=name), tooltip=["epoch:Q", "value:Q", "low:Q", "high:Q"]
+            x=epoch, y=alt.Y("value:Q", title=name), tooltip=tooltips(ORDER, order)
         ),
     )
     size = {"width": WIDTH // 2 - 20, "height": 320}
