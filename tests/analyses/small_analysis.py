@@ -43,7 +43,7 @@ def finished_run(folder: Path, *, trained: bool = True, **changes: Any) -> Path:
     return folder
 
 
-def made_up_truth(architectures: int, hypernets: int) -> GroundTruth:
+def made_up_ground_truth(architectures: int, hypernets: int) -> GroundTruth:
     """Normal test losses, and as many validation losses as HyperNets, each with independent noise of the same std."""
     generator = np.random.default_rng(0)
     loss = generator.normal(size=architectures)

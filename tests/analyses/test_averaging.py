@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from smash_lightning.analyses import averaging
 from smash_lightning.analyses.averaging import average, disjoint_pairs, subsets
 from smash_lightning.random_streams import rng
-from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_truth, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_ground_truth, read_results
 
 
 @pytest.mark.parametrize("total", [2, 3, 5, 6])
@@ -47,7 +47,7 @@ def test_of_many_subsets_different_random_ones_are_taken() -> None:
 
 @pytest.mark.parametrize("hypernets", [2, 5])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    ground_truth = made_up_truth(30, hypernets)
+    ground_truth = made_up_ground_truth(30, hypernets)
     found = average(ground_truth, 200, 0)
     assert [one["hypernets"] for one in found["averages"]] == list(range(1, hypernets + 1))
     slow = {}
@@ -70,8 +70,8 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 
 def test_averaging_independent_errors_helps_and_averaging_equal_ones_does_not() -> None:
-    assert average(made_up_truth(60, 4), 300, 0)["gain"].low > 0
-    ground_truth = made_up_truth(30, 1)
+    assert average(made_up_ground_truth(60, 4), 300, 0)["gain"].low > 0
+    ground_truth = made_up_ground_truth(30, 1)
     found = average(replace(ground_truth, by_hypernet=np.repeat(ground_truth.by_hypernet, 3, axis=1)), 200, 0)
     gain = found["gain"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((0, 0, 0), abs=1e-12)

@@ -20,7 +20,7 @@ from smash_lightning.hypernet import load_hypernet
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
-from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_truth, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_ground_truth, read_results
 from tests.stages.small_run import SEARCH
 
 EPOCHS = [2, 4, 6, 8, 9]
@@ -28,7 +28,7 @@ EPOCHS = [2, 4, 6, 8, 9]
 
 def made_up(architectures: int, hypernets: int) -> tuple[GroundTruth, np.ndarray]:
     """Losses that approach the ground truth from epoch to epoch."""
-    ground_truth = made_up_truth(architectures, 0)
+    ground_truth = made_up_ground_truth(architectures, 0)
     noise = np.random.default_rng(1).normal(size=(hypernets, len(EPOCHS), architectures))
     return ground_truth, ground_truth.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
 

@@ -80,7 +80,7 @@ def test_all_hypernets_of_a_run_must_be_finished(trained: Path, tmp_path: Path) 
     message = rf"^{folder.path} holds 1 of 2 finished HyperNets: complete it with resume={folder.path}, or name one"
     with pytest.raises(ValueError, match=message):
         rank(two_hypernets(tmp_path / "ranking", source=folder.path), SILENT)
-    with pytest.raises(ValueError, match=message):  # two are there, though one is asked for
+    with pytest.raises(ValueError, match=message):  # two exist, though one is needed
         rank(small_experiment(tmp_path / "ranking", source=folder.path), SILENT)
 
 
