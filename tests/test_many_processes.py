@@ -62,6 +62,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone")
     code, _, error = end(process(folder, *SEARCH, "hydra.run.dir=run"))
     assert code == 0, error
+    drawn = load_checkpoint(folder / "run" / "checkpoints" / "hypernet0.ckpt", "smash")["smash"]["drawn"]
+    assert len(drawn) == 2 * 4 * (600 // 64), "two processes, four epochs: an architecture each in every step"
     return folder / "run"
 
 
@@ -75,20 +77,16 @@ def test_torchrun_gives_the_same(alone: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "the file by which they met is removed"
 
 
-@pytest.mark.parametrize("victim", ["worker", "coordinator"])
-def test_a_process_that_is_killed_ends_the_others(victim: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_ends_the_command(tmp_path: Path) -> None:
     command = process(tmp_path, *LONG, "hydra.run.dir=run")
     wait_for((tmp_path / "run" / "checkpoints" / "hypernet0.ckpt").exists, command)
-    processes = ranks(command.pid)
-    assert len(processes) == 2
-    os.kill(processes[1] if victim == "worker" else command.pid, signal.SIGKILL)
+    workers = ranks(command.pid)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
     killed = time.monotonic()
     wait_for(lambda: not ranks(command.pid))
     code, _, error = end(command)
-    assert time.monotonic() - killed < 15
-    if victim == "coordinator":
-        assert code == -9
-        return
+    assert time.monotonic() - killed < 30
     assert code == 1
     assert re.search(r"error: HyperNet 0: .*exit code -9", error), error
     assert not load_checkpoint(tmp_path / "run" / "checkpoints" / "hypernet0.ckpt", "smash")["smash"]["finished"]

@@ -82,3 +82,8 @@ def test_architectures_need_no_torch_and_only_the_command_line_uses_hydra() -> N
             assert not tops & {"hydra", "omegaconf"}, path
         if path.relative_to(PACKAGE).parts[0] in STDLIB_ONLY:
             assert not tops & {"torch", "numpy", "lightning"}, path
+
+
+def test_nothing_is_imported_that_windows_does_not_have() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert not imports(path) & {"fcntl", "resource", "pwd", "grp", "termios", "syslog"}, path

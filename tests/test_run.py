@@ -21,7 +21,7 @@ from smash_lightning.network import StandaloneNetwork
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.search_space.presets import densenet
 from tests import timeless
-from tests.command_line import TINY, Ended, changed, configuration, digest, end, process, smash, value
+from tests.command_line import TINY, Ended, configuration, digest, end, process, smash, value
 
 CHEAP = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_score"]
 EXPENSIVE = ["early_stopping", "weight_sharing", "unconditional", "untrained"]
@@ -231,9 +231,6 @@ def test_baselines_and_correlations_again_give_the_same_figures(whole: Path, tmp
     found, before = (baselines(each).set_index(keys).prediction.to_dict() for each in (tmp_path / "some", whole))
     assert {name for name, _ in found} == kept
     assert found == {key: prediction for key, prediction in before.items() if key[0] in kept}
-    alone("correlate", tmp_path / "some", tmp_path / "compared")
-    assert {*kept, "params"} < {*correlation(tmp_path / "compared")["comparison"]["predictors"]}
-
     ended = alone("correlate", whole, tmp_path / "again")
     for name in ("correlation.json", "architecture.svg"):
         assert (tmp_path / "again" / name).read_text() == (whole / name).read_text()
@@ -291,7 +288,6 @@ def test_benchmark_and_a_task_on_its_result(whole: Path, tmp_path: Path) -> None
 
 # --- wrong options ---
 
-DIGITS_ONLY = "dataset.augmentation={{_target_: smash_lightning.data.VoxelMoves}}"
 BAD: dict[str, str] = {  # a command line, and parts of the message
     "dataset=imagenet": "dataset=imagenet|digits",
     "task=serch": "task=serch|did you mean search?|correlate",
@@ -302,39 +298,25 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "task=draw task.preset=vgg": "task.preset=vgg|fractalnet",
     "task=draw": "task.preset|checkpoint=FOLDER",
     "task=draw task.architecture=bad.json": "bad.json|not valid JSON",
-    "task=draw task.architecture=no.json": "no.json|No such file",
     "task=rank checkpoint={whole} search_space=smashv2_tiny": "{whole}/checkpoints/hypernet0.ckpt|another search space",
     "task=rank checkpoint=cut.ckpt": "cut.ckpt|truncated",
     "task=rank checkpoint={network}": "{network}|something else",
     "task=rank checkpoint=no.ckpt": "checkpoint=no.ckpt|nothing at this path",
     "task=rank": "no HyperNet|task=search|checkpoint=PATH",
-    "task=retrain": "no ranking|checkpoint=FOLDER",
     "task=export": "nothing was retrained|checkpoint=FOLDER",
     "task=export checkpoint={whole} task.fingerprint=abc": "abc was not retrained|{whole}",
     "hypernet.width=0": "hypernet.width must be at least 1, got 0",
     "hypernet._target_=torch.nn.Linear": "hypernet must be a WeightSource, and torch.nn.Linear is none",
     "+hypernet.kind=shared": "hypernet|'kind'",
     "seed=abc": "seed must be a whole number|'abc'",
-    "workers=0": "workers must be a whole number of at least 1|0",
     "search.epochs=2.5": "search.epochs must be a valid integer, got 2.5",
-    "search.learning_rate=fast": "search.learning_rate must be a valid number, got 'fast'",
-    "retrain.shortlist=[1,2]": "retrain.shortlist must be a valid integer, got [1, 2]",
-    "ranking.size_tolerance=x": "ranking.size_tolerance must be a valid number, got 'x'",
     "ranking.smash_score._target_=mine.Key": "ranking.smash_score._target_=mine.Key|'mine'",
     "ranking.batch_norm._target_=smash_lightning.scoring.ValidationLoss": "ranking.batch_norm must be a BatchNorm",
     "+ranking.strategies.deep={{_target_: smash_lightning.baselines.Depth}}": "ranking.strategies.deep|Depth is none",
-    "ranking.batch_norm.images=4": "no option ranking.batch_norm.images",
     "ranking.batch_norm._target_=smash_lightning.scoring.WarmStart": "WarmStart|missing|steps",
-    "ranking.noises=0": "ranking.noises must be at least 1, got 0",
-    "baselines.one_shot=[darts]": "baselines.one_shot|'weight_sharing'|darts",
     "+baselines.baselines.params={{_target_: smash_lightning.baselines.Depth}}": "baselines.params|another name",
-    "evaluation.bootstrap=3": "evaluation.bootstrap must be at least 100, got 3",
     "evaluation.metric=speed": "evaluation.metric must be 'correlation', 'best_true_loss' or 'best_true_error'",
-    "retrain.stratified=14": "retrain.stratified=14|14 random|ranking.strategies.random.count",
-    "dataset.batch_size=601": "dataset.batch_size=601|600 training images",
     "dataset=folder": "dataset.root has no value|dataset.root=...",
-    "dataset=folder dataset.root=missing": "missing|dataset.root=",
-    DIGITS_ONLY: "dataset.augmentation|VoxelMoves is for images of 3 dimensions",
     "hydra.run.dir=bad.json/run": "bad.json/run|hydra.run.dir=FOLDER",
     "resume=empty": "resume=empty|config.yaml",
     "resume=missing": "resume=missing|nothing at this path",
@@ -344,7 +326,6 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "trainer=ddp_cpu workers=3": "workers=3|trainer.devices=2|leave workers out",
     "trainer.accelerator=mps": "trainer.accelerator=mps: torch finds no device of the kind mps here|trainer=cpu",
     "+trainer.max_epochs=3": "trainer.max_epochs|use search.epochs=N or retrain.epochs=N",
-    "+trainer.limit_train_batches=3": "trainer.limit_train_batches|use dataset.train=N",
     "+trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
     "+callbacks.mine=3": "callbacks.mine must be a section with a _target_, got 3",
 }
@@ -386,19 +367,16 @@ def test_a_profile_is_left_in_the_run_folder(tmp_path: Path) -> None:
     assert list((tmp_path / ended.folder / "profile").glob("*.trace.json"))
 
 
-@pytest.mark.slow
-def test_another_seed_shares_the_data_and_the_same_seed_gives_the_same(whole: Path, tmp_path: Path) -> None:
-    smaller = changed(TINY, ["baselines=cheap"])
-    assert smash(tmp_path, "-m", *smaller, "seed=0,1", "hydra.sweep.dir=sweep").well
+def test_another_seed_shares_the_data_and_the_same_seed_gives_the_same_ranking(whole: Path, tmp_path: Path) -> None:
+    place = ("-m", "task=rank", f"checkpoint={whole}", "hydra.sweep.dir=sweep", "logger=none")
+    assert smash(tmp_path, *place, "seed=0,1").well
     first, second = (tmp_path / "sweep" / name for name in "01")
-    for name in ("ranking.csv", "retrained.csv"):
-        assert timeless.table(first / name) == timeless.table(whole / name), name
-        assert timeless.table(second / name) != timeless.table(whole / name), name
+    assert timeless.table(first / "ranking.csv") == timeless.table(whole / "ranking.csv")
+    assert not {*ranking(first).fingerprint} & {*ranking(second).fingerprint}
     data = [instantiate(configuration(folder).dataset) for folder in (first, second)]
     for split in ("train", "validation", "test"):
         one, other = (getattr(each, split).images for each in data)
         assert torch.equal(one, other), split
-    assert not {*ranking(first).fingerprint} & {*ranking(second).fingerprint}
 
 
 @pytest.mark.slow
@@ -413,32 +391,7 @@ def test_the_command_itself(tmp_path: Path) -> None:
         "config.yaml",
         "result.json",
     }
-    code, out, error = end(process(tmp_path, "dataset=imagenet"))
-    assert (code, out, len(error.splitlines())) == (1, "", 1)
-    assert error.startswith("error: dataset=imagenet is unknown: did you mean imagenet32? Known: cifar10, cifar100, ")
-    code, out, _ = end(process(tmp_path, "--help", by=("-X", "importtime")))
+    code, out, error = end(process(tmp_path, "--help", by=("-X", "importtime")))
     assert "python run.py task=rank checkpoint=FOLDER" in out
-
-
-def test_neither_help_nor_a_wrong_option_waits_for_torch(tmp_path: Path) -> None:
-    for arguments in (["--help"], ["hypernet.widht=3"]):
-        error = end(process(tmp_path, *arguments, by=("-X", "importtime")))[2]
-        assert "smash_lightning.cli" in error
-        assert " torch\n" not in error
-
-
-@pytest.mark.slow
-def test_two_processes_do_a_whole_run_together(tmp_path: Path) -> None:
-    smaller = ["search.hypernets=1", "retrain.seeds=1", "ranking.fixed=1", "baselines=cheap"]
-    options = [option for option in changed(TINY, smaller) if not option.startswith("workers")]
-    code, out, error = end(process(tmp_path, *options, "trainer=ddp_cpu"))
-    assert code == 0, error
-    (folder,) = [path.parent for path in tmp_path.rglob("config.yaml")]
-    assert out.splitlines()[-1] == str(folder)
-    assert out.count(str(folder)) == 1
-    drawn = saved(RunFolder(folder).hypernet(0))["smash"]["drawn"]
-    assert len(drawn) == 2 * 2 * (600 // 64), "two processes, two epochs: an architecture each in every step"
-    assert not {*drawn} & {*ranking(folder).fingerprint}
-    assert len(ranking(folder)) == 20
-    assert {*retrained(folder).failure} == {""}
-    assert (folder / "report.html").exists()
+    assert "smash_lightning.cli" in error
+    assert " torch\n" not in error, "neither help nor a wrong option waits for torch"
