@@ -36,17 +36,15 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
     Returns:
         The gain; None where it is undefined.
     """
-    ground_truth = frame.load_ground_truth(experiment)
-    total = ground_truth.by_hypernet.shape[1]
+    trained = frame.load_trained(experiment)
+    total = trained.by_hypernet.shape[1]
     if total < 2:
         raise ValueError(
             f"{experiment.source_folder().path} was scored by one HyperNet, and there is nothing to average: name a "
             "run with search.hypernets=2 or more with checkpoint=FOLDER"
         )
-    found = average(ground_truth, experiment.evaluation.bootstrap, experiment.seed)
-    losses = pd.DataFrame(ground_truth.by_hypernet).assign(
-        fingerprint=list(ground_truth.by_name()), true_loss=ground_truth.test_loss
-    )
+    found = average(trained, experiment.evaluation.bootstrap, experiment.seed)
+    losses = pd.DataFrame(trained.by_hypernet).assign(fingerprint=list(trained.by_name()), true_loss=trained.test_loss)
     table = losses.melt(["fingerprint", "true_loss"], var_name="hypernet", value_name="val_loss")
     panels = {
         label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
@@ -58,48 +56,41 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
         below="averaging makes the score worse",
         around="the effect of averaging is not significantly different from zero",
     )
-    frame.publish(
-        experiment,
-        "averaging",
-        table,
-        found,
-        panels,
-        title="Agreement of averaged scores",
-        note=f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}",
-        x="HyperNets whose losses are averaged",
-        y="Spearman's rho",
-        sentences=[f"Result: {result}; all {total} less a single one: {frame.text(found['gain'])}."],
-    )
+    note = f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
+    x, y = "HyperNets whose losses are averaged", "Spearman's rho"
+    picture = frame.Picture("Agreement of averaged scores", note, x, y)
+    sentence = f"Result: {result}; all {total} less a single one: {frame.text(found['gain'])}."
+    frame.publish(experiment, "averaging", table, found, panels, picture, sentence)
     return frame.value(found["gain"])
 
 
-def average(ground_truth: frame.GroundTruth, resamples: int, seed: int) -> dict[str, Any]:
+def average(trained: frame.TrainedSample, resamples: int, seed: int) -> dict[str, Any]:
     """The contents of averaging.json, from `resamples` of the architectures."""
-    total = ground_truth.by_hypernet.shape[1]
+    total = trained.by_hypernet.shape[1]
     sizes = range(1, total + 1)
     chosen = [subsets(total, size, MOST, rng(Stream.SUBSETS, seed, size)) for size in sizes]
     paired = [disjoint_pairs(total, size, MOST, rng(Stream.PAIRS, seed, size)) for size in sizes]
 
     def ranked(subset: Subset, weights: Floats) -> Floats:
-        return ranks(ground_truth.by_hypernet[:, list(subset)].mean(1), weights)
+        return ranks(trained.by_hypernet[:, list(subset)].mean(1), weights)
 
     def coefficients(weights: Floats) -> Floats:
-        true_ranks = ranks(ground_truth.test_loss, weights)
-        agreeing = [[pearson(ranked(subset, weights), true_ranks, weights) for subset in part] for part in chosen]
+        target = ranks(trained.test_loss, weights)
+        agreeing = [[pearson(ranked(subset, weights), target, weights) for subset in part] for part in chosen]
         between = [
             [pearson(ranked(one, weights), ranked(other, weights), weights) for one, other in part] for part in paired
         ]
         means = [np.mean(part, axis=0) if part else np.full(len(weights), np.nan) for part in agreeing + between]
         return np.stack([*means, means[total - 1] - means[0]], axis=1)
 
-    *estimates, gain = Bootstrap(len(ground_truth.test_loss), resamples, seed).estimates(coefficients, 2 * total + 1)
+    *estimates, gain = Bootstrap(len(trained.test_loss), resamples, seed).estimates(coefficients, 2 * total + 1)
     names, counts = ("hypernets", "subsets", "pairs", "spearman", "agreement"), [map(len, chosen), map(len, paired)]
     averages = [
         dict(zip(names, row, strict=True))
         for row in zip(sizes, *counts, estimates[:total], estimates[total:], strict=True)
     ]
-    ceiling = reliability(ground_truth.trainings, resamples, seed).ceiling
-    return {"architectures": len(ground_truth.test_loss), "ceiling": ceiling, "averages": averages, "gain": gain}
+    ceiling = reliability(trained.trainings, resamples, seed).ceiling
+    return {"architectures": len(trained.test_loss), "ceiling": ceiling, "averages": averages, "gain": gain}
 
 
 def subsets(total: int, size: int, most: int, generator: random.Random) -> list[Subset]:

@@ -19,6 +19,7 @@ from smash_lightning.analyses.corrupted_encoding import Corruption, emptied, noi
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
+from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
@@ -42,9 +43,9 @@ def corruption(
     if not levels or min(levels) < 0 or len(set(levels)) < len(levels):
         raise ValueError(f"task.levels must be different numbers of at least 0, got {list(levels)}")
     scorer, *_ = frame.conditional_scorer(experiment, "corruption")
-    trained = experiment.source_folder().retrained.exists()
-    ground_truth = frame.load_ground_truth(experiment, least=0).by_name() if trained else {}
-    pool = frame.random_candidates(experiment, architectures, "task.architectures", preferred=ground_truth)
+    exists = experiment.source_folder().retrained.exists()
+    test_losses = frame.load_trained(experiment, least=0).by_name() if exists else {}
+    pool = frame.random_candidates(experiment, architectures, "task.architectures", preferred=test_losses)
     cases = corruptions(pool, levels, experiment.seed)
     jobs = [(name, architecture) for name in cases for architecture in pool]
     score = partial(score_corrupted, scorer, cases)
@@ -53,14 +54,15 @@ def corruption(
         {"input": name, "fingerprint": architecture.fingerprint} | frame.score_columns(score)
         for (name, architecture), score in zip(jobs, scores, strict=True)
     )
-    table["true_loss"] = table["fingerprint"].map(ground_truth)
+    table["true_loss"] = table["fingerprint"].map(test_losses)
     effects = compare(table, experiment.evaluation.bootstrap, experiment.seed)
-    numbers = {"architectures": len(pool), "with_ground_truth": sum(one.fingerprint in ground_truth for one in pool)}
-    sample = f"{len(pool)} architectures, {numbers['with_ground_truth']} test losses, {len(scorer.hypernets)} HyperNets"
+    numbers = {"architectures": len(pool), "with_test_loss": sum(one.fingerprint in test_losses for one in pool)}
+    sample = f"{len(pool)} architectures, {numbers['with_test_loss']} test losses"
+    sample = f"{sample}, {count(len(scorer.hypernets), 'HyperNet')}"
     panels = {
         label: {name: effect[key] for name, effect in effects.items() if key in effect}
         for key, label in PANELS.items()
-        if numbers["with_ground_truth"] or key != "spearman"
+        if numbers["with_test_loss"] or key != "spearman"
     }
     cost = effects[SWAPPED]["delta_val_loss"]
     result = frame.select(
@@ -69,18 +71,10 @@ def corruption(
         below="with the c of another architecture HyperNets generate better weights, which is evidence against c",
         around="with the c of another architecture the loss is not significantly different",
     )
-    frame.publish(
-        experiment,
-        "corruption",
-        table,
-        numbers | {"inputs": effects},
-        {label: line for label, line in panels.items() if "error" not in label},
-        title="Scores with a corrupted c",
-        note=f"{sample}; {frame.BARS}",
-        x="",
-        printed=panels,
-        sentences=[f"Result: {result}."],
-    )
+    picture = frame.Picture("Scores with a corrupted c", f"{sample}; {frame.BARS}", x="")
+    drawn = {label: line for label, line in panels.items() if "error" not in label}
+    results, sentence = numbers | {"inputs": effects}, f"Result: {result}."
+    frame.publish(experiment, "corruption", table, results, drawn, picture, sentence, printed=panels)
     return frame.value(cost)
 
 
@@ -97,10 +91,10 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
     own = next(iter(parts.values()))
     known = own["true_loss"].notna().to_numpy()
     every, some = Bootstrap(len(own), resamples, seed), Bootstrap(int(known.sum()), resamples, seed)
-    base, ground_truth = own["val_loss"].to_numpy(), own["true_loss"].to_numpy(dtype=float)[known]
+    base, target = own["val_loss"].to_numpy(), own["true_loss"].to_numpy(dtype=float)[known]
 
-    def with_ground_truth(column: Floats, weights: Floats) -> Floats:
-        return spearman(column, ground_truth, weights)
+    def with_target(column: Floats, weights: Floats) -> Floats:
+        return spearman(column, target, weights)
 
     effects: dict[str, dict[str, Estimate | None]] = {}
     for name, part in parts.items():
@@ -109,12 +103,12 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
             "val_loss": frame.estimate(every, frame.mean, loss),
             "val_error": frame.estimate(every, frame.mean, error),
         }
-        effects[name]["spearman"] = frame.estimate(some, with_ground_truth, loss[known])
+        effects[name]["spearman"] = frame.estimate(some, with_target, loss[known])
         if part is not own:
             effects[name] |= {
                 "delta_val_loss": frame.estimate(every, frame.mean, loss - base),
                 "delta_val_error": frame.estimate(every, frame.mean, error - own["val_error"].to_numpy()),
                 "order": every.estimate(partial(spearman, loss, base)),
-                "delta_spearman": frame.estimate(some, with_ground_truth, loss[known], base[known]),
+                "delta_spearman": frame.estimate(some, with_target, loss[known], base[known]),
             }
     return effects

@@ -29,7 +29,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import forest, lines, save
+from smash_lightning.report.figures import Chart, forest, lines, save
 from smash_lightning.report.figures.style import decimals_for
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
@@ -45,7 +45,7 @@ Panels = Mapping[str, Mapping[Any, Estimate | None]]  # by what is estimated, an
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroundTruth:
+class TrainedSample:
     """The representative architectures of a run (groups stratified and random); row i of everything is one of them.
 
     Args:
@@ -67,7 +67,7 @@ class GroundTruth:
         return {one.fingerprint: float(loss) for one, loss in zip(self.architectures, self.test_loss, strict=True)}
 
 
-def load_ground_truth(experiment: Experiment, least: int = MINIMUM) -> GroundTruth:
+def load_trained(experiment: Experiment, least: int = MINIMUM) -> TrainedSample:
     """The representative architectures that the earlier run ranked and trained.
 
     Raises:
@@ -81,7 +81,7 @@ def load_ground_truth(experiment: Experiment, least: int = MINIMUM) -> GroundTru
             f"{source.path} has test losses of {chosen.sum()} representative architectures, fewer than {least}, which "
             "estimate nothing: name a run with more (retrain.stratified) with checkpoint=FOLDER"
         )
-    return GroundTruth(
+    return TrainedSample(
         tuple(architectures[name] for name, one in zip(sample.fingerprints, chosen, strict=True) if one),
         sample.ground_truth("true_loss")[chosen],
         sample.trainings["true_loss"][chosen],
@@ -204,47 +204,53 @@ def select(one: Estimate | None, *, above: str, below: str, around: str) -> str:
     return above if one.low > 0 else below if one.high < 0 else around
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The texts of a picture: with `y` lines over numbers, else a row for each name and panels next to each other."""
+
+    title: str
+    note: str  # sample and kind of the intervals
+    x: str
+    y: str | None = None
+    log_x: bool = False
+
+    def draw(self, panels: Panels) -> Chart:
+        """The chart of these estimates."""
+        if self.y is None:
+            return forest(rows(panels), x=self.x, title=self.title, note=self.note)
+        return lines(points(panels), x=self.x, y=self.y, log_x=self.log_x, title=self.title, note=self.note)
+
+
 def publish(
     experiment: Experiment,
     name: str,
     table: pd.DataFrame,
     results: Mapping[str, Any],
     panels: Panels,
-    *,
-    title: str,
-    note: str,
-    x: str,
-    y: str | None = None,
-    log_x: bool = False,
+    picture: Picture,
+    *sentences: str,
     printed: Panels | None = None,
-    sentences: Sequence[str] = (),
 ) -> None:
-    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the results as a table.
+    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the estimates and sentences.
 
     Args:
         experiment: its folder is written to.
         name: of the files.
         table: what was measured.
         results: what follows from it: plain values, estimates, and containers of them.
-        panels: estimates to draw: a row for each name and panels next to each other, or with `y` lines over numbers.
-        title: of the picture.
-        note: sample and kind of the intervals.
-        x: title of the axis.
-        y: title of the axis of lines.
-        log_x: a logarithmic axis.
-        printed: estimates to print, if not those that are drawn.
-        sentences: printed after them.
+        panels: estimates to draw, and to print where no others are `printed`.
+        picture: its texts.
+        sentences: printed last.
+        printed: estimates to print.
     """
     path = experiment.folder.path / name
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
     with atomic_write(path.with_suffix(".json")) as partial_file:
         partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
-    if y is None:
-        save(forest(rows(panels), x=x, title=title, note=note), path.with_suffix(".png"))
-    else:
-        save(lines(points(panels), x=x, y=y, log_x=log_x, title=title, note=note), path.with_suffix(".png"))
-    print(summary(f"{title}: {note}.", printed or panels, *sentences, heading=x if y else ""))
+    save(picture.draw(panels), path.with_suffix(".png"))
+    heading = picture.x if picture.y else ""
+    print(summary(f"{picture.title}: {picture.note}.", printed or panels, *sentences, heading=heading))
 
 
 def rows(panels: Panels) -> pd.DataFrame:

@@ -2,10 +2,9 @@
 
 gradient.csv: a row per perturbation of a parent; `draw` numbers the random ones, `predicted` is the gradient times the
 change of c (the change of the loss to first order, nats), `gradient_seconds` is 0 for random ones.
-gradient.json: mean changes of the validation loss against the parent's (nats, lower is better) by the gradient's choice
-(`gradient`) and by the best of the first one, two, ... random perturbations (`best_random`), and
-`gradient_minus_random`, paired; `prediction`: Spearman of predicted and measured change of the first random
-perturbation.
+gradient.json: mean `changes` of the validation loss against the parent's (nats, lower is better), `gradient_minus`
+those of random perturbations, paired, and the Spearman of predicted and measured change of the first random one
+(`prediction`).
 """
 
 from __future__ import annotations
@@ -68,8 +67,8 @@ class Trial:
             score = self.score(child)
             method, draw, seconds = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
             predicted = float((slope * change(self.encoding, parent, child, c)).sum())
-            names = parent.fingerprint, method, draw, child.fingerprint
-            rows.append((*names, predicted, parent_loss, score.val_loss, score.seconds, seconds))
+            row = method, draw, child.fingerprint, predicted, parent_loss, score.val_loss, score.seconds, seconds
+            rows.append((parent.fingerprint, *row))
         return rows
 
     def perturbations(self, parent: Architecture) -> list[Architecture]:
@@ -94,47 +93,36 @@ class Trial:
 def gradient(
     experiment: Experiment, tracker: Tracker, *, parents: int, pool: int, probability: float, trials: int
 ) -> float | None:
-    """Perturbs random architectures of an earlier run; conf/task/gradient.yaml explains the options.
-
-    Returns:
-        Change by the gradient less that by the best of `trials` random perturbations, nats; None where undefined.
-    """
+    """Returns the last of `gradient_minus`, nats, or None; conf/task/gradient.yaml explains the options."""
     if min(pool, trials) < 1 or not 0 < probability <= 1:
-        bounds = f"task.pool ({pool}) and task.trials ({trials}) must be at least 1"
-        raise ValueError(f"{bounds}, and task.probability ({probability}) between 0 and 1")
+        bounds = f"({pool}) and task.trials ({trials}) must be at least 1, and task.probability ({probability})"
+        raise ValueError(f"task.pool {bounds} between 0 and 1")
     scorer, encoding, drawn = frame.conditional_scorer(experiment, "gradient")
     chosen = frame.random_candidates(experiment, parents, "task.parents")
-    scores = scorer, scorer.gradient, encoding
-    trial = Trial(*scores, experiment.candidates, drawn, pool, probability, trials, experiment.seed)
+    scores, space = (scorer, scorer.gradient, encoding), experiment.candidates
+    trial = Trial(*scores, space, drawn, pool, probability, trials, experiment.seed)
     jobs = [(parent, trial.perturbations(parent)) for parent in chosen]
-    parts = frame.run_jobs(trial, jobs, experiment.workers, "perturbing", lambda job: job[0].fingerprint)
-    table = pd.DataFrame([row for part in parts for row in part], columns=COLUMNS)
+    rows = frame.run_jobs(trial, jobs, experiment.workers, "perturbing", lambda job: job[0].fingerprint)
+    table = pd.DataFrame([row for part in rows for row in part], columns=COLUMNS)
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
-    names = ["the gradient", "one random", *(f"the best of {count} random ones" for count in range(2, trials + 1))]
-    changes = dict(zip(names, (found["gradient"], *found["best_random"]), strict=True))
-    differences = dict(zip(names[1:], found["gradient_minus_random"], strict=True))
+    last, difference = list(found["gradient_minus"].items())[-1]
     result = frame.select(
-        differences[names[-1]],
-        above=f"the gradient is worse than {names[-1]}; the paper found it no better",
-        below=f"the gradient is better than {names[-1]}, unlike in the paper",
-        around=f"the gradient is not significantly different from {names[-1]}",
+        difference,
+        above=f"the gradient is worse than {last}; the paper found it no better",
+        below=f"the gradient is better than {last}, unlike in the paper",
+        around=f"the gradient is not significantly different from {last}",
     )
-    cost = 1 + found["gradient_seconds"] / found["score_seconds"]
-    frame.publish(
-        experiment,
-        "gradient",
-        table,
-        found,
-        {"change": changes, "gradient minus it (paired)": differences},
-        title="Changes by the gradient in c and by random perturbations",
-        note=f"{len(chosen)} parents, {len(scorer.hypernets)} HyperNets; 95 % bootstrap intervals over parents",
-        x="change of the validation loss (nats, lower is better)",
-        sentences=[
-            f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
-            f"Result: {result}. Gradient and score of its choice took as long as {cost:.1f} scores by all HyperNets.",
-        ],
+    title = "Changes by the gradient in c and by random perturbations"
+    note = f"{len(chosen)} parents; 95 % bootstrap intervals over parents"
+    picture = frame.Picture(title, note, "change of the validation loss (nats, lower is better)")
+    panels = {"change": found["changes"], "gradient minus it (paired)": found["gradient_minus"]}
+    cost = found["gradient_seconds"] / found["score_seconds"]
+    sentences = (
+        f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
+        f"Result: {result}. A gradient takes as long as {cost:.1f} scores by all HyperNets.",
     )
-    return frame.value(differences[names[-1]])
+    frame.publish(experiment, "gradient", table, found, panels, picture, *sentences)
+    return frame.value(difference)
 
 
 def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
@@ -144,12 +132,14 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
     by_random = (others["val_loss"] - others["parent_loss"]).to_numpy().reshape(len(chosen), -1)
     best = np.minimum.accumulate(by_random, axis=1)
     predicted = others["predicted"].to_numpy().reshape(by_random.shape)[:, 0]
+    names = ["one random change", *(f"the best of {count} random changes" for count in range(2, len(best.T) + 1))]
+    columns = dict(zip(names, best.T, strict=True))
     bootstrap = Bootstrap(len(chosen), resamples, seed)
+    mean = partial(frame.estimate, bootstrap, frame.mean)
     return {
         "parents": len(chosen),
-        "gradient": frame.estimate(bootstrap, frame.mean, by_gradient),
-        "best_random": [frame.estimate(bootstrap, frame.mean, column) for column in best.T],
-        "gradient_minus_random": [frame.estimate(bootstrap, frame.mean, by_gradient - column) for column in best.T],
+        "changes": {"the gradient": mean(by_gradient)} | {name: mean(column) for name, column in columns.items()},
+        "gradient_minus": {name: mean(by_gradient - column) for name, column in columns.items()},
         "prediction": bootstrap.estimate(partial(spearman, predicted, by_random[:, 0])),
         "gradient_seconds": float(chosen["gradient_seconds"].median()),
         "score_seconds": float(table["seconds"].median()),

@@ -64,18 +64,12 @@ def racing(
         for size in sizes
     }
     spread, noise = float(table["spread"].mean()), float(table["noise"].mean())
-    frame.publish(
-        experiment,
-        "racing",
-        table,
-        {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep, "by_candidates": found},
-        {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()},
-        title="What a race finds of the best, and what it takes",
-        note=f"std of mean losses {spread:.3g} nats, of a difference on one image {noise:.2g} nats; 95 % intervals",
-        x="candidates",
-        y="share",
-        log_x=True,
-    )
+    panels = {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()}
+    results: dict[str, object] = {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep}
+    results |= {"by_candidates": found}
+    note = f"std of mean losses {spread:.3g} nats, of a difference on one image {noise:.2g} nats; 95 % intervals"
+    picture = frame.Picture("What a race finds of the best, and what it takes", note, "candidates", "share", log_x=True)
+    frame.publish(experiment, "racing", table, results, panels, picture)
     return found[sizes[-1]]["recall"].value
 
 

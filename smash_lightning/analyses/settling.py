@@ -1,10 +1,9 @@
-"""When does the ranking converge? HyperNets are trained anew, and the order of their scores is followed.
+"""When does the ranking become stable? HyperNets are trained again, and scored every few epochs.
 
 settling.csv: validation and test loss (nats) of each architecture with each HyperNet after some of its epochs.
 settling.json: `ceiling`, about the highest Spearman that the noise of the ground truth allows; `moments`: for each
-`epoch` Spearman of the mean loss over HyperNets `with_last` epoch's and `with_ground_truth`, and mean `agreement`
-between two HyperNets; `second_half`: Spearman with the ground truth after the last epoch minus that at epoch `half`,
-paired.
+`epoch` Spearman of the mean loss over HyperNets `with_last` epoch's and `with_test_loss`, and mean `agreement` between
+two HyperNets; `second_half`: Spearman with the ground truth after the last epoch less that at epoch `half`, paired.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, pearson, ranks
 from smash_lightning.evaluation.reliability import reliability
+from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import search
@@ -29,7 +29,7 @@ from smash_lightning.stages.search import settling as history_of
 SHOWN = 12  # rows of the printed table
 COLUMNS = {
     "with_last": "with the last ranking",
-    "with_ground_truth": "with the test loss",
+    "with_test_loss": "with the test loss",
     "agreement": "between two HyperNets",
 }
 
@@ -45,22 +45,22 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
         raise ValueError(f"task.every must be between 1 and half of search.epochs={epochs}, got {every}")
     if hypernets is not None and hypernets < 1:
         raise ValueError(f"task.hypernets must be at least 1, or null, got {hypernets}")
-    ground_truth = frame.load_ground_truth(experiment)
+    trained = frame.load_trained(experiment)
     changed = replace(
         experiment,
         search=replace(experiment.search, hypernets=hypernets or experiment.search.hypernets),
         ranking=replace(experiment.ranking, fixed_every=every),
     )
-    histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", ground_truth.architectures)]
+    histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", trained.architectures)]
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
-    cases = product(range(len(losses)), moments, ground_truth.by_name().items())
+    cases = product(range(len(losses)), moments, trained.by_name().items())
     rows = [
         (hypernet, epoch, name, loss, test_loss)
         for (hypernet, epoch, (name, test_loss)), loss in zip(cases, losses.ravel(), strict=True)
     ]
     table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "val_loss", "true_loss"])
-    found = follow(ground_truth, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
+    found = follow(trained, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
     result = frame.select(
         found["second_half"],
@@ -69,30 +69,23 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
         around="the second half of the training does not change the agreement with the ground truth significantly",
     )
     shown = set(moments[:: -max(1, -(-len(moments) // SHOWN))])
-    ceiling, change = frame.text(found["ceiling"]), frame.text(found["second_half"])
-    frame.publish(
-        experiment,
-        "settling",
-        table,
-        found,
-        panels,
-        title="Agreement of the scores during the training",
-        note=f"{len(losses)} HyperNets, {losses.shape[2]} architectures, noise ceiling {ceiling}; {frame.BARS}",
-        x="epoch of the HyperNets",
-        y="Spearman's rho of the scores",
-        printed={name: {epoch: line[epoch] for epoch in line if epoch in shown} for name, line in panels.items()},
-        sentences=[f"Result: {result}; epoch {moments[-1]} less epoch {found['half']}: {change}."],
-    )
+    sample = f"{count(len(losses), 'HyperNet')}, {losses.shape[2]} architectures"
+    note = f"{sample}, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
+    x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
+    picture = frame.Picture("Agreement of the scores during the training", note, x, y)
+    printed = {name: {epoch: line[epoch] for epoch in line if epoch in shown} for name, line in panels.items()}
+    sentence = f"Result: {result}; epoch {moments[-1]} less epoch {found['half']}: {frame.text(found['second_half'])}."
+    frame.publish(experiment, "settling", table, found, panels, picture, sentence, printed=printed)
     return frame.value(found["second_half"])
 
 
 def follow(
-    ground_truth: frame.GroundTruth, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
+    trained: frame.TrainedSample, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
 ) -> dict[str, Any]:
     """The contents of settling.json.
 
     Args:
-        ground_truth: the architectures.
+        trained: the architectures.
         epochs: rising, at least one of them in the first half.
         losses: validation losses (HyperNets, epochs, n), nats; one that is not finite ranks last.
         resamples: of the bootstrap over architectures.
@@ -104,26 +97,22 @@ def follow(
     total = len(epochs)
 
     def coefficients(weights: Floats) -> Floats:
-        true_ranks = ranks(ground_truth.test_loss, weights)
+        target = ranks(trained.test_loss, weights)
         moments = [ranks(column, weights) for column in means]
         last = [pearson(moment, moments[-1], weights) for moment in moments]
-        with_ground_truth = [pearson(moment, true_ranks, weights) for moment in moments]
+        with_target = [pearson(moment, target, weights) for moment in moments]
         agreement = [mean_pairwise_spearman(list(losses[:, place]), weights) for place in range(total)]
-        return np.stack(
-            [*last, *with_ground_truth, *agreement, with_ground_truth[-1] - with_ground_truth[half]], axis=1
-        )
+        return np.stack([*last, *with_target, *agreement, with_target[-1] - with_target[half]], axis=1)
 
-    *estimates, second_half = Bootstrap(len(ground_truth.test_loss), resamples, seed).estimates(
-        coefficients, 3 * total + 1
-    )
+    *estimates, second_half = Bootstrap(len(trained.test_loss), resamples, seed).estimates(coefficients, 3 * total + 1)
     estimates[total - 1] = None  # the last with itself
     moments = [
         {"epoch": epoch} | dict(zip(COLUMNS, estimates[i::total], strict=True)) for i, epoch in enumerate(epochs)
     ]
     return {
-        "architectures": len(ground_truth.test_loss),
+        "architectures": len(trained.test_loss),
         "hypernets": len(losses),
-        "ceiling": reliability(ground_truth.trainings, resamples, seed).ceiling,
+        "ceiling": reliability(trained.trainings, resamples, seed).ceiling,
         "moments": moments,
         "second_half": second_half,
         "half": epochs[half],

@@ -59,26 +59,13 @@ def strategies(
         name: {place + 1.0: frame.t_interval(curves.iloc[:, place].to_numpy()) for place in places}
         for name, curves in best.items()
     }
-    frame.publish(
-        experiment,
-        "strategies",
-        table,
-        {
-            "repeats": repeats,
-            "lowest": lowest,
-            "regret": {name: float(values.mean() - lowest) for name, values in last.items()},
-            "advantage_over_random": gains,
-        },
-        series,
-        title="Strategies at equal cost",
-        note=f"mean of {repeats} searches with Student's 95 % intervals, not paired in the picture",
-        x="candidates scored",
-        y="lowest score so far",
-        printed={
-            "lowest score": {name: frame.t_interval(values) for name, values in last.items()},
-            "lower than random (paired)": gains,
-        },
-    )
+    regret = {name: float(values.mean() - lowest) for name, values in last.items()}
+    results = {"repeats": repeats, "lowest": lowest, "regret": regret, "advantage_over_random": gains}
+    note = f"mean of {repeats} searches with Student's 95 % intervals, not paired in the picture"
+    picture = frame.Picture("Strategies at equal cost", note, "candidates scored", "lowest score so far")
+    printed = {"lowest score": {name: frame.t_interval(values) for name, values in last.items()}}
+    printed |= {"lower than random (paired)": gains}
+    frame.publish(experiment, "strategies", table, results, series, picture, printed=printed)
     return max((gain.value for gain in gains.values()), default=None)
 
 

@@ -11,6 +11,7 @@ HyperNets (`single_spearman`), and the mean `agreement` between two HyperNets.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -54,47 +55,37 @@ def variants(
     Returns:
         The highest Spearman of a variant; None where all are undefined.
     """
-    ground_truth = frame.load_ground_truth(experiment)
+    trained = frame.load_trained(experiment)
     changed = {BASE: experiment} | {key: variant.apply(experiment, key) for key, variant in variants.items()}
     hypernets = {key: hypernets_of_variant(experiment, other, key, tracker) for key, other in changed.items()}
     table = pd.concat(
-        [_score(key, other, hypernets[key], ground_truth) for key, other in changed.items()], ignore_index=True
+        [_score(key, other, hypernets[key], trained) for key, other in changed.items()], ignore_index=True
     )
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {key: one[part] for key, one in found.items() if part in one} for part, label in PANELS.items()}
     series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
     sizes = {label: {one["hypernet_params"]: one[part] for one in found.values()} for part, label in series.items()}
-    lines = axis == "parameters"
-    frame.publish(
-        experiment,
-        name,
-        table,
-        {"architectures": len(ground_truth.architectures), "variants": found},
-        sizes if lines else {label: panels[label] for label in list(PANELS.values())[:2]},
-        title=title,
-        note=f"{len(ground_truth.architectures)} architectures; {frame.BARS}",
-        x="parameters of the HyperNet" if lines else "Spearman with the test loss",
-        y="Spearman with the test loss" if lines else None,
-        log_x=lines,
-        printed=panels,
-    )
+    results, note = {"architectures": len(trained.params), "variants": found}, f"{len(trained.params)} architectures"
+    drawn, y = {label: panels[label] for label in list(panels)[:2]}, "Spearman with the test loss"
+    picture = frame.Picture(title, f"{note}; {frame.BARS}", y)
+    if axis == "parameters":
+        drawn, picture = sizes, replace(picture, x="parameters of the HyperNet", y=y, log_x=True)
+    frame.publish(experiment, name, table, results, drawn, picture, printed=panels)
     return max((one["spearman"].value for one in found.values() if one["spearman"] is not None), default=None)
 
 
 def _score(
-    name: str, experiment: Experiment, hypernets: list[TrainedHyperNet], ground_truth: frame.GroundTruth
+    name: str, experiment: Experiment, hypernets: list[TrainedHyperNet], trained: frame.TrainedSample
 ) -> pd.DataFrame:
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
-    pool = ground_truth.architectures
+    pool = trained.architectures
     scores = frame.run_jobs(scorer, pool, experiment.workers, f"scoring, {name}", lambda one: one.fingerprint)
-    metrics = [
-        CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, ground_truth.params, strict=True)
-    ]
+    metrics = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, trained.params, strict=True)]
     hypernet = getattr(hypernets[0].weights, "hypernet", None)
     size = 0 if hypernet is None else sum(parameter.numel() for parameter in hypernet.parameters())
-    columns: dict[str, Any] = {"variant": name, "fingerprint": list(ground_truth.by_name())}
-    columns |= {"smash_score": experiment.ranking.smash_score(metrics), "true_loss": ground_truth.test_loss}
-    columns |= {"params": ground_truth.params.astype(int), "seconds": [score.seconds for score in scores]}
+    columns: dict[str, Any] = {"variant": name, "fingerprint": list(trained.by_name())}
+    columns |= {"smash_score": experiment.ranking.smash_score(metrics), "true_loss": trained.test_loss}
+    columns |= {"params": trained.params.astype(int), "seconds": [score.seconds for score in scores]}
     columns |= {"training_seconds": sum(one.seconds for one in hypernets), "hypernet_params": size}
     return pd.DataFrame(columns).join(pd.DataFrame(map(frame.score_columns, scores)))
 
@@ -103,22 +94,22 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
     """The estimates of NAME.json by variant, the first of which is the base; all have the same architectures."""
     parts = {str(name): part for name, part in table.groupby("variant", sort=False)}
     first = next(iter(parts.values()))
-    ground_truth, size = first["true_loss"].to_numpy(), -first["params"].to_numpy(dtype=float)
+    target, size = first["true_loss"].to_numpy(), -first["params"].to_numpy(dtype=float)
     bootstrap = Bootstrap(len(first), resamples, seed)
 
-    def with_ground_truth(column: Floats, weights: Floats) -> Floats:
-        return spearman(column, ground_truth, weights)
+    def with_target(column: Floats, weights: Floats) -> Floats:
+        return spearman(column, target, weights)
 
     def mean_single(columns: list[Floats], weights: Floats) -> Floats:
-        return np.mean([with_ground_truth(column, weights) for column in columns], axis=0)
+        return np.mean([with_target(column, weights) for column in columns], axis=0)
 
     found: dict[str, dict[str, Any]] = {}
     for name, part in parts.items():
         score, base = part["smash_score"].to_numpy(), first["smash_score"].to_numpy()
         single = list(part.filter(regex=r"^val_loss_\d+$").dropna(axis=1).to_numpy().T)
         found[name] = {
-            "spearman": frame.estimate(bootstrap, with_ground_truth, score),
-            "partial_spearman": bootstrap.estimate(partial(partial_spearman, score, ground_truth, [size])),
+            "spearman": frame.estimate(bootstrap, with_target, score),
+            "partial_spearman": bootstrap.estimate(partial(partial_spearman, score, target, [size])),
             "single_spearman": bootstrap.estimate(partial(mean_single, single)),
             "agreement": bootstrap.estimate(partial(mean_pairwise_spearman, single)),
             "seconds": float(part["seconds"].mean()),
@@ -126,5 +117,5 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
             "hypernet_params": int(part["hypernet_params"].iloc[0]),
         }
         if part is not first:
-            found[name]["delta_spearman"] = frame.estimate(bootstrap, with_ground_truth, score, base)
+            found[name]["delta_spearman"] = frame.estimate(bootstrap, with_target, score, base)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smash_lightning.analyses.frame import GroundTruth
+from smash_lightning.analyses.frame import TrainedSample
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
@@ -43,13 +43,13 @@ def finished_run(folder: Path, *, trained: bool = True, **changes: Any) -> Path:
     return folder
 
 
-def made_up_ground_truth(architectures: int, hypernets: int) -> GroundTruth:
+def made_up_sample(architectures: int, hypernets: int) -> TrainedSample:
     """Normal test losses, and as many validation losses as HyperNets, each with independent noise of the same std."""
     generator = np.random.default_rng(0)
     loss = generator.normal(size=architectures)
     by_hypernet = loss[:, None] + generator.normal(size=(architectures, hypernets))
     trainings = loss[:, None] + 0.1 * generator.normal(size=(architectures, 3))
-    return GroundTruth((), loss, trainings, by_hypernet, np.ones(architectures))
+    return TrainedSample((), loss, trainings, by_hypernet, np.ones(architectures))
 
 
 def read_results(folder: Path, name: str) -> tuple[pd.DataFrame, Any]:

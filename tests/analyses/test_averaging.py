@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from smash_lightning.analyses import averaging
 from smash_lightning.analyses.averaging import average, disjoint_pairs, subsets
 from smash_lightning.random_streams import rng
-from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_ground_truth, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_sample, read_results
 
 
 @pytest.mark.parametrize("total", [2, 3, 5, 6])
@@ -47,14 +47,14 @@ def test_of_many_subsets_different_random_ones_are_taken() -> None:
 
 @pytest.mark.parametrize("hypernets", [2, 5])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    ground_truth = made_up_ground_truth(30, hypernets)
-    found = average(ground_truth, 200, 0)
+    trained = made_up_sample(30, hypernets)
+    found = average(trained, 200, 0)
     assert [one["hypernets"] for one in found["averages"]] == list(range(1, hypernets + 1))
     slow = {}
     for one in found["averages"]:
         every = list(combinations(range(hypernets), one["hypernets"]))
-        means = {subset: ground_truth.by_hypernet[:, subset].mean(1) for subset in every}
-        slow[one["hypernets"]] = np.mean([spearmanr(mean, ground_truth.test_loss).statistic for mean in means.values()])
+        means = {subset: trained.by_hypernet[:, subset].mean(1) for subset in every}
+        slow[one["hypernets"]] = np.mean([spearmanr(mean, trained.test_loss).statistic for mean in means.values()])
         assert one["spearman"].value == pytest.approx(slow[one["hypernets"]])
         assert one["spearman"].low < one["spearman"].value < one["spearman"].high
         assert one["subsets"] == len(every)
@@ -70,9 +70,9 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 
 def test_averaging_independent_errors_helps_and_averaging_equal_ones_does_not() -> None:
-    assert average(made_up_ground_truth(60, 4), 300, 0)["gain"].low > 0
-    ground_truth = made_up_ground_truth(30, 1)
-    found = average(replace(ground_truth, by_hypernet=np.repeat(ground_truth.by_hypernet, 3, axis=1)), 200, 0)
+    assert average(made_up_sample(60, 4), 300, 0)["gain"].low > 0
+    trained = made_up_sample(30, 1)
+    found = average(replace(trained, by_hypernet=np.repeat(trained.by_hypernet, 3, axis=1)), 200, 0)
     gain = found["gain"]
     assert (gain.value, gain.low, gain.high) == pytest.approx((0, 0, 0), abs=1e-12)
     assert found["averages"][0]["agreement"].value == pytest.approx(1)
@@ -85,12 +85,12 @@ def test_it_writes_table_estimates_and_picture(
     table, found = read_results(tmp_path, "averaging")
     assert len(table) == TRAINED * 2
     assert found["architectures"] == TRAINED
-    ground_truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
-    scored = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[ground_truth.index, "val_loss"]
-    both = spearmanr(scored, ground_truth).statistic
+    trained = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
+    scored = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[trained.index, "val_loss"]
+    both = spearmanr(scored, trained).statistic
     assert found["averages"][1]["spearman"]["value"] == pytest.approx(both)
-    losses = table.pivot(index="fingerprint", columns="hypernet", values="val_loss").loc[ground_truth.index]
-    single = np.mean([spearmanr(losses[hypernet], ground_truth).statistic for hypernet in losses])
+    losses = table.pivot(index="fingerprint", columns="hypernet", values="val_loss").loc[trained.index]
+    single = np.mean([spearmanr(losses[hypernet], trained).statistic for hypernet in losses])
     assert found["averages"][0]["spearman"]["value"] == pytest.approx(single)
     assert gain == found["gain"]["value"] == pytest.approx(both - single)
     assert "noise ceiling" in capsys.readouterr().out

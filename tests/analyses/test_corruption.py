@@ -100,9 +100,9 @@ def test_every_c_is_swapped_once() -> None:
 # --- estimates ---
 
 
-def table(losses: dict[str, np.ndarray], ground_truth: np.ndarray) -> pd.DataFrame:
+def table(losses: dict[str, np.ndarray], trained: np.ndarray) -> pd.DataFrame:
     columns = [
-        {"input": n, "val_loss": loss, "val_error": 10 * loss, "true_loss": ground_truth} for n, loss in losses.items()
+        {"input": n, "val_loss": loss, "val_error": 10 * loss, "true_loss": trained} for n, loss in losses.items()
     ]
     return pd.concat(map(pd.DataFrame, columns))
 
@@ -112,18 +112,18 @@ def made_up() -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     own = rng.normal(size=20)
     losses = {OWN: own, "shifted": own + 0.25, "other": own + rng.normal(size=20)}
-    ground_truth = own + rng.normal(size=20)
-    ground_truth[[2, 5, 11]] = np.nan
-    return losses, ground_truth
+    trained = own + rng.normal(size=20)
+    trained[[2, 5, 11]] = np.nan
+    return losses, trained
 
 
 def test_estimates_equal_the_slow_ones(made_up: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
-    losses, ground_truth = made_up
-    known = ~np.isnan(ground_truth)
-    found = compare(table(losses, ground_truth), 300, 0)
-    own = spearmanr(losses[OWN][known], ground_truth[known]).statistic
+    losses, trained = made_up
+    known = ~np.isnan(trained)
+    found = compare(table(losses, trained), 300, 0)
+    own = spearmanr(losses[OWN][known], trained[known]).statistic
     for name, loss in losses.items():
-        spearman = spearmanr(loss[known], ground_truth[known]).statistic
+        spearman = spearmanr(loss[known], trained[known]).statistic
         expected = {"val_loss": loss.mean(), "val_error": 10 * loss.mean(), "spearman": spearman}
         if name != OWN:
             difference = (loss - losses[OWN]).mean()
@@ -149,7 +149,7 @@ def test_it_writes_table_estimates_and_picture(
     cost = corruption(experiment_on(source, tmp_path), NO_LOGGERS, architectures=99, levels=[0, 0.5, 4])
     rows, found = read_results(tmp_path, "corruption")
     assert len(rows) == RANDOM * 5
-    assert (found["architectures"], found["with_ground_truth"]) == (RANDOM, TRAINED)
+    assert (found["architectures"], found["with_test_loss"]) == (RANDOM, TRAINED)
     own = rows[rows["input"] == OWN].set_index("fingerprint")
     ranked = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[own.index]
     for column in ("val_loss", "val_error"):
@@ -162,9 +162,7 @@ def test_it_writes_table_estimates_and_picture(
     assert all(name in printed for name in found["inputs"])
     corruption(experiment_on(source, tmp_path), NO_LOGGERS, architectures=TRAINED, levels=[1])
     _, found = read_results(tmp_path, "corruption")
-    assert (found["architectures"], found["with_ground_truth"]) == (TRAINED, TRAINED), (
-        "those with a test loss come first"
-    )
+    assert (found["architectures"], found["with_test_loss"]) == (TRAINED, TRAINED), "those with a test loss come first"
 
 
 def test_without_trainings_there_is_no_ground_truth(source: Path, tmp_path: Path) -> None:
@@ -172,7 +170,7 @@ def test_without_trainings_there_is_no_ground_truth(source: Path, tmp_path: Path
     earlier = copied(source, tmp_path / "earlier", *names)
     assert corruption(experiment_on(earlier, tmp_path / "new"), NO_LOGGERS, architectures=6, levels=[1]) is not None
     rows, found = read_results(tmp_path / "new", "corruption")
-    assert found["with_ground_truth"] == 0
+    assert found["with_test_loss"] == 0
     assert rows["true_loss"].isna().all()
     assert {one["spearman"] for one in found["inputs"].values()} == {None}
 

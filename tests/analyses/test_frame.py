@@ -32,17 +32,17 @@ def test_a_mean_counts_an_architecture_as_often_as_it_was_drawn() -> None:
 
 def test_a_difference_is_paired() -> None:
     rng = np.random.default_rng(0)
-    one, other, ground_truth = rng.normal(size=(3, 30))
+    one, other, trained = rng.normal(size=(3, 30))
     bootstrap = Bootstrap(30, 300, 0)
 
-    def with_ground_truth(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return spearman(column, ground_truth, weights)
+    def with_target(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return spearman(column, trained, weights)
 
-    found = frame.estimate(bootstrap, with_ground_truth, one, other)
-    draws = bootstrap.draws(lambda weights: with_ground_truth(one, weights) - with_ground_truth(other, weights))
+    found = frame.estimate(bootstrap, with_target, one, other)
+    draws = bootstrap.draws(lambda weights: with_target(one, weights) - with_target(other, weights))
     assert found is not None
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-    same = frame.estimate(bootstrap, with_ground_truth, one, 2 * one)
+    same = frame.estimate(bootstrap, with_target, one, 2 * one)
     assert same is not None
     assert (same.value, same.low, same.high) == (0, 0, 0)
 

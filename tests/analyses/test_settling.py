@@ -14,35 +14,35 @@ import torch
 from scipy.stats import spearmanr
 
 from smash_lightning.analyses import settling
-from smash_lightning.analyses.frame import GroundTruth
+from smash_lightning.analyses.frame import TrainedSample
 from smash_lightning.analyses.settling import follow
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
-from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_ground_truth, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_sample, read_results
 from tests.stages.small_run import SEARCH
 
 EPOCHS = [2, 4, 6, 8, 9]
 
 
-def made_up(architectures: int, hypernets: int) -> tuple[GroundTruth, np.ndarray]:
+def made_up(architectures: int, hypernets: int) -> tuple[TrainedSample, np.ndarray]:
     """Losses that approach the ground truth from epoch to epoch."""
-    ground_truth = made_up_ground_truth(architectures, 0)
+    trained = made_up_sample(architectures, 0)
     noise = np.random.default_rng(1).normal(size=(hypernets, len(EPOCHS), architectures))
-    return ground_truth, ground_truth.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
+    return trained, trained.test_loss + 3 * noise / np.arange(1, 6)[:, None] ** 2
 
 
 @pytest.mark.parametrize("hypernets", [1, 3])
 def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
-    ground_truth, losses = made_up(20, hypernets)
-    found = follow(ground_truth, EPOCHS, losses, 200, 0)
+    trained, losses = made_up(20, hypernets)
+    found = follow(trained, EPOCHS, losses, 200, 0)
     assert (found["architectures"], found["hypernets"], found["half"]) == (20, hypernets, 4)
     mean, slow = losses.mean(0), []
     for place, moment in enumerate(found["moments"]):
         assert moment["epoch"] == EPOCHS[place]
-        slow.append(spearmanr(mean[place], ground_truth.test_loss).statistic)
-        assert moment["with_ground_truth"].value == pytest.approx(slow[-1])
+        slow.append(spearmanr(mean[place], trained.test_loss).statistic)
+        assert moment["with_test_loss"].value == pytest.approx(slow[-1])
         if place == len(EPOCHS) - 1:
             assert moment["with_last"] is None
         else:
@@ -57,10 +57,10 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
 
 
 def test_a_loss_that_is_not_finite_ranks_last() -> None:
-    ground_truth, losses = made_up(20, 1)
+    trained, losses = made_up(20, 1)
     losses[0, 0, 7], worst = float("nan"), losses.copy()
     worst[0, 0, 7] = 99.0
-    one, other = (follow(ground_truth, EPOCHS, table, 200, 0) for table in (losses, worst))
+    one, other = (follow(trained, EPOCHS, table, 200, 0) for table in (losses, worst))
     assert one == other
 
 
@@ -79,19 +79,19 @@ def test_it_writes_table_estimates_and_picture(
     assert (found["architectures"], found["hypernets"], found["half"]) == (TRAINED, 2, 2)
     assert gain == found["second_half"]["value"]
     assert "noise ceiling" in capsys.readouterr().out
-    ground_truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
+    trained = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
     architectures, folder = RunFolder(source).read_architectures(), RunFolder(tmp_path)
-    assert set(rows["fingerprint"]) == set(ground_truth.index)
+    assert set(rows["fingerprint"]) == set(trained.index)
     for index in range(2):
         path = folder.hypernet(index, "settling")
         drawn = set(torch.load(path, weights_only=True)["smash"]["drawn"])
-        assert not drawn & set(ground_truth.index), "they are held out"
+        assert not drawn & set(trained.index), "they are held out"
         hypernet = load_hypernet(path, experiment.space, experiment.data.specification())
         scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, "cpu", [hypernet])
         for row in rows[(rows["hypernet"] == index) & (rows["epoch"] == 5)].to_dict("records"):
             name = row["fingerprint"]
             assert row["val_loss"] == pytest.approx(scorer(architectures[name]).val_loss, rel=1e-6)
-            assert row["true_loss"] == pytest.approx(ground_truth[name])
+            assert row["true_loss"] == pytest.approx(trained[name])
     assert not folder.hypernets(), "they are not mistaken for a run's own"
 
 

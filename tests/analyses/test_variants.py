@@ -35,10 +35,10 @@ def test_variants_are_scored_on_the_same_architectures(source: Path, tmp_path: P
     base = parts[BASE]
     assert all(list(part.index) == list(base.index) for part in parts.values())
     ranked = pd.read_csv(source / "ranking.csv").set_index("fingerprint").loc[base.index]
-    ground_truth = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()[base.index]
+    trained = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()[base.index]
     assert base["val_loss"].to_numpy() == pytest.approx(ranked["val_loss"].to_numpy())
     assert base["params"].tolist() == ranked["params"].tolist()
-    assert base["true_loss"].to_numpy() == pytest.approx(ground_truth.to_numpy())
+    assert base["true_loss"].to_numpy() == pytest.approx(trained.to_numpy())
     assert (parts["with size"]["val_loss"] == base["val_loss"]).all()
     assert (parts["with size"]["smash_score"] != base["smash_score"]).any()
     assert (parts["running"]["val_loss"] != base["val_loss"]).any()
@@ -53,11 +53,11 @@ def test_variants_are_scored_on_the_same_architectures(source: Path, tmp_path: P
 
 
 def test_differences_are_paired() -> None:
-    ground_truth = np.array([0.3, 0.1, 0.4, 0.15, 0.9, 0.2])
-    columns = {"true_loss": ground_truth, "params": 100 + np.arange(6), "seconds": 0.1, "training_seconds": 2.0}
+    trained = np.array([0.3, 0.1, 0.4, 0.15, 0.9, 0.2])
+    columns = {"true_loss": trained, "params": 100 + np.arange(6), "seconds": 0.1, "training_seconds": 2.0}
     parts = [
         pd.DataFrame({"variant": name, "smash_score": score, "val_loss_0": score, "val_loss_1": -score, **columns})
-        for name, score in (("first", ground_truth), ("reversed", -ground_truth))
+        for name, score in (("first", trained), ("reversed", -trained))
     ]
     found = compare(pd.concat(parts).assign(hypernet_params=7), 200, 0)
     assert "delta_spearman" not in found["first"]
