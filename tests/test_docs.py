@@ -7,14 +7,19 @@ import importlib
 import random
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hydra
 import pytest
-import yaml
+from hydra.core.global_hydra import GlobalHydra
 
-from smash_lightning.architecture import layers
+from smash_lightning.architecture import ImageSpec, layers
+from smash_lightning.cli import CONF
+from smash_lightning.configuration.instantiate import hypernet_specification, instantiate
+from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import HyperNetSpecification
 from tests.cases import BARE_CASES
 
@@ -90,16 +95,45 @@ def test_every_group_of_the_configuration_is_documented() -> None:
         assert analysis or f"`{path.stem}`" in row, f"conf/{path.parent.name}/{path.name}"
 
 
-@pytest.mark.parametrize("page", [DOCS / "howto" / "search-space.md", DOCS / "howto" / "dataset.md"], ids=names)
-def test_shown_configurations_build(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], Any]:
+    """Section of a group, composed with the file that a how-to page shows; its classes are in the module `mine`."""
     monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))
-    module = mine(page)
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
-        for section in (part for part in [yaml.safe_load(block), yaml.safe_load(block).get("source")] if part):
-            if name := section.get("_target_", "").removeprefix("mine."):
-                fields = getattr(module, name).__dataclass_fields__
-                own = {key for key in section if not key.startswith(("_", "size_"))}
-                assert own <= fields.keys()
+
+    def compose(name: str, choice: str) -> Any:
+        page, group = DOCS / "howto" / f"{name}.md", choice.split("=")[0]
+        mine(page)
+        (tmp_path / group).mkdir()
+        (shown,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        (tmp_path / choice.replace("=", "/")).with_suffix(".yaml").write_text(shown)
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose("config", [f"hydra.searchpath=[file://{tmp_path}]", choice, "cache_folder=none"])
+        return config[group]
+
+    return compose
+
+
+def test_the_search_space_of_the_documentation_draws(documented: Callable[[str, str], Any]) -> None:
+    space = instantiate(documented("search-space", "search_space=chains"), "search_space")(
+        image_spec=ImageSpec(1, (8, 8), 3)
+    )
+    rng = random.Random(0)
+    architecture = space.require(space.sample(rng))
+    assert space.contains(space.perturb(architecture, rng, 0.5))
+    encoding = Encoding(space.limits, 1)
+    assert encoding.decode(encoding.encode(architecture)) == architecture
+
+
+def test_the_dataset_of_the_documentation_is_read(documented: Callable[[str, str], Any]) -> None:
+    data = instantiate(documented("dataset", "dataset=stripes"), "dataset")
+    data.setup()
+    assert (len(data.train), len(data.validation), len(data.test)) == (1450, 50, 500)
+
+
+def test_the_hypernet_of_the_documentation_is_configured(documented: Callable[[str, str], Any]) -> None:
+    section = documented("hypernet", "hypernet=gain")
+    assert hypernet_specification(section).options == {"hidden": 32}
 
 
 def test_the_hypernet_of_the_documentation_makes_weights(monkeypatch: pytest.MonkeyPatch) -> None:
