@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from smash_lightning.evaluation.bootstrap import MINIMUM
 from smash_lightning.evaluation.tables import GROUPS
 from smash_lightning.report.labels import cost_text, label
 from smash_lightning.report.run_data import RunData
 
 CHOSEN = ("sample", "sample and shortlist", "shortlist", "preset")  # the sample is what the coefficients are over
 LINE_POINTS, LINE_RESAMPLES = 40, 2_000
-FEWEST = 5  # points of a line or coefficient
 DETAILS = {
     "fingerprint": "architecture",
     "strategy": "strategy",
@@ -62,7 +62,7 @@ def fitted_line(points: pd.DataFrame, seed: int) -> pd.DataFrame | None:
     """The least-squares line of y on x over the sample with its 95 % bootstrap band; None where it is undefined."""
     sample = points[points["group"].isin(CHOSEN[:2])]
     x, y = (sample[column].to_numpy(float) for column in "xy")
-    if len(x) < FEWEST or not np.ptp(x):
+    if len(x) < MINIMUM or not np.ptp(x):
         return None
     places = np.linspace(x.min(), x.max(), LINE_POINTS)
     weights = np.random.default_rng(seed).multinomial(len(x), np.full(len(x), 1 / len(x)), LINE_RESAMPLES)
@@ -111,7 +111,7 @@ def _lines(
 
 def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:
     """Spearman's rho of two rows of ranks with the interval of Bonett and Wright (2000); NaN where undefined."""
-    if len(x) < FEWEST or not np.ptp(x) or not np.ptp(y):
+    if len(x) < MINIMUM or not np.ptp(x) or not np.ptp(y):
         return math.nan, math.nan, math.nan
     rho = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
     if abs(rho) > 1 - 1e-12:

@@ -19,7 +19,6 @@ LABELS = {
     "unconditional": "unconditional HyperNet",
     "untrained": "untrained HyperNet",
 }
-OWN = ("smash_score", "val_loss", "val_error", "smash_score+params")  # forms of the score itself, hence no baselines
 SHORT_LIST = 12
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smash_lightning.report.labels import OWN, Estimate, count, estimate_text, label, listed, side
+from smash_lightning.evaluation.comparison import GOAL, OWN
+from smash_lightning.report.labels import Estimate, count, estimate_text, label, listed, side
 
-GOAL = "90 %"  # of the noise ceiling, as evaluation compares
 WANTED = 0.7  # reliability of the ground truth that more seeds are to reach
 WIDE = 0.4  # width of an interval from which more architectures are recommended
 Correlation = Mapping[str, Any]
@@ -108,7 +108,7 @@ def _agreement(correlation: Correlation) -> str:
     if verdict["goal"] is None:
         return f"{text}."
     difference = estimate_text(correlation["comparison"]["above_goal"])
-    return f"{text}; the score is {_GOAL[verdict['goal']]} {GOAL} of that (difference {difference})."
+    return f"{text}; the score is {_GOAL[verdict['goal']]} {GOAL:.0%} of that (difference {difference})."
 
 
 def _comparison(comparison: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def test_a_score_that_predicts_is_described_in_three_sentences() -> None:
     assert agreement.startswith(
         "The SMASH score predicts the test loss: Spearman 0.60 [0.45, 0.75] over 10 architectures"
     )
-    assert "to about 0.87 [0.82, 0.92]; the score is not significantly different from 90 % of that" in agreement
+    assert "to about 0.87 [0.82, 0.92]; the score is not significantly different from 90% of that" in agreement
     assert "2 baselines the score is not significantly different from the strongest, early stopping" in comparison
     assert "and better than the number of parameters (difference 0.40 [0.25, 0.55])" in comparison
     assert "(within 10%, 31 pairs) it is not significantly different from the strongest there" in comparison
@@ -49,7 +49,7 @@ def test_a_score_that_predicts_is_described_in_three_sentences() -> None:
 def test_other_verdicts_are_as_plain(status: str, words: str) -> None:
     content = changed(status=status, goal=None)
     assert words in sentences(content)[0]
-    assert "90 %" not in sentences(content)[0]
+    assert "90%" not in sentences(content)[0]
     assert headings(content)[0] == "Do not select by this score yet"
 
 
