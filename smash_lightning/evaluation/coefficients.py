@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-12  # a column that varies by less than this share of its size is constant
-EXPLAINED = 1e-9  # of a variance: what a regression leaves below this share is rounding
+EXPLAINED = 1e-9  # share of a variance: residuals below it are rounding
 
 
 def ranks(column: Floats, weights: Floats) -> Floats:
@@ -52,9 +52,9 @@ def concordance(x: Floats, y: Floats, pairs_mask: NDArray[np.bool_], weights: Fl
 
 
 def partial_spearman(x: Floats, y: Floats, given: Sequence[Floats], weights: Floats) -> Floats:
-    """Pearson's r of what is left of the ranks of x and y after linear regression on the ranks of `given`.
+    """Pearson's r of the residuals of the ranks of x and y after linear regression on the ranks of `given`.
 
-    A constant or repeated column in `given` takes nothing away. Undefined where `given` explains x or y altogether.
+    A constant or repeated column in `given` changes nothing. Undefined where `given` explains x or y completely.
     """
     columns = [centred(ranks(column, weights), weights) for column in (x, y, *given)]
     size = len(columns)

@@ -1,7 +1,7 @@
 """Does the score or a baseline predict the test loss better? All predictors on the same architectures and resamples.
 
-Over all pairs and over size-matched ones: as larger is nearly always better, what a predictor knows beyond size shows
-in pairs of architectures with nearly equal numbers of parameters.
+Over all pairs and over size-matched ones: as larger is nearly always better, information beyond size shows in
+pairs of architectures with nearly equal numbers of parameters.
 """
 
 from __future__ import annotations
@@ -31,13 +31,7 @@ ESTIMATES = (
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A predictor of the test loss and its cost.
-
-    Args:
-        column: ranks of the representative architectures, (n,): lower predicts a lower test loss.
-        seconds: per architecture; None where unknown.
-        training_seconds: of what was trained once for all architectures; None where unknown.
-    """
+    """Ranks of the representative architectures, (n,), and cost as in `PredictorMetrics`, None where unknown."""
 
     column: Floats
     seconds: float | None
@@ -105,14 +99,9 @@ class PredictorComparison:
 def compare_predictors(
     sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0, band: float = BAND
 ) -> PredictorComparison:
-    """Compares all predictors.
+    """Compares all predictors in a sample on the same bootstrap resamples over architectures.
 
-    Args:
-        sample: the tables joined, baselines included.
-        resamples: bootstrap resamples over architectures, the same for every estimate.
-        seed: of the resamples.
-        training_seconds: cost of training the HyperNets.
-        band: share by which the parameters of two size-matched architectures differ at most.
+    `training_seconds` is the cost of training the HyperNets, and `band` as in `PredictorComparison`.
     """
     chosen = sample.representative
     target, params = sample.ground_truth("true_loss")[chosen], sample.columns["params"][chosen]

@@ -23,7 +23,7 @@ from smash_lightning.evaluation.verdict import Verdict, verdict
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Spearman between two HyperNets, given by their indices."""
+    """Spearman between two HyperNets."""
 
     first: int
     second: int

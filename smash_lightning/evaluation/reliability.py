@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -38,26 +39,19 @@ class Reliability:
 
 
 def reliability(trainings: Floats, resamples: int, seed: int) -> Reliability:
-    """Reliability of the mean over the columns of `trainings`, (architectures, seeds); rows with a NaN are left out."""
+    """Reliability of the mean over the columns of `trainings`, (architectures, seeds); rows with a NaN are dropped."""
     complete = trainings[np.isfinite(trainings).all(axis=1)]
     columns = list(complete.T)
-    bootstrap = Bootstrap(len(complete), resamples, seed)
-
-    def of_ranks(weights: Floats) -> Floats:
-        return icc_of_ranks(columns, weights)
-
-    def of_values(weights: Floats) -> Floats:
-        return icc_mean(columns, weights)
-
+    estimate = Bootstrap(len(complete), resamples, seed).estimate
     return Reliability(
         architectures=len(complete),
         seeds=len(columns),
-        icc_mean=bootstrap.estimate(of_ranks),
-        icc_single=bootstrap.estimate(lambda weights: icc_single(of_ranks(weights), len(columns))),
-        icc_mean_raw=bootstrap.estimate(of_values),
-        icc_single_raw=bootstrap.estimate(lambda weights: icc_single(of_values(weights), len(columns))),
-        seed_agreement=bootstrap.estimate(lambda weights: mean_pairwise_spearman(columns, weights)),
-        ceiling=bootstrap.estimate(lambda weights: ceiling(columns, weights)),
+        icc_mean=estimate(partial(icc_of_ranks, columns)),
+        icc_single=estimate(lambda weights: icc_single(icc_of_ranks(columns, weights), len(columns))),
+        icc_mean_raw=estimate(partial(icc_mean, columns)),
+        icc_single_raw=estimate(lambda weights: icc_single(icc_mean(columns, weights), len(columns))),
+        seed_agreement=estimate(partial(mean_pairwise_spearman, columns)),
+        ceiling=estimate(partial(ceiling, columns)),
     )
 
 

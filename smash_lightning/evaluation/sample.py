@@ -44,13 +44,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BaselinePredictions:
-    """Predictions of one baseline.
-
-    Args:
-        values: lower predicts a lower test loss, (n,); may be infinite, NaN where there is none.
-        seconds: cost of each value, (n,); NaN where there is none.
-        training_seconds: cost of what was trained once for all architectures.
-    """
+    """Predictions of one baseline and the cost of each, (n,), as in `baselines.csv`; NaN where there is none."""
 
     values: Floats
     seconds: Floats
@@ -166,7 +160,7 @@ def _of_baseline(rows: pd.DataFrame, names: list[str]) -> BaselinePredictions:
 
 
 def _by_hypernet(rows: pd.DataFrame) -> Floats:
-    losses = rows[hypernet_columns(rows)].to_numpy(float)
+    losses = rows[hypernet_columns(map(str, rows))].to_numpy(float)
     counts = np.isfinite(losses).sum(axis=1)
     if len(counts) and counts.min() < counts.max():
         raise ValueError(

@@ -19,7 +19,7 @@ class Shortlist:
     An architecture counts once in each. Architectures in both groups make the standard error larger, never smaller.
 
     Args:
-        top: architectures in the top.
+        top: architectures in the shortlist.
         representative: architectures in the representative sample.
         mean_top: mean ground truth of the shortlist; nats for losses, % for errors, also below.
         mean_representative: mean ground truth of the representative sample.
@@ -28,8 +28,8 @@ class Shortlist:
         z: difference in standard errors.
         low: lower end of the difference's 95 % interval, from Student's t with Welch's degrees of freedom.
         high: its upper end.
-        beat_median: how many of the top are better than the median of the representative sample.
-        share: the same as a share of the top, 0 to 1.
+        beat_median: number of the shortlist that is better than the median of the representative sample.
+        share: the same as a share of the shortlist, 0 to 1.
     """
 
     top: int

@@ -26,7 +26,7 @@ class SweepJob:
 
     @property
     def name(self) -> str:
-        """How it is called: its number."""
+        """Its number as text."""
         return self.folder.name
 
 
@@ -57,7 +57,7 @@ def leaves(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, float | str]:
-    """What the later of two overrides of one option says, as in Hydra; options of Hydra itself are left out."""
+    """The later of two overrides of one option counts, as in Hydra; options of Hydra itself are left out."""
     found: dict[str, float | str] = {}
     for override in config.get("overrides") or ():
         name, _, value = str(override).lstrip("+~").partition("=")

@@ -1,6 +1,6 @@
 """The tables of a run folder: CSV files with a row per record, as pandas frames.
 
-A table may have more columns than its kind names. They are kept, behind the known ones. Empty cells are NaN in columns
+A table may have more columns than its kind names; they are kept, after the known ones. Empty cells are NaN in columns
 of numbers, 0 in groups and "" in columns of text.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +36,10 @@ def _number(cell: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The type of a column's cells.
-
-    Args:
-        parse: from the text of a cell; raises ValueError.
-        description: completes "is not".
-        empty: value of a missing optional column.
-        dtype: of the column where no value is missing.
-    """
+    """The type of a column's cells: a parser of texts, its name in errors, the value of an empty cell, and a dtype."""
 
     parse: Callable[[str], Any]
-    description: str
+    name: str
     empty: Any
     dtype: type
 
@@ -58,71 +50,60 @@ WHOLE = Cell(int, "a whole number", math.nan, np.int64)
 FLAG = Cell(_flag, "0 or 1", 0, np.int64)
 
 
-@dataclass(frozen=True)
 class TableKind:
-    """The columns of a table in their order, and the type of their cells.
+    """The known columns of a table in their order.
+
+    Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`.
 
     Args:
-        columns: types of cells, by column.
         required: columns that a file must have; the others are empty where they are missing.
-        numbered: columns of numbers whose names match are known too, and follow the column `after`.
-        after: see `numbered`.
+        columns: all of them, with the type of their cells.
     """
 
-    columns: Mapping[str, Cell]
-    required: frozenset[str]
-    numbered: re.Pattern[str] | None = None
-    after: str = ""
+    def __init__(self, required: str, **columns: Cell) -> None:
+        self.columns, self.required = columns, frozenset(required.split())
 
     def cell(self, column: str) -> Cell | None:
         """Type of a column's cells; None where the column is unknown."""
-        if self.numbered is not None and self.numbered.fullmatch(column):
-            return NUMBER
-        return self.columns.get(column)
+        return NUMBER if PER_HYPERNET.fullmatch(column) else self.columns.get(column)
 
     def ordered(self, columns: Iterable[str]) -> list[str]:
         """Known columns in their order, then the unknown ones of `columns`."""
         given = list(columns)
-        known: list[str] = []
-        for column in self.columns:
-            known.append(column)
-            if column == self.after and self.numbered is not None:
-                known += sorted(filter(self.numbered.fullmatch, given), key=lambda name: (len(name), name))
+        known = list(self.columns)
+        if "val_loss" in known:
+            place = known.index("val_loss") + 1
+            known[place:place] = hypernet_columns(given)
         return known + [column for column in given if column not in known]
 
 
 RANKING = TableKind(
-    columns={
-        **{"fingerprint": TEXT, "strategy": TEXT, "parent": TEXT},
-        **{"smash_score": NUMBER, "val_error": NUMBER, "val_loss": NUMBER, "ensemble_error": NUMBER},
-        **{"images": WHOLE, "params": WHOLE, "macs": WHOLE, "ops": WHOLE, "seconds": NUMBER},
-    },
-    required=frozenset({"fingerprint", "strategy", "smash_score", "val_error", "val_loss", "params", "macs", "ops"}),
-    numbered=PER_HYPERNET,
-    after="val_loss",
+    "fingerprint strategy smash_score val_error val_loss params macs ops",
+    **dict.fromkeys(("fingerprint", "strategy", "parent"), TEXT),
+    **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), NUMBER),
+    **dict.fromkeys(("images", "params", "macs", "ops"), WHOLE),
+    seconds=NUMBER,
 )
 """`ranking.csv`: a row per architecture that was scored with generated weights, best first.
 
 fingerprint: of the architecture, whose JSON is in architectures.jsonl.
 strategy: random, perturb, markov, ...
 parent: fingerprint of the architecture that the strategy changed; empty for a random one.
-smash_score: what ranks, lower is better; the validation loss unless the options of the ranking say otherwise.
+smash_score: what ranks, lower is better; by default the validation loss.
 val_error, val_loss: validation error (%) and cross-entropy (nats), means over the HyperNets.
 val_loss_0, val_loss_1, ...: validation cross-entropy with each HyperNet, nats.
 ensemble_error: validation error (%) of the mean prediction of all architectures scored so far.
 images: validation images that were scored.
 params, macs, ops: parameters, multiply-accumulates of one image, and number of ops of the standalone network.
-seconds: wall-clock time of scoring with all HyperNets.
+seconds: elapsed time of scoring with all HyperNets.
 """
 
 RETRAINED = TableKind(
-    columns={
-        **{"fingerprint": TEXT, "seed": WHOLE},
-        **dict.fromkeys(GROUPS, FLAG),
-        **{"true_error": NUMBER, "true_error_top5": NUMBER, "true_loss": NUMBER},
-        **{"epochs": WHOLE, "seconds": NUMBER, "failure": TEXT},
-    },
-    required=frozenset({"fingerprint", "seed", "true_error", "true_loss"}),
+    "fingerprint seed true_error true_loss",
+    **{"fingerprint": TEXT, "seed": WHOLE},
+    **dict.fromkeys(GROUPS, FLAG),
+    **dict.fromkeys(("true_error", "true_error_top5", "true_loss"), NUMBER),
+    **{"epochs": WHOLE, "seconds": NUMBER, "failure": TEXT},
 )
 """`retrained.csv`: a row per standalone training.
 
@@ -134,24 +115,23 @@ failure: why it failed; empty otherwise.
 """
 
 BASELINES = TableKind(
-    columns={
-        **{"fingerprint": TEXT, "baseline": TEXT, "prediction": NUMBER},
-        **{"seconds": NUMBER, "training_seconds": NUMBER},
-    },
-    required=frozenset({"fingerprint", "baseline", "prediction"}),
+    "fingerprint baseline prediction",
+    **dict.fromkeys(("fingerprint", "baseline"), TEXT),
+    **dict.fromkeys(("prediction", "seconds", "training_seconds"), NUMBER),
 )
 """`baselines.csv`: a row per architecture and baseline.
 
-prediction: lower predicts a lower test loss; may be infinite; empty or NaN is none.
-seconds: wall-clock time of this prediction.
-training_seconds: of what was trained once for all architectures; 0 for most baselines.
+prediction: lower predicts a lower test loss; may be infinite; empty where there is none.
+seconds, training_seconds: elapsed time of this prediction, and of what was trained once for all architectures.
 """
 
 SETTLING = TableKind(
-    columns={"hypernet": WHOLE, "epoch": WHOLE, "fingerprint": TEXT, "val_loss": NUMBER},
-    required=frozenset({"hypernet", "epoch", "fingerprint", "val_loss"}),
+    "hypernet epoch fingerprint val_loss", hypernet=WHOLE, epoch=WHOLE, fingerprint=TEXT, val_loss=NUMBER
 )
 """`settling.csv`: validation loss (nats) of the held-out architectures by HyperNet and epoch of the search."""
+
+HISTORY = TableKind("fingerprint seed step epoch_loss", fingerprint=TEXT, seed=WHOLE, step=WHOLE, epoch_loss=NUMBER)
+"""`training_history.csv`: training loss (nats) of each epoch of each standalone training."""
 
 TABLES = {"ranking": RANKING, "retrained": RETRAINED, "baselines": BASELINES, "settling": SETTLING}
 
@@ -178,23 +158,35 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
     return _frame(kind, {column: _parsed(path, kind, column, texts) for column, texts in cells.items()}, len(rows))
 
 
+def read_if_exists(path: Path, kind: TableKind) -> pd.DataFrame:
+    """A table, or one without rows where the file is missing; raises as `read_table`."""
+    return read_table(path, kind) if path.exists() else _frame(kind, {}, 0)
+
+
+def read_ranking(folder: RunFolder) -> pd.DataFrame:
+    """The table `ranking.csv` of a run, best first; raises ValueError where there is none, or as `read_table`."""
+    if not folder.ranking.exists():
+        raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
+    return read_table(folder.ranking, RANKING).sort_values("smash_score", kind="stable", ignore_index=True)
+
+
+def read_retrained(folder: RunFolder) -> pd.DataFrame:
+    """The table `retrained.csv` of a run; raises ValueError where there is none, or as `read_table`."""
+    if not folder.retrained.exists():
+        raise ValueError(f"nothing was retrained in {folder.path}: name a run with trainings with checkpoint=FOLDER")
+    return read_table(folder.retrained, RETRAINED)
+
+
 def write_table(
     path: Path, kind: TableKind, rows: pd.DataFrame | Sequence[Mapping[str, Any]], extra: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Replaces a whole table at once, so that the file is never half written.
+    """Replaces a whole table at once, so that the file is never half written; returns what was written.
 
-    Args:
-        path: the file.
-        kind: its known columns, which are empty where `rows` lack them.
-        rows: a frame, or rows of equal columns.
-        extra: further columns, for a table that is still without rows.
-
-    Returns:
-        The frame that was written.
+    Columns that `rows` lack are empty; `extra` are further columns of numbers, for a table that is still without rows.
     """
     given = pd.DataFrame(rows)
     columns = {str(column): given[column].tolist() for column in given}
-    frame = _frame(kind, {name: [NUMBER.empty] * len(given) for name in extra} | columns, len(given))
+    frame = _frame(kind, {name: [math.nan] * len(given) for name in extra} | columns, len(given))
     with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(frame.columns)
@@ -216,36 +208,9 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         csv.writer(file, lineterminator="\n").writerow(_text(row.get(column, "")) for column in header)
 
 
-def read_ranking(folder: RunFolder) -> pd.DataFrame:
-    """The table `ranking.csv` of a run, best first.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    if not folder.ranking.exists():
-        raise ValueError(f"there is no ranking in {folder.path}: name a run that has one with checkpoint=FOLDER")
-    return read_table(folder.ranking, RANKING).sort_values("smash_score", kind="stable", ignore_index=True)
-
-
-def read_retrained(folder: RunFolder) -> pd.DataFrame:
-    """The table `retrained.csv` of a run.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    if not folder.retrained.exists():
-        raise ValueError(f"nothing was retrained in {folder.path}: name a run with trainings with checkpoint=FOLDER")
-    return read_table(folder.retrained, RETRAINED)
-
-
-def read_if_exists(path: Path, kind: TableKind) -> pd.DataFrame:
-    """A table, or one without rows where the file is missing; raises as `read_table`."""
-    return read_table(path, kind) if path.exists() else _frame(kind, {}, 0)
-
-
-def hypernet_columns(ranking: pd.DataFrame) -> list[str]:
-    """The columns of a ranking with the validation loss of each single HyperNet, in the order of the HyperNets."""
-    return sorted((name for name in ranking.columns if PER_HYPERNET.fullmatch(name)), key=lambda name: int(name[9:]))
+def hypernet_columns(columns: Iterable[str]) -> list[str]:
+    """Those of `columns` with the validation loss of a single HyperNet, in the order of the HyperNets."""
+    return sorted(filter(PER_HYPERNET.fullmatch, columns), key=lambda name: int(name.removeprefix("val_loss_")))
 
 
 def _parsed(path: Path, kind: TableKind, column: str, texts: Sequence[str]) -> list[Any]:
@@ -258,7 +223,7 @@ def _parsed(path: Path, kind: TableKind, column: str, texts: Sequence[str]) -> l
             optional = not text and column not in kind.required
             values.append(cell.empty if optional else cell.parse(text))
         except ValueError:
-            raise ValueError(f"{path}, line {line}, column {column}: {text!r} is not {cell.description}") from None
+            raise ValueError(f"{path}, line {line}, column {column}: {text!r} is not {cell.name}") from None
     return values
 
 

@@ -92,16 +92,10 @@ def _predict(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -
             bars.show(0, count)
 
 
-def _append(
-    experiment: Experiment,
-    baseline: str,
-    architecture: Architecture,
-    prediction: float,
-    seconds: float,
-    training_seconds: float,
-) -> None:
-    values = (architecture.fingerprint, baseline, prediction, seconds, training_seconds)
-    append_row(experiment.folder.baselines, dict(zip(BASELINES.columns, values, strict=True)))
+def _append(experiment: Experiment, baseline: str, architecture: Architecture, *values: float) -> None:
+    """Adds a row of `baselines.csv`; `values` are prediction, seconds and training_seconds."""
+    row = dict(zip(BASELINES.columns, (architecture.fingerprint, baseline, *values), strict=True))
+    append_row(experiment.folder.baselines, row)
 
 
 def predict(

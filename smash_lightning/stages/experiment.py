@@ -42,12 +42,12 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a task needs, built and checked.
+    """Everything that a stage needs, built and checked.
 
     Args:
-        folder: where results go.
+        folder: of the results.
         source: an earlier run's folder, or one of its checkpoints, that a single stage starts from; None for this run.
-        seed: of everything; runs of two seeds share the data, its splits and the size of candidates, no more.
+        seed: of everything; runs of two seeds share only the data, its splits and the size of candidates.
         data: the data set.
         space: what HyperNets are trained on.
         candidates: what is ranked: the same space, or its architectures of one size.

@@ -7,18 +7,19 @@ from smash_lightning.stages.baselines import baselines
 from smash_lightning.stages.correlate import correlate
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import rank
-from smash_lightning.stages.retrain import require_pool, retrain
+from smash_lightning.stages.retrain import retrain
 from smash_lightning.stages.search import search
+from smash_lightning.stages.selection import require_pool
 
 
 def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
-    """From data to an honest correlation: search, rank, retrain, baselines, correlate. Returns the correlation.
+    """From data to a correlation: search, rank, retrain, baselines, correlate. Returns the value of the metric.
 
     Raises:
         ValueError: more architectures are to be retrained than will be ranked.
     """
-    randoms = [proposal.count for proposal in experiment.ranking.active_strategies if proposal.name == "random"]
-    require_pool(experiment.retrain, sum(randoms))  # what could be said only after hours is said at once
+    randoms = [strategy.count for strategy in experiment.ranking.active_strategies if strategy.name == "random"]
+    require_pool(experiment.retrain, sum(randoms))  # an error here is better than one after hours
     search(experiment, tracker)
     rank(experiment, tracker)
     retrain(experiment, tracker)

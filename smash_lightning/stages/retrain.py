@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,6 +18,7 @@ from smash_lightning.engine import Failure, Pool
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GROUPS,
+    HISTORY,
     RANKING,
     RETRAINED,
     TABLES,
@@ -32,10 +31,11 @@ from smash_lightning.evaluation.tables import (
 from smash_lightning.hypernet import WeightSource, load_hypernet
 from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
-from smash_lightning.random_streams import Stream, generator, rng
+from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.selection import choose
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     GracefulStop,
@@ -44,13 +44,11 @@ from smash_lightning.training import (
     QueueLogger,
     QueueProgress,
     RetrainModule,
-    RetrainOptions,
     silence_lightning,
 )
 from smash_lightning.training.messages import Send
 
 KEPT = 3  # networks in the artifact, those with the lowest test losses
-Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +88,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     architectures = folder.read_architectures()
     plan = [Job(architectures[name], groups, seed) for name, groups, seed in planned(experiment, ranking)]
     table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
+    write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
     jobs = [job for job in plan if job.key not in finished]
 
@@ -106,7 +105,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
                 job = jobs[position]
                 row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
                 append_row(folder.retrained, row)
-                _append_history(folder.training_history, job, losses.pop(position, []))
+                for values in losses.pop(position, []):
+                    history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
+                    append_row(folder.training_history, history)
                 bars.show(0, done)
                 tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
     table = read_table(folder.retrained, RETRAINED)
@@ -125,92 +126,11 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     return table
 
 
-def _append_history(path: Path, job: Job, losses: Sequence[tuple[int, float]]) -> None:
-    """Adds the training loss of each epoch of a training, for curves; not needed by any stage."""
-    new = not path.exists()
-    with path.open("a") as file:
-        if new:
-            file.write("fingerprint,seed,step,epoch_loss\n")
-        file.writelines(f"{job.architecture.fingerprint},{job.seed},{step},{loss}\n" for step, loss in losses)
-
-
 def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:
     """Fingerprint, groups and seed of every training in their order: all architectures with one seed, then the next."""
     groups = choose(ranking, experiment.retrain, experiment.seed)
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
     return [(name, frozenset(of), seed) for seed in seeds for name, of in groups.items()]
-
-
-def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
-    """Fingerprints to train, each with the groups that it is in.
-
-    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: siblings
-    differ little, and ten of them would be one discovery that is counted ten times. "stratified" and "random" represent
-    the pool of random candidates: the middle one of each of `stratified` equal parts of their ranking, and `random`
-    others that are drawn without regard to it.
-
-    With `options.rank` it is only the random candidate at that position, in the group "stratified": positions that are
-    spread evenly over the ranking represent the pool, whichever jobs train them; `stages.collect` checks that.
-
-    Args:
-        ranking: the table, best first.
-        options: sizes of the groups.
-        seed: of the group "random".
-
-    Raises:
-        ValueError: there are fewer architectures than the options need.
-    """
-    pool = list(ranking["fingerprint"][ranking["strategy"] == "random"])
-    require_pool(options, len(pool))
-    if options.rank is not None:
-        return {pool[options.rank]: {"stratified"}}
-    stratified = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
-    others = [name for name in pool if name not in stratified]
-    members = {
-        "shortlist": _shortlist(ranking, options.shortlist),
-        "stratified": stratified,
-        "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
-    }
-    groups: Groups = {}
-    for group, names in members.items():
-        for name in names:
-            groups.setdefault(name, set()).add(group)
-    return groups
-
-
-def require_pool(options: RetrainOptions, random: int) -> None:
-    """Checks that `random` random candidates suffice for the groups "stratified" and "random", or have such a rank.
-
-    Raises:
-        ValueError: they do not.
-    """
-    if options.rank is not None:
-        if options.rank >= random:
-            raise ValueError(
-                f"retrain.rank={options.rank} is beyond the {random} random architectures that are ranked: "
-                f"their ranks are 0 to {random - 1}"
-            )
-    elif options.stratified + options.random > random:
-        raise ValueError(
-            f"retrain.stratified={options.stratified} and retrain.random={options.random} are more than the {random} "
-            "random architectures that are ranked: lower them, or raise ranking.strategies.random.count"
-        )
-
-
-def _shortlist(ranking: pd.DataFrame, count: int) -> list[str]:
-    """The best of each of the `count` best families."""
-    parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
-    best: dict[str, str] = {}
-    for name in parents:
-        root = name
-        while parents.get(root):
-            root = parents[root]
-        best.setdefault(root, name)
-    if count > len(best):
-        raise ValueError(
-            f"retrain.shortlist={count} is more than the {len(best)} families of architectures that were scored"
-        )
-    return list(best.values())[:count]
 
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any]:

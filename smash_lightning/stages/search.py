@@ -55,7 +55,7 @@ def search(
         tracker: gets their metrics.
         name: of their checkpoints; another one where `experiment` has another source of weights. Only the run's own
             HyperNets write `settling.csv`.
-        fixed: held-out architectures that are scored during training; None draws as many as the ranking's options say.
+        fixed: held-out architectures that are scored during training; None draws as many as `ranking.fixed`.
         label: what progress bars and errors call them.
 
     Returns:
@@ -150,7 +150,7 @@ def _write_settling(folder: RunFolder, paths: Sequence[Path], followed: Sequence
 
 
 def averaging(options: SearchOptions) -> list[L.Callback]:
-    """The callback that averages the weights, where the options say so."""
+    """The callback that averages the weights, where this is configured."""
     if options.average is None:
         return []
     return [EMAWeightAveraging(decay=options.average)]
@@ -211,5 +211,5 @@ def finished(path: Path) -> bool:
 
 
 def training_seconds(path: Path) -> float:
-    """Wall-clock seconds of the training of the HyperNet at `path`."""
+    """Elapsed seconds of the training of the HyperNet at `path`."""
     return float(load_checkpoint(path, "smash")["smash"]["seconds"])
