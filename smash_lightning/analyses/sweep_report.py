@@ -47,7 +47,10 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         "seeds, with 95 % t-intervals of three or more; or a single job with its own interval.",
     )
     shown = settings[[*options, "jobs", *SPEARMAN, "std", "minus_first"]]
-    summary = ["Spearman of score and test loss, mean over jobs:", shown.to_string(index=False, float_format="%.2f")]
+    summary = [
+        "Spearman of score and test loss, mean over jobs:",
+        shown.to_string(index=False, float_format="%.2f", na_rep=""),
+    ]
     summary += [f"Left out: {listed(reasons)}."] if reasons else []
     figure = Figure("sweep", chart, "Spearman of score and test loss by what the sweep varied")
     sections = [

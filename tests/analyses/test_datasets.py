@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -32,9 +32,8 @@ def coloured(root: Path) -> Folder:
     return Folder(str(root), size=None)
 
 
-def table(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "datasets.csv").open() as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "datasets.csv").set_index("name")
 
 
 def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
@@ -49,16 +48,13 @@ def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
     }
     datasets(experiment, Tracker([]), known)
     rows = table(tmp_path / "run")
-    assert list(rows) == ["mine", "absent", "broken", "digits"]
-    mine = rows["mine"]
-    assert (mine["state"], mine["train"], mine["test"], mine["classes"]) == ("present", "16", "8", "2")
-    assert mine["shape"] == "3 x 6 x 6"
-    assert mine["mean"] == "125 0 125"
-    assert rows["absent"]["state"] == "missing"
-    assert "would download 163 MiB from https://www.cs.toronto.edu" in rows["absent"]["remedy"]
+    states = {"mine": "present", "absent": "missing", "broken": "unusable", "digits": "present"}
+    assert rows["state"].to_dict() == states
+    columns = {"train": 16, "test": 8, "classes": 2, "shape": "3 x 6 x 6", "mean": "125 0 125"}
+    assert rows.loc["mine", list(columns)].to_dict() == columns
+    assert "would download 163 MiB from https://www.cs.toronto.edu" in rows.loc["absent", "remedy"]
     assert not (tmp_path / "nothing").exists(), "a table downloads nothing"
-    assert rows["broken"]["state"] == "unusable"
-    assert "red" in rows["broken"]["remedy"]
+    assert "red" in rows.loc["broken", "remedy"]
     assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"mine.png", "digits.png"}
     printed = capsys.readouterr().out
     assert "mine: 16 + 8 images of 3 x 6 x 6, 2 classes, mean 125 0 125" in printed
@@ -80,7 +76,7 @@ def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> Non
         data = module("mine", source)
         object.__setattr__(source, "published", published)
         datasets(replace(experiment, data=data), Tracker([]), {})
-        notes = table(tmp_path / "run")["mine"]["notes"]
+        notes = str(table(tmp_path / "run").loc["mine", "notes"])
         assert ("differs by 0.300 x 255 from the published value" in notes) == noted, notes
 
 

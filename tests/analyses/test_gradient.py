@@ -71,9 +71,6 @@ def test_perturbations_are_new_and_different() -> None:
         trial(0, probability=1e-6).perturbations(parent)
 
 
-# --- estimates ---
-
-
 def made_up(parents: int, trials: int) -> pd.DataFrame:
     generator = np.random.default_rng(0)
     rows = []
@@ -114,9 +111,7 @@ def test_differences_are_paired() -> None:
     assert found["changes"]["the gradient"].high - found["changes"]["the gradient"].low > 1
 
 
-def test_it_writes_table_estimates_and_picture(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     difference = gradient(experiment_on(source, tmp_path), NO_LOGGERS, **OPTIONS)
     rows, found = read_results(tmp_path, "gradient")
     assert len(rows) == 6 * (1 + 3)
@@ -131,19 +126,9 @@ def test_it_writes_table_estimates_and_picture(
     last = found["gradient_minus"]["the best of 3 random changes"]["value"]
     assert last == pytest.approx(np.mean(changes[GRADIENT] - best))
     assert difference == last
-    assert "the best of 3 random changes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"parents": 3}, r"^task.parents must be at least 5, got 3$"),
-        ({"pool": 0}, r"^task.pool \(0\) and task.trials \(3\) must be at least 1"),
-        ({"trials": 0}, r"^task.pool \(4\) and task.trials \(0\) must be at least 1"),
-        ({"probability": 0}, r"task.probability \(0\) between 0 and 1$"),
-        ({"probability": 1e-6}, r"raise task.probability=1e-06 or lower task.trials=3$"),
-    ],
-)
-def test_options_out_of_range_are_refused(source: Path, tmp_path: Path, options: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        gradient(experiment_on(source, tmp_path), NO_LOGGERS, **OPTIONS | options)
+@pytest.mark.parametrize(("option", "value"), [("pool", 0), ("trials", 0), ("probability", 0)])
+def test_options_out_of_range_are_refused(source: Path, tmp_path: Path, option: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"task.{option} \(0\)"):
+        gradient(experiment_on(source, tmp_path), NO_LOGGERS, **OPTIONS | {option: value})

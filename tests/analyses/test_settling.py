@@ -68,9 +68,7 @@ def longer(source: Path, folder: Path, **changes: Any) -> Experiment:
     return experiment_on(source, folder, search=replace(SEARCH, hypernets=2, epochs=5), **changes)
 
 
-def test_it_writes_table_estimates_and_picture(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     experiment = longer(source, tmp_path)
     gain = settling(experiment, NO_LOGGERS, every=2)
     rows, found = read_results(tmp_path, "settling")
@@ -78,7 +76,6 @@ def test_it_writes_table_estimates_and_picture(
     assert [moment["epoch"] for moment in found["moments"]] == [2, 4, 5]
     assert (found["architectures"], found["hypernets"], found["half"]) == (TRAINED, 2, 2)
     assert gain == found["second_half"]["value"]
-    assert "noise ceiling" in capsys.readouterr().out
     trained = pd.read_csv(source / "retrained.csv").groupby("fingerprint")["true_loss"].mean()
     architectures, folder = RunFolder(source).read_architectures(), RunFolder(tmp_path)
     assert set(rows["fingerprint"]) == set(trained.index)
@@ -102,14 +99,7 @@ def test_another_number_of_hypernets(source: Path, tmp_path: Path) -> None:
     assert {moment["agreement"] for moment in found["moments"]} == {None}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"every": 0}, r"^task.every must be between 1 and half of search.epochs=5, got 0$"),
-        ({"every": 3}, r"^task.every must be between 1 and half of search.epochs=5, got 3$"),
-        ({"hypernets": 0}, r"^task.hypernets must be at least 1, or null, got 0$"),
-    ],
-)
-def test_options_out_of_range_are_refused(source: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        settling(longer(source, tmp_path), NO_LOGGERS, **{"every": 2} | options)
+@pytest.mark.parametrize("options", [{"every": 0}, {"every": 3}, {"every": 2, "hypernets": 0}])
+def test_options_out_of_range_are_refused(source: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^task.(every must be between 1 and half of|hypernets must be at least 1)"):
+        settling(longer(source, tmp_path), NO_LOGGERS, **options)

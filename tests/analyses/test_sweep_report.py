@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,32 +124,21 @@ def test_any_sweep_is_drawn(tmp_path: Path, options: dict[str, list[Any]]) -> No
     assert means["jobs"].sum() == math.prod(map(len, options.values()))
 
 
-def drawn(*options: str, rows: Sequence[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
-    """The marks of a picture, and the titles of its panels."""
-    found = marks(jobs(*rows), list(options))
-    figures.specification(figures.sweep(found, y="y", title="t"))
-    return found, list(dict.fromkeys(found["panel"]))
-
-
-def test_one_option_is_the_axis_and_seeds_are_averaged() -> None:
-    rows = [{"width": w, "seed": s, "value": 0.1 * w + 0.01 * s} for w in (2, 1) for s in range(3)]
-    found, panels = drawn("width", rows=rows)
-    assert panels == ["width"]
-    means = found[found["kind"] == "mean"]
-    assert dict(zip(means["x"], means["y"], strict=True)) == pytest.approx({1: 0.11, 2: 0.21})
-    assert (found["kind"] == "job").sum() == 6
-    references = found[found["kind"] == "reference"]
-    assert set(references["series"]) == {"noise ceiling", "parameters"}
-
-
-def test_a_second_option_gives_lines_and_more_options_a_panel_each() -> None:
-    rows = [{"kind": k, "width": w, "c": c, "value": 0.1} for k in "ab" for w in (1, 2) for c in (3, 4)]
-    found, panels = drawn("kind", "width", rows=rows)
-    assert panels == ["width"], "numbers get the axis"
-    assert set(found.loc[found["kind"] == "mean", "series"]) == {"kind=a", "kind=b"}
-    found, panels = drawn("kind", "width", "c", rows=rows)
-    assert panels == ["kind", "width", "c"]
-    assert found["low"].isna().all(), "means over other options have no interval"
+def test_one_option_is_the_axis_a_second_gives_lines_and_more_a_panel_each() -> None:
+    rows = [{"kind": k, "width": w, "c": c, "value": 0.1 * w + 0.01 * c} for k in "ab" for w in (2, 1) for c in (3, 4)]
+    one, two, three = (
+        marks(jobs(*rows), list(options)) for options in (["width"], ["kind", "width"], ["kind", "width", "c"])
+    )
+    for found in (one, two, three):
+        figures.specification(figures.sweep(found, y="y", title="t"))
+    means = one[one["kind"] == "mean"]
+    assert dict(zip(means["x"], means["y"], strict=True)) == pytest.approx({1: 0.135, 2: 0.235})
+    assert (one["kind"] == "job").sum() == 8
+    assert set(one.loc[one["kind"] == "reference", "series"]) == {"noise ceiling", "parameters"}
+    assert list(dict.fromkeys(two["panel"])) == ["width"], "numbers get the axis"
+    assert set(two.loc[two["kind"] == "mean", "series"]) == {"kind=a", "kind=b"}
+    assert list(dict.fromkeys(three["panel"])) == ["kind", "width", "c"]
+    assert three["low"].isna().all(), "means over other options have no interval"
 
 
 def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
