@@ -19,7 +19,8 @@ from trimesh.remesh import subdivide_to_size
 EXPORT_AGAIN = "export it again, or remove it"
 INSIDE = 1e-6  # voxels by which a mesh is made smaller, so that its far side is in the last voxel and not behind it
 SPACING = 0.8  # voxels between neighbouring points of a surface at most
-MOST_STEPS = 64  # of dividing edges; each step halves them
+PARTS = 4  # into how many parts the edges of small triangles are divided at once
+MOST_STEPS = 64  # of dividing long edges; each step halves them
 
 Grid = NDArray[np.uint8]
 
@@ -40,14 +41,14 @@ def voxelise(mesh: Trimesh, size: int, fill: int) -> Grid:
 
     The longest side of the surface takes `fill` of `size` voxels, and the surface is in the middle of the grid. Edges
     are divided until no path from voxel to voxel through their sides passes the surface: every point of it is less than
-    SPACING / sqrt(3), so less than half a voxel, away from a vertex.
+    SPACING / sqrt(3), so less than half a voxel, away from a point that is marked.
     """
     low, high = mesh.bounds
     points = (mesh.vertices - (low + high) / 2) * ((fill - INSIDE) / (high - low).max())
     corners = points[mesh.faces]
-    long = (((corners - np.roll(corners, 1, axis=1)) ** 2).sum(-1) > SPACING**2).any(1)
-    divided, _ = subdivide_to_size(points, mesh.faces[long], SPACING, MOST_STEPS)
-    surface = np.concatenate((corners.reshape(-1, 3), divided[len(points) :]))
+    longest = ((corners - np.roll(corners, 1, axis=1)) ** 2).sum(-1).max(1)
+    vertices, faces = subdivide_to_size(points, mesh.faces[longest > SPACING**2], SPACING * PARTS, MOST_STEPS)
+    surface = np.concatenate((corners.reshape(-1, 3), (_LATTICE @ vertices[faces]).reshape(-1, 3)))
     grid = np.zeros((size, size, size), np.uint8)
     x, y, z = np.floor(surface + (size - fill) // 2 + fill / 2).astype(np.int64).T
     grid[x, y, z] = 1
@@ -125,3 +126,7 @@ def _triangles(faces: list[str]) -> NDArray[np.int64]:
 
 def _numbers(lines: list[str], columns: int, kind: type) -> NDArray[Any]:
     return np.loadtxt(lines, kind, comments=None, usecols=range(columns), ndmin=2)
+
+
+# Points of a triangle whose edges are divided into parts, as weights of its corners.
+_LATTICE = np.array([(i, j, PARTS - i - j) for i in range(PARTS + 1) for j in range(PARTS + 1 - i)]) / PARTS
