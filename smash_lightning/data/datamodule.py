@@ -28,8 +28,8 @@ RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
 class DataModule(L.LightningDataModule):
     """Train, validation and test of one source, which is read, and downloaded if need be, at first use.
 
-    Validation is a class-balanced subset of the training images, drawn with a seed of its own, so that it is the same
-    for every seed of a run. The search never trains on it; the test images are for test errors alone.
+    Validation is a class-balanced subset of the training images, the same for every seed of a run. The search never
+    trains on it; the test images are for test errors alone.
 
     Args:
         name: of the data set in reports.
@@ -49,10 +49,7 @@ class DataModule(L.LightningDataModule):
         mean: to subtract from the bytes of each channel; None takes the mean of the training images.
         std: to divide them by; None takes their standard deviation.
         source_options: options of `source`, with equal values, so that a configuration may pass them on from here, as
-            dataset.root to dataset.source.root.
-
-    Raises:
-        ValueError: an option is impossible, or is none of `source`.
+            dataset.root to dataset.source.root; others are refused.
     """
 
     def __init__(
@@ -86,9 +83,7 @@ class DataModule(L.LightningDataModule):
             if not hasattr(source, key):
                 raise ValueError(f"there is no option dataset.{key}, neither of DataModule nor {type(source).__name__}")
             if getattr(source, key) != value:
-                raise ValueError(
-                    f"dataset.{key}={value} must be passed on: write {key}: ${{..{key}}} in dataset.source"
-                )
+                raise ValueError(f"dataset.{key}={value} must be passed on: {key}: ${{..{key}}} in dataset.source")
         self.name, self.source, self.cache, self.download = name, source, cache, download
         self.augmentation, self.stem_stride, self.order = augmentation, stem_stride, ""
         self.views = augmentation.views if augmentation is not None and average_views else 1
@@ -196,9 +191,7 @@ class DataModule(L.LightningDataModule):
         for split in ("train", "validation", "test"):
             subset: Subset = getattr(self, split)
             counts = torch.bincount(subset.labels, minlength=len(self.classes))
-            least, most = (
-                f"{int(counts[k])} ({self.classes[k]})" for k in (int(counts.argmin()), int(counts.argmax()))
-            )
+            least, most = (f"{counts[k]} ({self.classes[k]})" for k in (counts.argmin(), counts.argmax()))
             lines.append(f"{split}: {len(subset):,} images, {least} to {most} of a class")
         shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
         lines.append(f"images of {shape}, {len(self.classes)} classes: {listed(self.classes, 10)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,10 +58,8 @@ class TableSource(Source):
         """Images (count, 1 or 3, height, width), in the order of tables and rows within each split.
 
         Raises:
-            FileNotFoundError: as `files`.
-            ValueError: as `files`; a table is corrupt, has no such column, or one of another type than the first; a
-                label is missing or has no name; a test set is to be drawn and a class has one image only; or as
-                `decode`.
+            ValueError: a table is corrupt, has no such column, or one of another type than the first; a label is
+                missing or has no name; a test set is to be drawn and a class has one image only; or as `decode`.
         """
         splits, notes = self._tables()
         columns = find_columns(splits["train"][0], self.image, self.label)
@@ -93,12 +92,7 @@ class Parquet(TableSource):
     root: str
 
     def files(self) -> Sequence[Path]:
-        """The shards of train, and those of the other splits, each sorted.
-
-        Raises:
-            FileNotFoundError: there are none.
-            ValueError: an option is impossible, no shard is one of train, one is missing, or the split is ambiguous.
-        """
+        """The shards of train, and those of the other splits, each sorted; refused if one is missing or ambiguous."""
         shards, _ = self._shards()
         return [*chain.from_iterable(shards.values())]
 
@@ -152,12 +146,7 @@ class Hub(TableSource):
     config: str | None = None
 
     def files(self) -> Sequence[Path]:
-        """The Arrow files in the cache of the library `datasets`, which are written at first use.
-
-        Raises:
-            FileNotFoundError: the hub has no such data set, or it is not in the cache and there is no network.
-            ValueError: an option is impossible, or no split is that of train.
-        """
+        """The Arrow files in the cache of the library `datasets`, which are written at first use."""
         splits, _ = self._splits()
         return [Path(file["filename"]) for split in splits.values() for file in split.cache_files]
 
@@ -173,7 +162,7 @@ class Hub(TableSource):
             names = {"train": self.train_split, **({"test": self.test_split} if self.test_split else {})}
         else:
             names = {}
-            for name in found:
+            for name in sorted(found, key=len):  # "train" before "train_extra"
                 if len(words := split_words(name)) == 1:
                     names.setdefault(words.pop(), name)
         if missing := [name for name in names.values() if name not in found]:
@@ -182,7 +171,7 @@ class Hub(TableSource):
             raise ValueError(f"{self.path} has the splits {', '.join(found)}: dataset.train_split=NAME names one")
         others = [name for name in found if name not in names.values()]
         notes = (f"Splits that are not used: {listed(others)}.",) if others else ()
-        return {word: found[name] for word, name in names.items()}, notes
+        return {word: found[names[word]] for word in ("train", "test", "validation") if word in names}, notes
 
 
 def _load(path: str, config: str | None) -> Mapping[str, Any]:
@@ -283,9 +272,9 @@ def _require_whole(paths: Sequence[Path]) -> None:
 
 
 def _images(table: Table, column: str) -> Iterator[Encoded]:
-    row = 0
-    for values in table.column(column):
-        contents = values.field("bytes") if pa.types.is_struct(values.type) else values
-        for content in contents.to_pylist():
-            yield Encoded(f"row {row} of {table.name}", content)
-            row += 1
+    values = chain.from_iterable(array.to_pylist() for array in table.column(column))
+    for row, value in enumerate(values):
+        content = value["bytes"] if isinstance(value, dict) else value
+        path = value.get("path") if isinstance(value, dict) and content is None else None
+        # The hub's library keeps images that are files of a data set by their paths in its cache.
+        yield Encoded(f"row {row} of {table.name}", Path(path) if path and os.path.isabs(path) else content)

@@ -260,9 +260,7 @@ def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path)
     options = {"validation": 12, "train": None, "batch_size": 8, "eval_batch_size": 5, "recalibration": 16}
     options |= {"name": "x", "source": folder, "stem_stride": 1, "split_seed": 0}
     assert DataModule(**options, root=str(tmp_path), size=8).source == folder
-    with pytest.raises(
-        ValueError, match=r"dataset\.size=9 must be passed on: write size: \$\{\.\.size\} in dataset\.source"
-    ):
+    with pytest.raises(ValueError, match=r"dataset\.size=9 must be passed on: size: \$\{\.\.size\} in dataset\.source"):
         DataModule(**options, size=9)
 
 

@@ -326,14 +326,24 @@ def test_a_data_set_of_the_hub_is_read_from_its_cache(tmp_path: Path, hub: Path)
         Hub(path=str(tmp_path)).files()
 
 
+def test_images_of_the_hub_may_be_files(tmp_path: Path, hub: Path) -> None:
+    paths = [tmp_path / f"{value}.png" for value in range(6)]
+    for value, path in enumerate(paths):
+        path.write_bytes(encoded(value))
+    column = pa.array([{"bytes": None, "path": str(path)} for path in paths], type=IMAGE)
+    cached(hub, "some/files", train=plain(tmp_path / "train.parquet", range(6), image=column))
+    sets = Hub(path="some/files", test_share=0.5).read()
+    assert sorted(values(sets.train) + values(sets.test)) == list(range(6))
+
+
 def test_splits_of_the_hub_are_found_or_named(tmp_path: Path, hub: Path) -> None:
-    paths = {name: plain(tmp_path / f"{name}.parquet", range(9)) for name in ("train", "extra", "validation")}
+    paths = {name: plain(tmp_path / f"{name}.parquet", range(9)) for name in ("extra_train", "train", "validation")}
     cached(hub, "some/tiny", **paths)
     sets = Hub(path="some/tiny").read()
     assert (len(sets.train), len(sets.test)) == (9, 9)
-    assert sets.notes[0] == "Splits that are not used: extra."
-    assert len(Hub(path="some/tiny", train_split="extra").read().test) == 3, "drawn"
-    with pytest.raises(ValueError, match=r"some/tiny has no split none, only train, extra, validation"):
+    assert sets.notes[0] == "Splits that are not used: extra_train."
+    assert len(Hub(path="some/tiny", train_split="extra_train").read().test) == 3, "drawn"
+    with pytest.raises(ValueError, match=r"some/tiny has no split none, only extra_train, train, validation"):
         Hub(path="some/tiny", train_split="none").read()
 
 
