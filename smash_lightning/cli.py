@@ -100,7 +100,7 @@ def _single(config: DictConfig, folder: Path) -> float | None:
 
 
 def _job(config: DictConfig, folder: Path) -> float | None:
-    """One job of a sweep. Its failure is printed and noted, and the sweep goes on."""
+    """One job of a sweep. Its failure is printed and noted, and the sweep continues."""
     from smash_lightning.configuration.earlier_run import as_job, with_earlier_options
 
     chosen = HydraConfig.get()
@@ -122,7 +122,7 @@ def _job(config: DictConfig, folder: Path) -> float | None:
 
 
 def _execute(config: DictConfig, folder: Path) -> float | None:
-    """Builds everything before the folder is claimed: a run that cannot begin leaves nothing in it."""
+    """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
     from smash_lightning.configuration.build import build_experiment
     from smash_lightning.configuration.instantiate import instantiate

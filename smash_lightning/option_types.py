@@ -18,7 +18,7 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
     """Checks the plain value of the option `name` against a type hint; a section against what its `_target_` accepts.
 
     Raises:
-        ValueError: there is no such target, it is no class of the kind that is wanted, or a value is of another type.
+        ValueError: there is no such target, it is not of the expected class, or a value is of another type.
     """
     if not isinstance(value, dict):
         require_type(name, value, hint)

@@ -63,9 +63,9 @@ class Trial:
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
         proposal, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
         rows = []
-        for place, child in enumerate([proposal, *others]):
+        for position, child in enumerate([proposal, *others]):
             score = self.score(child)
-            method, draw, seconds = (RANDOM, place - 1, 0.0) if place else (GRADIENT, 0, gradient_seconds)
+            method, draw, seconds = (RANDOM, position - 1, 0.0) if position else (GRADIENT, 0, gradient_seconds)
             predicted = float((slope * change(self.encoding, parent, child, c)).sum())
             row = method, draw, child.fingerprint, predicted, parent_loss, score.val_loss, score.seconds, seconds
             rows.append((parent.fingerprint, *row))

@@ -116,5 +116,5 @@ def halving(table: Tensor, keep: int, sizes: Sequence[int]) -> tuple[list[int], 
         if size != sizes[-1]:
             means = table[active, :size].mean(1).tolist()
             order = sorted(range(len(active)), key=means.__getitem__)
-            active = [active[place] for place in order[: max(keep, len(active) // 2)]]
+            active = [active[position] for position in order[: max(keep, len(active) // 2)]]
     return active, spent / table.numel()

@@ -54,9 +54,9 @@ def strategies(
     }
     last = {name: curves.iloc[:, -1].to_numpy() for name, curves in best.items()}
     lowest, gains = float(table["best"].min()), advantage(last)
-    places = np.unique(np.linspace(0, len(best[RANDOM].columns) - 1, POINTS + 1).astype(int)[1:])
+    positions = np.unique(np.linspace(0, len(best[RANDOM].columns) - 1, POINTS + 1).astype(int)[1:])
     series = {
-        name: {place + 1.0: frame.t_interval(curves.iloc[:, place].to_numpy()) for place in places}
+        name: {position + 1.0: frame.t_interval(curves.iloc[:, position].to_numpy()) for position in positions}
         for name, curves in best.items()
     }
     regret = {name: float(values.mean() - lowest) for name, values in last.items()}

@@ -92,7 +92,7 @@ def _parse_off(text: str) -> Trimesh:
     # ST: texture coordinates, C: colours, N: normals, all after x, y and z; 4 and n: other coordinates than these.
     header = re.match(r"(ST|C|N)*4?n?OFF", lines[0] if lines else "", re.IGNORECASE)
     if header is None:
-        raise ValueError("it does not begin with OFF")
+        raise ValueError("it does not start with OFF")
     if re.search("4|nOFF", header[0]) or "BINARY" in lines[0].upper():
         raise ValueError(f"its variant, {lines[0]}, is not read, only text with coordinates x y z")
     lines[0] = lines[0][header.end() :]  # many files of ModelNet have the counts in the same line, without a space

@@ -19,7 +19,7 @@ CHUNK = 1_000  # resamples at a time, which keeps memory small
 class Estimate:
     """A number with the ends of its 95 % interval; f"{estimate:.2f}" gives "0.57 [0.35, 0.74]".
 
-    What is undefined (a coefficient of a constant predictor, say) is None instead. `resamples` counts those in which
+    Undefined values, such as a coefficient of a constant predictor, are None instead. `resamples` counts those in which
     the number is defined, from which the interval is taken.
     """
 

@@ -1,4 +1,4 @@
-"""Which class makes the weights, and with which options: what a configuration says and a checkpoint keeps."""
+"""Class and options of a source of weights, as in a configuration and in a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HyperNetSpecification:
 
     @classmethod
     def of(cls, kind: type[WeightSource], **options: Any) -> HyperNetSpecification:
-        """The specification of a class that is at hand."""
+        """The specification of a class object."""
         return cls(f"{kind.__module__}.{kind.__qualname__}", options)
 
     @property

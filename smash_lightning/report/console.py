@@ -14,7 +14,7 @@ COLUMNS = (27, 21, 21, 21, 20)
 
 
 def summary(correlation: Mapping[str, Any]) -> str:
-    """Two tables and the verdict of correlation.json, for readers who do not know the code."""
+    """Two tables and the verdict of correlation.json, for readers who have not seen the code."""
     lines = textwrap.wrap(_heading(correlation), WIDTH)
     if correlation["verdict"]["reason"] != "few_architectures":
         lines += [*_agreement(correlation), *_predictors(correlation["comparison"])]

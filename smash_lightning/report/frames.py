@@ -64,12 +64,12 @@ def fitted_line(points: pd.DataFrame, seed: int) -> pd.DataFrame | None:
     x, y = (sample[column].to_numpy(float) for column in "xy")
     if len(x) < MINIMUM or not np.ptp(x):
         return None
-    places = np.linspace(x.min(), x.max(), LINE_POINTS)
+    positions = np.linspace(x.min(), x.max(), LINE_POINTS)
     weights = np.random.default_rng(seed).multinomial(len(x), np.full(len(x), 1 / len(x)), LINE_RESAMPLES)
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold one point alone
-        low, high = np.nanquantile(_lines(x, y, weights, places), (0.025, 0.975), axis=0)
-    middle = _lines(x, y, np.ones((1, len(x))), places)[0]
-    return pd.DataFrame({"x": places, "y": middle, "low": low, "high": high})
+        low, high = np.nanquantile(_lines(x, y, weights, positions), (0.025, 0.975), axis=0)
+    middle = _lines(x, y, np.ones((1, len(x))), positions)[0]
+    return pd.DataFrame({"x": positions, "y": middle, "low": low, "high": high})
 
 
 def predictor_frame(comparison: dict[str, Any], panels: tuple[str, str]) -> pd.DataFrame:
@@ -99,14 +99,14 @@ def settling_frames(settling: pd.DataFrame, hypernet: int) -> tuple[pd.DataFrame
 
 
 def _lines(
-    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], places: NDArray[np.float64]
+    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], positions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Fitted values at `places` (p,) for each row of weights (r, n): (r, p)."""
+    """Fitted values at `positions` (p,) for each row of weights (r, n): (r, p)."""
     total = weights.sum(1)
     mean_x, mean_y = weights @ x / total, weights @ y / total
     covariance = weights @ (x * y) / total - mean_x * mean_y
     slope = covariance / (weights @ (x * x) / total - mean_x**2)
-    return mean_y[:, None] + slope[:, None] * (places - mean_x[:, None])
+    return mean_y[:, None] + slope[:, None] * (positions - mean_x[:, None])
 
 
 def _spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -100,14 +100,14 @@ class Tracker:
                 self._wandb.end(failed=failed)
 
     def _on_wandb(self, action: Callable[[WandbRun], None]) -> None:
-        """Whatever a service on the network answers, the run goes on: its own files hold everything."""
+        """Continues the run after any error of a service on the network: its own files hold everything."""
         if self._wandb is None:
             return
         try:
             action(self._wandb)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            print(f"W&B failed, and the run goes on without it: {reason}. Its own files hold all", file=sys.stderr)
+            print(f"W&B failed, and the run continues without it: {reason}. Its own files hold all", file=sys.stderr)
             with suppress(Exception):
                 self._wandb.end(failed=True)
             self._wandb = None

@@ -186,11 +186,11 @@ def _improve(comparison: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _seeds(correlation: Correlation) -> str:
-    """How many seeds reach the wanted reliability, by the formula of Spearman and Brown."""
+    """How many seeds reach a reliability, by the formula of Spearman and Brown."""
     single = correlation["loss"]["reliability"].get("icc_single")
     one = single["value"] if single else 0.0
     if one <= 0:
-        return "Trainings of one architecture differ too much to say how many seeds are enough."
+        return "Trainings of one architecture differ too much to estimate how many seeds are enough."
     seeds = math.ceil(WANTED * (1 - one) / (one * (1 - WANTED)))
     return f"About {count(seeds, 'seed')} per architecture would give a reliability of {WANTED}: retrain.seeds={seeds}."
 

@@ -146,7 +146,7 @@ def wandb_logger(
             the run's own id.
         tags: of the run.
         mode: auto, online, offline or disabled. Auto is online where an API key is found (WANDB_API_KEY or .netrc),
-            the server answers and WANDB_MODE does not say otherwise; else offline.
+            the server is reachable and WANDB_MODE is not set otherwise; else offline.
         charts: account under which `smash_lightning.report.dashboard` published our charts.
         task: dotted name of the task; its last part is the job type.
         about: further tags from the configuration: dotted names by their last part, cut to the length that W&B accepts.
@@ -222,7 +222,7 @@ def has_key() -> bool:
 
 
 def _group_of(folder: Path, sweep: str | None, checkpoint: str | None) -> str:
-    """The group that a new run joins; empty where it begins one of its own."""
+    """The group that a new run joins; empty for a new group."""
     if sweep is not None and folder.resolve().is_relative_to(Path(sweep).resolve()):
         return "-".join(Path(sweep).resolve().parts[-2:])  # by default the day and the time
     if checkpoint is None:

@@ -76,7 +76,7 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             _score(experiment, tracker, name, rest)
     # Processes finish in any order.
     every = (*experiment.baselines.chosen, *experiment.baselines.one_shot, *names)
-    order = {name: place for place, name in enumerate(every)}
+    order = {name: position for position, name in enumerate(every)}
     table = read_table(folder.baselines, BASELINES)
     keys = ["baseline", "fingerprint"]
     table = table.sort_values(keys, key=lambda column: column.map(order).fillna(len(order)), kind="stable")
@@ -113,7 +113,7 @@ def predict(
     started = time.perf_counter()
     value = float(baselines[name].predict(architecture, given))
     if math.isnan(value):
-        raise ValueError("the prediction is NaN, which has no place in an order: return inf where nothing is known")
+        raise ValueError("the prediction is NaN, which cannot be ordered: return inf where it is undefined")
     return value, time.perf_counter() - started
 
 

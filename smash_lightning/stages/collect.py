@@ -63,7 +63,7 @@ def _unfinished(experiment: Experiment, job: SweepJob) -> str:
     """What a job lacks, in words; empty where it is finished."""
     folder = RunFolder(job.folder)
     if not job.config:
-        return "it did not begin"
+        return "it did not start"
     if not folder.ranking.exists() or not folder.retrained.exists():
         return "it trained nothing"
     options = RetrainOptions(**{name: value for name, value in job.config["retrain"].items() if name != "_target_"})
@@ -117,15 +117,15 @@ def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, left_out: str) -> N
     at most.
     """
     pool = ranking["fingerprint"][ranking["strategy"] == "random"].reset_index(drop=True)
-    places = list(pool.index[pool.isin(rows["fingerprint"][rows["stratified"] == 1])])
-    n, size = len(places), len(pool)
-    shares = [(i / n, (i + 1) / n, (place + 0.5) / size) for i, place in enumerate(places)]
+    positions = list(pool.index[pool.isin(rows["fingerprint"][rows["stratified"] == 1])])
+    n, size = len(positions), len(pool)
+    shares = [(i / n, (i + 1) / n, (position + 0.5) / size) for i, position in enumerate(positions)]
     distance = max((max(abs(low - at), abs(high - at)) for low, high, at in shares), default=0.0)
     if distance > UNEVEN + 1 / max(n, 1):
         more = f", as these jobs are left out: {left_out}" if left_out else ""
         finish = "Finish those, or train" if left_out else "Train"
         raise ValueError(
-            f"the {n} ranks from {places[0]} to {places[-1]} that were trained do not represent all {size} random "
-            f"architectures of the ranking{more}. {finish} ranks that are even over it, such as "
+            f"the {n} ranks from {positions[0]} to {positions[-1]} that were trained do not represent all {size} "
+            f"random architectures of the ranking{more}. {finish} ranks that are even over it, such as "
             f"'retrain.rank=range(0,{size},{max(size // 50, 1)})'"
         )

@@ -14,7 +14,7 @@ FINDS_UNUSED = "ddp_find_unused_parameters_true"
 
 
 def choose_gpu(gpu: Any, accelerator: str, devices: Any) -> None:
-    """Reserves a free GPU for this process if that is wanted, before anything uses CUDA.
+    """Reserves a free GPU for this process if requested, before anything uses CUDA.
 
     Args:
         gpu: the option: "free", or None for the GPUs that CUDA shows.

@@ -80,11 +80,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # an error here is better than one in every training
     copy_tables(experiment.source_folder(), folder, "settling")
-    ranking, wanted = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
-    if len(ranking) < wanted:
-        raise ValueError(
-            f"the ranking in {folder.path} has {len(ranking)} of {wanted} architectures: complete it first"
-        )
+    ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
+    if len(ranking) < total:
+        raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
     architectures = folder.read_architectures()
     plan = [Job(architectures[name], groups, seed) for name, groups, seed in planned(experiment, ranking)]
     table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
@@ -110,10 +108,10 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
                     append_row(folder.training_history, history)
                 bars.show(0, done)
                 tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
-    table = read_table(folder.retrained, RETRAINED)
-    order = {job.key: place for place, job in enumerate(plan)}
-    places = [order.get(key, len(order)) for key in zip(table["fingerprint"], table["seed"], strict=True)]
-    table = write_table(folder.retrained, RETRAINED, table.iloc[sorted(range(len(places)), key=places.__getitem__)])
+    table, order = read_table(folder.retrained, RETRAINED), {job.key: position for position, job in enumerate(plan)}
+    keys = list(zip(table["fingerprint"], table["seed"], strict=True))
+    rows = sorted(range(len(keys)), key=lambda row: order.get(keys[row], len(order)))
+    table = write_table(folder.retrained, RETRAINED, table.iloc[rows])
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]

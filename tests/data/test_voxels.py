@@ -233,8 +233,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it does not begin with OFF"),
-        ("solid cube\nfacet", "it does not begin with OFF"),
+        ("", "it does not start with OFF"),
+        ("solid cube\nfacet", "it does not start with OFF"),
         ("OFF\n", "it does not give the number of vertices and faces"),
         ("OFF\n8\n", "it does not give the number of vertices and faces"),
         ("OFF BINARY\n\0\0\0", "its variant, OFF BINARY, is not read"),
