@@ -26,6 +26,7 @@ from tests.cases import BARE_CASES
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.md"))]
+IMAGE = re.compile(r'<img src="([^"]+)"')
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -77,7 +78,7 @@ def test_examples_use_public_names(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     """Of pages that are read as they are; `mkdocs build --strict` checks anchors as well."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    missing = [link for link in LINK.findall(text) if not (page.parent / link).exists()]
+    missing = [link for link in [*LINK.findall(text), *IMAGE.findall(text)] if not (page.parent / link).exists()]
     assert not missing
 
 

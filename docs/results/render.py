@@ -80,7 +80,7 @@ def _verdict(run: Run) -> str:
     """What the first run printed last, as the package prints it."""
     from smash_lightning.report.verdict import sentences
 
-    lines = [line for sentence in sentences(run) for line in textwrap.wrap(sentence, 110)]
+    lines = [line for sentence in sentences(run) for line in textwrap.wrap(sentence, 100)]
     return "\n".join(["```text", *lines, "```", ""])
 
 
