@@ -18,6 +18,7 @@ import numpy as np
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 
+NO_RESULTS = ("correlation", "data", "result", "architecture")  # JSON files of other content
 if TYPE_CHECKING:  # runs without W&B do not import it
     from smash_lightning.report.wandb_run import WandbRun
 
@@ -84,10 +85,10 @@ class Tracker:
             self._on_wandb(lambda run, path=path: run.log_file(path))  # type: ignore[misc]
             if path.suffix != ".csv":
                 self._show_elsewhere(path)
-        if (found := folder / "correlation.json").exists():
-            numbers = headline(json.loads(found.read_text()))
-            self._on_wandb(lambda run: run.log_summary(numbers))
-            self._log_elsewhere(numbers, self._last_step)
+        main = main_numbers(folder)
+        self._on_wandb(lambda run: run.log_summary(main))
+        self._log_elsewhere(main, self._last_step)
+        if (folder / "correlation.json").exists():
             self._on_wandb(lambda run: run.log_charts(folder))
 
     def close(self, *, failed: bool = False) -> None:
@@ -126,6 +127,26 @@ class Tracker:
             logger.save()  # or nothing of a killed run would be on disk
 
 
+def main_numbers(folder: Path) -> dict[str, float]:
+    """The main numbers of correlation.json, and every number of what an analysis wrote."""
+    others = [path for path in sorted(folder.glob("*.json")) if path.stem not in NO_RESULTS]
+    found = {name: one for path in others for name, one in numbers(json.loads(path.read_text()), path.stem).items()}
+    if (path := folder / "correlation.json").exists():
+        found |= headline(json.loads(path.read_text()))
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def numbers(plain: Any, name: str) -> dict[str, float]:
+    """Every number in plain values by its path; an estimate by its own path, its ends with _low and _high added."""
+    if isinstance(plain, Mapping):
+        if {"value", "low", "high"} <= plain.keys():
+            return {name: plain["value"], f"{name}_low": plain["low"], f"{name}_high": plain["high"]}
+        return {path: one for key in plain for path, one in numbers(plain[key], f"{name}/{key}").items()}
+    if isinstance(plain, list):
+        return numbers(dict(enumerate(plain)), name)
+    return {name: float(plain)} if isinstance(plain, int | float) else {}
+
+
 def headline(correlation: Mapping[str, Any]) -> dict[str, float]:
     """The main numbers of correlation.json, each estimate with the ends of its interval."""
     loss, comparison = correlation["loss"], correlation["comparison"]
@@ -141,6 +162,5 @@ def headline(correlation: Mapping[str, Any]) -> dict[str, float]:
     }
     found = {"architectures_compared": float(correlation["architectures"])}
     for name, one in estimates.items():
-        if one is not None:
-            found |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        found |= numbers(one, name)
+    return found

@@ -16,7 +16,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from smash_lightning.report import loggers
 from smash_lightning.report.build import build
 from smash_lightning.report.loggers import mlflow_logger
-from smash_lightning.report.tracker import Tracker, headline
+from smash_lightning.report.tracker import Tracker, main_numbers
 from smash_lightning.report.wandb_run import WandbRun, wandb_logger
 from tests.report.offline import history, merged, offline_runs, only, start, without_account
 from tests.report.small_run import correlation, write_run
@@ -179,7 +179,15 @@ def test_a_folder_without_a_comparison_is_logged_as_well(tmp_path: Path) -> None
     assert table == {"columns": ["name", "seconds"], "data": [["a", 1.5], ["b", None]]}
 
 
-def test_main_numbers_have_the_ends_of_their_intervals() -> None:
-    found = headline(correlation())
+def test_main_numbers_are_those_of_the_comparison_and_of_analyses(tmp_path: Path) -> None:
+    (tmp_path / "correlation.json").write_text(json.dumps(correlation()))
+    (tmp_path / "capacity.json").write_text(
+        '{"rho": {"value": 1, "low": 0, "high": NaN}, "by": [2, {"n": 3}], "x": "y"}'
+    )
+    (tmp_path / "result.json").write_text('{"value": 1}')
+    found = main_numbers(tmp_path)
     assert found["architectures_compared"] == 10
     assert (found["spearman_early_stopping"], found["top_fraction_params_high"]) == (0.55, pytest.approx(-0.05))
+    own = {name: one for name, one in found.items() if name.startswith("capacity")}
+    assert own == {"capacity/rho": 1, "capacity/rho_low": 0, "capacity/by/0": 2, "capacity/by/1/n": 3}
+    assert "result/value" not in found
