@@ -14,7 +14,7 @@ from smash_lightning.stages import Experiment
 
 def parabola(experiment: Experiment, tracker: Tracker, **options: Any) -> float | None:
     """Largest at a learning rate of 3e-3; fails for some HyperNets, and has no figure or a useless one for others."""
-    width = experiment.hypernet.width
+    width = experiment.hypernet.options["width"]
     if width == 16:
         raise RuntimeError("out of memory\nand more of it")
     if width == 32:
