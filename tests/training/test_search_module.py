@@ -331,7 +331,7 @@ def test_every_parameter_is_trained_once_with_or_without_decay(kind: str) -> Non
 @every_kind
 def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path: Path) -> None:
     module, source = HyperNetModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
-    trainer(tmp_path, StopAt(2), SaveAt(tmp_path, (2,))).fit(module, datamodule=source)
+    trainer(tmp_path, SaveAt(tmp_path, (2,)), StopAt(2)).fit(module, datamodule=source)
     loaded = load_hypernet(tmp_path / "2.ckpt", DIGITS, source.specification())
     assert type(loaded.weights) is type(module.weights)
     assert loaded.seconds > 0
