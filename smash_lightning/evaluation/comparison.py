@@ -85,15 +85,10 @@ class PredictorComparison:
     omitted: dict[str, str]
     above_goal: Estimate | None
 
-    def baselines(self) -> list[str]:
-        """Predictors other than the score whose Spearman is defined, the strongest first."""
-        return [name for name, metrics in self.predictors.items() if name not in OWN and metrics.spearman is not None]
-
-    def strongest_size_matched(self) -> str | None:
-        """The baseline with the highest tau over size-matched pairs; None where none is defined."""
-        found = {name: metrics.size_matched_tau for name, metrics in self.predictors.items() if name not in OWN}
-        values = {name: estimate.value for name, estimate in found.items() if estimate is not None}
-        return max(values, key=values.__getitem__, default=None)
+    def baselines(self, by: str = "spearman") -> list[str]:
+        """Predictors other than the score, best first by one of their estimates; those without it are left out."""
+        found = {name: getattr(metrics, by) for name, metrics in self.predictors.items() if name not in OWN}
+        return sorted((name for name in found if found[name]), key=lambda name: -found[name].value)
 
 
 def compare_predictors(

@@ -83,8 +83,7 @@ def correlate(
     Args:
         ranking: the table `ranking.csv`.
         retrained: the table `retrained.csv`.
-        baselines: the table `baselines.csv`. A baseline counts where it has a value for every representative
-            architecture.
+        baselines: the table `baselines.csv`; those without a value for every representative architecture are omitted.
         training_seconds: cost of training the HyperNets.
         bootstrap: resamples over architectures.
         seed: of the resamples.

@@ -24,16 +24,6 @@ GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standa
 OLD_COLUMNS = {"key", "origin", "arm", "rival", "val_loss_by_hypernet"}
 
 
-def _flag(cell: str) -> int:
-    if cell not in ("", "0", "1"):
-        raise ValueError
-    return int(cell or 0)
-
-
-def _number(cell: str) -> float:
-    return float(cell) if cell else math.nan
-
-
 @dataclass(frozen=True, slots=True)
 class Cell:
     """The type of a column's cells: a parser of texts, its name in errors, the value of an empty cell, and a dtype."""
@@ -45,9 +35,9 @@ class Cell:
 
 
 TEXT = Cell(str, "a text", "", str)
-NUMBER = Cell(_number, "a number", math.nan, np.float64)
+NUMBER = Cell(lambda text: float(text or "nan"), "a number", math.nan, np.float64)
 WHOLE = Cell(int, "a whole number", math.nan, np.int64)
-FLAG = Cell(_flag, "0 or 1", 0, np.int64)
+FLAG = Cell({"": 0, "0": 0, "1": 1}.__getitem__, "0 or 1", 0, np.int64)
 
 
 class TableKind:
@@ -222,7 +212,7 @@ def _parsed(path: Path, kind: TableKind, column: str, texts: Sequence[str]) -> l
         try:
             optional = not text and column not in kind.required
             values.append(cell.empty if optional else cell.parse(text))
-        except ValueError:
+        except (KeyError, ValueError):
             raise ValueError(f"{path}, line {line}, column {column}: {text!r} is not {cell.name}") from None
     return values
 

@@ -78,7 +78,7 @@ def verdict(loss: Agreement, comparison: PredictorComparison) -> Verdict:
         _side(rho, Status.PREDICTS, Status.NOT_SIGNIFICANT, Status.MISLEADS),
         goal=None if above is None else _side(above, Goal.ABOVE, Goal.NOT_SIGNIFICANT, Goal.BELOW),
         strongest=next(iter(comparison.baselines()), None),
-        strongest_size_matched=comparison.strongest_size_matched(),
+        strongest_size_matched=next(iter(comparison.baselines("size_matched_tau")), None),
     )
 
 

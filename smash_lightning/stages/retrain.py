@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -88,30 +90,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
-    jobs = [job for job in plan if job.key not in finished]
-
-    with ProgressBars(["training architectures"], [len(plan)]) as bars:
-        bars.show(0, len(plan) - len(jobs))
-        losses: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
-
-        def receive(position: int, message: Metrics | Progress) -> None:
-            if isinstance(message, Metrics) and "epoch_loss" in message.values:
-                losses[position].append((message.step, message.values["epoch_loss"]))
-
-        with Pool(train_network, experiment, experiment.workers, receive) as pool:
-            for done, (position, outcome) in enumerate(pool.run(jobs), start=len(table) + 1):
-                job = jobs[position]
-                row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
-                append_row(folder.retrained, row)
-                for values in losses.pop(position, []):
-                    history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
-                    append_row(folder.training_history, history)
-                bars.show(0, done)
-                tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
-    table, order = read_table(folder.retrained, RETRAINED), {job.key: position for position, job in enumerate(plan)}
-    keys = list(zip(table["fingerprint"], table["seed"], strict=True))
-    rows = sorted(range(len(keys)), key=lambda row: order.get(keys[row], len(order)))
-    table = write_table(folder.retrained, RETRAINED, table.iloc[rows])
+    _train(experiment, tracker, [job for job in plan if job.key not in finished], len(table))
+    table = _in_order(read_table(folder.retrained, RETRAINED), plan)
+    write_table(folder.retrained, RETRAINED, table)
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]
@@ -122,6 +103,36 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
         )
     return table
+
+
+def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: int) -> None:
+    """Adds the rows of all jobs to the tables as they finish; `done` rows exist already."""
+    folder = experiment.folder
+    with ProgressBars(["training architectures"], [done + len(jobs)]) as bars:
+        bars.show(0, done)
+        losses: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+
+        def receive(position: int, message: Metrics | Progress) -> None:
+            if isinstance(message, Metrics) and "epoch_loss" in message.values:
+                losses[position].append((message.step, message.values["epoch_loss"]))
+
+        with Pool(train_network, experiment, experiment.workers, receive) as pool:
+            for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
+                job = jobs[position]
+                row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
+                append_row(folder.retrained, row)
+                for values in losses.pop(position, []):
+                    history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
+                    append_row(folder.training_history, history)
+                bars.show(0, count)
+                tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, count)
+
+
+def _in_order(table: pd.DataFrame, plan: Sequence[Job]) -> pd.DataFrame:
+    """The rows in the order of the plan, and others after them."""
+    order = {job.key: place for place, job in enumerate(plan)}
+    places = [order.get(key, len(order)) for key in zip(table["fingerprint"], table["seed"], strict=True)]
+    return table.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
 
 
 def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:

@@ -163,7 +163,7 @@ def test_few_size_matched_pairs_show_nothing():
     result = of(spread, retrained, table)
     assert result.pairs == 0
     assert all(metrics.size_matched_tau is None for metrics in result.predictors.values())
-    assert result.strongest_size_matched() is None
+    assert result.baselines("size_matched_tau") == []
     wide = of(spread, retrained, table, band=0.21)
     assert wide.pairs == 39  # each of 40 with the next one
     assert wide.predictors["naswot"].size_matched_tau is not None
@@ -174,7 +174,7 @@ def test_the_strongest_baseline_is_no_form_of_the_score():
     table = pd.concat([baselines(retrained, ("weak",), skill=0.1), baselines(retrained, ("strong",), skill=0.6)])
     result = of(ranking, retrained, table)
     assert next(iter(result.predictors)) in ("smash_score", "val_error")
-    assert result.baselines()[0] == result.strongest_size_matched() == "strong"
+    assert result.baselines()[0] == result.baselines("size_matched_tau")[0] == "strong"
     assert set(result.baselines()) == {"strong", "weak", "params", "macs", "ops"}
 
 
