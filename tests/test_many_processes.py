@@ -57,24 +57,18 @@ def same_weights(mine: Path, its: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search by two processes that was not interrupted."""
-    folder = tmp_path_factory.mktemp("alone")
-    code, _, error = end(process(folder, *SEARCH, "hydra.run.dir=run"))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search by two processes of torchrun that was not interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--rdzv-backend=c10d")
+    by = (*torchrun, "--rdzv-endpoint=localhost:0")
+    code, out, error = end(process(folder, *SEARCH, "hydra.run.dir=run", by=by))
     assert code == 0, error
+    assert re.findall(r".*/run$", out, re.MULTILINE) == [str(folder / "run")], "one process prints"
+    assert [path.name for path in folder.iterdir()] == ["run"], "the file by which they met is removed"
     drawn = load_checkpoint(folder / "run" / "checkpoints" / "hypernet0.ckpt", "smash")["smash"]["drawn"]
     assert len(drawn) == 2 * 4 * (600 // 64), "two processes, four epochs: an architecture each in every step"
     return folder / "run"
-
-
-def test_torchrun_gives_the_same(alone: Path, tmp_path: Path) -> None:
-    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--rdzv-backend=c10d")
-    by = (*torchrun, "--rdzv-endpoint=localhost:0")
-    code, out, error = end(process(tmp_path, *SEARCH, "hydra.run.dir=run", by=by))
-    assert code == 0, error
-    assert re.findall(r".*/run$", out, re.MULTILINE) == [str(tmp_path / "run")], "one process prints"
-    same_weights(tmp_path / "run", alone)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"], "the file by which they met is removed"
 
 
 def test_a_worker_that_is_killed_ends_the_command(tmp_path: Path) -> None:
@@ -137,7 +131,7 @@ def slurm(folder: Path, restart: int) -> list[subprocess.Popen[str]]:
     return [process(folder, *options, **common, **task) for task in tasks]
 
 
-def test_slurm_stops_a_job_and_starts_it_again(alone: Path, tmp_path: Path) -> None:
+def test_slurm_stops_a_job_and_starts_it_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "slurm-7"
     first = slurm(tmp_path, restart=0)
     wait_for((folder / "checkpoints" / "hypernet0.ckpt").exists, *first)
@@ -152,4 +146,4 @@ def test_slurm_stops_a_job_and_starts_it_again(alone: Path, tmp_path: Path) -> N
 
     ended = [end(task) for task in slurm(tmp_path, restart=1)]
     assert [code for code, *_ in ended] == [0, 0], ended
-    same_weights(folder, alone)
+    same_weights(folder, undisturbed)
