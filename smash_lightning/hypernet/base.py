@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
@@ -77,8 +78,8 @@ class ConditionalWeightSource(WeightSource):
         """The encoding c (1, channels, rows, slices) of an architecture."""
         return self.encoding.encode(architecture, next(self.parameters()).device)
 
+    @override
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
-        """See `WeightSource`."""
         return self.from_c(architecture, self.encode(architecture), z)
 
 

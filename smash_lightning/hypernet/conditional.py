@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
@@ -50,8 +51,8 @@ class ConditionalHyperNet(ConditionalWeightSource):
         self.hypernet = GridDenseNet(self.encoding.layout.channels, outputs, width, depths, growth, noise, generator)
         self.shared = make_shared_tensors(limits, image_spec, generator)
 
+    @override
     def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
-        """See `ConditionalWeightSource`."""
         return self.from_grid(architecture, self.hypernet(c, z))
 
     def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:

@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
@@ -57,8 +58,8 @@ class ResidualHyperNet(ConditionalWeightSource):
         self.pointwise = shared_matrices(limits, generator)
         self.share = nn.Parameter(torch.tensor(GENERATED_SHARE))
 
+    @override
     def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
-        """See `ConditionalWeightSource`."""
         return self.from_grid(architecture, self.hypernet(c, z))
 
     def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:

@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Limits
 from smash_lightning.hypernet.base import WeightSource
@@ -38,8 +39,8 @@ class SharedWeights(WeightSource):
         del architecture
         return None
 
+    @override
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
-        """See `WeightSource`."""
         assert z is None
         matrices = unit_norm(sliced_matrices(self.pointwise, architecture))
         return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)

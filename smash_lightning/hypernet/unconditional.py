@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
@@ -52,8 +53,8 @@ class UnconditionalHyperNet(WeightSource):
         self.hypernet = GridDenseNet(self.encoding.layout.channels, outputs, width, depths, growth, noise, generator)
         self.shared = make_shared_tensors(limits, image_spec, generator)
 
+    @override
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
-        """See `WeightSource`."""
         shape = (1, self.encoding.layout.channels, *self.encoding.grid_shape(architecture))
         grid = self.hypernet(self.hypernet.filters[0].new_full(shape, EMPTY), z)
         matrices = unit_norm(unpack(grid, self.encoding, architecture))

@@ -98,7 +98,7 @@ class WandbRun(WandbLogger):
             self._run.log({f"{name}_chart": published})
 
     def keep(self, name: str, kind: str, paths: Sequence[Path], used: Sequence[tuple[str, Path]]) -> None:
-        """See `Tracker.artifact`."""
+        """Publishes files as an artifact, see `Tracker.artifact`."""
         own, sources = self.identity["run"], []
         for source, folder in used:
             identity = read_identity(folder)
