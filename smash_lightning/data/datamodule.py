@@ -191,8 +191,8 @@ class DataModule(L.LightningDataModule):
         for split in ("train", "validation", "test"):
             subset: Subset = getattr(self, split)
             counts = torch.bincount(subset.labels, minlength=len(self.classes))
-            least, most = (f"{counts[k]} ({self.classes[k]})" for k in (counts.argmin(), counts.argmax()))
-            lines.append(f"{split}: {len(subset):,} images, {least} to {most} of a class")
+            least, most = (f"{counts[k]:,} in class {self.classes[k]}" for k in (counts.argmin(), counts.argmax()))
+            lines.append(f"{split}: {len(subset):,} images, from {least} to {most}")
         shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
         lines.append(f"images of {shape}, {len(self.classes)} classes: {listed(self.classes, 10)}")
         return "\n".join(f"{self.name}: {line}" for line in (*lines, *self.sets.notes))

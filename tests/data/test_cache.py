@@ -65,13 +65,6 @@ def test_what_was_stored_is_what_was_read(tmp_path: Path) -> None:
     assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
 
 
-def test_a_second_start_reads_nothing(tmp_path: Path) -> None:
-    source = raw(tmp_path / "raw")
-    first = entry_of(source, tmp_path / "cache")
-    assert entry_of(source, tmp_path / "cache") == first
-    assert source.reads() == 1
-
-
 def test_an_entry_is_named_after_content_and_options(tmp_path: Path) -> None:
     source = raw(tmp_path / "raw")
     first = entry_of(source, tmp_path / "cache")

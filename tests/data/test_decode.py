@@ -69,19 +69,6 @@ def test_what_was_encoded_without_loss_is_decoded_in_order(
     assert unreadable == ()
 
 
-def test_thousands_of_images_stay_in_order() -> None:
-    arrays = noise(2500, 2, 2)
-    images, _, _ = decode(named(*map(encoded, arrays)), len(arrays), None)
-    assert np.array_equal(images[:, 0].numpy(), arrays)
-
-
-def test_files_are_decoded_as_their_bytes(tmp_path: Path) -> None:
-    array = noise(5, 4, 3)
-    path = tmp_path / "image.without_a_known_suffix"
-    path.write_bytes(encoded(array))
-    assert np.array_equal(one(path), array)
-
-
 def test_images_are_not_read_far_ahead() -> None:
     taken = 0
 
@@ -127,12 +114,6 @@ def grey_kinds() -> dict[str, tuple[bytes, Pixels]]:
 def test_grey_stays_grey(kind: str) -> None:
     content, expected = grey_kinds()[kind]
     assert np.array_equal(one(content), expected[..., None])
-
-
-@given(value=st.integers(0, 65_535))
-def test_16_bits_are_rounded_to_8(value: int) -> None:
-    image = Image.frombytes("I;16", (1, 1), struct.pack("<H", value))
-    assert abs(int(one(encoded(image))[0, 0, 0]) - value / 257) <= 0.5
 
 
 def colour_kinds() -> dict[str, tuple[bytes, Pixels]]:
@@ -221,11 +202,6 @@ def test_the_middle_is_kept() -> None:
     assert np.abs(one(encoded(np.ascontiguousarray(stripes.T)), 10).astype(int) - 100).max() < 30
 
 
-def test_reduction_averages() -> None:
-    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    assert np.abs(one(encoded(board), 8).astype(int) - 127).max() < 8
-
-
 def test_images_of_several_sizes_are_named() -> None:
     images = named(*[encoded(noise(4, 6))] * 40, encoded(noise(5, 6)), encoded(noise(7, 7)))
     message = r"^images differ in size: image 0 has 6x4 pixels, image 40 has 6x5: dataset\.size=N brings all to NxN$"
@@ -288,13 +264,6 @@ def test_sets_hold_each_image_with_its_label_in_its_split() -> None:
         assert split.labels.tolist() == [value % 3 for value in expected]
     assert sets.classes == ("a", "b", "c")
     assert sets.notes == ("First.", "Unreadable and left out: 2 of 200 images, image 30, image 131.")
-
-
-def test_one_colour_image_makes_both_splits_colour() -> None:
-    contents = [encoded(noise(2, 2)), encoded(noise(2, 2)), encoded(noise(2, 2, 3)), encoded(noise(2, 2))]
-    held = torch.tensor([False, False, True, True])
-    sets = decoded_dataset(named(*contents), torch.tensor([0, 1, 0, 1]), held, ("a", "b"), None)
-    assert sets.train.images.shape == sets.test.images.shape == (2, 3, 2, 2)
 
 
 def test_classes_without_an_image_are_stated() -> None:

@@ -148,16 +148,6 @@ def test_draws_differ_between_images_epochs_and_seeds_but_not_between_runs() -> 
     assert len({mark for batch in drawn[0] for mark in batch}) > 10
 
 
-@given(batch_size=st.integers(1, 6), world=st.integers(2, 4))
-def test_ranks_augment_as_one_process_does(batch_size: int, world: int) -> None:
-    if COUNT // world < batch_size:
-        return
-    alone = loader(batch_size * world, 3, augmentation=Marks())
-    ranks = [loader(batch_size, 3, rank, world, augmentation=Marks()) for rank in range(world)]
-    for step, batch in enumerate(marks(alone)):
-        assert sorted(mark for rank in ranks for mark in marks(rank)[step]) == sorted(batch)
-
-
 @given(batch_size=st.integers(1, COUNT))
 def test_poses_follow_one_another_each_in_order(batch_size: int) -> None:
     posed = loader(batch_size, augmentation=Marks(), views=3)

@@ -98,19 +98,6 @@ def test_official_meshes_become_grids_with_z_up(tmp_path: Path, inside: bool) ->
     )
 
 
-def test_files_are_in_the_order_of_classes_and_names(tmp_path: Path) -> None:
-    root = official(tmp_path, 12, 1)
-    (root / "ModelNet10" / "bathtub" / "train" / "._bathtub_0001.off").write_bytes(b"\0\5\26\7")
-    files = ModelNet10(str(root)).files()
-    place = root / "ModelNet10"
-    assert list(files) == [
-        place / name / split / f"{name}_{number:04d}.off"
-        for name in CLASSES
-        for split, numbers in (("train", range(1, 13)), ("test", [13]))
-        for number in numbers
-    ]
-
-
 @pytest.mark.slow
 def test_many_meshes_are_read_in_processes_and_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ModelNet10(str(official(tmp_path, 12, 4)), size=24)
@@ -164,24 +151,6 @@ def _in_order(sets: RawDataset) -> list[np.ndarray]:
         for split in (sets.train, sets.test)
         for grid in split.images[split.labels == label]
     ]
-
-
-def test_an_empty_binvox_grid_is_left_out_and_a_large_one_named(tmp_path: Path) -> None:
-    for split, grid in itertools.product(("train", "test"), (block(2, 2, 2, 4), np.zeros((4, 4, 4), np.uint8))):
-        path = tmp_path / "bed" / split / f"{int(grid.sum())}.binvox"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(binvox(grid))
-    sets = ModelNet10(str(tmp_path), size=4, fill=4).read()
-    assert [len(sets.train), len(sets.test)] == [1, 1]
-    assert sets.notes[2:] == (
-        "1 of 2 training objects were left out: their grids are empty.",
-        "1 of 2 test objects were left out: their grids are empty.",
-        "1 test objects have the same grid as a training object; they were kept.",
-    )
-    with pytest.raises(
-        ValueError, match=r"4 of 4 objects cannot be read, the first: .*binvox holds grids of 4 x 4 x 4"
-    ):
-        ModelNet10(str(tmp_path), size=3, fill=3).read()
 
 
 @pytest.mark.parametrize("direct", [False, True])

@@ -31,14 +31,6 @@ def box(length: float, width: float, height: float, sides: int = 6) -> Floats:
     return (CORNERS * (length, width, height))[np.array(fans)]
 
 
-def sphere(rings: int = 48) -> Floats:
-    """A globe of squares between meridians, of triangles at the poles."""
-    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij")
-    points = np.stack((np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)), -1)
-    a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
-    return np.concatenate([np.stack(corners, -2).reshape(-1, 3, 3) for corners in ((a, b, c), (a, c, d))])
-
-
 def blob(seed: int, triangles: int = 40) -> Floats:
     """Triangles of many sizes and slopes, slivers among them, through each other."""
     rng = np.random.default_rng(seed)
@@ -50,13 +42,6 @@ def blob(seed: int, triangles: int = 40) -> Floats:
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def write_off(path: Path, triangles: Floats, header: str = "OFF\n") -> Path:
-    points = triangles.reshape(-1, 3)
-    lines = [" ".join(map(repr, map(float, point))) for point in points]
-    lines += [f"3 {3 * i} {3 * i + 1} {3 * i + 2}" for i in range(len(triangles))]
-    return write(path, f"{header}{len(points)} {len(triangles)} 0\n" + "\n".join(lines) + "\n")
 
 
 def write_binvox(path: Path, grid: Grid, name: str = "#binvox 1") -> Path:
@@ -93,14 +78,6 @@ def test_a_box_keeps_its_proportions_and_lies_centred() -> None:
     grid = voxelise(box(1, 3, 2), 32, 24)
     assert extents(grid) == [(12, 19), (4, 27), (8, 23)]
     assert grid.sum() == 8 * 24 * 16, "it is full"
-
-
-def test_the_volume_of_a_sphere() -> None:
-    size, fill = 128, 120
-    volume = voxelise(sphere(), size, fill).sum()
-    assert volume == pytest.approx(np.pi / 6 * fill**3, rel=0.04)
-    # Every voxel that the surface goes through counts, so that it is less than a voxel thicker than it should be.
-    assert np.pi / 6 * (fill - 1) ** 3 < volume < np.pi / 6 * (fill + 2) ** 3
 
 
 def test_an_open_surface_is_not_filled_and_a_closed_one_is() -> None:
@@ -143,19 +120,6 @@ def test_what_lies_inside_a_closed_surface_is_full_and_nothing_else(seed: int, f
     outside = np.max(planes, axis=0).reshape(grid.shape)  # distance to the nearest plane, less than 0 inside
     assert grid[outside < 0].all(), "no path from voxel to voxel leads out"
     assert not grid[outside > np.sqrt(3) / 2].any(), "what is marked is touched"
-
-
-@given(seed=st.integers(0, 1000))
-def test_no_voxel_is_missed_through_the_middle_of_which_the_surface_goes(seed: int) -> None:
-    triangles, (size, fill) = blob(seed, 12), (20, 16)
-    rng = np.random.default_rng(seed)
-    weights = rng.dirichlet((1, 1, 1), (len(triangles), 20_000))
-    points = in_grid(np.einsum("tpc,tcx->tpx", weights, triangles), triangles, size, fill).reshape(-1, 3)
-    grid = voxelise(triangles, size, fill)
-    voxels = np.floor(points)
-    central = ((points - voxels - 0.5) ** 2).sum(-1) < 0.03**2
-    assert central.any()
-    assert grid[tuple(voxels[central].astype(int).T)].all()
 
 
 def in_grid(points: Floats, mesh: Floats, size: int, fill: int) -> Floats:
@@ -212,22 +176,6 @@ def test_the_ways_in_which_meshes_are_written(tmp_path: Path, text: str) -> None
     triangles = read_off(write(tmp_path / "cube.off", text)).triangles
     assert triangles.shape == (12, 3, 3)
     assert np.array_equal(voxelise(triangles, 32, 24), voxelise(box(1, 1, 1), 32, 24))
-
-
-def test_polygons_are_divided_like_fans(tmp_path: Path) -> None:
-    corners = [(np.cos(angle), np.sin(angle), 0.0) for angle in 2 * np.pi * np.arange(6) / 6]
-    lines = "\n".join(" ".join(map(repr, map(float, corner))) for corner in corners)
-    path = write(tmp_path / "a.off", f"OFF\n6 3 0\n{lines}\n6 0 1 2 3 4 5\n3 0 1 2\n4 0 1 2 3\n")
-    found = read_off(path).triangles
-    order = [(0, 1, 2), (0, 1, 2), (0, 2, 3), (0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5)]
-    expected = np.array([[corners[i] for i in triangle] for triangle in order])
-    key = [triangle.tobytes() for triangle in found]
-    assert sorted(key) == sorted(triangle.tobytes() for triangle in expected)
-
-
-def test_what_is_written_is_read(tmp_path: Path) -> None:
-    for index, triangles in enumerate((blob(1), sphere(6))):
-        assert np.array_equal(read_off(write_off(tmp_path / f"{index}.off", triangles)).triangles, triangles)
 
 
 @pytest.mark.parametrize(
