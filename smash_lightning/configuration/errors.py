@@ -13,6 +13,7 @@ from smash_lightning.evaluation.sweep import leaves
 
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
 HELP = " All options are listed by --help"
+OWN = ". An option of your own needs --config-dir=FOLDER"
 
 
 def explain(error: Exception) -> str:
@@ -22,12 +23,12 @@ def explain(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}. Another folder is chosen with hydra.run.dir=FOLDER"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}"
+        return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}{OWN}"
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         *path, _ = cause.full_key.split(".")
-        known = [".".join([*path, str(key)]) for key in cause.parent_node or ()]
+        known = [".".join([*path, str(key)]) for key in cause.parent_node or () if not str(key).startswith("_")]
         return f"there is no option {cause.full_key}{_suggestion(cause.full_key, known)}{HELP}"
     if isinstance(error, HydraException):
         lines = str(error).split("\nConfig search path")[0].splitlines()

@@ -192,7 +192,8 @@ class DataModule(L.LightningDataModule):
             subset: Subset = getattr(self, split)
             counts = torch.bincount(subset.labels, minlength=len(self.classes))
             least, most = (f"{counts[k]:,} in class {self.classes[k]}" for k in (counts.argmin(), counts.argmax()))
-            lines.append(f"{split}: {len(subset):,} images, from {least} to {most}")
+            spread = f"from {least} to {most}" if counts.min() < counts.max() else f"{counts.min():,} in each class"
+            lines.append(f"{split}: {len(subset):,} images, {spread}")
         shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
         lines.append(f"images of {shape}, {len(self.classes)} classes: {listed(self.classes, 10)}")
         return "\n".join(f"{self.name}: {line}" for line in (*lines, *self.sets.notes))

@@ -21,7 +21,7 @@ import wandb
 
 from smash_lightning.report.build import read_charts
 from smash_lightning.report.figures import specification
-from smash_lightning.report.wandb_run import has_key
+from smash_lightning.report.wandb_mode import has_key
 
 MISSING = "the dashboard needs the package wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'"
 LINES = {  # metrics as the stages log them

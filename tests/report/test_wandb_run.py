@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import wandb
 
-from smash_lightning.report import wandb_run as module
+from smash_lightning.report import wandb_mode as module
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.report.wandb_run import WandbRun, choose_mode, read_identity, wandb_logger
+from smash_lightning.report.wandb_mode import choose_mode
+from smash_lightning.report.wandb_run import WandbRun, read_identity, wandb_logger
 from tests.report.offline import Record, offline_runs, start, without_account
 
 KEY = 40 * "k"  # of the right length and nobody's
