@@ -21,17 +21,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from smash_lightning.configuration import sweep as sweeps
 from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
 from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, run_folder
 from smash_lightning.configuration.processes import coordinating
-from smash_lightning.configuration.sweep import (
-    FOLDER,
-    export_path,
-    finished_value,
-    note_failure,
-    problems,
-    sweep_folder,
-)
 from smash_lightning.engine.launcher_environment import require_one_sweeper
 
 PACKAGE = Path(__file__).parent
@@ -47,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
     sys.path.append(os.getcwd())  # plug-ins are found where the command is started
-    sweep, again, problem = None, "resume=FOLDER", ""
+    sweep, again, problem = None, "resume=sweeps.FOLDER", ""
     try:
         require_one_sweeper(sys.argv[1:], os.environ)
-        if sweep := sweep_folder(sys.argv[1:]):
-            again = f"{FOLDER}{sweep}"
-            sys.argv.append(again)
-            export_path(PACKAGE.parent)
+        if sweep := sweeps.sweep_folder(sys.argv[1:]):
+            again = f"{sweeps.FOLDER}{sweep}"
+            sys.argv[1:] = sweeps.with_override(sys.argv[1:], again)
+            sweeps.export_path(PACKAGE.parent)
         with coordinating():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
@@ -62,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problem = f"error: {explain(error)}"
     if sweep and sweep.exists():
         print(sweep)
-        problem = problems(sweep, problem)
+        problem = sweeps.problems(sweep, problem)
     if problem:
         sys.exit(problem)
 
@@ -81,9 +74,13 @@ def run(config: DictConfig) -> float | None:
             raise
         sys.exit(f"interrupted; continue with resume={folder}")
     except Stopped:
-        again = f"{FOLDER}{chosen.sweep.dir}" if in_sweep else f"resume={folder}"
+        again = f"{sweeps.FOLDER}{chosen.sweep.dir}" if in_sweep else f"resume={folder}"
         continues = folder.name.startswith("slurm-") or config.resume  # what SLURM starts again is the same command
         sys.exit(f"stopped; continue with {again}{requeued(os.environ) if continues else ''}")
+    except ERRORS as error:  # inside of Hydra, which would print a line of its own
+        if in_sweep:
+            raise
+        sys.exit(f"error: {explain(error)}")
 
 
 def _single(config: DictConfig, folder: Path) -> float | None:
@@ -108,14 +105,16 @@ def _job(config: DictConfig, folder: Path) -> float | None:
     try:
         require_one_sweeper(["-m"], os.environ)
         config = as_job(with_earlier_options(config, chosen.overrides.task), folder)
-        finished, value = finished_value(folder, is_search)
+        finished, value = sweeps.finished_value(folder, is_search)
         if not finished:
             value = _execute(config, folder)
             print(folder)
         return value
     except Exception as error:
         known = isinstance(error, ERRORS)
-        note_failure(folder, chosen.overrides.task, explain(error) if known else f"{type(error).__name__}: {error}")
+        sweeps.note_failure(
+            folder, chosen.overrides.task, explain(error) if known else f"{type(error).__name__}: {error}"
+        )
         if not known:
             traceback.print_exc()
         return None
@@ -126,7 +125,6 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     require_no_missing(config)
     from smash_lightning.configuration.build import build_experiment
     from smash_lightning.configuration.instantiate import instantiate
-    from smash_lightning.configuration.sweep import Result
     from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
     from smash_lightning.stages.devices import choose_gpu
@@ -143,5 +141,5 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
         outcome = task(experiment, tracker)
         tracker.log_folder(folder)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
-    Result(config.task._target_.split(".")[-1], value).write(folder)
+    sweeps.Result(config.task._target_.split(".")[-1], value).write(folder)
     return value

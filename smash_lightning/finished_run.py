@@ -171,7 +171,7 @@ class FinishedRun:
         return read_if_exists(path, TABLES[name])
 
     def _json(self, path: Path) -> dict[str, Any]:
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _line(name: str, text: str) -> str:

@@ -119,7 +119,7 @@ class RunFolder:
         if not self.config.exists():
             return {}
         try:
-            config = yaml.safe_load(self.config.read_text())
+            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise ValueError(f"cannot read {self.config}: {' '.join(str(error).split())}") from None
         if not isinstance(config, dict):
@@ -157,7 +157,7 @@ class RunFolder:
             ValueError: the file is missing, or a line holds no architecture or that of another fingerprint.
         """
         try:
-            lines = self.architectures.read_text().splitlines()
+            lines = self.architectures.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise ValueError(f"cannot read {self.architectures}: {error.strerror}") from None
         found = {}
@@ -175,17 +175,17 @@ class RunFolder:
     def write_architectures(self, architectures: Iterable[Architecture]) -> None:
         """Replaces the whole file at once."""
         with atomic_write(self.architectures) as partial:
-            partial.write_text("".join(map(_line, architectures)))
+            partial.write_text("".join(map(_line, architectures)), encoding="utf-8")
 
     def append_architecture(self, architecture: Architecture) -> None:
         """Adds a line."""
-        with self.architectures.open("a") as file:
+        with self.architectures.open("a", encoding="utf-8") as file:
             file.write(_line(architecture))
 
     def _hypernets_in_ranking(self) -> int:
         if not self.ranking.exists():
             return 0
-        with self.ranking.open(newline="") as file:
+        with self.ranking.open(newline="", encoding="utf-8") as file:
             return sum(PER_HYPERNET.fullmatch(column) is not None for column in next(csv.reader(file), []))
 
 

@@ -293,6 +293,7 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "task=serch": "task=serch|did you mean search?|correlate",
     "hypernet.widht=3": "hypernet.widht|did you mean hypernet.width?|--help",
     "retrian.shortlist=3": "retrian|did you mean retrain?",
+    "trainer.max_epochs=3": "trainer.max_epochs has no effect here|search.epochs=N",
     "task=draw task.presett=wrn": "task.presett|did you mean task.preset?",
     "seed": "'seed'|EQUAL",
     "task=draw task.preset=vgg": "task.preset=vgg|fractalnet",
@@ -347,6 +348,14 @@ def test_wrong_options_get_one_clear_line(whole: Path, tmp_path: Path, line: str
     for part in expected:
         assert part in ended.error
     assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("option", ["resume", "checkpoint"])
+def test_a_run_of_version_01_is_refused(option: str, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("overrides: [rivals=cheap]\nseed: 0\n")
+    ended = smash(tmp_path, f"{option}=old", "task=rank", "logger=none")
+    assert "old was written by version 0.1, whose runs this version does not read" in str(ended.error)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="an administrator may write anywhere")

@@ -26,8 +26,8 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
     for folder in folders:
         if not (folder / "result.json").exists():
             raise ValueError(f"{folder}: there is no result.json, so the run is not finished")
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        correlation = json.loads((folder / "correlation.json").read_text())
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        correlation = json.loads((folder / "correlation.json").read_text(encoding="utf-8"))
         label = f"seed {config['seed']}"
         if label in figures:
             raise ValueError(f"{folder}: another folder has {label} too")
@@ -46,7 +46,7 @@ def this_commit() -> str:
 
 def this_machine() -> str:
     """Processor, number of CPUs and system."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
 

@@ -62,7 +62,7 @@ def render(path: Path, table: str | None) -> str:
     """The lines of one table, or a sentence where the file does not exist."""
     if not path.exists():
         return f"{MISSING}\n"
-    published = json.loads(path.read_text())
+    published = json.loads(path.read_text(encoding="utf-8"))
     runs: dict[str, Run] = published["figures"]
     if table == "verdict":
         return _verdict(next(iter(runs.values())))
@@ -156,4 +156,4 @@ def pages() -> Iterator[Path]:
 
 if __name__ == "__main__":
     for page in pages():
-        page.write_text(rendered(page.read_text()))
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -82,7 +82,7 @@ def benchmark(
             row |= {name: seconds / ours for name, seconds in over_data.items()}
             rows.append(row | {"peak_memory_mib": None if math.isnan(memory) else memory})
             ratios += ratio.tolist()
-    (experiment.folder.path / "benchmark.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (experiment.folder.path / "benchmark.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     for row in rows:
         print(f"{row['space']}, {row['phase']} of training, {row['n']} architectures on {row['device']}:")
         print("".join(f"  {key:<32}{value:.4g}\n" for key, value in row.items() if isinstance(value, float)), end="")

@@ -26,8 +26,8 @@ def draw(
     del tracker
     chosen, title = _choose(experiment, preset, arguments, architecture)
     image_spec, folder = experiment.data.image_spec, experiment.folder.path
-    (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title))
-    (folder / "architecture.json").write_text(chosen.to_json() + "\n")
+    (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title), encoding="utf-8")
+    (folder / "architecture.json").write_text(chosen.to_json() + "\n", encoding="utf-8")
     size = cost(chosen, image_spec)
     print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")
 

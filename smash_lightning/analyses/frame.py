@@ -247,7 +247,7 @@ def publish(
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
     with atomic_write(path.with_suffix(".json")) as partial_file:
-        partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
+        partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n", encoding="utf-8")
     save(picture.draw(panels), path.with_suffix(".png"))
     heading = picture.x if picture.y else ""
     print(summary(f"{picture.title}: {picture.note}.", printed or panels, *sentences, heading=heading))

@@ -51,7 +51,7 @@ def _coefficients(job: SweepJob) -> dict[str, Any]:
     if not path.exists():
         raise ValueError("it has no correlation.json yet")
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(path.read_text(encoding="utf-8"))
         estimates = {f"spearman_{name}": one["spearman"] for name, one in plain["comparison"]["predictors"].items()}
         score, ceiling = estimates.pop(f"spearman_{SMASH_SCORE}"), plain["loss"]["reliability"]["ceiling"]
         row = {"architectures": plain["architectures"]}

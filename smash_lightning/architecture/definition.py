@@ -140,7 +140,7 @@ def load_architecture(path: str | Path) -> Architecture:
         ValueError: the file is missing or holds no architecture; the message has its path.
     """
     try:
-        return Architecture.from_json(Path(path).read_text())
+        return Architecture.from_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read the architecture file {path}: {error.strerror}") from None
     except ValueError as error:

@@ -51,6 +51,8 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
             raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
         return config
     earlier = OmegaConf.load(RunFolder(folder).config)
+    if "source_run" not in earlier:
+        raise ValueError(f"{folder} was written by version 0.1, whose runs this version does not read: run it again")
     replaced = {_key(override) for override in overrides} | {"resume"}
     if not config.resume:
         replaced |= {"task", "logger", "trainer"}

@@ -9,6 +9,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from smash_lightning.configuration.trainer_options import REPLACED
 from smash_lightning.evaluation.sweep import leaves
 
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
@@ -27,6 +28,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        section, _, option = cause.full_key.partition(".")
+        if section == "trainer" and option in REPLACED:
+            return f"{cause.full_key} has no effect here: use {REPLACED[option]}"
         *path, _ = cause.full_key.split(".")
         known = [".".join([*path, str(key)]) for key in cause.parent_node or () if not str(key).startswith("_")]
         return f"there is no option {cause.full_key}{_suggestion(cause.full_key, known)}{HELP}"

@@ -44,7 +44,7 @@ def claim(folder: Path, config: str) -> None:
         ValueError: the folder holds another run.
     """
     try:
-        with (folder / CONFIG).open("x") as file:
+        with (folder / CONFIG).open("x", encoding="utf-8") as file:
             file.write(config)
     except FileExistsError:
         raise ValueError(

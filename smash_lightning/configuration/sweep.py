@@ -31,7 +31,7 @@ class Result:
     def write(self, folder: Path) -> None:
         """Writes `result.json`, the last file of a run."""
         with atomic_write(folder / RESULT) as partial:
-            partial.write_text(json.dumps(asdict(self), allow_nan=False) + "\n")
+            partial.write_text(json.dumps(asdict(self), allow_nan=False) + "\n", encoding="utf-8")
         (folder / ERROR).unlink(missing_ok=True)  # of an earlier attempt
 
     @classmethod
@@ -42,7 +42,7 @@ class Result:
             ValueError: the file holds something else.
         """
         try:
-            return cls(**json.loads((folder / RESULT).read_text()))
+            return cls(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (TypeError, ValueError):
@@ -53,15 +53,23 @@ def sweep_folder(arguments: Sequence[str]) -> Path | None:
     """The folder of the sweep that a command line starts; None where it starts a single run, or none.
 
     Raises:
-        ValueError: the folder holds a single run.
+        ValueError: the folder holds a single run, or its name is an interpolation.
     """
     if not FLAGS & {*arguments} or NO_RUN & {argument.split("=")[0] for argument in arguments}:
         return None
     named = [argument.removeprefix(FOLDER) for argument in arguments if argument.startswith(FOLDER)]
+    if named and "${" in named[-1]:
+        raise ValueError(f"{FOLDER}{named[-1]}: name the folder without an interpolation, so that it can be continued")
     folder = Path(named[-1] if named else new_folder("multirun"))
     if (folder / "config.yaml").exists():
         raise ValueError(f"{folder} holds a single run: use another folder for a sweep")
     return folder
+
+
+def with_override(arguments: Sequence[str], override: str) -> list[str]:
+    """The arguments with one more override next to the first one: Hydra accepts no flag between overrides."""
+    first = next((i for i, argument in enumerate(arguments) if not argument.startswith("-")), len(arguments))
+    return [*arguments[:first], override, *arguments[first:]]
 
 
 def export_path(package: Path) -> None:
@@ -84,14 +92,17 @@ def finished_value(folder: Path, is_search: bool) -> tuple[bool, float | None]:
         return True, result.value
     failed = is_search and (folder / ERROR).exists()
     if failed:
-        print(f"{(folder / ERROR).read_text().strip()}. Delete {folder / ERROR} to run it again", file=sys.stderr)
+        print(
+            f"{(folder / ERROR).read_text(encoding='utf-8').strip()}. Delete {folder / ERROR} to run it again",
+            file=sys.stderr,
+        )
     return failed, None
 
 
 def note_failure(folder: Path, overrides: Sequence[str], reason: str) -> None:
     """Prints why a job failed, and writes it into the job's folder."""
     line = f"job {folder.name} ({' '.join(overrides)}): {next(iter(reason.splitlines()), '')}"
-    (folder / ERROR).write_text(f"{line}\n")
+    (folder / ERROR).write_text(f"{line}\n", encoding="utf-8")
     print(f"error: {line}", file=sys.stderr)
 
 
@@ -103,7 +114,7 @@ def problems(sweep: Path, problem: str) -> str:
         problem: what ended it; empty where it came to its end.
     """
     jobs = sorted((path for path in sweep.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
-    lines = [f"error: {(job / ERROR).read_text().strip()}" for job in jobs if (job / ERROR).exists()]
+    lines = [f"error: {(job / ERROR).read_text(encoding='utf-8').strip()}" for job in jobs if (job / ERROR).exists()]
     missing = [job.name for job in jobs if not (job / ERROR).exists() and not (job / RESULT).exists()]
     if missing:
         lines.append(f"error: job {', '.join(missing)} did not end; continue with the same command and {FOLDER}{sweep}")

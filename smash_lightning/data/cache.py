@@ -46,7 +46,7 @@ def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
 
 def open_entry(entry: Path) -> RawDataset:
     """The decoded set, mapped into memory: nothing is read before it is used."""
-    about = json.loads((entry / "about.json").read_text())
+    about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
     train, test = (
         Split(*(torch.from_numpy(np.load(_array(entry, split, kind), mmap_mode="c")) for kind in ("images", "labels")))
         for split in ("train", "test")
@@ -56,7 +56,7 @@ def open_entry(entry: Path) -> RawDataset:
 
 def split_digest(entry: Path, split: str) -> str:
     """The digest of a split's content, see `Split.content`."""
-    return json.loads((entry / "about.json").read_text())["digests"][split]
+    return json.loads((entry / "about.json").read_text(encoding="utf-8"))["digests"][split]
 
 
 def stored_with(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
@@ -64,11 +64,11 @@ def stored_with(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
     file = entry / f"{name}.json"
     if file.exists():
         with suppress(ValueError):  # it is truncated: made again
-            return json.loads(file.read_text())
+            return json.loads(file.read_text(encoding="utf-8"))
     made = make()
     if os.access(entry, os.W_OK):
         with atomic_write(file) as partial:
-            partial.write_text(json.dumps(made) + "\n")
+            partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
     return made
 
 
@@ -91,7 +91,7 @@ def _write(sets: RawDataset, entry: Path) -> None:
             "sizes": {path.name: path.stat().st_size for path in sorted(partial.iterdir())},
             "digests": {name: split.content() for name, split in splits.items()},
         }
-        (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+        (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, entry)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -116,7 +116,7 @@ def _writing(folder: Path) -> Iterator[None]:
 def _is_whole(entry: Path) -> bool:
     """Whether all of an entry's files exist with the sizes that were written."""
     try:
-        about = json.loads((entry / "about.json").read_text())
+        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
         return all((entry / name).stat().st_size == size for name, size in about["sizes"].items())
     except (OSError, ValueError, KeyError):
         return False
@@ -137,7 +137,7 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
     stats = [path.stat() for path in files]
     states = [[str(path.absolute()), s.st_size, s.st_mtime_ns] for path, s in zip(files, stats, strict=True)]
     memory = folder / f"{_digest([kind, states])}.known"
-    known = memory.read_text() if memory.exists() else ""
+    known = memory.read_text(encoding="utf-8") if memory.exists() else ""
     if re.fullmatch(rf"{type(source).__name__.lower()}-[0-9a-f]{{16}}", known):
         return known
     contents = []
@@ -152,7 +152,7 @@ def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
     name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
     if os.access(folder, os.W_OK):  # a shared folder may be read-only
         with _writing(folder), atomic_write(memory) as partial:
-            partial.write_text(name)
+            partial.write_text(name, encoding="utf-8")
     return name
 
 

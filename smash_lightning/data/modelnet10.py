@@ -176,7 +176,7 @@ def _read_npz(files: Sequence[Path], size: int) -> _Found:
     names = arrays["class_names"].tolist() if "class_names" in arrays else None
     if names is None and len(files) > 1:
         with suppress(ValueError):
-            names = json.loads(files[1].read_text())
+            names = json.loads(files[1].read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{path} needs class_names as text, or next to it a {NAMES} as ["bathtub", "bed", ...]')
     train, test = (_checked(path, arrays[f"X_{split}"], arrays[f"y_{split}"], len(names), size) for split in SPLITS)

@@ -69,7 +69,7 @@ def coordinate(launcher: LauncherEnvironment) -> Iterator[None]:
         path.unlink(missing_ok=True)
         with atomic_write(path) as partial:
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
-            partial.write_text(json.dumps({"address": address, "key": key.hex()}))
+            partial.write_text(json.dumps({"address": address, "key": key.hex()}), encoding="utf-8")
         try:
             _accept(listener, launcher.world - 1, key)
         finally:
@@ -95,7 +95,7 @@ def work(launcher: LauncherEnvironment) -> int:
     path, deadline = _address_file(launcher), time.monotonic() + STARTUP_TIMEOUT
     while True:
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             connection = Client(tuple(content["address"]), authkey=bytes.fromhex(content["key"]))
             break
         except (OSError, EOFError, ValueError, AuthenticationError):  # not written yet, or a file of another start

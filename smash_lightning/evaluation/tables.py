@@ -79,7 +79,7 @@ RANKING = TableKind(
 fingerprint: of the architecture, whose JSON is in architectures.jsonl.
 strategy: random, perturb, markov, ...
 parent: fingerprint of the architecture that the strategy changed; empty for a random one.
-smash_score: what ranks, lower is better; by default the validation loss.
+smash_score: what ranks, lower is better; by default the rank by loss plus a rank by size.
 val_error, val_loss: validation error (%) and cross-entropy (nats), means over the HyperNets.
 val_loss_0, val_loss_1, ...: validation cross-entropy with each HyperNet, nats.
 ensemble_error: validation error (%) of the mean prediction of all architectures scored so far.
@@ -133,7 +133,7 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
         ValueError: the file is missing, is of an earlier version, lacks a column, or holds a wrong value.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
@@ -177,7 +177,7 @@ def write_table(
     given = pd.DataFrame(rows)
     columns = {str(column): given[column].tolist() for column in given}
     frame = _frame(kind, {name: [math.nan] * len(given) for name in extra} | columns, len(given))
-    with atomic_write(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(frame.columns)
         writer.writerows(map(_text, row) for row in frame.itertuples(index=False))
@@ -190,7 +190,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the file lacks a column of `row`.
     """
-    with path.open("r+", newline="") as file:
+    with path.open("r+", encoding="utf-8", newline="") as file:
         header = next(csv.reader(file))
         if unknown := row.keys() - set(header):
             raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")

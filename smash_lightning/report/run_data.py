@@ -69,7 +69,7 @@ def read_run(path: Path) -> RunData:
         return next((folder for folder in folders if (folder.path / name).exists()), own)
 
     try:
-        correlation = json.loads(holder("correlation.json").correlation.read_text())
+        correlation = json.loads(holder("correlation.json").correlation.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ValueError(f"{own.correlation} cannot be read: compare the run first, with task=correlate") from None
     data = holder("data.json").data
@@ -80,6 +80,6 @@ def read_run(path: Path) -> RunData:
         settling=read_if_exists(holder("settling.csv").settling, SETTLING),
         architectures=holder("architectures.jsonl").read_architectures(),
         correlation=correlation,
-        data=json.loads(data.read_text()) if data.exists() else {},
+        data=json.loads(data.read_text(encoding="utf-8")) if data.exists() else {},
         config=own.read_config(),
     )

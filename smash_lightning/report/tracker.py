@@ -130,9 +130,13 @@ class Tracker:
 def main_numbers(folder: Path) -> dict[str, float]:
     """The main numbers of correlation.json, and every number of what an analysis wrote."""
     others = [path for path in sorted(folder.glob("*.json")) if path.stem not in NO_RESULTS]
-    found = {name: one for path in others for name, one in numbers(json.loads(path.read_text()), path.stem).items()}
+    found = {
+        name: one
+        for path in others
+        for name, one in numbers(json.loads(path.read_text(encoding="utf-8")), path.stem).items()
+    }
     if (path := folder / "correlation.json").exists():
-        found |= headline(json.loads(path.read_text()))
+        found |= headline(json.loads(path.read_text(encoding="utf-8")))
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

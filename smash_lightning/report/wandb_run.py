@@ -44,7 +44,7 @@ class WandbRun(WandbLogger):
         if self._experiment is None and self._wandb_init["mode"] != "disabled":
             _file(self.folder).parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(_file(self.folder)) as partial:  # before opening: an interrupted run has an id as well
-                partial.write_text(json.dumps(self.identity) + "\n")
+                partial.write_text(json.dumps(self.identity) + "\n", encoding="utf-8")
         return self.experiment
 
     def configure(self, values: Mapping[str, Any]) -> None:
@@ -180,7 +180,7 @@ def wandb_logger(
 def read_identity(folder: Path) -> dict[str, str] | None:
     """Id and group of a folder's run on W&B; None where it was never logged there."""
     with suppress(OSError, ValueError):
-        plain = json.loads(_file(folder).read_text())
+        plain = json.loads(_file(folder).read_text(encoding="utf-8"))
         if isinstance(plain, dict) and plain.keys() == {"run", "group"}:
             return plain
     return None

@@ -93,15 +93,15 @@ class Scorer:
     def __call__(self, architecture: Architecture) -> Score:
         """Scores one architecture; the same architecture always has the same score."""
         started = time.perf_counter()
-        labels = self.data.labels
+        labels = self.data.labels.cpu()
         errors, losses, total = [], [], torch.zeros(())
         for hypernet in self.hypernets:
             noise_losses = []
             for predictor in self._predictors(architecture, hypernet):
-                logits = self._logits(predictor, self.data.images)
+                logits = self._logits(predictor, self.data.images).cpu()  # MPS has no float64
                 errors.append(100 * (logits.argmax(1) != labels).double().mean().item())
                 noise_losses.append(F.cross_entropy(logits.double(), labels).item())
-                total = total + logits.float().softmax(1).cpu() / self._noises(architecture, hypernet)
+                total = total + logits.float().softmax(1) / self._noises(architecture, hypernet)
             losses.append(sum(noise_losses) / len(noise_losses))
         count = len(self.hypernets)
         seconds = time.perf_counter() - started
@@ -115,14 +115,14 @@ class Scorer:
             Tensor (HyperNets + 1, len(positions)) on the CPU: the loss with each HyperNet, nats, and last the share of
             HyperNets that are wrong.
         """
-        images, labels = self.data.images[positions], self.data.labels[positions]
+        images, labels = self.data.images[positions], self.data.labels[positions].cpu()
         values = torch.zeros(len(self.hypernets) + 1, len(positions), dtype=torch.float64)
         for row, hypernet in enumerate(self.hypernets):
             noises = self._noises(architecture, hypernet)
             for predictor in self._cached_predictors(architecture, row):
-                logits = self._logits(predictor, images).double()
-                values[row] += F.cross_entropy(logits, labels, reduction="none").cpu() / noises
-                values[-1] += (logits.argmax(1) != labels).double().cpu() / (noises * len(self.hypernets))
+                logits = self._logits(predictor, images).cpu().double()
+                values[row] += F.cross_entropy(logits, labels, reduction="none") / noises
+                values[-1] += (logits.argmax(1) != labels).double() / (noises * len(self.hypernets))
         return values
 
     def _cached_predictors(self, architecture: Architecture, index: int) -> list[Predictor]:

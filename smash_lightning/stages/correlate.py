@@ -47,10 +47,10 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         seed=experiment.seed,
     )
     with atomic_write(folder.correlation) as partial:
-        partial.write_text(correlation.to_json() + "\n")
+        partial.write_text(correlation.to_json() + "\n", encoding="utf-8")
     build(folder.path)
     made_from = [("ranking", source.path), ("retrained", source.path)]
     tables = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
     tracker.artifact("evaluation", "evaluation", tables, made_from)
-    print(summary(json.loads(folder.correlation.read_text())))
+    print(summary(json.loads(folder.correlation.read_text(encoding="utf-8"))))
     return value(experiment.evaluation.metric, correlation, ranking, retrained)

@@ -106,5 +106,5 @@ class Experiment:
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self.folder.data.exists():
             with atomic_write(self.folder.data) as partial:
-                partial.write_text(json.dumps(self.data.describe(), indent=2) + "\n")
+                partial.write_text(json.dumps(self.data.describe(), indent=2) + "\n", encoding="utf-8")
         return self.folder

@@ -36,8 +36,8 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     classifier = load_classifier(source.network(fingerprint, seed))
     folder = experiment.folder.path
     _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2")
-    (folder / "architecture.json").write_text(classifier.network.architecture.to_json() + "\n")
-    (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n")
+    (folder / "architecture.json").write_text(classifier.network.architecture.to_json() + "\n", encoding="utf-8")
+    (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n", encoding="utf-8")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
     print(
         f"{fingerprint}, seed {seed}: test error {mine['true_error'].iloc[0]:.2f} %, "

@@ -139,7 +139,7 @@ class RetrainModule(L.LightningModule):
 
         The top-5 error is NaN for fewer than six classes, where five guesses cannot be wrong.
         """
-        logits, labels = (torch.cat(parts) for parts in zip(*self._evaluation, strict=True))
+        logits, labels = (torch.cat(parts).cpu() for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
         log_probabilities = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
         predicted, labels = log_probabilities.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
