@@ -353,7 +353,7 @@ def test_wrong_options_get_one_clear_line(whole: Path, tmp_path: Path, line: str
 @pytest.mark.parametrize("option", ["resume", "checkpoint"])
 def test_a_run_of_version_01_is_refused(option: str, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "config.yaml").write_text("overrides: [rivals=cheap]\nseed: 0\n")
+    (tmp_path / "old" / "config.yaml").write_text("overrides: [seed=0]\nseed: 0\n")
     ended = smash(tmp_path, f"{option}=old", "task=rank", "logger=none")
     assert "old was written by version 0.1, whose runs this version does not read" in str(ended.error)
 
