@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 
 from smash_lightning.engine.external import external_workers
@@ -55,6 +56,7 @@ def _blocked_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # multiprocessing starts it before the first process, and then unblocks SIGTERM
     before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         yield
