@@ -33,7 +33,7 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
 
 
 def require_type(name: str, value: Any, hint: Any) -> None:
-    """Checks one plain value; JSON's rules let a list stand for a tuple and a whole number for a float, no more.
+    """Checks one plain value; JSON's rules accept a list as a tuple and a whole number as a float, no more.
 
     Raises:
         ValueError: it is of another type.

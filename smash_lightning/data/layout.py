@@ -20,7 +20,7 @@ _SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def split_words(name: str) -> set[str]:
-    """The splits that words of a name stand for: {"train"} for training_set, mnist-train-00000 and TrainImages."""
+    """The splits that the words of a name denote: {"train"} for training_set, mnist-train-00000 and TrainImages."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return {SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS}
 
