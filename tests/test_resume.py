@@ -20,19 +20,20 @@ from tests import timeless
 ROOT = Path(__file__).parent.parent
 SMALL = [
     "workers=2",
-    "search.epochs=40",
+    "dataset.train=400",
+    "search.epochs=16",
     "search.hypernets=3",
-    "search.checkpoint_every=4",
+    "search.checkpoint_every=2",
     "ranking.fixed=3",
-    "ranking.fixed_every=10",
-    "ranking.strategies.random.count=60",
-    "ranking.strategies.perturb.count=10",
-    "ranking.strategies.markov.count=10",
-    "retrain.epochs=6",
+    "ranking.fixed_every=4",
+    "ranking.strategies.random.count=40",
+    "ranking.strategies.perturb.count=5",
+    "ranking.strategies.markov.count=5",
+    "retrain.epochs=3",
     "retrain.seeds=2",
-    "retrain.stratified=6",
-    "retrain.random=2",
-    "retrain.shortlist=2",
+    "retrain.stratified=5",
+    "retrain.random=1",
+    "retrain.shortlist=1",
     "evaluation.bootstrap=200",
     "baselines=cheap",
     "baselines.one_shot=[weight_sharing]",
@@ -77,12 +78,12 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     reached = torch.load(last, weights_only=True)
     assert not reached["smash"]["finished"]
 
-    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "ranking.csv")) >= 20)
+    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "ranking.csv")) >= 8)
     assert first_logged_step(broken, 1, 2) >= reached["global_step"], "steps before the checkpoint were done again"
     scored = rows(broken / "ranking.csv")
-    assert len(scored) < 80
+    assert len(scored) < 50
 
-    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "retrained.csv")) >= 4)
+    kill_when(start(broken, f"resume={broken}"), lambda: len(rows(broken / "retrained.csv")) >= 3)
     trained = rows(broken / "retrained.csv")
     complete = broken / "ranking.csv"
     assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
