@@ -134,12 +134,13 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     experiment = build_experiment(config, folder)
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
-    if config.resume is None:
-        claim(folder, OmegaConf.to_yaml(config, resolve=True))
-    with locked(folder), Tracker(loggers) as tracker:
-        tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-        outcome = task(experiment, tracker)
-        tracker.log_folder(folder)
+    with locked(folder):
+        if config.resume is None:
+            claim(folder, OmegaConf.to_yaml(config, resolve=True))
+        with Tracker(loggers) as tracker:
+            tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+            outcome = task(experiment, tracker)
+            tracker.log_folder(folder)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
     sweeps.Result(config.task._target_.split(".")[-1], value).write(folder)
     return value

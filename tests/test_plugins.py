@@ -159,14 +159,14 @@ def test_ones_own_baseline_is_compared(run: Path) -> None:
 
 @pytest.mark.slow
 def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
-    known = f"--config-dir={run.parent / 'mine'}"
+    known = (f"--config-dir={run.parent / 'mine'}", "trust=true")
     more = ["++ranking.strategies.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
-    assert smash(tmp_path, known, "task=rank", f"checkpoint={run}", *more).well
+    assert smash(tmp_path, *known, "task=rank", f"checkpoint={run}", *more).well
     again, before = ({row.fingerprint: row.val_loss for row in scored(folder)} for folder in (tmp_path / "again", run))
     assert len(again) == 12
     assert before.items() < again.items()
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert smash(tmp_path, known, f"resume={run}").well
+    assert smash(tmp_path, *known, f"resume={run}").well
     changed = [path.name for path, content in files.items() if path.read_bytes() != content]
     assert not [name for name in changed if name.endswith((".csv", ".json", ".jsonl", ".ckpt"))]
 
@@ -194,7 +194,7 @@ def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_an_error_in_a_plugin_is_one_line(run: Path, tmp_path: Path, options: list[str], parts: list[str]) -> None:
-    place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
+    place = [f"checkpoint={run}", f"hydra.run.dir={tmp_path / 'again'}", "logger=none", "trust=true"]
     ended = smash(tmp_path, f"--config-dir={run.parent / 'mine'}", "task=baselines", *place, *options)
     assert str(ended.error).startswith("error: ")
     for part in parts:

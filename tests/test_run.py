@@ -182,7 +182,7 @@ def test_callbacks_join_the_search_and_the_standalone_trainings(run: tuple[Path,
 
 
 def alone(task: str, source: Path, folder: Path, *more: str) -> Ended:
-    place = (f"task={task}", f"checkpoint={source}", f"hydra.run.dir={folder}", "logger=none")
+    place = (f"task={task}", f"checkpoint={source}", f"hydra.run.dir={folder}", "logger=none", "trust=true")
     ended = smash(folder.parent, *place, *more)
     assert ended.well
     assert ended.folder == folder
@@ -200,7 +200,7 @@ def test_ranking_again_gives_the_same_table_and_is_continued_by_its_folder(whole
     assert taken.source_run == str(whole)
     before = digest(again)
     # The place of data sets may have changed meanwhile.
-    assert smash(tmp_path, f"resume={again}", "data_folder=elsewhere", "cache_folder=elsewhere").well
+    assert smash(tmp_path, f"resume={again}", "trust=true", "data_folder=elsewhere", "cache_folder=elsewhere").well
     assert digest(again) == before
 
 
@@ -243,7 +243,7 @@ def test_drawing_a_preset_a_file_and_the_best(whole: Path, tmp_path: Path) -> No
     for name, more in {
         "preset": ["task.preset=densenet"],
         "file": [f"task.architecture={tmp_path}/preset/architecture.json"],
-        "best": [f"checkpoint={whole}", "search=paper", "retrain.shortlist=1"],
+        "best": [f"checkpoint={whole}", "trust=true", "search=paper", "retrain.shortlist=1"],
     }.items():
         assert smash(tmp_path, "task=draw", "logger=none", f"hydra.run.dir={tmp_path / name}", *more).well
         assert "<svg" in (tmp_path / name / "architecture.svg").read_text()
@@ -340,7 +340,7 @@ def test_wrong_options_get_one_clear_line(whole: Path, tmp_path: Path, line: str
     places = {"whole": whole, "network": next((whole / "checkpoints").glob("*-0.ckpt"))}
     words = [line] if "{{" in line else line.split()
     arguments, expected = ([text.format(**places) for text in texts] for texts in (words, BAD[line].split("|")))
-    options = [] if any(argument.startswith(("checkpoint=", "resume=")) for argument in arguments) else TINY
+    options = ["trust=true"] if any(argument.startswith(("checkpoint=", "resume=")) for argument in arguments) else TINY
     ended = smash(tmp_path, *options, "logger=none", *arguments)
     assert isinstance(ended.error, str), "it ended well"
     assert ended.error.startswith("error: ")
@@ -377,7 +377,7 @@ def test_a_profile_is_left_in_the_run_folder(tmp_path: Path) -> None:
 
 
 def test_another_seed_shares_the_data_and_the_same_seed_gives_the_same_ranking(whole: Path, tmp_path: Path) -> None:
-    place = ("-m", "task=rank", f"checkpoint={whole}", "hydra.sweep.dir=sweep", "logger=none")
+    place = ("-m", "task=rank", f"checkpoint={whole}", "hydra.sweep.dir=sweep", "logger=none", "trust=true")
     assert smash(tmp_path, *place, "seed=0,1").well
     first, second = (tmp_path / "sweep" / name for name in "01")
     assert timeless.table(first / "ranking.csv") == timeless.table(whole / "ranking.csv")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.stages.collect import PLACES
@@ -16,6 +18,7 @@ from smash_lightning.stages.collect import PLACES
 NOT_COMPARED = (
     "resume",
     "source_run",
+    "trust",
     "overrides",
     "workers",
     "logger",
@@ -36,7 +39,8 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         overrides: of this command line.
 
     Raises:
-        ValueError: the earlier run is not there, or is to be continued with other values.
+        ValueError: the earlier run is not there, is to be continued with other values, or names code outside of the
+            package without `trust=true`.
     """
     named = config.resume or config.checkpoint
     if named is None:
@@ -46,27 +50,41 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
     folder = path if config.resume else source_run(path)
     config.source_run = None if config.resume else str(folder.resolve())
-    if not RunFolder(folder).config.exists():
+    earlier = RunFolder(folder).read_config()  # as text: an interpolation in it is not resolved
+    if not earlier:
         if config.resume:
             raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
         return config
-    earlier = OmegaConf.load(RunFolder(folder).config)
     if "source_run" not in earlier:
         raise ValueError(f"{folder} was written by version 0.1, whose runs this version does not read: run it again")
-    replaced = {_key(override) for override in overrides} | {"resume"}
+    written = earlier.get("overrides")
+    if not isinstance(written, list) or not all(isinstance(override, str) for override in written):
+        raise ValueError(f"{RunFolder(folder).config} holds no list of overrides: it is not what a run wrote")
+    replaced = {_key(override) for override in overrides} | {"resume", "trust"}
     if not config.resume:
         replaced |= {"task", "logger", "trainer"}
         replaced |= {"retrain.rank"} if folder.parent == path else set()  # of one job of a sweep
-    kept = [override for override in earlier.overrides if not _is_within(_key(override), replaced)]
+    kept = [override for override in written if not _is_within(_key(override), replaced)]
+    if not config.trust:
+        require_trusted_overrides(kept)
     combined = hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
     OmegaConf.set_struct(combined, False)
     del combined["hydra"]
+    if not config.trust:
+        require_trusted_values(combined, [config, *_files()])
     combined.overrides = [*kept, *overrides]
     combined.resume = config.resume
-    combined.source_run = earlier.source_run if config.resume else config.source_run
+    combined.source_run = earlier["source_run"] if config.resume else config.source_run
     if config.resume:
-        require_same(plain(earlier), plain(combined), folder, (*NOT_COMPARED, "task", "evaluation.metric"))
+        require_same(earlier, plain(combined), folder, (*NOT_COMPARED, "task", "evaluation.metric"))
     return combined
+
+
+def _files() -> Iterator[DictConfig]:
+    """Every configuration file of the package and of --config-dir."""
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.schema == "file":
+            yield from (OmegaConf.load(path) for path in Path(source.path).rglob("*.yaml"))  # type: ignore[misc]
 
 
 def as_job(config: DictConfig, folder: Path) -> DictConfig:

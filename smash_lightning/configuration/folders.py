@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from smash_lightning.files import atomic_write
+
 CONFIG = "config.yaml"
 
 
@@ -38,18 +40,15 @@ def is_slurm_restart(folder: Path, environment: Mapping[str, str]) -> bool:
 
 
 def claim(folder: Path, config: str) -> None:
-    """Writes the configuration of a new run.
+    """Writes the configuration of a new run, whole or not at all. Called by the process that has `locked` the folder.
 
     Raises:
         ValueError: the folder holds another run.
     """
-    try:
-        with (folder / CONFIG).open("x", encoding="utf-8") as file:
-            file.write(config)
-    except FileExistsError:
-        raise ValueError(
-            f"{folder} already holds a run: continue it with resume={folder}, or use another folder"
-        ) from None
+    if (folder / CONFIG).exists():
+        raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
+    with atomic_write(folder / CONFIG) as partial:
+        partial.write_text(config, encoding="utf-8")
 
 
 @contextmanager

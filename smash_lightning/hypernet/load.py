@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,8 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
     """Reads a HyperNet that was trained on architectures of `space` and images of the `DataModule` specified as `data`.
 
     The checkpoint holds the name of its class and plain options; nothing in it is executed, and only a class that
-    extends `WeightSource` is built.
+    extends `WeightSource` is built. As a checkpoint may come from a stranger, it imports no module of its own choice: a
+    class outside of this package must have been imported before.
 
     Raises:
         ValueError: the file is missing, truncated, not a HyperNet's, of a class that cannot be imported, of another
@@ -25,6 +27,12 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
     saved = checkpoint["smash"]
     require_same(saved["search_space"], space.specification(), str(path), "search space")
     require_same(saved["data"], data, str(path), "data set or split")
+    target = str(saved["hypernet"].get("target"))
+    if not target.startswith("smash_lightning.") and target.rpartition(".")[0] not in sys.modules:
+        raise ValueError(
+            f"{path} names {target}, which is code outside of this package: if you trust it, give hypernet._target_="
+            f"{target}, or import its module first"
+        )
     try:
         weights = HyperNetSpecification(**saved["hypernet"]).build(space, saved["seed"])
     except (TypeError, ValueError) as error:

@@ -199,6 +199,7 @@ def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
 
 
 def _first_hypernet(experiment: Experiment) -> WeightSource:
+    _ = experiment.hypernet.kind  # imports the class: no checkpoint does
     source = experiment.source_folder()
     if not source.hypernets():
         raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
