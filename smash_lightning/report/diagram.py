@@ -1,0 +1,273 @@
+"""The memory-bank diagram of an architecture (paper, figures 1 to 3 and appendix): positions and texts.
+
+Blocks are side by side. In each, banks are vertical lanes and time runs downwards; an op is a node on a row of its own,
+with one horizontal line above it that collects what it reads and one below it that distributes what it writes.
+`architecture.svg.jinja` draws it.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jinja2
+
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost, layers
+from smash_lightning.architecture.layers import STEM_KERNEL
+from smash_lightning.report.labels import count
+
+FONT = 11.0  # height of normal text in user units; every other length of a drawing derives from it
+SMALL = 0.8 * FONT
+LINE = 1.35 * FONT  # distance between two lines of text
+LANE = 1.25 * FONT  # distance of two lanes: the two digits of a bank's number fit
+MARK = 0.42 * FONT  # radius of a mark: those on neighbouring lanes do not touch
+PILL = 1.35 * FONT  # height of a convolution
+PAD = 0.7 * FONT
+INSET = 0.4 * FONT  # between the frame of a node and its convolutions, and between these
+DROP = 0.85 * FONT  # from the line that reads down to the node, and from the node down to the line that writes
+TIP = 0.4 * FONT  # from the end of a line to the tip of its arrowhead
+GAP = 2.4 * FONT  # between blocks: the line from one to the next runs here
+BOX = 2 * LINE + PAD  # height of stem, transition and classifier
+LEAST_WIDTH = 46 * FONT  # a narrower drawing is too large when it fills the width of a page
+# Below a block's top:
+ENTRY = PAD + 2 * LINE + PAD  # stem or transition
+INPUTS = ENTRY + BOX + FONT  # the line that fills the input banks
+CAPS = INPUTS + 0.9 * FONT + LANE / 2  # numbers of the banks
+LENGTHS = {name: value for name, value in globals().items() if isinstance(value, float)}
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+NARROW, BROAD = frozenset(" .,:;'()fijlrtI"), frozenset(f"mwMW{TIMES}→")
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not even escaped
+Join = Literal["fill", "sum", "mean"]  # an op's output fills an empty bank, is added to it, or enters its mean
+
+
+def architecture_svg(
+    architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "Architecture", legend: bool = True
+) -> str:
+    """Draws an architecture as a self-contained SVG: no script, no font, no reference to anything outside.
+
+    Args:
+        architecture: what to draw.
+        image_spec: image and classifier around it; with it the drawing shows resolutions, parameters and
+            multiply-accumulates.
+        title: heading; any text.
+        legend: whether to explain the marks.
+
+    Returns:
+        One `svg` element, to be written to a file or put into a page; the same for equal arguments.
+
+    Raises:
+        ValueError: `image_spec` does not fit the architecture.
+    """
+    title = NOT_XML.sub("\N{REPLACEMENT CHARACTER}", " ".join(title.split()))
+    panels = list(_panels(architecture, image_spec))
+    width = max(panels[-1].right + PAD, LEAST_WIDTH)
+    heading = textwrap.wrap(title, int((width - 2 * PAD) / text_width("n", 1.5 * FONT)))
+    caption = textwrap.wrap(_caption(architecture, image_spec), int((width - 2 * PAD) / text_width("n")))
+    top = 1.5 * PAD + LINE + 1.4 * LINE * len(heading) + LINE * len(caption)
+    bottom = top + max(panel.height for panel in panels) + 2 * PAD
+    entries = list(_placed(_legend(architecture, panels), bottom, width - PAD)) if legend else []
+    height = (entries[-1][2] + 0.75 * LINE if legend else bottom) + PAD
+    texts = {"title": title, "heading": heading, "caption": caption}
+    sizes = {"width": width, "height": height, "top": top, "bottom": bottom}
+    return _TEMPLATE.render(**texts, **sizes, panels=panels, legend=entries) + "\n"
+
+
+def text_width(content: str, size: float = FONT) -> float:
+    """Width of a text in user units, whatever the font: about that of DejaVu Sans, the widest of the usual ones."""
+    return size * sum(0.4 if c in NARROW else 0.9 if c in BROAD else 0.64 for c in content)
+
+
+class _Row(NamedTuple):
+    """Heights of an op's band, and in it of the line that reads, of the node and of the line that writes."""
+
+    op: Op
+    joins: dict[int, Join]
+    top: float
+    read: float
+    node: float
+    end: float
+    write: float
+    bottom: float
+
+
+class _Panel:
+    """A block: x in the drawing, heights from the block's top, and the texts of heading, stem and classifier."""
+
+    def __init__(self, block: Block, left: float, *texts: Sequence[str]) -> None:
+        self.block, self.left = block, left
+        self.heading, self.entry, self.exit = texts
+        labels = [_label(one) for op in block.ops for path in op.paths for one in path]
+        self.column = PAD + max(text_width(label, 0.9 * FONT) for label in labels)  # width of a convolution
+        node = INSET + max(len(op.paths) for op in block.ops) * (self.column + INSET)
+        pointwise = max(text_width(_pointwise_label(op), 0.9 * FONT) for op in block.ops)
+        self.node_width = max(node, PAD + 2 * INSET + pointwise)
+        channels = max(max(len(op.read), op.units) * block.width for op in block.ops)
+        name = text_width("op 00", SMALL) + PAD
+        content = name + block.banks * LANE + text_width(str(channels), SMALL) + 2 * PAD + self.node_width
+        self.width = max(content + PAD, max(text_width(line) for part in texts for line in part) + 2 * PAD) + 2 * PAD
+        self.right = left + self.width
+        margin = (self.width - content) / 2
+        self.names, self.lanes, self.node = (
+            left + 1.5 * PAD,
+            left + margin + name,
+            self.right - margin - self.node_width,
+        )
+        self.middle = self.node + self.node_width / 2
+        self.rows = list(_rows(block))
+        self.filled = dict.fromkeys(range(block.inputs), CAPS)  # from where on a bank is
+        for row in self.rows:
+            self.filled = dict.fromkeys(row.op.write, row.write) | self.filled
+        self.outputs = self.rows[-1].bottom + 1.3 * FONT  # the line that collects all banks
+        self.classifier = self.outputs + 1.5 * FONT
+        self.height = PAD + (self.classifier + BOX if self.exit else self.outputs)
+
+    def lane(self, bank: int) -> float:
+        """Middle of a bank's lane."""
+        return self.lanes + (bank + 0.5) * LANE
+
+
+def _panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterator[_Panel]:
+    """The blocks from left to right."""
+    blocks, left = architecture.blocks, PAD
+    ones, twos, stem = (_by((size,) * architecture.dimensions) for size in (1, 2, STEM_KERNEL))
+    sizes, image, stride, classes = [""] * len(blocks), "image", "", "classes"
+    if image_spec is not None:
+        sizes = [_by(block.norm.size) + ", " for block in layers(architecture, image_spec, op_norm=True).blocks]
+        image = f"image {_by(image_spec.size)}, {count(image_spec.channels, 'channel')}"
+        stride = f", stride {image_spec.stem_stride}" if image_spec.stem_stride > 1 else ""
+        classes = f"{image_spec.classes} classes"
+    for b, block in enumerate(blocks):
+        heading = (f"Block {b}", f"{sizes[b]}{count(block.banks, 'bank')} of {count(block.width, 'channel')}")
+        channels = count(block.inputs * block.width, "channel")
+        entry = (image, f"stem {stem}{stride} → {channels}")
+        if b:
+            entry = (f"norm, ReLU, {ones} → {channels}", f"average pooling {twos}")
+        end = ("norm, ReLU, global average pooling", f"linear, {block.channels} → {classes}")
+        panel = _Panel(block, left, heading, entry, end if b + 1 == len(blocks) else ())
+        yield panel
+        left = panel.right + GAP
+
+
+def _rows(block: Block) -> Iterator[_Row]:
+    top, filled = CAPS + LANE / 2 + PAD, set(range(block.inputs))
+    for op in block.ops:
+        joins: dict[int, Join] = {bank: op.join if bank in filled else "fill" for bank in op.write}
+        filled |= set(op.write)
+        steps = len(op.paths[0]) + (op.bottleneck is not None)  # of convolutions below one another
+        height = steps * (PILL + INSET) + INSET + (MARK + INSET if len(op.paths) == 2 else 0)
+        read = top + 1.2 * MARK
+        write = read + DROP + height + DROP
+        bottom = write + 1.6 * MARK
+        yield _Row(op, joins, top, read, read + DROP, read + DROP + height, write, bottom)
+        top = bottom + INSET
+
+
+def _legend(architecture: Architecture, panels: Sequence[_Panel]) -> Iterator[tuple[str, float, str]]:
+    """Name or text of each mark that occurs, its width and its meaning."""
+    ops, axes, long = list(architecture.ops()), architecture.dimensions, 2.4 * FONT
+    joins = {join for panel in panels for row in panel.rows for join in row.joins.values()}
+    activations = {op.activation for op in ops}
+    example = Convolution((3,) * axes, (2,) * axes, groups=4)
+    pointwise = _pointwise_label(Op((0,), (0,), 1, bottleneck=8, paths=((example,),)))
+    unless = ", unless marked post" if "post" in activations else ""
+    marks = [
+        ("input", LANE, "bank that holds the block's input", True),
+        ("empty", LANE, "bank, still empty", any(block.banks > block.inputs for block in architecture.blocks)),
+        ("filled", LANE, "bank, filled", True),
+        ("read", long, "op reads the bank", True),
+        ("fill", long, "op fills the bank", "fill" in joins),
+        ("sum", long, "op adds to the bank", "sum" in joins),
+        ("mean", long, "bank becomes the mean of all that was written to it", "mean" in joins),
+        ("channels", long, "channels read and written", True),
+        (
+            "0 1 0",
+            0.0,
+            "which slice of the output, where slices are reused",
+            any(op.units < len(op.write) for op in ops),
+        ),
+        (pointwise, 0.0, "pointwise convolution and its output channels", any(op.bottleneck is not None for op in ops)),
+        (_label(example), 0.0, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
+        ("plus", 2 * MARK, "paths are added", any(len(op.paths) == 2 for op in ops)),
+        ("", 0.0, f"norm and ReLU come before a convolution{unless}", "pre" in activations),
+        ("post", 0.0, "norm and ReLU come after a convolution", "post" in activations),
+    ]
+    for mark, width, meaning, occurs in marks:
+        if occurs:
+            in_a_box = mark in (pointwise, _label(example))
+            yield mark, width or (text_width(mark) + FONT if in_a_box else text_width(mark, SMALL)), meaning
+
+
+def _placed(
+    entries: Iterable[tuple[str, float, str]], top: float, right: float
+) -> Iterator[tuple[str, float, float, float, float, str]]:
+    """The legend's marks with their place (x, y) and width, and the x of their text, in as many lines as it takes."""
+    step, space = 1.5 * LINE, 0.5 * FONT
+    x, y = PAD, top + step
+    for mark, width, meaning in entries:
+        start = width + space if width else 0.0
+        end = start + text_width(meaning, 0.95 * FONT)
+        if x > PAD and x + end > right:
+            x, y = PAD, y + step
+        yield mark, x, y, width, x + start, meaning
+        x += end + 3 * space
+
+
+def _caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
+    """Size and fingerprint of the architecture."""
+    ops = count(sum(1 for _ in architecture.ops()), "op")
+    parts = [ops, f"fingerprint\N{NO-BREAK SPACE}{architecture.fingerprint}"]
+    if image_spec is not None:
+        size = cost(architecture, image_spec)
+        parts = [f"{size.params:,} parameters", f"{size.macs / 1e6:,.2f} million multiply-accumulates", *parts]
+    return ", ".join(parts)
+
+
+def _sentence(row: _Row, width: int) -> str:
+    """An op in words, where banks have `width` channels."""
+    op, ends = row.op, []
+    paths = " in parallel with ".join(" then ".join(map(_label, path)) for path in op.paths)
+    for join, verb in (("fill", "fills"), ("sum", "adds to"), ("mean", "joins the mean of")):
+        if banks := [bank for bank, one in row.joins.items() if one == join]:
+            ends.append(f"{verb} {_banks(banks)}")
+    read, pointwise = f"reads {_banks(op.read)} ({len(op.read) * width} channels)", _pointwise_label(op)
+    parts = [read, pointwise, paths, f"{' and '.join(ends)} ({op.units * width} channels)"]
+    return "; ".join(filter(None, parts))
+
+
+def _label(convolution: Convolution) -> str:
+    """Kernel; dilation and groups where they are not 1: `3x3 d2 g4`."""
+    dilation = sorted(set(convolution.dilation))
+    spread = f" d{dilation[0] if len(dilation) == 1 else _by(convolution.dilation)}" if dilation != [1] else ""
+    return _by(convolution.kernel) + spread + (f" g{convolution.groups}" if convolution.groups != 1 else "")
+
+
+def _pointwise_label(op: Op) -> str:
+    """The 1x1 convolution and its output channels; empty where there is none."""
+    return "" if op.bottleneck is None else f"{_by((1,) * len(op.paths[0][0].kernel))} → {op.bottleneck}"
+
+
+def _banks(banks: Sequence[int]) -> str:
+    return f"{'bank' if len(banks) == 1 else 'banks'} {', '.join(map(str, banks))}"
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    """Sizes on each axis: `3x5`."""
+    return TIMES.join(map(str, sizes))
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("smash_lightning.report", ""),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    finalize=_rounded,
+)
+_ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label, "sentence": _sentence}
+_TEMPLATE = _ENVIRONMENT.get_template("architecture.svg.jinja", globals=LENGTHS)
