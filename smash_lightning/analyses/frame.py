@@ -29,8 +29,9 @@ from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.report.figures import Chart, forest, lines, save
-from smash_lightning.report.figures.style import decimals_for
+from smash_lightning.report.figures import forest, lines
+from smash_lightning.report.labels import decimals_for
+from smash_lightning.report.style import Chart, save
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of

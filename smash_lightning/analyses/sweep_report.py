@@ -13,9 +13,10 @@ import pandas as pd
 from smash_lightning.analyses.sweep_table import REFERENCES, SEED, SPEARMAN, average, read_table
 from smash_lightning.evaluation.sweep import read_jobs, varied
 from smash_lightning.files import atomic_write
-from smash_lightning.report import figures
+from smash_lightning.report.figures import sweep as sweep_figure
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import Figure, Section, Table, render
+from smash_lightning.report.style import save
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
@@ -39,7 +40,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         )
     options = [name for name in differing if name != SEED]
     settings = average(found, options)
-    chart = figures.sweep(
+    chart = sweep_figure(
         marks(found, options),
         y="Spearman with test loss",
         title=f"Agreement of score and ground truth over {count(len(found), 'job')}",
@@ -61,7 +62,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
     ]
     for name, content in (("sweep", table), ("sweep_means", settings)):
         content.to_csv(folder / f"{name}.csv", index=False)
-    figures.save(chart, folder / "sweep.png")
+    save(chart, folder / "sweep.png")
     with atomic_write(folder / "report.html") as partial:
         partial.write_text(render("A sweep of SMASH", sections), encoding="utf-8")
     print("\n".join(summary))

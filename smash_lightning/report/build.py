@@ -17,6 +17,7 @@ from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import cost_text, count, duration, estimate_text, label, listed, omitted_text
 from smash_lightning.report.page import Figure, Section, Table, render
 from smash_lightning.report.run_data import RunData, read_run
+from smash_lightning.report.style import Chart, save
 from smash_lightning.report.verdict import best_fraction, next_steps, sentences
 
 SHOWN = 20  # rows of the ranking that the page shows unfolded
@@ -49,7 +50,7 @@ def build(folder: Path) -> list[Path]:
     charts = run_charts(run, table)
     written = []
     for name, chart in charts.items():
-        figures.save(chart, folder / f"{name}.png")
+        save(chart, folder / f"{name}.png")
         written.append(folder / f"{name}.png")
     page = render(f"SMASH on {run.data.get('name', folder.name)}", _sections(run, table, charts), _points(run, table))
     best = run.ranking["fingerprint"].iloc[0]
@@ -62,13 +63,13 @@ def build(folder: Path) -> list[Path]:
     return written
 
 
-def read_charts(folder: Path) -> dict[str, figures.Chart]:
+def read_charts(folder: Path) -> dict[str, Chart]:
     """The charts of the run in a folder, by name; raises as `build`."""
     run = read_run(folder)
     return run_charts(run, frames.architectures(run))
 
 
-def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, figures.Chart]:
+def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:
     """The charts of a run by name; `settling` only where a HyperNet was followed."""
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run), "pareto": _pareto(table)}
     if len(run.settling) and (found := frames.settling_frames(run.settling, int(run.settling["hypernet"].min()))):
@@ -79,7 +80,7 @@ def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, figures.Chart]:
     return charts
 
 
-def _scatter(run: RunData, table: pd.DataFrame) -> figures.Chart:
+def _scatter(run: RunData, table: pd.DataFrame) -> Chart:
     points = frames.scatter_frame(table)
     loss, seeds = run.correlation["loss"], points["seeds"].max()
     rho, ceiling = loss["scores"]["smash_score"]["spearman"], loss["reliability"].get("ceiling")
@@ -96,7 +97,7 @@ def _scatter(run: RunData, table: pd.DataFrame) -> figures.Chart:
     )
 
 
-def _forest(run: RunData) -> figures.Chart:
+def _forest(run: RunData) -> Chart:
     comparison, ceiling = run.correlation["comparison"], run.correlation["loss"]["reliability"].get("ceiling")
     panels = (
         f"Spearman's rho, all {comparison['architectures']} architectures",
@@ -113,7 +114,7 @@ def _forest(run: RunData) -> figures.Chart:
     )
 
 
-def _pareto(table: pd.DataFrame) -> figures.Chart:
+def _pareto(table: pd.DataFrame) -> Chart:
     return figures.pareto(
         table[[column for column in frames.DETAILS if column in table]].assign(y=table["smash_score"]),
         x={"params": "parameters", "macs": "multiply-accumulates"},
@@ -134,7 +135,7 @@ def _points(run: RunData, table: pd.DataFrame) -> dict[str, str]:
     return drawings
 
 
-def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Chart]) -> list[Section]:
+def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, Chart]) -> list[Section]:
     sections = [_summary(run, table, charts), _baselines(run, charts), _coefficients(run), _best(run, table)]
     if "settling" in charts:
         alt = "Validation losses of held-out architectures by epoch, and the agreement of their order with the last one"
@@ -155,7 +156,7 @@ def _sections(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Ch
     ]
 
 
-def _summary(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Chart]) -> Section:
+def _summary(run: RunData, table: pd.DataFrame, charts: Mapping[str, Chart]) -> Section:
     correlation = run.correlation
     trained = table[table["chosen"].isin(frames.CHOSEN[1:3])].sort_values("true_loss")
     untrained = table.loc[table["seeds"].isna(), "fingerprint"]
@@ -179,7 +180,7 @@ def _summary(run: RunData, table: pd.DataFrame, charts: Mapping[str, figures.Cha
     )
 
 
-def _baselines(run: RunData, charts: Mapping[str, figures.Chart]) -> Section:
+def _baselines(run: RunData, charts: Mapping[str, Chart]) -> Section:
     comparison = run.correlation["comparison"]
     rows = []
     for name, one in comparison["predictors"].items():

@@ -20,7 +20,7 @@ import pandas as pd
 import wandb
 
 from smash_lightning.report.build import read_charts
-from smash_lightning.report.figures import specification
+from smash_lightning.report.style import specification
 from smash_lightning.report.wandb_mode import has_key
 
 MISSING = "the dashboard needs the package wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smash_lightning.report.figures import interval_text
+import pandas as pd
 
 Estimate = Mapping[str, float]  # `value`, `low` and `high` as in correlation.json
 LABELS = {
@@ -19,7 +20,6 @@ LABELS = {
     "unconditional": "unconditional HyperNet",
     "untrained": "untrained HyperNet",
 }
-SHORT_LIST = 12
 
 
 def label(name: str) -> str:
@@ -32,6 +32,20 @@ def estimate_text(estimate: Estimate | None, decimals: int = 2) -> str:
     if estimate is None:
         return "undefined"
     return interval_text(estimate["value"], estimate["low"], estimate["high"], decimals)
+
+
+def interval_text(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """The same for three numbers; 'undefined' for NaN."""
+    if math.isnan(value):
+        return "undefined"
+    first, lower, upper = (_rounded(number, decimals) for number in (value, low, high))
+    return f"{first} [{lower}, {upper}]"
+
+
+def decimals_for(widths: pd.Series[float]) -> int:
+    """Decimals that show two digits of the usual width of an interval: nats need more of them than coefficients."""
+    middle = widths[widths > 0].median()
+    return 2 if math.isnan(middle) else min(max(1 - math.floor(math.log10(middle)), 0), 8)
 
 
 def side(estimate: Estimate) -> str:
@@ -53,7 +67,7 @@ def cost_text(seconds: float | None, training_seconds: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds with two digits, minutes and hours where those are easier to read; '?' where unknown."""
-    if seconds is None or seconds != seconds:
+    if seconds is None or math.isnan(seconds):
         return "?"
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -66,10 +80,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def listed(names: Iterable[str], limit: int = SHORT_LIST) -> str:
+def listed(names: Iterable[str], limit: int = 12) -> str:
     """Names with commas; of more than `limit` the first ones and the number of the others."""
     every = list(names)
     return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
+
+
+def _rounded(number: float, decimals: int) -> str:
+    return f"{number:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _two_digits(number: float) -> str:

@@ -16,7 +16,7 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from smash_lightning.report.figures import Chart, specification, svg
+from smash_lightning.report.style import Chart, specification, svg
 
 DIGITS = 4  # significant ones of a column's middle value
 MISSING = "\N{EN DASH}"

@@ -82,7 +82,7 @@ class WandbRun(WandbLogger):
             return
         from smash_lightning.report.build import read_charts
         from smash_lightning.report.dashboard import chart_name, split_specification
-        from smash_lightning.report.figures import specification
+        from smash_lightning.report.style import specification
 
         for name, chart in read_charts(folder).items():
             plain = specification(chart)

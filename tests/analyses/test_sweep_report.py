@@ -14,7 +14,8 @@ from smash_lightning.analyses import sweep_report
 from smash_lightning.analyses.sweep_report import marks
 from smash_lightning.analyses.sweep_table import SPEARMAN, average, ordered, read_table
 from smash_lightning.evaluation.sweep import read_jobs
-from smash_lightning.report import figures
+from smash_lightning.report.figures import sweep
+from smash_lightning.report.style import specification
 from tests.analyses.small_analysis import NO_LOGGERS
 from tests.command_line import TINY, smash
 from tests.evaluation.sweep_folders import begin, job_folder, sweep_folder
@@ -130,7 +131,7 @@ def test_one_option_is_the_axis_a_second_gives_lines_and_more_a_panel_each() -> 
         marks(jobs(*rows), list(options)) for options in (["width"], ["kind", "width"], ["kind", "width", "c"])
     )
     for found in (one, two, three):
-        figures.specification(figures.sweep(found, y="y", title="t"))
+        specification(sweep(found, y="y", title="t"))
     means = one[one["kind"] == "mean"]
     assert dict(zip(means["x"], means["y"], strict=True)) == pytest.approx({1: 0.135, 2: 0.235})
     assert (one["kind"] == "job").sum() == 8

@@ -11,7 +11,7 @@ import pytest
 
 from smash_lightning.report.build import read_charts
 from smash_lightning.report.dashboard import LINES, main, plain_values, split_specification, workspace
-from smash_lightning.report.figures import specification
+from smash_lightning.report.style import specification
 from tests.report.offline import without_account
 from tests.report.small_run import write_run
 

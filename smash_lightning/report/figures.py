@@ -1,0 +1,300 @@
+"""How do results look? One Altair chart per figure over a pandas frame, for files, pages and W&B.
+
+Each function takes a frame with the column names that it documents. In addition: `x` and `y` are titles of axes, with
+the unit; `title` is above the figure, and `note` a smaller line under it, such as n and what the bars are; `details`
+are columns that are shown while the pointer is over a mark, and their titles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smash_lightning.report.labels import decimals_for, interval_text
+from smash_lightning.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    RESPONSIVE,
+    WIDTH,
+    Chart,
+    finish,
+    group_encodings,
+    legend_switch,
+    tooltips,
+)
+from smash_lightning.scoring import pareto_front
+
+HALF = WIDTH // 2 - 30  # pixels of one of two panels
+ROW, TEXT_ROOM = 28, 155  # pixels of a row of a forest, and to the right of a panel for its estimates in figures
+DODGE = 0.012  # of the axis: the distance of the error bars of two lines at one place
+FEW = 8  # values of a sweep's axis at equal distances; more numbers get a scale
+LOG = 4  # ratio of the largest to the smallest number from which that scale is logarithmic
+FRONT = ("on the front", "others")
+SWEEP_DETAILS = {"series": "line", "x": "value", "job": "job", "y": "value of y", "low": "low", "high": "high"}
+
+
+def scatter(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    title: str,
+    note: str,
+    legend: str,
+    details: Mapping[str, str],
+    line: pd.DataFrame | None = None,
+) -> Chart:
+    """Points in groups with error bars, and a fitted line.
+
+    `frame` has a row per point: `x`, `y`, `low` and `high` (ends of the bar of y; NaN draws none) and `group` (its
+    colour and shape; categorical), of which `legend` is the title. `line` has the columns `x`, `y`, and `low` and
+    `high` of its band.
+    """
+    groups = list(frame["group"].cat.remove_unused_categories().cat.categories)
+    points = frame.assign(kind="point", group=frame["group"].astype(str))
+    for end in ("low", "high"):
+        points[end] = points[end].fillna(points["y"])
+    scale = alt.Scale(zero=False)
+    x_axis = alt.X("x:Q", title=x, scale=scale, axis=alt.Axis(tickCount=8, labelOverlap="greedy"))
+    y_axis, ends = alt.Y("y:Q", title=y, scale=scale), _ends(y, scale)
+    base = alt.Chart(pd.concat([points] if line is None else [points, line.assign(kind="line")], ignore_index=True))
+    of_points, of_line = base.transform_filter("datum.kind == 'point'"), base.transform_filter("datum.kind == 'line'")
+    looks = group_encodings("group", groups, legend)
+    hidden, opacity = legend_switch("group", 0.55)
+    bars = of_points.mark_rule(strokeWidth=1.3).encode(x=x_axis, **ends, color=looks["color"], opacity=opacity)
+    marks = of_points.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=0.9).add_params(hidden)
+    layers = [bars, marks.encode(x=x_axis, y=y_axis, **looks, tooltip=tooltips(details, points))]
+    if line is not None:
+        band = of_line.mark_area(color=BLUE, opacity=0.13).encode(x=x_axis, **ends)
+        layers = [band, of_line.mark_line(color=BLUE, strokeWidth=2).encode(x=x_axis, y=y_axis), *layers]
+    return finish(alt.layer(*layers).properties(width=WIDTH, height=400, usermeta=RESPONSIVE), title, note)
+
+
+def lines(frame: pd.DataFrame, *, x: str, y: str, title: str, note: str = "", log_x: bool = False) -> Chart:
+    """Lines with error bars, such as a coefficient over the width of a HyperNet.
+
+    `frame` has a row per point: `x`, `y`, `low` and `high` (ends of the error bar; NaN draws none) and `series` (the
+    line; in the order of first appearance). `log_x` is for widths and steps that double.
+
+    Raises:
+        ValueError: more lines than can be distinguished.
+    """
+    series, ticks = list(dict.fromkeys(frame["series"])), sorted(frame["x"].unique())
+    points = frame.assign(place=_dodged(frame, log_x))
+    x_scale = alt.Scale(type="log" if log_x else "linear", zero=False, nice=False, padding=14)
+    axis = alt.Axis(values=ticks, grid=False, format="~g") if len(ticks) <= 12 else alt.Axis(grid=False)
+    y_scale = alt.Scale(zero=False)
+    place, value = alt.X("place:Q", title=x, scale=x_scale, axis=axis), alt.Y("y:Q", title=y, scale=y_scale)
+    looks, base = group_encodings("series", series, columns=3), alt.Chart(points)
+    hidden, opacity = legend_switch("series", 1)
+    shown = {"x": place, "color": looks["color"], "opacity": opacity}
+    marks = base.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=1).add_params(hidden)
+    details = {"series": "line", "x": x, "y": y, "low": "low", "high": "high"}
+    layers = [
+        base.mark_rule(strokeWidth=2).encode(**shown, **_ends(y, y_scale)),
+        base.mark_line(strokeWidth=2).encode(**shown, y=value),
+        marks.encode(x=place, y=value, **looks, tooltip=tooltips(details, points)),
+    ]
+    return finish(alt.layer(*layers).properties(width=WIDTH, height=360, usermeta=RESPONSIVE), title, note)
+
+
+def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str = "") -> Chart:
+    """Scores of a fixed set of architectures while a HyperNet is trained, and how their order converges.
+
+    `losses`: `fingerprint`, `epoch`, `val_loss` (nats) and `last_rank` (by the loss at the last epoch, 1 is lowest).
+    `order`: Spearman's rho of the losses at an epoch with those at the last one: `epoch`, `value`, `low`, `high`.
+    """
+    base = alt.Chart(pd.concat([losses.assign(kind="loss"), order.assign(kind="order")], ignore_index=True))
+    epoch = alt.X("epoch:Q", title="epoch of the HyperNet", axis=alt.Axis(grid=False, tickMinStep=1))
+    scale = alt.Scale(type="log", nice=False, padding=8)  # losses fall by much more than they differ
+    axis = alt.Axis(tickCount=6, format="~g")
+    loss = alt.Y("val_loss:Q", title="validation loss with generated weights (nats)", scale=scale, axis=axis)
+    legend = alt.Legend(title="rank by the last loss (1: lowest)", type="gradient", titleLimit=400, gradientLength=200)
+    rank = alt.Color("last_rank:Q", scale=alt.Scale(scheme="viridis"), legend=legend)
+    details = {"fingerprint": "architecture", "epoch": "epoch", "val_loss": "validation loss, nats"}
+    curves = base.transform_filter("datum.kind == 'loss'").mark_line(point={"size": 18}, strokeWidth=1.3)
+    left = curves.encode(x=epoch, y=loss, color=rank, detail="fingerprint:N", tooltip=tooltips(details, losses))
+    orders = base.transform_filter("datum.kind == 'order'")
+    name = "Spearman's \N{GREEK SMALL LETTER RHO} with the last epoch"
+    coefficients = orders.mark_line(color=BLUE, point={"color": BLUE, "size": 50})
+    details = {"epoch": "epoch", "value": "Spearman", "low": "low", "high": "high"}
+    right = alt.layer(
+        _zero(),
+        orders.mark_area(color=BLUE, opacity=0.15).encode(x=epoch, y=alt.Y("low:Q", title=name), y2="high:Q"),
+        coefficients.encode(x=epoch, y=alt.Y("value:Q", title=name), tooltip=tooltips(details, order)),
+    )
+    size = {"width": WIDTH // 2 - 20, "height": 320}
+    return finish(alt.hconcat(left.properties(**size), right.properties(**size), spacing=50), title, note)
+
+
+def forest(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    title: str,
+    note: str = "",
+    ceiling: pd.DataFrame | None = None,
+    details: Mapping[str, str] | None = None,
+) -> Chart:
+    """Estimates with their intervals: a row per name, from top to bottom in the order of the frame, around zero.
+
+    `frame` has a row per estimate: `name`, `value`, `low`, `high` (NaN where undefined), `panel` (its title; panels are
+    side by side and share the names) and optional `highlighted` (blue instead of grey; all by default). `ceiling` is a
+    green band from `low` to `high` with a line at `value`, in the first panel.
+    """
+    rows = frame.assign(kind="estimate", highlighted=frame.get("highlighted", True))
+    rows["text"] = _texts(rows)
+    panels, names = list(dict.fromkeys(rows["panel"])), list(dict.fromkeys(rows["name"]))
+    parts = [rows, pd.DataFrame({"panel": panels, "kind": "reference", "value": 0.0})]
+    if ceiling is not None:
+        parts.append(pd.DataFrame({"panel": panels[0], "kind": "ceiling"} | dict(ceiling)))
+    base = alt.Chart(pd.concat(parts, ignore_index=True))
+    estimates, bands, references = (
+        base.transform_filter(f"datum.kind == '{kind}'") for kind in ("estimate", "ceiling", "reference")
+    )
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=400, ticks=False, domain=False))
+    low = alt.X("low:Q", title=x, axis=alt.Axis(tickCount=5, grid=True), scale=alt.Scale(zero=False, nice=True))
+    colour = alt.condition("datum.highlighted", alt.value(BLUE), alt.value(GREY))
+    hover = tooltips({"name": "name", "text": "estimate [95 % interval]"} | dict(details or {}), rows)
+    text = estimates.mark_text(align="left", dx=8, fontSize=12, color=INK)
+    layered = alt.layer(
+        bands.mark_rect(color=GREEN, opacity=0.15).encode(x=low, x2="high:Q"),
+        bands.mark_rule(color=GREEN, strokeWidth=2).encode(x="value:Q"),
+        references.mark_rule(color=GREY).encode(x="value:Q"),
+        estimates.mark_rule(strokeWidth=3, strokeCap="round").encode(x=low, x2="high:Q", y=y, color=colour),
+        estimates.mark_point(filled=True, size=90, opacity=1).encode(x="value:Q", y=y, color=colour, tooltip=hover),
+        text.encode(x=alt.value("width"), y=y, text="text:N"),
+    ).properties(width=WIDTH - TEXT_ROOM if len(panels) == 1 else HALF, height=alt.Step(ROW))
+    return finish(layered if len(panels) == 1 else _side_by_side(layered, panels, 30, labelAnchor="start"), title, note)
+
+
+def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, details: Mapping[str, str]) -> Chart:
+    """Score against what architectures cost, and those that no other one improves on in both: a panel for each cost.
+
+    `frame` has a row per architecture: `y` (lower is better) and a column for each cost; `x` maps these columns to the
+    titles of their axes.
+    """
+    parts = [
+        frame.assign(x=frame[column], panel=name, front=_on_front(frame["y"], frame[column]))
+        for column, name in x.items()
+    ]
+    data = pd.concat(parts, ignore_index=True)
+    data["group"] = data["front"].map({True: FRONT[0], False: FRONT[1]})
+    hidden, opacity = legend_switch("group", 0.75)
+    base = alt.Chart(data)
+    cost = alt.X("x:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~s"))
+    score = alt.Y("y:Q", title=y, scale=alt.Scale(zero=False))
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    steps = base.transform_filter("datum.front").mark_line(interpolate="step-after", color=ORANGE, strokeWidth=1.5)
+    marks = base.mark_point(filled=True).add_params(hidden)
+    marks = marks.encode(
+        x=cost,
+        y=score,
+        color=alt.Color("group:N", scale=alt.Scale(domain=FRONT, range=[BLUE, GREY]), legend=legend),
+        size=alt.condition("datum.front", alt.value(80), alt.value(40)),
+        opacity=opacity,
+        tooltip=tooltips(details, data),
+    )
+    layered = alt.layer(steps.encode(x=cost, y=score), marks).properties(width=HALF, height=320)
+    return finish(_side_by_side(layered, list(x.values()), 40, labelOrient="bottom"), title)
+
+
+def sweep(data: pd.DataFrame, *, y: str, title: str, note: str = "") -> Chart:
+    """The jobs of a sweep as points, their means as lines: a panel for each option that was varied.
+
+    `data` has a row per mark: `panel` (title of its axis), `x` (number or text, in the order of the axis), `series`,
+    `kind` (mean, job or reference), `y`, `low` and `high` (ends of its bar; NaN draws none), `job` (its name).
+
+    Raises:
+        ValueError: more lines than can be distinguished.
+    """
+    ends = data[["y", "low", "high"]].to_numpy(dtype=float)
+    domain = [max(-1.0, float(np.nanmin(ends))), min(1.0, float(np.nanmax(ends)))]  # of coefficients: bars are cut
+    encodings = group_encodings("series", list(dict.fromkeys(data["series"])), columns=4)
+    encodings["y"] = alt.Y("y:Q", title=y, scale=alt.Scale(domain=domain, nice=True))
+    parts = [(str(name), part) for name, part in data.groupby("panel", sort=False)]
+    width = WIDTH if len(parts) == 1 else WIDTH // 2
+    panels = [_panel(part, name, y, encodings).properties(width=width, height=340) for name, part in parts]
+    return finish(alt.concat(*panels, columns=2, spacing=40), title, note)
+
+
+def _panel(part: pd.DataFrame, name: str, y: str, encodings: Mapping[str, Any]) -> Any:
+    values = list(dict.fromkeys(part["x"]))
+    numeric = not any(isinstance(value, str) for value in values)
+    if numeric and len(values) > FEW:
+        log = min(values) > 0 and max(values) / min(values) >= LOG
+        scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=30)
+        place: dict[str, Any] = {"x": alt.X("x:Q", title=name, scale=scale, axis=alt.Axis(grid=False, format=".4~g"))}
+    else:
+        texts = {value: f"{value:.4g}" if numeric else value for value in (sorted(values) if numeric else values)}
+        part = part.assign(x=part["x"].map(texts), slot=_slots(part))
+        axis = alt.Axis(labelAngle=0, labelLimit=160)
+        place = {"x": alt.X("x:O", title=name, sort=list(texts.values()), axis=axis)}
+        place["xOffset"] = alt.XOffset("slot:Q", scale=alt.Scale(domain=[0, 1]))
+    base = alt.Chart(part).encode(**place, tooltip=tooltips(SWEEP_DETAILS, part))
+    jobs, means, references = (
+        base.transform_filter(f"datum.kind == '{kind}'") for kind in ("job", "mean", "reference")
+    )
+    ends, line = _ends(y) | {"color": encodings["color"]}, {key: encodings[key] for key in ("y", "color")}
+    layers = [
+        _zero(),
+        references.mark_point(filled=True, size=40, opacity=0.8).encode(**encodings),
+        jobs.mark_rule(opacity=0.4, clip=True).encode(**ends),
+        jobs.mark_point(filled=True, size=30, opacity=0.7).encode(**encodings),
+        means.mark_rule(strokeWidth=3, clip=True).encode(**ends),
+        means.mark_point(filled=True, size=110, opacity=1).encode(**encodings),
+    ]
+    if numeric:
+        layers.append(means.mark_line(strokeWidth=2).encode(**line))
+        layers.append(references.mark_line(strokeDash=[4, 3]).encode(**line))
+    return alt.layer(*layers)
+
+
+def _slots(part: pd.DataFrame) -> pd.Series[float]:
+    """Places from 0 to 1 within the room of a value: series next to each other, jobs to the right of their mean."""
+    series, names = pd.factorize(part["series"].where(part["kind"] != "reference"))  # references: -1
+    jobs = part[part["kind"] == "job"].groupby(["series", "x"], sort=False)["y"]
+    places = 0.25 + 0.6 * (jobs.cumcount() + 1) / (jobs.transform("size") + 1)
+    slots = (places.reindex(part.index).fillna(0.1) + series) / max(len(names), 1)
+    return slots.where(series >= 0, 0.5)
+
+
+def _side_by_side(chart: Any, panels: list[str], spacing: int, **header: Any) -> alt.FacetChart:
+    """Panels that share the vertical axis alone."""
+    column = alt.Column("panel:N", sort=panels, title=None, header=alt.Header(title=None, **header))
+    return chart.facet(column=column, spacing=spacing).resolve_scale(x="independent")
+
+
+def _on_front(score: pd.Series[float], cost: pd.Series[float]) -> NDArray[np.bool_]:
+    return np.isin(np.arange(len(score)), list(pareto_front(score.tolist(), cost.tolist())))
+
+
+def _ends(title: str, scale: Any = alt.Undefined) -> dict[str, Any]:
+    return {"y": alt.Y("low:Q", title=title, scale=scale), "y2": "high:Q"}
+
+
+def _zero() -> alt.Chart:
+    """A horizontal line at 0."""
+    return alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=GREY).encode(y="y:Q")
+
+
+def _dodged(points: pd.DataFrame, log: bool) -> pd.Series[float]:
+    """Values of x, moved a little sideways for each line so that error bars do not hide one another."""
+    place = np.log(points["x"]) if log else points["x"].astype(float)
+    series, names = pd.factorize(points["series"])
+    moved = place + DODGE * (place.max() - place.min()) * (series - (len(names) - 1) / 2)
+    return pd.Series(np.exp(moved)) if log else moved
+
+
+def _texts(rows: pd.DataFrame) -> list[str]:
+    decimals = {panel: max(decimals_for(part["high"] - part["low"]), 2) for panel, part in rows.groupby("panel")}
+    columns = (rows[column] for column in ("value", "low", "high", "panel"))
+    return [interval_text(value, low, high, decimals[panel]) for value, low, high, panel in zip(*columns, strict=True)]
