@@ -12,6 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from typing_extensions import override
 
 from smash_lightning.files import atomic_write
+from smash_lightning.option_types import differences
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,10 +58,5 @@ def require_same(saved: Mapping[str, str], expected: Mapping[str, str], path: st
     Raises:
         ValueError: they differ; the message has the first differences.
     """
-    keys = [key for key in {**saved, **expected} if saved.get(key) != expected.get(key)]
-    if keys:
-        shown = "; ".join(
-            f"{key} was {saved.get(key, 'absent')}, now {expected.get(key, 'absent')}" for key in keys[:3]
-        )
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        raise ValueError(f"{path} belongs to another {what}: {shown}{more}. Use the options it was trained with")
+    if found := differences(saved, expected):
+        raise ValueError(f"{path} belongs to another {what}: {found}. Use the options it was trained with")

@@ -21,15 +21,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from smash_lightning.configuration import sweep as sweeps
+from smash_lightning.configuration import CONF, PACKAGE
 from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
-from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, run_folder
+from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, new_folder, run_folder
 from smash_lightning.configuration.processes import coordinating
+from smash_lightning.configuration.sweep import CurrentSweep, finished_value, note_failure, problems, write_result
 from smash_lightning.engine.launcher_environment import require_one_sweeper
 
-PACKAGE = Path(__file__).parent
-CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())  # installed, or a clone
-OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
+for resolver in (run_folder, new_folder):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, use_cache=True, replace=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,22 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
     sys.path.append(os.getcwd())  # plug-ins are found where the command is started
-    sweep, again, problem = None, "resume=sweeps.FOLDER", ""
+    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))  # also by jobs in other processes
+    CurrentSweep.folder, problem = None, ""
     try:
         require_one_sweeper(sys.argv[1:], os.environ)
-        if sweep := sweeps.sweep_folder(sys.argv[1:]):
-            again = f"{sweeps.FOLDER}{sweep}"
-            sys.argv[1:] = sweeps.with_override(sys.argv[1:], again)
-            sweeps.export_path(PACKAGE.parent)
         with coordinating():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
+        again = f"hydra.sweep.dir={CurrentSweep.folder or 'FOLDER'}"
         problem = f"interrupted; continue with the same command and {again}"
     except ERRORS as error:
         problem = f"error: {explain(error)}"
-    if sweep and sweep.exists():
-        print(sweep)
-        problem = sweeps.problems(sweep, problem)
+    if CurrentSweep.folder:
+        print(CurrentSweep.folder)
+        problem = problems(CurrentSweep.folder, problem)
     if problem:
         sys.exit(problem)
 
@@ -74,7 +73,7 @@ def run(config: DictConfig) -> float | None:
             raise
         sys.exit(f"interrupted; continue with resume={folder}")
     except Stopped:
-        again = f"{sweeps.FOLDER}{chosen.sweep.dir}" if in_sweep else f"resume={folder}"
+        again = f"hydra.sweep.dir={chosen.sweep.dir}" if in_sweep else f"resume={folder}"
         continues = folder.name.startswith("slurm-") or config.resume  # what SLURM starts again is the same command
         sys.exit(f"stopped; continue with {again}{requeued(os.environ) if continues else ''}")
     except ERRORS as error:  # inside of Hydra, which would print a line of its own
@@ -105,16 +104,14 @@ def _job(config: DictConfig, folder: Path) -> float | None:
     try:
         require_one_sweeper(["-m"], os.environ)
         config = as_job(with_earlier_options(config, chosen.overrides.task), folder)
-        finished, value = sweeps.finished_value(folder, is_search)
+        finished, value = finished_value(folder, is_search)
         if not finished:
             value = _execute(config, folder)
             print(folder)
         return value
     except Exception as error:
         known = isinstance(error, ERRORS)
-        sweeps.note_failure(
-            folder, chosen.overrides.task, explain(error) if known else f"{type(error).__name__}: {error}"
-        )
+        note_failure(folder, chosen.overrides.task, explain(error) if known else f"{type(error).__name__}: {error}")
         if not known:
             traceback.print_exc()
         return None
@@ -123,8 +120,7 @@ def _job(config: DictConfig, folder: Path) -> float | None:
 def _execute(config: DictConfig, folder: Path) -> float | None:
     """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
-    from smash_lightning.configuration.build import build_experiment
-    from smash_lightning.configuration.instantiate import instantiate
+    from smash_lightning.configuration.build import build_experiment, instantiate
     from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
     from smash_lightning.stages.devices import choose_gpu
@@ -135,12 +131,11 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
     with locked(folder):
-        if config.resume is None:
-            claim(folder, OmegaConf.to_yaml(config, resolve=True))
+        claim(folder, config)
         with Tracker(loggers) as tracker:
             tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
             outcome = task(experiment, tracker)
             tracker.log_folder(folder)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN
-    sweeps.Result(config.task._target_.split(".")[-1], value).write(folder)
+    write_result(folder, config.task._target_.split(".")[-1], value)
     return value

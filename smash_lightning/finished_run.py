@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -13,7 +13,7 @@ import pandas as pd
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.evaluation.sample import finished_trainings
-from smash_lightning.evaluation.tables import TABLES, read_if_exists, read_ranking
+from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exists, read_ranking
 from smash_lightning.network import Classifier
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import estimate_text, label
@@ -65,10 +65,11 @@ class FinishedRun:
         self._run = RunFolder(folder)
         self.ranking = read_ranking(self._run)
         self.architectures: Mapping[str, Architecture] = self._run.read_architectures()
-        self.retrained = self._table(self._run.retrained, "retrained")
-        self.baselines = self._table(self._run.baselines, "baselines")
-        self.correlation = self._json(self._run.correlation)
-        self.data = self._json(self._run.data)
+        self.retrained = read_if_exists(self._run.retrained, RETRAINED)
+        self.baselines = read_if_exists(self._run.baselines, BASELINES)
+        self.correlation = _json(self._run.correlation)
+        self.data = _json(self._run.data)
+        self._trainings = finished_trainings(self.retrained)
 
     @property
     def best(self) -> pd.Series:
@@ -77,8 +78,7 @@ class FinishedRun:
         The retrained architecture with the lowest SMASH score, or where nothing was retrained the one with the lowest
         score. It is not selected by test images, as its test error would then be too low.
         """
-        trained = set(finished_trainings(self.retrained)["fingerprint"])
-        retrained = self.ranking[self.ranking["fingerprint"].isin(trained)]
+        retrained = self.ranking[self.ranking["fingerprint"].isin(self._trainings["fingerprint"])]
         return (retrained if len(retrained) else self.ranking).iloc[0]
 
     @property
@@ -95,12 +95,11 @@ class FinishedRun:
         Raises:
             ValueError: nothing was retrained, or the checkpoint does not exist any more.
         """
-        mine = finished_trainings(self.retrained)
-        mine = mine[mine["fingerprint"] == self.best["fingerprint"]]
-        if not len(mine):
+        name = self.best["fingerprint"]
+        seeds = self._trainings["seed"][self._trainings["fingerprint"] == name]
+        if not len(seeds):
             raise ValueError(f"no architecture was retrained in {self.folder}: use task=retrain, or smash.retrain")
-        seed = int(mine["seed"].min())
-        paths = [folder.network(self.best["fingerprint"], seed) for folder in self._run.sources()]
+        paths = [folder.network(name, int(seeds.min())) for folder in self._run.sources()]
         return load_classifier(next((path for path in paths if path.exists()), paths[0]))
 
     @property
@@ -117,62 +116,44 @@ class FinishedRun:
             fingerprint: of the architecture; None draws the best one.
         """
         chosen = self.best["fingerprint"] if fingerprint is None else fingerprint
-        return Drawing(architecture_svg(self.architectures[chosen], self._image_spec(), f"Architecture {chosen}"))
+        image_spec = None
+        if self.data:
+            size, classes = tuple(self.data["size"]), len(self.data["classes"])
+            image_spec = ImageSpec(self.data["channels"], size, classes, self.data["stem_stride"])
+        return Drawing(architecture_svg(self.architectures[chosen], image_spec, f"Architecture {chosen}"))
 
     def __repr__(self) -> str:
-        lines = [f"SMASH run {self.folder}", *self._data_lines(), *self._result_lines()]
-        lines += textwrap.wrap(self.verdict, WIDTH, initial_indent="  verdict      ", subsequent_indent=15 * " ")
+        lines = [f"SMASH run {self.folder}"]
+        for name, text in self._summary():
+            lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {name:<13}", subsequent_indent=15 * " ")
         return "\n".join(
             [*lines, "  .model .architecture .ranking .retrained .baselines .correlation .verdict .draw()"]
         )
 
-    def _data_lines(self) -> list[str]:
-        if not self.data:
-            return []
-        counts = ", ".join(f"{self.data[split]:,} {split}" for split in ("train", "validation", "test"))
-        return [_line("data", f"{self.data['name']}: {counts} images, {len(self.data['classes'])} classes")]
-
-    def _result_lines(self) -> list[str]:
-        first, best = self.ranking.iloc[0], self.best
-        lines = [
-            _line("ranked", f"{len(self.ranking):,} architectures, {first['fingerprint']} has the best SMASH score"),
-            _line("best", f"{best['fingerprint']}: {self._sizes(best)}{self._test_error(best)}"),
-        ]
-        done, failed = finished_trainings(self.retrained), (self.retrained["failure"] != "").sum()
+    def _summary(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each paragraph."""
+        if self.data:
+            counts = ", ".join(f"{self.data[split]:,} {split}" for split in ("train", "validation", "test"))
+            yield "data", f"{self.data['name']}: {counts} images, {len(self.data['classes'])} classes"
+        first, best, done = self.ranking.iloc[0], self.best, self._trainings
+        yield "ranked", f"{len(self.ranking):,} architectures, {first['fingerprint']} has the best SMASH score"
+        size = f"{best['fingerprint']}: {int(best['params']):,} parameters"
+        error = f"validation error with generated weights {best['val_error']:.2f} %"
+        errors = done["true_error"][done["fingerprint"] == best["fingerprint"]]
+        test = f", test error {errors.mean():.2f} %, mean of {len(errors)}" if len(errors) else ""
+        yield "best", f"{size}, {error}{test}"
         if len(self.retrained):
+            failed = (self.retrained["failure"] != "").sum()
             text = f"{len(done):,} standalone trainings of {done['fingerprint'].nunique():,} architectures"
-            lines.append(_line("retrained", text + (f", {failed} failed" if failed else "")))
+            yield "retrained", text + (f", {failed} failed" if failed else "")
         if self.correlation:
-            spearman = self.correlation["loss"]["scores"]["smash_score"]["spearman"]
-            text = f"Spearman {estimate_text(spearman)} of SMASH score and test loss, n = {self._compared()}"
-            lines.append(_line("correlation", text))
+            spearman = estimate_text(self.correlation["loss"]["scores"]["smash_score"]["spearman"])
+            count = self.correlation["architectures"]
+            yield "correlation", f"Spearman {spearman} of SMASH score and test loss, n = {count}"
         if len(self.baselines):
-            lines.append(_line("baselines", ", ".join(map(label, self.baselines["baseline"].unique()))))
-        return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=15 * " ")]
-
-    def _compared(self) -> int:
-        return int(self.correlation["architectures"])
-
-    def _sizes(self, row: pd.Series) -> str:
-        return f"{int(row['params']):,} parameters, validation error with generated weights {row['val_error']:.2f} %"
-
-    def _test_error(self, row: pd.Series) -> str:
-        done = finished_trainings(self.retrained)
-        errors = done[done["fingerprint"] == row["fingerprint"]]["true_error"]
-        return f", test error {errors.mean():.2f} %, mean of {len(errors)}" if len(errors) else ""
-
-    def _image_spec(self) -> ImageSpec | None:
-        if not self.data:
-            return None
-        size, classes = tuple(self.data["size"]), len(self.data["classes"])
-        return ImageSpec(self.data["channels"], size, classes, self.data["stem_stride"])
-
-    def _table(self, path: Path, name: str) -> pd.DataFrame:
-        return read_if_exists(path, TABLES[name])
-
-    def _json(self, path: Path) -> dict[str, Any]:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            yield "baselines", ", ".join(map(label, self.baselines["baseline"].unique()))
+        yield "verdict", self.verdict
 
 
-def _line(name: str, text: str) -> str:
-    return f"  {name:<13}{text}"
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

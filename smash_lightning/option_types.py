@@ -1,9 +1,10 @@
-"""Options are checked against the signatures of what they configure, before anything runs."""
+"""Options are checked against the signatures of what they configure, before anything runs, and compared."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from pkgutil import resolve_name
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -12,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 OBJECT = "a section with a _target_"
+SHOWN = 3  # differences in a message
 
 
 def require_types(value: Any, name: str, hint: Any = Any) -> None:
@@ -44,6 +46,13 @@ def require_type(name: str, value: Any, hint: Any) -> None:
         found = {each["msg"].removeprefix("Input should be "): each["type"] for each in error.errors()}
         wanted = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
         raise ValueError(f"{name} must be {' or '.join(wanted)}, got {value!r}") from None
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first options in which two configurations differ, for a message; empty where they are equal."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    shown = [f"{key} was {before.get(key, 'absent')}, now {now.get(key, 'absent')}" for key in keys[:SHOWN]]
+    return "; ".join(shown) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
 def _target(path: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The stages as functions, for scripts and notebooks: no Hydra, no command line.
+"""The stages as functions, for scripts and notebooks: no command line.
 
     import smash_lightning as smash
 
@@ -9,37 +9,40 @@
     print(smash.correlate("runs/first", **options))
 
 Every function takes the same options, and a stage needs those of the stages before it. Without options it is the
-default experiment of the command line. A stage that was interrupted continues when it is called again.
+default experiment of the command line: what is not given has the value in conf/. A stage that was interrupted continues
+when it is called again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 
-import lightning as L
 import pandas as pd
+import yaml
 
-from smash_lightning import baselines as predictors
 from smash_lightning import stages
 from smash_lightning.architecture import ImageSpec
-from smash_lightning.baselines import BaselineOptions
+from smash_lightning.configuration import CONF
+from smash_lightning.configuration.build import (
+    SECTIONS,
+    default_configuration,
+    hypernet_specification,
+    instantiate,
+    plain,
+)
 from smash_lightning.data import DataModule, Digits, Source
 from smash_lightning.finished_run import FinishedRun, load
 from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
-from smash_lightning.scoring import LossPlusSizeRank, RecalibratedStatistics
-from smash_lightning.search_space import MemoryBankSpace, SearchSpace, SingleConvolution, SizeMatched
-from smash_lightning.stages import EvaluationOptions, Experiment
-from smash_lightning.strategies import Markov, Perturb, Random, RankingOptions
-from smash_lightning.training import RetrainOptions, SearchOptions
+from smash_lightning.search_space import SearchSpace
+from smash_lightning.stages import Experiment
+from smash_lightning.stages.experiment import candidates_of
 
 Changes = Mapping[str, Any]
-Section = TypeVar("Section", SearchOptions, RankingOptions, RetrainOptions, BaselineOptions, EvaluationOptions)
 
 
 class Options(TypedDict, total=False):
@@ -137,122 +140,43 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
     """
     if unknown := options.keys() - Options.__annotations__.keys():
         raise ValueError(f"there is no option {min(unknown)}; known: {', '.join(Options.__annotations__)}")
+    config, given = default_configuration(), dict[str, Any](options)
     data = _data(options.get("data", Digits()))
     data.setup()
-    device = options.get("device", "cpu")
     space = options.get("space", smashv1_tiny)
     space = space if isinstance(space, SearchSpace) else space(data.image_spec)
-    ranking = _changed(RANKING, "ranking", options)
-    tolerance, target = ranking.size_tolerance, ranking.size_target
+    sections = {name: _changed(name, given.get(name, {})) for name in SECTIONS}
+    device = options.get("device", "cpu")
+    accelerator = "gpu" if device == "cuda" else device
     return Experiment(
         folder=RunFolder(Path(folder)),
         source=None,
-        seed=options.get("seed", 0),
+        seed=options.get("seed", config.seed),
         data=data,
         space=space,
-        candidates=space if tolerance is None else SizeMatched(space, tolerance, target),
+        candidates=candidates_of(space, sections["ranking"]),
         hypernet=_hypernet(options.get("hypernet", {})),
-        search=_changed(SEARCH, "search", options),
-        ranking=ranking,
-        retrain=_changed(RETRAIN, "retrain", options),
-        baselines=_changed(BASELINES, "baselines", options),
-        evaluation=_changed(EVALUATION, "evaluation", options),
-        trainer=partial(
-            L.Trainer,
-            accelerator="gpu" if device == "cuda" else device,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            log_every_n_steps=10,
-        ),
+        trainer=instantiate(plain(config.trainer) | {"accelerator": accelerator}, "trainer"),
         device=device,
         workers=options.get("workers", 1),
+        **sections,
     )
 
 
 def smashv1_tiny(image_spec: ImageSpec) -> SearchSpace:
     """The default search space, SMASHv1 at a size for a CPU: two blocks of at most eight banks of four channels."""
-    return MemoryBankSpace(
-        image_spec=image_spec,
-        body=SingleConvolution(kernel=3, max_dilation=3),
-        base=4,
-        max_units=4,
-        inputs=(16, 16),
-        memory=(32, 32),
-        widths=(4,),
-        min_ops=2,
-        max_ops=5,
-        bottleneck=1,
-        bottleneck_capped=False,
-        read_step=1,
-        units="uniform",
-        sample_banks=False,
-        budget_depth=0,
-        budget_share=(0.3, 0.5),
-    )
-
-
-# The default experiment of the command line, section by section; a test compares them with conf/.
-DATA: dict[str, Any] = {
-    **{"train": None, "batch_size": 50, "eval_batch_size": 250, "recalibration": 512, "stem_stride": 1},
-    **{"validation": 0.1, "split_seed": 0},
-}
-DIGITS: dict[str, Any] = DATA | {"name": "digits", "validation": 500, "batch_size": 64, "eval_batch_size": 500}
-HYPERNET = HyperNetSpecification("smash_lightning.hypernet.ResidualHyperNet", {})
-SEARCH = SearchOptions(
-    hypernets=3,
-    epochs=134,
-    learning_rate=2e-3,
-    betas=(0.5, 0.999),
-    epsilon=1e-8,
-    weight_decay=1e-4,
-    architectures_per_step=1,
-    checkpoint_every=10,
-)
-RANKING = RankingOptions(
-    strategies={"random": Random(200), "perturb": Perturb(40, 0.05), "markov": Markov(40, 0.05)},
-    batch_norm=RecalibratedStatistics(),
-    fixed=16,
-    fixed_every=20,
-    size_tolerance=0.1,
-    smash_score=LossPlusSizeRank(),
-)
-RETRAIN = RetrainOptions(
-    epochs=11,
-    learning_rate=0.1,
-    momentum=0.9,
-    weight_decay=1e-4,
-    seeds=5,
-    shortlist=12,
-    stratified=48,
-    random=12,
-    rank=None,
-    start="random",
-    use_validation=False,
-    checkpoint_minutes=10,
-)
-BASELINES = BaselineOptions(
-    baselines={
-        "early_stopping": predictors.EarlyStopping(steps=None),
-        "synflow": predictors.SynFlow(),
-        "snip": predictors.Snip(),
-        "gradient_norm": predictors.GradientNorm(),
-        "jacobian_covariance": predictors.JacobianCovariance(),
-        "naswot": predictors.Naswot(),
-        "depth": predictors.Depth(),
-        "random_score": predictors.RandomScore(),
-    },
-    one_shot=("weight_sharing", "unconditional", "untrained"),
-    images=64,
-)
-EVALUATION = EvaluationOptions(bootstrap=10_000)
+    space: SearchSpace = instantiate(default_configuration().search_space, "search_space")(image_spec=image_spec)
+    return space
 
 
 def _data(data: DataModule | Source) -> DataModule:
     if isinstance(data, DataModule):
         return data
     if data == Digits():
-        return DataModule(source=data, **DIGITS)
-    return DataModule(source=data, name=type(data).__name__, **DATA)
+        return instantiate(default_configuration().dataset, "dataset")  # type: ignore[no-any-return]
+    values = yaml.safe_load((CONF / "dataset" / "common" / "base.yaml").read_text(encoding="utf-8"))
+    values = {name: value for name, value in values.items() if name not in ("_target_", "cache")}
+    return DataModule(source=data, name=type(data).__name__, **values)
 
 
 def _hypernet(given: type[WeightSource] | HyperNetSpecification | Changes) -> HyperNetSpecification:
@@ -260,11 +184,12 @@ def _hypernet(given: type[WeightSource] | HyperNetSpecification | Changes) -> Hy
         return given
     if isinstance(given, type):
         return HyperNetSpecification.of(given)
-    return HYPERNET.with_values(given)
+    return hypernet_specification(default_configuration().hypernet).with_values(given)
 
 
-def _changed(default: Section, name: str, options: Any) -> Section:
+def _changed(name: str, changes: Changes) -> Any:
+    """The options of a section: those of the default configuration, some of them changed."""
     try:
-        return replace(default, **options.get(name, {}))
+        return replace(instantiate(default_configuration()[name], name), **changes)
     except TypeError as error:
         raise ValueError(f"{name}: {str(error).partition('() ')[2] or error}") from None

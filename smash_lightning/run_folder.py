@@ -22,81 +22,36 @@ CONFIG = "config.yaml"
 PER_HYPERNET = re.compile(r"val_loss_\d+")  # columns of ranking.csv, one for each HyperNet
 
 
+class File:
+    """An attribute of `RunFolder`: the path of a file in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type[RunFolder]) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of a run and the paths of its files."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / CONFIG
-
-    @property
-    def data(self) -> Path:
-        """Name, sizes, classes and notes of the data set."""
-        return self.path / "data.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of HyperNets and retrained networks."""
-        return self.path / "checkpoints"
-
-    @property
-    def architectures(self) -> Path:
-        """Fingerprint and JSON of every scored architecture, one a line."""
-        return self.path / "architectures.jsonl"
-
-    @property
-    def ranking(self) -> Path:
-        """One row per scored architecture, best first once the ranking is complete."""
-        return self.path / "ranking.csv"
-
-    @property
-    def ranking_state(self) -> Path:
-        """State from which an interrupted ranking continues."""
-        return self.checkpoints / "ranking.pt"
-
-    @property
-    def race_state(self) -> Path:
-        """State from which an interrupted race of candidates continues."""
-        return self.checkpoints / "race.pt"
-
-    @property
-    def settling(self) -> Path:
-        """Losses of the held-out architectures during the search."""
-        return self.path / "settling.csv"
-
-    @property
-    def retrained(self) -> Path:
-        """One row per standalone training."""
-        return self.path / "retrained.csv"
-
-    @property
-    def training_history(self) -> Path:
-        """Training loss of every epoch of every standalone training."""
-        return self.path / "training_history.csv"
-
-    @property
-    def baselines(self) -> Path:
-        """One row per architecture and baseline; missing where no baseline was computed."""
-        return self.path / "baselines.csv"
-
-    @property
-    def correlation(self) -> Path:
-        """All coefficients, and the verdict as data."""
-        return self.path / "correlation.json"
-
-    @property
-    def report(self) -> Path:
-        """The page that shows the run."""
-        return self.path / "report.html"
-
-    @property
-    def result(self) -> Path:
-        """The task and its value; missing until the run has finished."""
-        return self.path / "result.json"
+    config = File(CONFIG)  # the resolved configuration
+    data = File("data.json")  # name, sizes, classes and notes of the data set
+    checkpoints = File("checkpoints")  # folder of HyperNets and retrained networks
+    architectures = File("architectures.jsonl")  # fingerprint and JSON of every scored architecture, one a line
+    ranking = File("ranking.csv")  # a row per scored architecture, best first once the ranking is complete
+    ranking_state = File("checkpoints/ranking.pt")  # from which an interrupted ranking continues
+    race_state = File("checkpoints/race.pt")  # from which an interrupted race of candidates continues
+    settling = File("settling.csv")  # losses of the held-out architectures during the search
+    retrained = File("retrained.csv")  # a row per standalone training
+    training_history = File("training_history.csv")  # training loss of every epoch of every standalone training
+    baselines = File("baselines.csv")  # a row per architecture and baseline; missing where none was computed
+    correlation = File("correlation.json")  # all coefficients, and the verdict as data
+    report = File("report.html")  # the page that shows the run
+    result = File("result.json")  # the task and its value; missing until the run has finished
 
     def hypernet(self, index: int, name: str = "hypernet") -> Path:
         """Checkpoint of a HyperNet, or of another source of weights with a name of its own."""
@@ -193,7 +148,8 @@ def job_folders(folder: Path) -> list[Path]:
     """The numbered folders of a sweep, by number; none where the folder is a run's own."""
     if not folder.is_dir() or (folder / CONFIG).exists():
         return []
-    return sorted((path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=_number)
+    jobs = [path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]
+    return sorted(jobs, key=lambda path: int(path.name))
 
 
 def source_run(checkpoint: Path) -> Path:
@@ -202,10 +158,6 @@ def source_run(checkpoint: Path) -> Path:
         return checkpoint.parent.parent
     jobs = (job for job in job_folders(checkpoint) if (job / CONFIG).exists())
     return next(jobs, checkpoint)
-
-
-def _number(path: Path) -> int:
-    return int(path.name)
 
 
 def _line(architecture: Architecture) -> str:

@@ -23,8 +23,8 @@ from hydra.utils import instantiate as hydra_instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from omegaconf import OmegaConf
 
-from smash_lightning.cli import CONF
-from smash_lightning.configuration.instantiate import hypernet_specification, instantiate
+from smash_lightning.configuration import CONF
+from smash_lightning.configuration.build import hypernet_specification, instantiate
 from smash_lightning.hypernet.specification import SPACE_ARGUMENTS
 from tests.cases import SMASHV1
 from tests.command_line import ROOT

@@ -17,8 +17,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from smash_lightning.architecture import ImageSpec, layers
-from smash_lightning.cli import CONF
-from smash_lightning.configuration.instantiate import hypernet_specification, instantiate
+from smash_lightning.configuration import CONF
+from smash_lightning.configuration.build import hypernet_specification, instantiate
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet import HyperNetSpecification
 from tests.cases import BARE_CASES

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.configuration.instantiate import instantiate
+from smash_lightning.configuration.build import instantiate
 from smash_lightning.evaluation.tables import BASELINES, read_ranking, read_retrained, read_table
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.scoring import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,24 @@ def test_ranking_again_gives_the_same_table_and_is_continued_by_its_folder(whole
     assert digest(again) == before
 
 
+def test_a_stage_is_continued_elsewhere_and_after_its_source_moved(
+    whole: Path, tmp_path: Path
+) -> None:
+    first, moved, elsewhere = (tmp_path / name for name in ("first", "moved", "elsewhere"))
+    shutil.copytree(whole, first)
+    elsewhere.mkdir()
+    assert smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none").well
+    assert configuration(tmp_path / "again").checkpoint == str(first)
+    assert smash(elsewhere, "resume=../again").well
+    first.rename(moved)
+    assert f"there is no HyperNet in {first}" in smash(tmp_path, "resume=again").error
+    assert smash(tmp_path, "resume=again", "checkpoint=moved").well
+    assert smash(elsewhere, "resume=../again").well
+    config = configuration(tmp_path / "again")
+    assert (config.checkpoint, config.source_run) == (str(moved), str(moved))
+    assert timeless.table(tmp_path / "again" / "ranking.csv") == timeless.table(whole / "ranking.csv")
+
+
 def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path) -> None:
     more = ["ranking.strategies.random.count=9", "ranking.strategies.markov.count=0"]
     alone("rank", whole / "checkpoints" / "hypernet1.ckpt", tmp_path / "one", *more)
@@ -322,12 +341,12 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "resume=empty": "resume=empty|config.yaml",
     "resume=missing": "resume=missing|nothing at this path",
     "resume={whole} retrain.shortlist=3": "{whole}|retrain.shortlist was 2, now 3|start anew",
-    "resume={whole} checkpoint=cut.ckpt": "checkpoint was None, now cut.ckpt",
+    "resume={whole} checkpoint=cut.ckpt": "checkpoint was None, now|cut.ckpt",
     "hydra.run.dir={whole}": "{whole} already holds a run|resume={whole}",
     "trainer=ddp_cpu workers=3": "workers=3|trainer.devices=2|leave workers out",
     "trainer.accelerator=mps": "trainer.accelerator=mps: torch finds no device of the kind mps here|trainer=cpu",
     "+trainer.max_epochs=3": "trainer.max_epochs|use search.epochs=N or retrain.epochs=N",
-    "+trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
+    "+trainer.fast_dev_run=true": "trainer.fast_dev_run has no effect here|use debug=smoke",
     "+callbacks.mine=3": "callbacks.mine must be a section with a _target_, got 3",
 }
 

@@ -15,7 +15,7 @@ import yaml
 
 from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.configuration.earlier_run import require_same
-from smash_lightning.configuration.sweep import Result, note_failure, problems
+from smash_lightning.configuration.sweep import finished_value, note_failure, problems, write_result
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.run_folder import RunFolder
 from tests.command_line import TINY, changed, configuration, digest, end, process, smash, value, wait_for
@@ -56,25 +56,25 @@ def test_a_sweep_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("figure", [None, 0.1, 1 / 3, -math.pi * 1e-300])
 def test_a_value_is_read_back_to_the_last_bit(tmp_path: Path, figure: float | None) -> None:
-    assert Result.read(tmp_path) is None
-    Result("rank", figure).write(tmp_path)
-    assert Result.read(tmp_path) == Result("rank", figure)
+    assert finished_value(tmp_path, False) == (False, None)
+    write_result(tmp_path, "rank", figure)
+    assert finished_value(tmp_path, False) == (True, figure)
 
 
 def test_results_that_are_no_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        Result("rank", math.nan).write(tmp_path)
+        write_result(tmp_path, "rank", math.nan)
     assert not list(tmp_path.iterdir())
     for text in ("", "{", "[]", '{"task": "rank"}', "3"):
         (tmp_path / "result.json").write_text(text)
         with pytest.raises(ValueError, match="does not hold a result"):
-            Result.read(tmp_path)
+            finished_value(tmp_path, False)
 
 
 def test_every_job_without_a_result_is_listed(tmp_path: Path) -> None:
     for number in (11, 10, 9, 3):
         (tmp_path / str(number)).mkdir()
-    Result("rank", None).write(tmp_path / "10")
+    write_result(tmp_path / "10", "rank", None)
     note_failure(tmp_path / "3", ["seed=3"], "no memory\nand more")
     lines = problems(tmp_path, "error: it ended\nand more").splitlines()
     assert lines[0] == "error: job 3 (seed=3): no memory"
@@ -111,8 +111,6 @@ def test_a_sweep_is_extended_and_a_job_with_other_values_is_refused(tmp_path: Pa
     assert ended.error.count("evaluation.metric was correlation, now best_true_loss") == 2
     assert smash(tmp_path, *DRAWS, "task.preset=resnet,densenet").well, "errors of before are forgotten"
     assert digest(sweep / "1") == before
-    ended = smash(tmp_path, *DRAWS[:-1], "hydra.sweep.dir=sweep/0", "task.preset=resnet,densenet")
-    assert ended.error == "error: sweep/0 holds a single run: use another folder for a sweep"
     ended = smash(tmp_path, *DRAWS[:-1], "resume=sweep/0", "hydra.sweep.dir=other")
     assert "resume=sweep/0 continues a single run; a sweep is continued by hydra.sweep.dir=FOLDER" in ended.error
 

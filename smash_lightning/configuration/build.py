@@ -1,19 +1,25 @@
-"""The objects of an experiment, built from its configuration."""
+"""The objects that a configuration describes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import hydra
 import torch
-from omegaconf import DictConfig
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
 
-from smash_lightning.configuration.earlier_run import plain
-from smash_lightning.configuration.instantiate import hypernet_specification, instantiate
-from smash_lightning.configuration.trainer_options import callback_sections, require_trainer_options
+from smash_lightning.configuration import CONF
+from smash_lightning.configuration.errors import REPLACED
+from smash_lightning.hypernet import HyperNetSpecification, WeightSource
+from smash_lightning.option_types import require_types
 from smash_lightning.run_folder import RunFolder
-from smash_lightning.search_space import SizeMatched
 from smash_lightning.stages import Experiment
 from smash_lightning.stages.devices import process_count
+from smash_lightning.stages.experiment import candidates_of
 
 SECTIONS = ("search", "ranking", "retrain", "baselines", "evaluation")
 
@@ -30,9 +36,9 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     space = instantiate(config.search_space, "search_space")(image_spec=data.image_spec)
     trainer = plain(config.trainer)
     callbacks = callback_sections(plain(config.callbacks), trainer.pop("callbacks", None))
-    require_trainer_options(trainer)
+    for name in trainer.keys() & REPLACED.keys():
+        raise ValueError(f"trainer.{name} has no effect here: use {REPLACED[name]}")
     parts = {name: instantiate(config[name], name) for name in SECTIONS}
-    tolerance, target = parts["ranking"].size_tolerance, parts["ranking"].size_target
     device = scoring_device(config.trainer.accelerator)
     shape = {key: trainer[key] for key in ("devices", "num_nodes", "strategy") if key in trainer}
     workers, together = process_count(device, config.workers, **shape)
@@ -43,7 +49,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
         data=data,
         space=space,
         hypernet=hypernet_specification(config.hypernet),
-        candidates=space if tolerance is None else SizeMatched(space, tolerance, target),
+        candidates=candidates_of(space, parts["ranking"]),
         trainer=instantiate(trainer, "trainer"),
         callbacks=tuple(instantiate(section, name) for name, section in callbacks.items()),
         device=device,
@@ -51,6 +57,63 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
         together=together,
         **parts,
     )
+
+
+@cache
+def default_configuration() -> DictConfig:
+    """The configuration of a command line without options, whether or not the program itself uses Hydra."""
+    state = GlobalHydra.instance()
+    own, state.hydra = state.hydra, None
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose("config")
+    finally:
+        state.hydra = own
+
+
+def instantiate(section: Any, name: str) -> Any:
+    """The object that a section of the configuration describes, with plain lists and dictionaries inside.
+
+    Raises:
+        ValueError: a value is not of the type of the parameter that it is for, or refused by the object.
+    """
+    values = plain(section)
+    require_types(values, name)
+    return hydra.utils.instantiate(values, _convert_="all")
+
+
+def hypernet_specification(section: Any) -> HyperNetSpecification:
+    """Class and options of a HyperNet, checked but not built: a training builds it, and a checkpoint records both.
+
+    Raises:
+        ValueError: it is no HyperNet, or an option is of another type.
+    """
+    values = plain(section)
+    require_types(values, "hypernet", WeightSource)
+    return HyperNetSpecification(values["_target_"], {key: values[key] for key in values if key != "_target_"})
+
+
+def plain(section: Any) -> dict[str, Any]:
+    """A section of the configuration as plain values."""
+    return OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section  # type: ignore[return-value]
+
+
+def callback_sections(named: Mapping[str, Any], of_trainer: list[Any] | None) -> dict[str, dict[str, Any]]:
+    """Sections that make a callback when they are called, as each training needs callbacks of its own.
+
+    Args:
+        named: the group `callbacks`; null leaves one out.
+        of_trainer: the option `trainer.callbacks`.
+
+    Raises:
+        ValueError: a callback is no section with a `_target_`.
+    """
+    found = {f"callbacks.{name}": section for name, section in named.items() if section is not None}
+    found |= {f"trainer.callbacks[{index}]": section for index, section in enumerate(of_trainer or [])}
+    for name, section in found.items():
+        if not isinstance(section, dict) or "_target_" not in section:
+            raise ValueError(f"{name} must be a section with a _target_, got {section!r}")
+    return {name: {**section, "_partial_": True} for name, section in found.items()}
 
 
 def scoring_device(accelerator: str) -> str:

@@ -10,29 +10,22 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from smash_lightning.configuration.build import plain
 from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
 from smash_lightning.evaluation.sweep import leaves
+from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.stages.collect import PLACES
 
-NOT_COMPARED = (
-    "resume",
-    "source_run",
-    "trust",
-    "overrides",
-    "workers",
-    "logger",
-    "trainer",
-    "gpu",
-    "data_folder",
-    "cache_folder",
-)
+NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "logger", "trainer", "gpu"]
+NOT_COMPARED += ["data_folder", "cache_folder"]
 
 
 def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of an earlier run, changed by the overrides of this command.
 
-    Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job.
+    Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job. The
+    path of `checkpoint` becomes an absolute one, so that the run may be continued from another working folder.
 
     Args:
         config: what this command line alone gives.
@@ -42,14 +35,16 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         ValueError: the earlier run is not there, is to be continued with other values, or names code outside of the
             package without `trust=true`.
     """
-    named = config.resume or config.checkpoint
+    for name in ("resume", "checkpoint"):
+        if config[name] is not None and not Path(config[name]).exists():
+            raise ValueError(f"{name}={config[name]}: there is nothing at this path")
+    if config.checkpoint:
+        config.checkpoint = str(Path(config.checkpoint).resolve())
+        config.source_run = str(source_run(Path(config.checkpoint)))
+    named = config.resume or config.source_run
     if named is None:
         return config
-    path = Path(named)
-    if not path.exists():
-        raise ValueError(f"{'resume' if config.resume else 'checkpoint'}={named}: there is nothing at this path")
-    folder = path if config.resume else source_run(path)
-    config.source_run = None if config.resume else str(folder.resolve())
+    folder = Path(named)
     earlier = RunFolder(folder).read_config()  # as text: an interpolation in it is not resolved
     if not earlier:
         if config.resume:
@@ -63,7 +58,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     replaced = {_key(override) for override in overrides} | {"resume", "trust"}
     if not config.resume:
         replaced |= {"task", "logger", "trainer"}
-        replaced |= {"retrain.rank"} if folder.parent == path else set()  # of one job of a sweep
+        replaced |= {"retrain.rank"} if folder.parent == Path(config.checkpoint) else set()  # of one job of a sweep
     kept = [override for override in written if not _is_within(_key(override), replaced)]
     if not config.trust:
         require_trusted_overrides(kept)
@@ -74,9 +69,11 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         require_trusted_values(combined, [config, *_files()])
     combined.overrides = [*kept, *overrides]
     combined.resume = config.resume
-    combined.source_run = earlier["source_run"] if config.resume else config.source_run
+    combined.checkpoint = config.checkpoint or earlier["checkpoint"]
+    combined.source_run = config.source_run or earlier["source_run"]
     if config.resume:
-        require_same(earlier, plain(combined), folder, (*NOT_COMPARED, "task", "evaluation.metric"))
+        moved = ("checkpoint",) if earlier["checkpoint"] else ()  # a run that builds on none cannot begin to
+        require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *moved, "task", "evaluation.metric"))
     return combined
 
 
@@ -104,40 +101,28 @@ def as_job(config: DictConfig, folder: Path) -> DictConfig:
 
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, excepted: Iterable[str]) -> None:
-    """Checks that the run in `folder` had the same configuration.
+    """Checks that the run in `folder` had the same configuration, but for the place of the data set.
 
     Args:
         before: its configuration, as plain values.
         now: the configuration now.
         folder: names the run in the message.
-        excepted: dotted names of values and sections that may differ; the place of a data set always may.
+        excepted: dotted names of values and sections that may differ.
 
     Raises:
         ValueError: values differ; the message names the first of them.
     """
-    earlier, later = leaves(before), leaves(now)
-    differing = [
-        f"{name} was {earlier.get(name, 'absent')}, now {later.get(name, 'absent')}"
-        for name in {**earlier, **later}
-        if earlier.get(name) != later.get(name) and not _may_differ(name, excepted)
-    ]
-    if differing:
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+
+    def may_differ(name: str) -> bool:
+        return _is_within(name, excepted) or (name.startswith("dataset.") and name.split(".")[-1] in PLACES)
+
+    earlier, later = (
+        {name: value for name, value in leaves(config).items() if not may_differ(name)} for config in (before, now)
+    )
+    if found := differences(earlier, later):
         raise ValueError(
-            f"{folder} was run with other values: {'; '.join(differing[:3])}{more}. "
-            "Continue it with the same, or start anew in another folder"
+            f"{folder} was run with other values: {found}. Continue it with the same, or start anew in another folder"
         )
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A configuration as plain values."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-
-
-def _may_differ(name: str, excepted: Iterable[str]) -> bool:
-    if name.startswith("dataset.") and name.split(".")[-1] in PLACES:
-        return True
-    return _is_within(name, excepted)
 
 
 def _key(override: str) -> str:

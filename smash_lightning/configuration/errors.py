@@ -9,11 +9,23 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from smash_lightning.configuration.trainer_options import REPLACED
 from smash_lightning.evaluation.sweep import leaves
 
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
 HELP = " All options are listed by --help"
+EPOCHS = "search.epochs=N or retrain.epochs=N"
+FEWER = "dataset.train=N for fewer training images, dataset.validation=N for fewer validation images"
+REPLACED = {  # options of the Trainer that have no effect, as this package sets them, and the option to use instead
+    **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"), EPOCHS),
+    **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"), FEWER),
+    "limit_predict_batches": FEWER,
+    "fast_dev_run": "debug=smoke",
+    "logger": "logger=NAME",
+    "default_root_dir": "hydra.run.dir=FOLDER",
+    "enable_checkpointing": "search.checkpoint_every=N or retrain.checkpoint_minutes=N",
+    "barebones": "logger=none",
+    "plugins": "trainer.precision=NAME",
+}
 OWN = ". An option of your own needs --config-dir=FOLDER"
 
 
@@ -28,10 +40,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        section, _, option = cause.full_key.partition(".")
-        if section == "trainer" and option in REPLACED:
+        *path, option = cause.full_key.split(".")
+        if path == ["trainer"] and option in REPLACED:
             return f"{cause.full_key} has no effect here: use {REPLACED[option]}"
-        *path, _ = cause.full_key.split(".")
         known = [".".join([*path, str(key)]) for key in cause.parent_node or () if not str(key).startswith("_")]
         return f"there is no option {cause.full_key}{_suggestion(cause.full_key, known)}{HELP}"
     if isinstance(error, HydraException):

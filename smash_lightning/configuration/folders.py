@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import yaml
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
 
 from smash_lightning.files import atomic_write
+from smash_lightning.run_folder import RunFolder
 
-CONFIG = "config.yaml"
-
+SOURCE = ("checkpoint", "source_run")  # options that name the earlier run
 
 def run_folder(resume: str | None, trainer: str) -> str:
     """The folder to continue, or a new one named after date and time; under SLURM after the job, for its restarts."""
@@ -36,19 +38,29 @@ def new_folder(parent: str) -> str:
 def is_slurm_restart(folder: Path, environment: Mapping[str, str]) -> bool:
     """Whether SLURM started this job again, for a run that had begun."""
     restarted = int(environment.get("SLURM_RESTART_COUNT", "0")) > 0
-    return restarted and folder.name.startswith("slurm-") and (folder / CONFIG).exists()
+    return restarted and folder.name.startswith("slurm-") and RunFolder(folder).config.exists()
 
 
-def claim(folder: Path, config: str) -> None:
-    """Writes the configuration of a new run, whole or not at all. Called by the process that has `locked` the folder.
+def claim(folder: Path, config: DictConfig) -> None:
+    """Writes the configuration of a new run, whole or not at all; of one that is continued, the earlier run that moved.
+
+    Called by the process that has `locked` the folder.
 
     Raises:
         ValueError: the folder holds another run.
     """
-    if (folder / CONFIG).exists():
-        raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
-    with atomic_write(folder / CONFIG) as partial:
-        partial.write_text(config, encoding="utf-8")
+    run, source = RunFolder(folder), {name: config[name] for name in SOURCE}
+    if config.resume is None:
+        if run.config.exists():
+            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
+        text = OmegaConf.to_yaml(config, resolve=True)
+    else:
+        recorded = run.read_config()
+        if recorded | source == recorded:
+            return
+        text = yaml.safe_dump(recorded | source, sort_keys=False)
+    with atomic_write(run.config) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager

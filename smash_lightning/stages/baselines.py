@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -34,9 +35,8 @@ from smash_lightning.hypernet import (
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.rank import SIDE_BY_SIDE, score_all, score_one
-from smash_lightning.stages.retrain import copy_tables
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training.messages import Send
@@ -46,6 +46,7 @@ CLASSES: dict[OneShot, type[WeightSource]] = {
     "unconditional": UnconditionalHyperNet,
     "untrained": ConditionalHyperNet,
 }
+KEY = ("baseline", "fingerprint")  # identifies a row
 SEED = 999  # index of the seed of what baselines train, which no standalone training has
 
 
@@ -65,7 +66,7 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     names = list(dict.fromkeys(read_retrained(folder if folder.retrained.exists() else source)["fingerprint"]))
     architectures = folder.read_architectures()
     done = write_table(folder.baselines, BASELINES, read_if_exists(folder.baselines, BASELINES))
-    known = set(zip(done["baseline"], done["fingerprint"], strict=True))
+    known = set(zip(*(done[column] for column in KEY), strict=True))
 
     def missing(baseline: str) -> list[Architecture]:
         return [architectures[name] for name in names if (baseline, name) not in known]
@@ -75,11 +76,8 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         if rest := missing(name):
             _score(experiment, tracker, name, rest)
     # Processes finish in any order.
-    every = (*experiment.baselines.chosen, *experiment.baselines.one_shot, *names)
-    order = {name: position for position, name in enumerate(every)}
-    table = read_table(folder.baselines, BASELINES)
-    keys = ["baseline", "fingerprint"]
-    table = table.sort_values(keys, key=lambda column: column.map(order).fillna(len(order)), kind="stable")
+    predictors = (*experiment.baselines.chosen, *experiment.baselines.one_shot)
+    table = in_order(read_table(folder.baselines, BASELINES), KEY, itertools.product(predictors, names))
     return write_table(folder.baselines, BASELINES, table)
 
 
@@ -153,7 +151,11 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     """Predicts with the validation loss under another source of weights."""
     options = experiment.hypernet.with_kind(CLASSES[name])
     other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
-    sources = _untrained(other) if name == "untrained" else _trained(other, tracker, name)
+    if name == "untrained":
+        sources = _untrained(other)
+    else:
+        paths = search(other, tracker, name, label=name)
+        sources = [load_hypernet(path, other.space, other.data.specification()) for path in paths]
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, sources)
     training_seconds = sum(source.seconds for source in sources)
     with (
@@ -165,11 +167,6 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
             for architecture, score in zip(batch, score_all(pool, batch), strict=True):
                 _append(experiment, name, architecture, score.val_loss, score.seconds, training_seconds)
             bars.show(0, first + len(batch))
-
-
-def _trained(experiment: Experiment, tracker: Tracker, name: OneShot) -> list[TrainedHyperNet]:
-    paths = search(experiment, tracker, name, label=name)
-    return [load_hypernet(path, experiment.space, experiment.data.specification()) for path in paths]
 
 
 def _untrained(experiment: Experiment) -> list[TrainedHyperNet]:

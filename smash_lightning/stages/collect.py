@@ -10,9 +10,10 @@ import pandas as pd
 
 from smash_lightning.evaluation.sweep import SweepJob, leaves, read_jobs
 from smash_lightning.evaluation.tables import GROUPS, RETRAINED, read_ranking, read_retrained, write_table
+from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, job_folders
-from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.retrain import copy_tables, planned
+from smash_lightning.stages.experiment import Experiment, copy_tables
+from smash_lightning.stages.retrain import planned
 from smash_lightning.training import RetrainOptions
 
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
@@ -82,13 +83,11 @@ def _require_same(first: SweepJob, job: SweepJob) -> None:
                 f"{job.folder} has another {name} than {first.folder}: trainings are collected of one ranking, that of "
                 "checkpoint=FOLDER in python run.py -m task=retrain; whole runs are compared by task=sweep_report"
             )
-    before, now = _compared(first.config), _compared(job.config)
-    for option in {**before, **now}:
-        if before.get(option) != now.get(option):
-            raise ValueError(
-                f"{job.folder} has {option}={now.get(option)}, and {first.folder} has {before.get(option)}: "
-                "collect jobs that differ in retrain.rank and seed alone"
-            )
+    if found := differences(_compared(first.config), _compared(job.config)):
+        raise ValueError(
+            f"{job.folder} was run with other values than {first.folder}: {found}. Collect jobs that differ in "
+            "retrain.rank and seed alone"
+        )
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from smash_lightning.report.build import build
 from smash_lightning.report.console import summary
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.collect import collect
-from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.retrain import copy_tables
+from smash_lightning.stages.experiment import Experiment, copy_tables
 from smash_lightning.stages.search import training_seconds
 
 

@@ -1,24 +1,27 @@
-"""The objects that every stage works with, built and checked."""
+"""What every stage works with: the objects of an experiment, and tables of earlier runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import lightning as L
+import numpy as np
+import pandas as pd
 
 from smash_lightning.baselines import BaselineOptions, OneShot
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.metric import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
+from smash_lightning.evaluation.tables import RANKING, TABLES, read_ranking, read_table, write_table
 from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.run_folder import RunFolder, source_run
-from smash_lightning.search_space import SearchSpace
+from smash_lightning.search_space import SearchSpace, SizeMatched
 from smash_lightning.strategies import RankingOptions
 from smash_lightning.training import RetrainOptions, SearchOptions
 
@@ -108,3 +111,41 @@ class Experiment:
             with atomic_write(self.folder.data) as partial:
                 partial.write_text(json.dumps(self.data.describe(), indent=2) + "\n", encoding="utf-8")
         return self.folder
+
+
+def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: bool = False) -> None:
+    """Copies the ranking, and `more` tables that exist, of an earlier run: a run folder is complete in itself.
+
+    Args:
+        source: the earlier run.
+        folder: the new one; nothing happens where it is the same.
+        more: such as "retrained".
+        overwrite: whether tables that exist already are replaced.
+
+    Raises:
+        ValueError: the earlier run has no ranking, or a table cannot be read.
+    """
+    if source.path.resolve() == folder.path.resolve():
+        return
+    if overwrite or not folder.ranking.exists():
+        ranking, architectures = read_ranking(source), source.read_architectures()
+        folder.write_architectures(architectures.values())
+        write_table(folder.ranking, RANKING, ranking)
+    for name in more:
+        path, target, kind = getattr(source, name), getattr(folder, name), TABLES[name]
+        if path.exists() and (overwrite or not target.exists()):
+            write_table(target, kind, read_table(path, kind))
+
+
+def in_order(table: pd.DataFrame, columns: Sequence[str], keys: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """The rows in the order of `keys`, which are values of `columns`, and other rows after them."""
+    places = {key: place for place, key in enumerate(keys)}
+    found = [places.get(key, len(places)) for key in zip(*(table[column] for column in columns), strict=True)]
+    return table.iloc[np.argsort(found, kind="stable")].reset_index(drop=True)
+
+
+def candidates_of(space: SearchSpace, options: RankingOptions) -> SearchSpace:
+    """What is ranked: the architectures of a space, or those of one size."""
+    if options.size_tolerance is None:
+        return space
+    return SizeMatched(space, options.size_tolerance, options.size_target)

@@ -127,27 +127,29 @@ def scorer_of(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
 
 
 def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
-    """The HyperNets to score with: the checkpoint that was named, or all of a run.
+    """The HyperNets to score with: the checkpoint that was named, or all of the run that is built on, or of its source.
 
     Raises:
-        ValueError: the run has no HyperNet, or one that was not trained to the end.
+        ValueError: there is none, or one that was not trained to the end.
     """
     space, specification = experiment.space, experiment.data.specification()
     if experiment.source is not None and experiment.source.is_file():
         return [load_hypernet(experiment.source, space, specification)]
-    folder, wanted = experiment.source_folder(), experiment.search.hypernets
-    paths = folder.hypernets()
+    folder = experiment.source_folder()
+    paths = folder.find_hypernets()
     if not paths:
         raise ValueError(
             f"there is no HyperNet in {folder.checkpoints}: "
             "train one with task=search, or name one with checkpoint=PATH"
         )
     hypernets = [load_hypernet(path, space, specification) for path in paths]
+    trained_in = RunFolder(paths[0].parent.parent)
+    wanted = max(experiment.search.hypernets, len(paths))
     done = sum(hypernet.finished for hypernet in hypernets)
-    if done < max(wanted, len(paths)):
+    if paths == trained_in.hypernets() and done < wanted:  # else it is one of them, which was named
         raise ValueError(
-            f"{folder.path} holds {done} of {max(wanted, len(paths))} finished HyperNets: complete it with "
-            f"resume={folder.path}, or name one with checkpoint=PATH"
+            f"{trained_in.path} holds {done} of {wanted} finished HyperNets: complete it with "
+            f"resume={trained_in.path}, or name one with checkpoint=PATH"
         )
     return hypernets
 

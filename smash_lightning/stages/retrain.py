@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.engine import Failure, Pool
@@ -21,9 +19,7 @@ from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GROUPS,
     HISTORY,
-    RANKING,
     RETRAINED,
-    TABLES,
     append_row,
     read_if_exists,
     read_ranking,
@@ -35,21 +31,14 @@ from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.run_folder import RunFolder
-from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
+from smash_lightning.stages.search import trainer_options
 from smash_lightning.stages.selection import choose
 from smash_lightning.stages.trainers import alone
-from smash_lightning.training import (
-    GracefulStop,
-    Metrics,
-    Progress,
-    QueueLogger,
-    QueueProgress,
-    RetrainModule,
-    silence_lightning,
-)
+from smash_lightning.training import Metrics, Progress, RetrainModule, silence_lightning
 from smash_lightning.training.messages import Send
 
+MEASURED = ("true_error", "true_error_top5", "true_loss")
 KEPT = 3  # networks in the artifact, those with the lowest test losses
 
 
@@ -78,10 +67,10 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     Raises:
         ValueError: there is no complete ranking to select from, or no HyperNet to start from where it is needed.
     """
-    folder = experiment.prepare_folder()
+    folder, source = experiment.prepare_folder(), experiment.source_folder()
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # an error here is better than one in every training
-    copy_tables(experiment.source_folder(), folder, "settling")
+    copy_tables(source, folder, "settling")
     ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
     if len(ranking) < total:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
@@ -91,12 +80,12 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
     _train(experiment, tracker, [job for job in plan if job.key not in finished], len(table))
-    table = _in_order(read_table(folder.retrained, RETRAINED), plan)
+    table = in_order(read_table(folder.retrained, RETRAINED), ("fingerprint", "seed"), (job.key for job in plan))
     write_table(folder.retrained, RETRAINED, table)
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]
-    tracker.artifact("retrained", "model", [folder.retrained, *kept], [("ranking", experiment.source_folder().path)])
+    tracker.artifact("retrained", "model", [folder.retrained, *kept], [("ranking", source.path)])
     if failures := [reason for reason in table["failure"] if reason]:
         print(
             f"{len(failures)} of {len(table)} trainings failed, the first one: {failures[0]}. "
@@ -119,20 +108,14 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
         with Pool(train_network, experiment, experiment.workers, receive) as pool:
             for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
                 job = jobs[position]
-                row = _failed(job, outcome) if isinstance(outcome, Failure) else outcome
+                failed = isinstance(outcome, Failure)
+                row = _row(job, failure=" ".join(outcome.reason.split())) if failed else outcome
                 append_row(folder.retrained, row)
                 for values in losses.pop(position, []):
                     history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
                     append_row(folder.training_history, history)
                 bars.show(0, count)
                 tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, count)
-
-
-def _in_order(table: pd.DataFrame, plan: Sequence[Job]) -> pd.DataFrame:
-    """The rows in the order of the plan, and others after them."""
-    order = {job.key: place for place, job in enumerate(plan)}
-    places = [order.get(key, len(order)) for key in zip(table["fingerprint"], table["seed"], strict=True)]
-    return table.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
 
 
 def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:
@@ -151,44 +134,23 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any
     data = experiment.data.with_validation() if options.use_validation else experiment.data
     module = RetrainModule(job.architecture, data.image_spec, options, job.seed, start, data.views)
     unfinished = folder.network(*job.key).with_suffix(".unfinished.ckpt")
-    checkpoint = ModelCheckpoint(
-        dirpath=unfinished.parent,
-        filename=unfinished.stem,
-        train_time_interval=timedelta(minutes=options.checkpoint_minutes),
-        enable_version_counter=False,
-    )
-    trainer = alone(
-        experiment.trainer,
-        experiment.device,
-        max_epochs=options.epochs,
-        logger=QueueLogger(send),
-        callbacks=[
-            *(make() for make in experiment.callbacks),
-            QueueProgress(send),
-            checkpoint,
-            GracefulStop(unfinished),
-        ],
-        limit_val_batches=0,
-        default_root_dir=folder.path,
-    )
+    interval = timedelta(minutes=options.checkpoint_minutes)
+    shared = trainer_options(experiment, send, unfinished, train_time_interval=interval)
+    trainer = alone(experiment.trainer, experiment.device, max_epochs=options.epochs, **shared)
     data = data.ordered(Stream.RETRAIN, job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)
     trainer.save_checkpoint(folder.network(*job.key), weights_only=True)
     unfinished.unlink(missing_ok=True)
-    measured = {name: getattr(module, name) for name in ("true_error", "true_error_top5", "true_loss")}
+    measured = {name: getattr(module, name) for name in MEASURED}
     return _row(job, **measured, epochs=trainer.current_epoch, seconds=time.perf_counter() - started)
 
 
-def _failed(job: Job, failure: Failure) -> dict[str, Any]:
-    measured = dict.fromkeys(("true_error", "true_error_top5", "true_loss"), math.nan)
-    return _row(job, **measured, epochs=0, seconds=0.0, failure=" ".join(failure.reason.split()))
-
-
-def _row(job: Job, *, epochs: int, seconds: float, failure: str = "", **measured: float) -> dict[str, Any]:
+def _row(job: Job, **values: Any) -> dict[str, Any]:
+    """A row of `retrained.csv`; what `values` lack is that of a training that failed."""
     groups = {group: int(group in job.groups) for group in GROUPS}
-    ends = {"epochs": epochs, "seconds": seconds, "failure": failure}
-    return {"fingerprint": job.architecture.fingerprint, "seed": job.seed, **groups, **measured, **ends}
+    failed = {**dict.fromkeys(MEASURED, math.nan), "epochs": 0, "seconds": 0.0, "failure": ""}
+    return {"fingerprint": job.architecture.fingerprint, "seed": job.seed, **groups, **failed, **values}
 
 
 @torch.no_grad()
@@ -201,31 +163,6 @@ def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
 def _first_hypernet(experiment: Experiment) -> WeightSource:
     _ = experiment.hypernet.kind  # imports the class: no checkpoint does
     source = experiment.source_folder()
-    if not source.hypernets():
+    if not (paths := source.find_hypernets()):
         raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
-    return load_hypernet(source.hypernets()[0], experiment.space, experiment.data.specification()).weights
-
-
-def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: bool = False) -> None:
-    """Copies tables of an earlier run, so that the new run folder is complete in itself.
-
-    Args:
-        source: the earlier run.
-        folder: the new one; nothing happens where it is the same.
-        more: names of further tables than the ranking, such as "retrained"; those that the earlier run lacks are left
-            out.
-        overwrite: whether tables that exist already are replaced.
-
-    Raises:
-        ValueError: the earlier run has no ranking, or a table cannot be read.
-    """
-    if source.path.resolve() == folder.path.resolve():
-        return
-    if overwrite or not folder.ranking.exists():
-        ranking, architectures = read_ranking(source), source.read_architectures()
-        folder.write_architectures(architectures.values())
-        write_table(folder.ranking, RANKING, ranking)
-    for name in more:
-        path, target, kind = getattr(source, name), getattr(folder, name), TABLES[name]
-        if path.exists() and (overwrite or not target.exists()):
-            write_table(target, kind, read_table(path, kind))
+    return load_hypernet(paths[0], experiment.space, experiment.data.specification()).weights

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
@@ -108,32 +109,41 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     )
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
     ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
-    checkpoint = ModelCheckpoint(
-        dirpath=path.parent,
-        filename=path.stem,
+    shared = trainer_options(
+        experiment,
+        send,
+        path,
+        *averaging(experiment.search),
+        ranking,
         every_n_epochs=experiment.search.checkpoint_every,
         save_on_train_epoch_end=True,
-        enable_version_counter=False,
     )
-    trainer = together(
-        experiment.trainer,
-        experiment.device,
-        max_epochs=experiment.search.epochs,
-        logger=QueueLogger(send),
-        callbacks=[
-            *(make() for make in experiment.callbacks),
-            *averaging(experiment.search),
-            QueueProgress(send),
-            ranking,
-            checkpoint,
-            GracefulStop(path),
-        ],
-        limit_val_batches=0,
-        default_root_dir=experiment.folder.path,
-    )
+    trainer = together(experiment.trainer, experiment.device, max_epochs=experiment.search.epochs, **shared)
     resume = path if path.exists() else None
     trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
+
+
+def trainer_options(
+    experiment: Experiment, send: Send, path: Path, *more: L.Callback, **checkpointing: Any
+) -> dict[str, Any]:
+    """Options of the Trainer that trainings of both kinds have in common.
+
+    Args:
+        experiment: its callbacks join the training.
+        send: sends metrics and progress.
+        path: of the checkpoint from which an interrupted training continues.
+        more: callbacks of this training.
+        checkpointing: when a checkpoint is written, see `ModelCheckpoint`.
+    """
+    checkpoint = ModelCheckpoint(path.parent, path.stem, enable_version_counter=False, **checkpointing)
+    own = [make() for make in experiment.callbacks]
+    return {
+        "logger": QueueLogger(send),
+        "callbacks": [*own, *more, QueueProgress(send), checkpoint, GracefulStop(path)],
+        "limit_val_batches": 0,
+        "default_root_dir": experiment.folder.path,
+    }
 
 
 def _write_settling(folder: RunFolder, paths: Sequence[Path], followed: Sequence[Architecture]) -> None:

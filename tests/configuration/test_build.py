@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.configuration.build import scoring_device
-from smash_lightning.configuration.trainer_options import callback_sections, require_trainer_options
+from smash_lightning.configuration.build import callback_sections, scoring_device
 
 
 @pytest.mark.parametrize(
@@ -37,18 +36,6 @@ def test_the_device_of_an_accelerator(
         return
     with pytest.raises(ValueError, match=f"trainer.accelerator={accelerator}: torch finds no .* choose trainer=cpu"):
         scoring_device(accelerator)
-
-
-def test_options_of_the_trainer_that_are_set_elsewhere_are_refused() -> None:
-    require_trainer_options({"accelerator": "cpu", "gradient_clip_val": 1.0, "precision": "32-true"})
-    for name, instead in {
-        "max_steps": "search.epochs=N",
-        "overfit_batches": "dataset.train=N",
-        "limit_val_batches": "dataset.validation=N",
-        "logger": "logger=NAME",
-    }.items():
-        with pytest.raises(ValueError, match=f"trainer.{name} has no effect here: use .*{instead}"):
-            require_trainer_options({name: 1})
 
 
 def test_callbacks_of_the_group_and_of_the_trainer_are_made_when_they_are_called() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from smash_lightning.configuration import folders
 from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, run_folder
@@ -27,16 +28,16 @@ def test_names_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_restart_by_slurm_continues_what_had_begun(tmp_path: Path) -> None:
-    folder, other = tmp_path / "slurm-7", tmp_path / "other"
+    folder, other, config = tmp_path / "slurm-7", tmp_path / "other", OmegaConf.create({"seed": 0, "resume": None})
     for each in (folder, other):
         each.mkdir()
         assert not is_slurm_restart(each, {"SLURM_RESTART_COUNT": "1"})
-        claim(each, "seed: 0\n")
+        claim(each, config)
     assert is_slurm_restart(folder, {"SLURM_RESTART_COUNT": "1"})
     assert not is_slurm_restart(folder, {})
     assert not is_slurm_restart(other, {"SLURM_RESTART_COUNT": "1"})
     with pytest.raises(ValueError, match=f"{folder} already holds a run: continue it with resume={folder}"):
-        claim(folder, "seed: 1\n")
+        claim(folder, config)
 
 
 def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,9 +166,9 @@ def test_jobs_of_two_rankings_are_refused(tmp_path: Path, sweep: Path, table: st
 @pytest.mark.parametrize(
     ("section", "changes", "said"),
     [
-        ("retrain", {"epochs": 7}, "retrain.epochs=7, and .* has 1"),
-        ("dataset", {"validation": 50}, "dataset.validation=50, and .* has 60"),
-        ("dataset", {"size": 32}, "dataset.size=32, and .* has None"),
+        ("retrain", {"epochs": 7}, "retrain.epochs was 1, now 7"),
+        ("dataset", {"validation": 50}, "dataset.validation was 60, now 50"),
+        ("dataset", {"size": 32}, "dataset.size was absent, now 32"),
     ],
 )
 def test_jobs_that_trained_otherwise_are_refused(
@@ -177,7 +177,7 @@ def test_jobs_that_trained_otherwise_are_refused(
     path = sweep / "3" / "config.yaml"
     config = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(config | {section: config[section] | changes}))
-    with pytest.raises(ValueError, match=f"{sweep / '3'} has {said}"):
+    with pytest.raises(ValueError, match=f"{sweep / '3'} was run with other values than {sweep / '0'}: {said}"):
         collect(collecting(tmp_path, sweep))
 
 
