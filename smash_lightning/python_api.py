@@ -16,7 +16,7 @@ when it is called again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -33,7 +33,9 @@ from smash_lightning.configuration.build import (
     instantiate,
     plain,
 )
+from smash_lightning.configuration.earlier_run import require_same
 from smash_lightning.data import DataModule, Digits, Source
+from smash_lightning.files import atomic_write
 from smash_lightning.finished_run import FinishedRun, load
 from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.report.tracker import Tracker
@@ -43,6 +45,14 @@ from smash_lightning.stages import Experiment
 from smash_lightning.stages.experiment import candidates_of
 
 Changes = Mapping[str, Any]
+OPTIONS_OF = {  # which sections of config.yaml the stages record, each in addition to those of the stages before it
+    "search": ("seed", "dataset", "search_space", "hypernet", "search", "held_out"),
+    "rank": ("ranking",),
+    "retrain": ("retrain",),
+    "correlate": ("baselines", "evaluation"),
+}
+HELD_OUT = ("fixed", "fixed_every", "batch_norm", "noises", "size_tolerance", "size_target")  # used during the search
+DATA_OPTIONS = ("batch_size", "eval_batch_size", "recalibration", "stem_stride", "augmentation", "views")
 
 
 class Options(TypedDict, total=False):
@@ -90,7 +100,7 @@ def search(folder: str | Path, **options: Unpack[Options]) -> list[Path]:
         ValueError: an option is wrong.
         RuntimeError: a training failed.
     """
-    return stages.search(experiment(folder, **options), Tracker([]))
+    return stages.search(_begin("search", folder, options), Tracker([]))
 
 
 def rank(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
@@ -102,7 +112,7 @@ def rank(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
     Raises:
         ValueError: an option is wrong, or the folder holds no HyperNets of these options.
     """
-    return stages.rank(experiment(folder, **options), Tracker([]))
+    return stages.rank(_begin("rank", folder, options), Tracker([]))
 
 
 def retrain(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
@@ -114,7 +124,7 @@ def retrain(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
     Raises:
         ValueError: an option is wrong, or the folder holds no complete ranking.
     """
-    return stages.retrain(experiment(folder, **options), Tracker([]))
+    return stages.retrain(_begin("retrain", folder, options), Tracker([]))
 
 
 def correlate(folder: str | Path, **options: Unpack[Options]) -> FinishedRun:
@@ -126,7 +136,7 @@ def correlate(folder: str | Path, **options: Unpack[Options]) -> FinishedRun:
     Raises:
         ValueError: an option is wrong, or nothing was retrained in the folder.
     """
-    made, tracker = experiment(folder, **options), Tracker([])
+    made, tracker = _begin("correlate", folder, options), Tracker([])
     stages.baselines(made, tracker)
     stages.correlate(made, tracker)
     return load(folder)
@@ -169,11 +179,55 @@ def smashv1_tiny(image_spec: ImageSpec) -> SearchSpace:
     return space
 
 
+def _begin(stage: str, folder: str | Path, options: Options) -> Experiment:
+    """The experiment of a stage; options of this stage and of those before it are recorded in config.yaml.
+
+    Raises:
+        ValueError: an option has a wrong value, or another one than in an earlier call with this folder.
+    """
+    made = experiment(folder, **options)
+    recorded = made.folder.read_config()
+    if "overrides" in recorded:  # a run of the command line, whose configuration describes data and space otherwise
+        return made
+    data, names = made.data, [*OPTIONS_OF]
+    described = {
+        "seed": made.seed,
+        "dataset": {**data.specification(), **{name: getattr(data, name) for name in DATA_OPTIONS}},
+        "search_space": made.space.specification(),
+        "hypernet": {"_target_": made.hypernet.target, **made.hypernet.options},
+        "held_out": {name: getattr(made.ranking, name) for name in HELD_OUT},
+        **{name: getattr(made, name) for name in SECTIONS},
+    }
+    used = [option for name in names[: names.index(stage) + 1] for option in OPTIONS_OF[name]]
+    now = {name: _plain(described[name]) for name in used}
+    before = {name: recorded[name] for name in used if name in recorded}
+    require_same(before, {name: now[name] for name in before}, made.folder.path, ())
+    made.folder.path.mkdir(parents=True, exist_ok=True)
+    with atomic_write(made.folder.config) as partial:
+        text = yaml.safe_dump({**recorded, **now, "source_run": None}, sort_keys=False)
+        partial.write_text(text, encoding="utf-8")
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML has it: an object as a section with its class."""
+    kind = type(value)
+    if is_dataclass(value):
+        values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **values}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    plain_value = value is None or isinstance(value, bool | int | float | str)
+    return value if plain_value else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _data(data: DataModule | Source) -> DataModule:
     if isinstance(data, DataModule):
         return data
     if data == Digits():
-        return instantiate(default_configuration().dataset, "dataset")  # type: ignore[no-any-return]
+        return instantiate(default_configuration().dataset, "dataset")
     values = yaml.safe_load((CONF / "dataset" / "common" / "base.yaml").read_text(encoding="utf-8"))
     values = {name: value for name, value in values.items() if name not in ("_target_", "cache")}
     return DataModule(source=data, name=type(data).__name__, **values)

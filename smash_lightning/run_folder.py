@@ -154,7 +154,7 @@ def job_folders(folder: Path) -> list[Path]:
 
 def source_run(checkpoint: Path) -> Path:
     """The folder of the run that `checkpoint` is of: a run folder, a checkpoint in one, or a sweep (its first job)."""
-    if not checkpoint.is_dir():
+    if checkpoint.is_file():
         return checkpoint.parent.parent
     jobs = (job for job in job_folders(checkpoint) if (job / CONFIG).exists())
     return next(jobs, checkpoint)

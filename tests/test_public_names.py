@@ -13,12 +13,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import smash_lightning as smash
 from smash_lightning import python_api
 from smash_lightning.hypernet import SharedWeights, load_hypernet
 from smash_lightning.run_folder import RunFolder
+from smash_lightning.strategies import Random
+from tests import command_line
 from tests.plugins import Scaled
 from tests.test_configs import composed
 from tests.tiny_run import options
@@ -231,8 +234,40 @@ def test_wrong_options_are_named(tmp_path: Path, changes: dict[str, Any], messag
 
 def test_a_stage_needs_the_options_of_the_one_before(tiny_run: smash.FinishedRun) -> None:
     space = replace(python_api.smashv1_tiny(options()["data"].image_spec), max_ops=3)  # type: ignore[type-var]
-    with pytest.raises(ValueError, match=r"belongs to another search space: MemoryBankSpace\.max_ops was 5, now 3"):
-        smash.rank(tiny_run.folder, **options() | {"space": space})
+    before = tiny_run.folder.joinpath("config.yaml").read_bytes()
+    for changes, message in (
+        ({"space": space}, r"other values: search_space\.MemoryBankSpace\.max_ops was 5, now 3\. Continue it with"),
+        ({"search": {"epochs": 2, "hypernets": 2}}, r"other values: search\.epochs was 1, now 2\. Continue it with"),
+        ({"seed": 1}, r"seed was 0, now 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            smash.rank(tiny_run.folder, **options() | changes)
+    assert tiny_run.folder.joinpath("config.yaml").read_bytes() == before
+    config = yaml.safe_load(before)
+    assert config["search"]["_target_"] == "smash_lightning.training.search_module.SearchOptions"
+    assert config["ranking"]["strategies"] == {
+        "random": {"_target_": "smash_lightning.strategies.random.Random", "count": 7}
+    }
+
+
+def test_options_of_a_later_stage_are_recorded_when_it_is_run(tmp_path: Path) -> None:
+    chosen = options() | {"search": {"epochs": 1, "hypernets": 1}}
+    smash.search(tmp_path, **chosen | {"ranking": {"fixed": 2, "fixed_every": 1}})
+    assert "ranking" not in yaml.safe_load((tmp_path / "config.yaml").read_text())
+    smash.rank(tmp_path, **chosen)
+    fewer = {**chosen["ranking"], "strategies": {"random": Random(6)}}
+    with pytest.raises(ValueError, match=r"other values: ranking\.strategies\.random\.count was 7, now 6"):
+        smash.rank(tmp_path, **chosen | {"ranking": fewer})
+    with pytest.raises(ValueError, match=r"other values: held_out\.fixed was 2, now 16"):
+        smash.search(tmp_path, **chosen | {"ranking": {}})
+
+
+def test_the_command_line_takes_a_run_of_the_functions(tiny_run: smash.FinishedRun, tmp_path: Path) -> None:
+    ended = command_line.smash(tmp_path, f"resume={tiny_run.folder}")
+    assert ended.error == f"error: resume={tiny_run.folder} was run from Python: continue it by the same functions"
+    place = (f"checkpoint={tiny_run.folder}", "hydra.run.dir=best", "logger=none")
+    assert command_line.smash(tmp_path, "task=draw", *place).well
+    assert tiny_run.ranking["fingerprint"][0] in (tmp_path / "best" / "architecture.svg").read_text()
 
 
 @pytest.mark.parametrize("hypernet", [SharedWeights, {"target": "tests.plugins.Scaled", "hidden": 2, "names": []}])

@@ -8,8 +8,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "smash_lightning"
 FLOORS = [
     {"cli"},
-    {"configuration"},
     {"python_api"},
+    {"configuration"},
     {"analyses"},
     {"stages"},
     {"finished_run"},

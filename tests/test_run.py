@@ -205,9 +205,7 @@ def test_ranking_again_gives_the_same_table_and_is_continued_by_its_folder(whole
     assert digest(again) == before
 
 
-def test_a_stage_is_continued_elsewhere_and_after_its_source_moved(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_stage_is_continued_elsewhere_and_after_its_source_moved(whole: Path, tmp_path: Path) -> None:
     first, moved, elsewhere = (tmp_path / name for name in ("first", "moved", "elsewhere"))
     shutil.copytree(whole, first)
     elsewhere.mkdir()

@@ -52,7 +52,11 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         return config
     if "source_run" not in earlier:
         raise ValueError(f"{folder} was written by version 0.1, whose runs this version does not read: run it again")
-    written = earlier.get("overrides")
+    if "overrides" not in earlier:
+        if config.resume:
+            raise ValueError(f"resume={named} was run from Python: continue it by the same functions")
+        return config
+    written = earlier["overrides"]
     if not isinstance(written, list) or not all(isinstance(override, str) for override in written):
         raise ValueError(f"{RunFolder(folder).config} holds no list of overrides: it is not what a run wrote")
     replaced = {_key(override) for override in overrides} | {"resume", "trust"}

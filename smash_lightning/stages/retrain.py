@@ -108,14 +108,14 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
         with Pool(train_network, experiment, experiment.workers, receive) as pool:
             for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
                 job = jobs[position]
-                failed = isinstance(outcome, Failure)
-                row = _row(job, failure=" ".join(outcome.reason.split())) if failed else outcome
-                append_row(folder.retrained, row)
+                if isinstance(outcome, Failure):
+                    outcome = _row(job, failure=" ".join(outcome.reason.split()))
+                append_row(folder.retrained, outcome)
                 for values in losses.pop(position, []):
                     history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
                     append_row(folder.training_history, history)
                 bars.show(0, count)
-                tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, count)
+                tracker.log("retrained", {name: outcome[name] for name in ("true_error", "true_loss")}, count)
 
 
 def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:

@@ -11,7 +11,7 @@ import lightning as L
 import pytest
 
 from smash_lightning.hypernet import ConditionalHyperNet, HyperNetSpecification, TrainedHyperNet
-from smash_lightning.python_api import SEARCH, experiment
+from smash_lightning.python_api import experiment
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.training import HyperNetModule
@@ -34,7 +34,7 @@ def example() -> ModuleType:
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_gives_the_scores_of_the_package(example: ModuleType, tmp_path: Path) -> None:
     made = experiment(tmp_path, hypernet=HyperNetSpecification.of(ConditionalHyperNet, depths=(6,)), seed=0)
-    module = HyperNetModule(made.space, made.hypernet, replace(SEARCH, epochs=EPOCHS), 0)
+    module = HyperNetModule(made.space, made.hypernet, replace(made.search, epochs=EPOCHS), 0)
     options = {"max_epochs": EPOCHS, "limit_val_batches": 0, "enable_checkpointing": False, "logger": False}
     trainer = L.Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, **options)
     trainer.fit(module, datamodule=made.data.ordered(Stream.SEARCH, 0))
