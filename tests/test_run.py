@@ -209,13 +209,13 @@ def test_a_stage_is_continued_elsewhere_and_after_its_source_moved(whole: Path, 
     first, moved, elsewhere = (tmp_path / name for name in ("first", "moved", "elsewhere"))
     shutil.copytree(whole, first)
     elsewhere.mkdir()
-    assert smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none").well
+    assert smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none", "trust=true").well
     assert configuration(tmp_path / "again").checkpoint == str(first)
-    assert smash(elsewhere, "resume=../again").well
+    assert smash(elsewhere, "resume=../again", "trust=true").well
     first.rename(moved)
-    assert f"there is no HyperNet in {first}" in smash(tmp_path, "resume=again").error
-    assert smash(tmp_path, "resume=again", "checkpoint=moved").well
-    assert smash(elsewhere, "resume=../again").well
+    assert f"there is no HyperNet in {first}" in smash(tmp_path, "resume=again", "trust=true").error
+    assert smash(tmp_path, "resume=again", "checkpoint=moved", "trust=true").well
+    assert smash(elsewhere, "resume=../again", "trust=true").well
     config = configuration(tmp_path / "again")
     assert (config.checkpoint, config.source_run) == (str(moved), str(moved))
     assert timeless.table(tmp_path / "again" / "ranking.csv") == timeless.table(whole / "ranking.csv")

@@ -24,8 +24,7 @@ NOT_COMPARED += ["data_folder", "cache_folder"]
 def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of an earlier run, changed by the overrides of this command.
 
-    Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job. The
-    path of `checkpoint` becomes an absolute one, so that the run may be continued from another working folder.
+    Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job.
 
     Args:
         config: what this command line alone gives.
@@ -35,26 +34,17 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         ValueError: the earlier run is not there, is to be continued with other values, or names code outside of the
             package without `trust=true`.
     """
-    for name in ("resume", "checkpoint"):
-        if config[name] is not None and not Path(config[name]).exists():
-            raise ValueError(f"{name}={config[name]}: there is nothing at this path")
-    if config.checkpoint:
-        config.checkpoint = str(Path(config.checkpoint).resolve())
-        config.source_run = str(source_run(Path(config.checkpoint)))
-    named = config.resume or config.source_run
-    if named is None:
+    _resolve_source(config)
+    if config.resume is None and config.checkpoint is None:
         return config
-    folder = Path(named)
+    folder = Path(config.resume or config.source_run)
     earlier = RunFolder(folder).read_config()  # as text: an interpolation in it is not resolved
-    if not earlier:
-        if config.resume:
-            raise ValueError(f"resume={named} is not a run's folder: it holds no config.yaml")
-        return config
-    if "source_run" not in earlier:
+    if config.resume and "overrides" not in earlier:
+        what = "was run from Python: continue it by the same functions" if earlier else "holds no config.yaml"
+        raise ValueError(f"resume={config.resume} {what}")
+    if earlier and "source_run" not in earlier:
         raise ValueError(f"{folder} was written by version 0.1, whose runs this version does not read: run it again")
     if "overrides" not in earlier:
-        if config.resume:
-            raise ValueError(f"resume={named} was run from Python: continue it by the same functions")
         return config
     written = earlier["overrides"]
     if not isinstance(written, list) or not all(isinstance(override, str) for override in written):
@@ -79,6 +69,16 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         moved = ("checkpoint",) if earlier["checkpoint"] else ()  # a run that builds on none cannot begin to
         require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *moved, "task", "evaluation.metric"))
     return combined
+
+
+def _resolve_source(config: DictConfig) -> None:
+    """Makes `checkpoint` an absolute path and sets `source_run`, so that a run is continued from any working folder."""
+    for name in ("resume", "checkpoint"):
+        if config[name] is not None and not Path(config[name]).exists():
+            raise ValueError(f"{name}={config[name]}: there is nothing at this path")
+    if config.checkpoint:
+        config.checkpoint = str(Path(config.checkpoint).resolve())
+        config.source_run = str(source_run(Path(config.checkpoint)))
 
 
 def _files() -> Iterator[DictConfig]:

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import RunFolder
 
-SOURCE = ("checkpoint", "source_run")  # options that name the earlier run
 
 def run_folder(resume: str | None, trainer: str) -> str:
     """The folder to continue, or a new one named after date and time; under SLURM after the job, for its restarts."""
@@ -49,16 +48,17 @@ def claim(folder: Path, config: DictConfig) -> None:
     Raises:
         ValueError: the folder holds another run.
     """
-    run, source = RunFolder(folder), {name: config[name] for name in SOURCE}
+    run = RunFolder(folder)
     if config.resume is None:
         if run.config.exists():
             raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
         text = OmegaConf.to_yaml(config, resolve=True)
     else:
         recorded = run.read_config()
-        if recorded | source == recorded:
+        moved = recorded | {name: config[name] for name in ("checkpoint", "source_run")}
+        if moved == recorded:
             return
-        text = yaml.safe_dump(recorded | source, sort_keys=False)
+        text = yaml.safe_dump(moved, sort_keys=False)
     with atomic_write(run.config) as partial:
         partial.write_text(text, encoding="utf-8")
 
