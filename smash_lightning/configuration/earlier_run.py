@@ -74,7 +74,10 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
 def _resolve_source(config: DictConfig) -> None:
     """Makes `checkpoint` an absolute path and sets `source_run`, so that a run is continued from any working folder."""
     for name in ("resume", "checkpoint"):
-        if config[name] is not None and not Path(config[name]).exists():
+        if config[name] is None:
+            continue
+        config[name] = str(config[name])  # a folder may have a number as its name
+        if not Path(config[name]).exists():
             raise ValueError(f"{name}={config[name]}: there is nothing at this path")
     if config.checkpoint:
         config.checkpoint = str(Path(config.checkpoint).resolve())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Sequence
 
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -37,6 +39,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}{OWN}"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
@@ -60,6 +64,16 @@ def require_no_missing(config: DictConfig) -> None:
     for name, value in leaves(OmegaConf.to_container(config, resolve=False)).items():
         if value == MISSING:
             raise ValueError(f"{name} has no value: give it one with {name}=...")
+
+
+def _unreadable(override: str) -> str:
+    """The message about an override whose text Hydra's grammar does not read, with the form that it does."""
+    name, separator, value = override.partition("=")
+    if not separator:
+        return f"{override} cannot be read: an option is given as NAME=VALUE.{HELP}"
+    escaped = re.sub(r'(\\*)("|$)', lambda end: 2 * end[1] + end[2].replace('"', '\\"'), value)
+    quoted = f'{name}="{escaped}"'
+    return f"{override} cannot be read: a text with such characters needs quotes: {shlex.quote(quoted)}"
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -17,10 +18,10 @@ from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import RunFolder
 
 
-def run_folder(resume: str | None, trainer: str) -> str:
+def run_folder(resume: Any, trainer: str) -> str:
     """The folder to continue, or a new one named after date and time; under SLURM after the job, for its restarts."""
-    if resume and Path(resume).is_dir():  # Hydra creates the folder: not one that is misspelt
-        return resume
+    if resume is not None and Path(str(resume)).is_dir():  # Hydra creates the folder: not one that is misspelt
+        return str(resume)
     if trainer == "slurm" and (job := os.environ.get("SLURM_JOB_ID")):
         step = os.environ.get("SLURM_STEP_ID", "0")
         return f"outputs/slurm-{job}" if step == "0" else f"outputs/slurm-{job}-{step}"

@@ -1,0 +1,42 @@
+"""Messages about options that Hydra reads in another way than they were meant."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from smash_lightning.configuration.errors import explain
+from tests.command_line import smash
+
+TEXTS = ["a=b", "My Photos (2020)", "x[1]", "{b}", "~/data", "F\u00f6t\u00f6s", "it's", 'say "x"', "back\\slash (1)"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
+    parser = OverridesParser.create()
+    with pytest.raises(OverrideParseException) as raised:
+        parser.parse_overrides([f"dataset.root={text}"])
+    message = explain(raised.value)
+    assert message.startswith(f"dataset.root={text} cannot be read")
+    (quoted,) = shlex.split(message.partition("needs quotes: ")[2])
+    (override,) = parser.parse_overrides([quoted])
+    assert (override.key_or_group, override.value()) == ("dataset.root", text)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("checkpoint=7", "checkpoint=7: there is nothing at this path"),
+        ("resume=7", "resume=7: there is nothing at this path"),
+        ("resume=0", "resume=0 holds no config.yaml"),
+        ("checkpoint=0", "no HyperNet"),
+        ("seed", "seed cannot be read: an option is given as NAME=VALUE"),
+    ],
+)
+def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path, argument: str, message: str) -> None:
+    (tmp_path / "0").mkdir()
+    assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
