@@ -27,7 +27,7 @@ FLOORS = [
 ]
 # Single modules, which import no room.
 EVERYWHERE = {"random_streams", "progress_bars", "files", "checkpoint", "option_types"}
-STDLIB_ONLY = {"architecture"}
+WITHOUT_TORCH = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -80,7 +80,7 @@ def test_architectures_need_no_torch_and_only_the_command_line_uses_hydra() -> N
         tops = {name.split(".")[0] for name in imports(path)}
         if room_of(path) not in ("cli", "configuration"):
             assert not tops & {"hydra", "omegaconf"}, path
-        if path.relative_to(PACKAGE).parts[0] in STDLIB_ONLY:
+        if path.relative_to(PACKAGE).parts[0] in WITHOUT_TORCH:
             assert not tops & {"torch", "numpy", "lightning"}, path
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-FORMAT = 1
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,11 @@ class Block:
         return max([self.inputs] + [op.write[-1] + 1 for op in self.ops])
 
     @property
+    def input_channels(self) -> int:
+        """Channels of the block's input."""
+        return self.inputs * self.width
+
+    @property
     def channels(self) -> int:
         """Channels of the block's output: all its filled banks."""
         return self.banks * self.width
@@ -109,9 +114,7 @@ class Architecture:
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal architectures."""
-        return json.dumps(
-            {"format": FORMAT, "blocks": [_block_to_plain(b) for b in self.blocks]}, separators=(",", ":")
-        )
+        return _JSON.dump_json({"format": 1, "blocks": self.blocks}).decode()  # type: ignore[typeddict-item]
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
@@ -121,16 +124,11 @@ class Architecture:
             ValueError: not JSON, a missing or unknown key, a wrong type, or an impossible architecture.
         """
         try:
-            plain = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"architecture: not valid JSON: {error}") from None
-        fields = _fields(plain, "architecture", required={"format", "blocks"})
-        if fields["format"] != FORMAT:
-            raise ValueError(
-                f"architecture: format {fields['format']!r} is unknown, this version reads format {FORMAT}"
-            )
-        blocks = _list(fields["blocks"], "architecture: blocks")
-        return cls(tuple(_block_from_plain(block, f"block {b}") for b, block in enumerate(blocks)))
+            return cls(_JSON.validate_json(text, strict=True)["blocks"])
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"])) or "JSON"
+            raise ValueError(f"architecture: {where}: {fault['msg']}") from None
 
 
 def load_architecture(path: str | Path) -> Architecture:
@@ -197,74 +195,12 @@ def _check_convolution(convolution: Convolution, inputs: int, outputs: int, wher
         raise ValueError(f"{where}: {convolution.groups} groups do not divide {inputs} inputs and {outputs} outputs")
 
 
-def _block_to_plain(block: Block) -> dict[str, Any]:
-    return {"width": block.width, "inputs": block.inputs, "ops": [_op_to_plain(op) for op in block.ops]}
+class _Json(TypedDict):
+    """The JSON of an architecture."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    format: Literal[1]
+    blocks: tuple[Block, ...]
 
 
-def _op_to_plain(op: Op) -> dict[str, Any]:
-    plain: dict[str, Any] = {"read": op.read, "write": op.write, "units": op.units, "bottleneck": op.bottleneck}
-    plain["paths"] = [
-        [{"kernel": c.kernel, "dilation": c.dilation, "groups": c.groups} for c in path] for path in op.paths
-    ]
-    return plain | {"activation": op.activation, "join": op.join}
-
-
-def _block_from_plain(plain: Any, where: str) -> Block:
-    fields = _fields(plain, where, required={"width", "inputs", "ops"})
-    ops = _list(fields["ops"], f"{where}: ops")
-    return Block(
-        width=_integer(fields["width"], f"{where}: width"),
-        inputs=_integer(fields["inputs"], f"{where}: inputs"),
-        ops=tuple(_op_from_plain(op, f"{where}, op {o}") for o, op in enumerate(ops)),
-    )
-
-
-def _op_from_plain(plain: Any, where: str) -> Op:
-    required = {"read", "write", "units", "bottleneck", "paths"}
-    fields = _fields(plain, where, required=required, optional={"activation", "join"})
-    paths = [_list(path, f"{where}: paths") for path in _list(fields["paths"], f"{where}: paths")]
-    bottleneck = fields["bottleneck"]
-    return Op(
-        read=_integers(fields["read"], f"{where}: read"),
-        write=_integers(fields["write"], f"{where}: write"),
-        units=_integer(fields["units"], f"{where}: units"),
-        bottleneck=None if bottleneck is None else _integer(bottleneck, f"{where}: bottleneck"),
-        paths=tuple(tuple(_convolution_from_plain(c, where) for c in path) for path in paths),
-        activation=fields.get("activation", "pre"),
-        join=fields.get("join", "sum"),
-    )
-
-
-def _convolution_from_plain(plain: Any, where: str) -> Convolution:
-    fields = _fields(plain, f"{where}: convolution", required={"kernel", "dilation", "groups"})
-    return Convolution(
-        kernel=_integers(fields["kernel"], f"{where}: kernel"),
-        dilation=_integers(fields["dilation"], f"{where}: dilation"),
-        groups=_integer(fields["groups"], f"{where}: groups"),
-    )
-
-
-def _fields(plain: Any, where: str, required: Set[str], optional: Set[str] = frozenset()) -> dict[str, Any]:
-    if not isinstance(plain, dict):
-        raise ValueError(f"{where}: expected an object, got {type(plain).__name__}")
-    if missing := required - plain.keys():
-        raise ValueError(f"{where}: {min(missing)!r} is missing")
-    if unknown := plain.keys() - required - optional:
-        raise ValueError(f"{where}: {min(unknown)!r} is unknown; known are {', '.join(sorted(required | optional))}")
-    return plain
-
-
-def _list(plain: Any, where: str) -> list[Any]:
-    if not isinstance(plain, list):
-        raise ValueError(f"{where}: expected a list, got {type(plain).__name__}")
-    return plain
-
-
-def _integer(plain: Any, where: str) -> int:
-    if not isinstance(plain, int) or isinstance(plain, bool):
-        raise ValueError(f"{where}: expected an integer, got {plain!r}")
-    return plain
-
-
-def _integers(plain: Any, where: str) -> tuple[int, ...]:
-    return tuple(_integer(item, where) for item in _list(plain, where))
+_JSON = TypeAdapter(_Json)

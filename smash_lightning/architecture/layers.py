@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from smash_lightning.architecture.definition import Architecture, Block, Op
+from smash_lightning.architecture.definition import Architecture, Op
 
 STEM_KERNEL = 3
 
@@ -79,11 +79,20 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OpLayers:
-    """The layers of one op. `entry` is a norm, followed by a ReLU, before all else."""
+    """The layers of one op; iteration is flat. `entry` is a norm, followed by a ReLU, before all else."""
 
     entry: Layer | None
     pointwise: Stage | None
     paths: tuple[tuple[Stage, ...], ...]
+
+    def __iter__(self) -> Iterator[Layer]:
+        if self.entry is not None:
+            yield self.entry
+        first = () if self.pointwise is None else (self.pointwise,)
+        for stage in (*first, *(stage for path in self.paths for stage in path)):
+            yield stage.convolution
+            if stage.norm is not None:
+                yield stage.norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ class Layers:
         yield self.stem
         for block in self.blocks:
             for op in block.ops:
-                yield from _flat(op)
+                yield from op
             yield block.norm
             if block.transition is not None:
                 yield block.transition
@@ -136,26 +145,18 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
         raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
     size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
     blocks = architecture.blocks
-    channels = blocks[0].inputs * blocks[0].width
+    kernel, ones, inputs = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.channels
     stem = Layer(
-        "stem",
-        "convolution",
-        image_spec.channels,
-        channels,
-        size,
-        (STEM_KERNEL,) * axes,
-        (1,) * axes,
-        1,
-        image_spec.stem_stride,
+        "stem", "convolution", inputs, blocks[0].input_channels, size, kernel, ones, stride=image_spec.stem_stride
     )
     table = []
     for b, block in enumerate(blocks):
-        ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
+        ops = tuple(op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         norm = Layer(f"block{b}.norm", "norm", block.channels, block.channels, size)
         transition = None
         if b + 1 < len(blocks):
             size = tuple(s // 2 for s in size)
-            transition = _pointwise(f"block{b}.transition", block.channels, _input_channels(blocks[b + 1]), size)
+            transition = _pointwise(f"block{b}.transition", block.channels, blocks[b + 1].input_channels, size)
         table.append(BlockLayers(ops, norm, transition))
     if not all(size):
         raise ValueError(f"images of size {image_spec.size} are too small for {len(blocks)} blocks: use fewer blocks")
@@ -163,15 +164,12 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     return Layers(stem, tuple(table), head)
 
 
-def _input_channels(block: Block) -> int:
-    return block.inputs * block.width
-
-
 def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...]) -> Layer:
     return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size))
 
 
-def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
+def op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
+    """The layers of an op in banks of `width` channels on images of `size`, with names that begin with `name`."""
     inputs, outputs = len(op.read) * width, op.units * width
     post = op.activation == "post"
 
@@ -187,30 +185,29 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
     paths = []
     for p, path in enumerate(op.paths):
         stages: list[Stage] = []
-        for s, convolution in enumerate(path):
+        for s, c in enumerate(path):
             last = s + 1 == len(path)
             where = f"conv{2 * p + s}"
-            layer = Layer(
-                f"{name}.{where}",
-                "convolution",
-                outputs if s else channels,
-                outputs,
-                size,
-                convolution.kernel,
-                convolution.dilation,
-                convolution.groups,
-            )
+            before = outputs if s else channels
+            layer = Layer(f"{name}.{where}", "convolution", before, outputs, size, c.kernel, c.dilation, c.groups)
             normalized = post or (pointwise is None and not last)
             stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalized), post or not last))
         paths.append(tuple(stages))
     return OpLayers(entry, pointwise, tuple(paths))
 
 
-def _flat(op: OpLayers) -> Iterator[Layer]:
-    if op.entry is not None:
-        yield op.entry
-    stages = ((op.pointwise,) if op.pointwise is not None else ()) + tuple(s for path in op.paths for s in path)
-    for stage in stages:
-        yield stage.convolution
-        if stage.norm is not None:
-            yield stage.norm
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Trainable parameters, multiply-accumulates of one image's forward pass, and number of ops."""
+
+    params: int
+    macs: int
+    ops: int
+
+
+@lru_cache(maxsize=4096)  # a ranking needs the same costs repeatedly
+def cost(architecture: Architecture, image_spec: ImageSpec) -> Cost:
+    """Cost of the standalone network of `architecture`, from the table that the network itself executes."""
+    table = layers(architecture, image_spec, op_norm=True)
+    params = sum(math.prod(shape) for shape in table.parameters().values())
+    return Cost(params, sum(layer.macs for layer in table), sum(1 for _ in architecture.ops()))

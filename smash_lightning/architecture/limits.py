@@ -83,8 +83,8 @@ class Limits:
     def _block_violation(self, block: Block, b: int) -> str | None:
         if block.width not in self.widths:
             return f"bank width {block.width} is not one of {list(self.widths)}"
-        if block.inputs * block.width != self.inputs[b]:
-            return f"its input has {block.inputs * block.width} channels, not {self.inputs[b]}"
+        if block.input_channels != self.inputs[b]:
+            return f"its input has {block.input_channels} channels, not {self.inputs[b]}"
         if block.channels > self.memory[b]:
             return f"its banks hold {block.channels} channels, more than {self.memory[b]}"
         return None
