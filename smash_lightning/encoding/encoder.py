@@ -41,8 +41,6 @@ class Encoding:
     layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.depth_compression < 1:
-            raise ValueError(f"hypernet.depth_compression must be at least 1, got {self.depth_compression}")
         object.__setattr__(self, "layout", layout(self.limits))
 
     @property

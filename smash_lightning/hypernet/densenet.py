@@ -29,9 +29,6 @@ class GridDenseNet(nn.Module):
         growth: channels that a layer adds.
         noise: whether a channel of Gaussian noise z is concatenated to c.
         generator: random stream of the initialization.
-
-    Raises:
-        ValueError: a size is smaller than 1, or there is no dense block.
     """
 
     def __init__(
@@ -45,7 +42,6 @@ class GridDenseNet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _require_sizes(width, depths, growth)
         self.noise = noise
         # The first convolution maps c to `width` channels; without a width it is the first layer of the first block.
         self._keeps_c = width is None
@@ -84,11 +80,3 @@ class GridDenseNet(nn.Module):
             if b + 1 < len(self._layers):
                 x = F.leaky_relu(F.conv2d(x, next(filters), padding=1), SLOPE)
         return F.conv2d(x, next(filters))
-
-
-def _require_sizes(width: int | None, depths: Sequence[int], growth: int) -> None:
-    if not depths:
-        raise ValueError("hypernet.depths must name at least one dense block")
-    for name, value in [("width", width), ("growth", growth), *(("depths", depth) for depth in depths)]:
-        if value is not None and value < 1:
-            raise ValueError(f"hypernet.{name} must be at least 1, got {value}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.architecture import Architecture, ImageSpec, Layer, Limits, layers
+from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, Limits, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
 from smash_lightning.network import RunningAverages, initialize, norm_channels
 from smash_lightning.network.gradients import Region, crop
@@ -40,6 +42,39 @@ def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: Im
         cut = crop(tensors[source], tuple(region for _, region in pieces))
         weights.update(zip((name for name, _ in pieces), cut, strict=True))
     return weights
+
+
+def shared_matrices(limits: Limits, generator: torch.Generator | None) -> nn.ParameterList:
+    """For each block a matrix (most channels after a 1x1, channels of all banks)."""
+    rows = limits.bottleneck * limits.max_outputs
+    return nn.ParameterList(
+        nn.init.orthogonal_(torch.empty(rows, memory), generator=generator) for memory in limits.memory
+    )
+
+
+def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> tuple[Tensor, ...]:
+    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalized.
+
+    One look-up for each block, however many ops it has.
+    """
+    weights: list[Tensor] = []
+    for block, matrix in zip(architecture.blocks, matrices, strict=True):
+        found = matrix.flatten().index_select(0, _indices(block, matrix.shape[1], matrix.device))
+        shapes = [(op.bottleneck or 0, len(op.read) * block.width) for op in block.ops]
+        pieces = found.split([rows * columns for rows, columns in shapes])
+        weights += [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    return tuple(weights)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a tensor cached by an evaluation must be usable in a training
+def _indices(block: Block, columns: int, device: torch.device) -> Tensor:
+    """Indices of the weights of a block's ops in the flattened matrix: leading rows, columns of the banks read."""
+    parts = []
+    for op in block.ops:
+        banks = torch.tensor(op.read)[:, None] * block.width + torch.arange(block.width)
+        parts.append((torch.arange(op.bottleneck or 0)[:, None] * columns + banks.flatten()).flatten())
+    return torch.cat(parts).to(device)
 
 
 def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages:

@@ -1,16 +1,21 @@
-"""Class and options of a source of weights, as in a configuration and in a checkpoint."""
+"""Class and options of a source of weights, as in a configuration and in a checkpoint, and how one is loaded."""
 
 from __future__ import annotations
 
 import inspect
+import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
-from smash_lightning.hypernet.base import WeightSource
+from smash_lightning.checkpoint import load_checkpoint, require_same
+from smash_lightning.hypernet.base import TrainedHyperNet, WeightSource
+from smash_lightning.option_types import require_types
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.search_space import SearchSpace
 
@@ -66,6 +71,7 @@ class HyperNetSpecification:
             inspect.signature(self.kind).bind(**dict.fromkeys(SPACE_ARGUMENTS), **self.options)
         except TypeError as error:
             raise ValueError(f"hypernet, {self.target}: {error}") from None
+        require_types({"_target_": self.target, **self.options}, "hypernet")
         try:
             with torch.device("meta"):
                 self._make(space, None)
@@ -101,12 +107,43 @@ class HyperNetSpecification:
         return make(limits=space.limits, image_spec=space.image_spec, generator=stream, **self.options)
 
 
+def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> TrainedHyperNet:
+    """Reads a HyperNet that was trained on architectures of `space` and images of the `DataModule` specified as `data`.
+
+    The checkpoint holds the name of its class and plain options; nothing in it is executed, and only a class that
+    extends `WeightSource` is built. As a checkpoint may come from a stranger, it imports no module of its own choice: a
+    class outside of this package must have been imported before.
+
+    Raises:
+        ValueError: the file is missing, truncated, not a HyperNet's, of a class that cannot be imported, of another
+            search space, or of another split, whose training images may be the validation images here.
+    """
+    checkpoint = load_checkpoint(path, "smash")
+    saved = checkpoint["smash"]
+    require_same(saved["search_space"], space.specification(), str(path), "search space")
+    require_same(saved["data"], data, str(path), "data set or split")
+    target = str(saved["hypernet"].get("target"))
+    if not target.startswith("smash_lightning.") and target.rpartition(".")[0] not in sys.modules:
+        raise ValueError(
+            f"{path} names {target}, which is code outside of this package: if you trust it, give hypernet._target_="
+            f"{target}, or import its module first"
+        )
+    try:
+        weights = HyperNetSpecification(**saved["hypernet"]).build(space, saved["seed"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the HyperNet in {path} cannot be built again: {error}") from None
+    statistics = weights.running_statistics()
+    for name, module in (("weights", weights), ("statistics", statistics)):
+        prefix = f"{name}."
+        state = checkpoint["state_dict"].items()
+        module.load_state_dict({key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)})
+    drawn, finished, seconds = frozenset(saved["drawn"]), bool(saved["finished"]), float(saved["seconds"])
+    return TrainedHyperNet(weights.eval(), statistics.eval(), drawn, finished, seconds)
+
+
 def _plain(name: str, value: Any) -> Any:
     """The value with tuples as lists, as JSON, YAML and checkpoints have them."""
-    if isinstance(value, list | tuple):
-        return [_plain(name, item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(name, item) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ValueError(f"hypernet.{name} must be a plain value, as checkpoints hold it; got {value!r}")
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        raise ValueError(f"hypernet.{name} must be a plain value, as checkpoints hold it; got {value!r}") from None

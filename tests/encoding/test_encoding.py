@@ -118,11 +118,6 @@ def test_what_is_outside_the_limits_is_not_encoded(case: Case) -> None:
         case.encoding.encode(outside)
 
 
-def test_impossible_depth_compression_is_named() -> None:
-    with pytest.raises(ValueError, match="depth_compression must be at least 1, got 0"):
-        Encoding(SMASHV1.limits, 0)
-
-
 def test_an_empty_c_is_refused() -> None:
     encoding = Encoding(SMASHV1.limits, 3)
     with pytest.raises(ValueError, match="c holds no op"):

@@ -60,11 +60,11 @@ def test_a_check_takes_no_memory_and_draws_nothing(kind: type[Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 0}, r"hypernet\.width must be at least 1, got 0"),
-        ({"growth": 0}, r"hypernet\.growth must be at least 1, got 0"),
-        ({"depth_compression": 0}, r"hypernet\.depth_compression must be at least 1, got 0"),
-        ({"depths": (2, 0)}, r"hypernet\.depths must be at least 1, got 0"),
-        ({"depths": ()}, r"hypernet\.depths must name at least one dense block"),
+        ({"width": 0}, r"hypernet\.width must be greater than 0, got 0"),
+        ({"growth": 0}, r"hypernet\.growth must be greater than 0, got 0"),
+        ({"depth_compression": 0}, r"hypernet\.depth_compression must be greater than 0, got 0"),
+        ({"depths": (2, 0)}, r"hypernet\.depths must be greater than 0, got \[2, 0\]"),
+        ({"depths": ()}, r"hypernet\.depths must have at least 1 item"),
         ({"widht": 4}, r"hypernet\.widht: there is no such value; known: width, depths"),
         ({"target": "smash_lightning.hypernet.Other"}, r"hypernet\._target_=smash_lightning\.hypernet\.Other: "),
         ({"target": "nowhere.Other"}, r"hypernet\._target_=nowhere\.Other: No module named 'nowhere'"),

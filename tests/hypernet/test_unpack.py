@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet.unpack import grid_channels, tile_grid, unpack
+from smash_lightning.hypernet.grid import grid_channels, tile_grid, unpack
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import SingleConvolution
 from tests.cases import IMAGES, Case, every_case, every_seed, small

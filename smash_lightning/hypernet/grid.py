@@ -1,0 +1,107 @@
+"""HyperNets that generate 1x1 weights in a grid: channel-based weight compression (paper, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from typing_extensions import override
+
+from smash_lightning.architecture import Architecture, ImageSpec, Limits
+from smash_lightning.encoding import Encoding
+from smash_lightning.hypernet.base import WeightSource
+from smash_lightning.hypernet.densenet import GridDenseNet
+from smash_lightning.hypernet.shared_tensors import make_shared_tensors, named_pointwise, sliced
+from smash_lightning.network import Weights
+from smash_lightning.network.gradients import Region, crop, unit_norm
+
+
+class GridHyperNet(WeightSource):
+    """The 1x1 convolutions of ops come from a grid, each divided by its norm; all other tensors are shared.
+
+    Args:
+        limits: bounds of the search space.
+        image_spec: image, stem and classifier around the blocks.
+        generator: random stream of the initialization.
+        width: channels that enter each dense block; None is the paper's, see `GridDenseNet`.
+        depths: layers of each dense block.
+        growth: channels that a layer adds.
+        noise: whether a channel of Gaussian noise z is concatenated to c.
+        depth_compression: the paper's D.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        image_spec: ImageSpec,
+        generator: torch.Generator | None = None,
+        *,
+        width: PositiveInt | None = None,
+        depths: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (4, 4, 2),
+        growth: PositiveInt = 10,
+        noise: bool = True,
+        depth_compression: PositiveInt = 2,
+    ) -> None:
+        WeightSource.__init__(self, limits, image_spec)
+        self.encoding = Encoding(limits, depth_compression)
+        channels, outputs = self.encoding.layout.channels, grid_channels(self.encoding)
+        self.hypernet = GridDenseNet(channels, outputs, width, depths, growth, noise, generator)
+        self.shared = make_shared_tensors(limits, image_spec, generator)
+        self.add_parameters(generator)
+
+    def add_parameters(self, generator: torch.Generator | None) -> None:
+        """Parameters of a subclass, which are initialized after the others."""
+
+    def matrices(self, architecture: Architecture, generated: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The 1x1 weights (bottleneck, inputs) of each op, from the generated ones; both have norm 1."""
+        del architecture
+        return generated
+
+    def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:
+        """The weights of `architecture` from the HyperNet's grid (1, outputs, rows, slices)."""
+        matrices = self.matrices(architecture, unit_norm(unpack(grid, self.encoding, architecture)))
+        return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)
+
+    @override
+    def noise_shape(self, architecture: Architecture) -> tuple[int, ...] | None:
+        """(1, 1, rows, slices), or None without noise."""
+        return (1, 1, *self.encoding.grid_shape(architecture)) if self.hypernet.noise else None
+
+    @override
+    def undecayed(self) -> list[nn.Parameter]:
+        """The HyperNet's filters."""
+        return list(self.hypernet.parameters())
+
+
+def grid_channels(encoding: Encoding) -> int:
+    """Channels of the grid: the weights of one cell, (bottleneck N) outputs x (D N) inputs."""
+    return encoding.limits.bottleneck * encoding.limits.base * encoding.slice_channels
+
+
+def tile_grid(grid: Tensor, inputs: int) -> Tensor:
+    """Puts the cells of `grid` (1, inputs x outputs, rows, slices) next to each other as tiles of one matrix.
+
+    Returns:
+        Matrix (rows x outputs, slices x inputs), where tile (row, slice) holds the weights of that cell.
+    """
+    _, channels, rows, slices = grid.shape
+    outputs = channels // inputs
+    tiles = grid.reshape(inputs, outputs, rows, slices).permute(2, 1, 3, 0)  # (row, output; slice, input)
+    return tiles.reshape(rows * outputs, slices * inputs)
+
+
+def unpack(grid: Tensor, encoding: Encoding, architecture: Architecture) -> tuple[Tensor, ...]:
+    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalized.
+
+    Every number of the grid is one weight of one op, or is not used: cells beyond an op's rows are left out, and where
+    a width is no multiple of a slice the last cells are cut.
+    """
+    regions: list[Region] = []
+    widths = [block.width for block in architecture.blocks for _ in block.ops]
+    for op, width, span in zip(architecture.ops(), widths, encoding.spans(architecture), strict=True):
+        first = span.first * encoding.slice_channels
+        regions.append((slice(0, op.bottleneck), slice(first, first + len(op.read) * width)))
+    return crop(tile_grid(grid, encoding.slice_channels), tuple(regions))
