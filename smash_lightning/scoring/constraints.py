@@ -1,21 +1,19 @@
-"""Bounds on the cost of a candidate."""
+"""Which proposals are accepted: new ones within bounds on the cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+import torch
+from torch.utils.benchmark import Timer
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
+from smash_lightning.network import StandaloneNetwork
+from smash_lightning.random_streams import Stream, generator
 
 Latency = Callable[[Architecture], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """A violated bound: its name, as in the configuration, and the architecture's value."""
-
-    name: str
-    value: float
+MIN_SECONDS = 0.05  # of the measurement of one architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +30,96 @@ class Constraints:
     max_macs: int | None = None
     max_latency: float | None = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            bound = getattr(self, field.name)
-            if bound is not None and not bound > 0:
-                raise ValueError(f"ranking.{field.name} must be above 0, or null for no bound, got {bound}")
+    def violated(
+        self, architecture: Architecture, image_spec: ImageSpec, latency: Latency | None
+    ) -> tuple[str, float] | None:
+        """Name of the first bound that `architecture` violates, and its value; None if it satisfies all.
 
-    def excess(self, architecture: Architecture, image_spec: ImageSpec, latency: Latency | None) -> Excess | None:
-        """The first bound that `architecture` violates; None if it satisfies all.
-
-        Args:
-            architecture: what to check.
-            image_spec: image, stem and classifier around it.
-            latency: milliseconds of a forward pass; called last, as it may measure, and only with `max_latency`.
+        `latency` gives the milliseconds of a forward pass. It is called last, as it may measure, and only for a bound.
         """
-        if self.max_params is not None or self.max_macs is not None:
-            size = cost(architecture, image_spec)
-            if self.max_params is not None and size.params > self.max_params:
-                return Excess("max_params", size.params)
-            if self.max_macs is not None and size.macs > self.max_macs:
-                return Excess("max_macs", size.macs)
+        size = cost(architecture, image_spec)
+        if self.max_params is not None and size.params > self.max_params:
+            return "max_params", size.params
+        if self.max_macs is not None and size.macs > self.max_macs:
+            return "max_macs", size.macs
         if self.max_latency is not None:
             assert latency is not None
             if (milliseconds := latency(architecture)) > self.max_latency:
-                return Excess("max_latency", milliseconds)
+                return "max_latency", milliseconds
         return None
+
+
+class CandidateFilter:
+    """Accepts or rejects architectures, and keeps the smallest values that violated a bound, for error messages.
+
+    Args:
+        taken: architectures that are candidates already.
+        drawn: fingerprints of those that training has sampled.
+        constraints: bounds on the cost.
+        image_spec: image, stem and classifier of the standalone networks.
+        latency: milliseconds of a forward pass, where it is bounded.
+    """
+
+    def __init__(
+        self,
+        taken: Set[Architecture],
+        drawn: Set[str],
+        constraints: Constraints,
+        image_spec: ImageSpec,
+        latency: Latency | None,
+    ) -> None:
+        self.taken, self.drawn = taken, drawn
+        self.constraints, self.image_spec, self.latency = constraints, image_spec, latency
+        self._smallest: dict[str, float] = {}
+
+    def __call__(self, architecture: Architecture) -> bool:
+        """Whether `architecture` is accepted."""
+        if architecture in self.taken or architecture.fingerprint in self.drawn:
+            return False
+        violated = self.constraints.violated(architecture, self.image_spec, self.latency)
+        if violated is not None:
+            name, value = violated
+            self._smallest[name] = min(value, self._smallest.get(name, value))
+        return violated is None
+
+    def message(self, attempts: int) -> str:
+        """The message after so many proposals were rejected."""
+        within, remedy = "", "lower the counts of `ranking`, or widen the search space"
+        if self._smallest:
+            within = " within " + " and ".join(
+                f"ranking.{name}={getattr(self.constraints, name)} (the smallest that was rejected has {value:.6g})"
+                for name, value in self._smallest.items()
+            )
+            remedy = "raise the bound, or choose a search space of smaller architectures"
+        return f"no new architecture{within} in {attempts} attempts after {len(self.taken)} were scored; {remedy}"
+
+
+class MeasuredLatency:
+    """Milliseconds of a forward pass of an architecture's standalone network: the median of several.
+
+    Each architecture is measured once and its value cached. Values differ between runs.
+
+    Args:
+        image_spec: image, stem and classifier.
+        device: of the measurement.
+        batch: images in a pass.
+    """
+
+    def __init__(self, image_spec: ImageSpec, device: torch.device | str, batch: int) -> None:
+        self.image_spec, self.device = image_spec, torch.device(device)
+        shape = (batch, image_spec.channels, *image_spec.size)
+        self.images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(self.device)
+        self._measured: dict[Architecture, float] = {}
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Milliseconds of a forward pass of `architecture`."""
+        if architecture not in self._measured:
+            self._measured[architecture] = self._measure(architecture)
+        return self._measured[architecture]
+
+    @torch.no_grad()
+    def _measure(self, architecture: Architecture) -> float:
+        network = StandaloneNetwork(architecture, self.image_spec, generator(Stream.LATENCY)).eval().to(self.device)
+        names = {"network": network, "images": self.images}
+        timer = Timer("network(images)", globals=names, num_threads=torch.get_num_threads())  # it waits for a GPU
+        return 1000 * timer.blocked_autorange(min_run_time=MIN_SECONDS).median

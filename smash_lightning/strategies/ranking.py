@@ -14,8 +14,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.scoring.candidate_filter import CandidateFilter
-from smash_lightning.scoring.constraints import Constraints, Latency
+from smash_lightning.scoring.constraints import CandidateFilter, Constraints, Latency
 from smash_lightning.scoring.scorer import Score
 from smash_lightning.scoring.smash_score import CandidateMetrics, SmashScore, ValidationLoss
 from smash_lightning.search_space import SearchSpace
@@ -158,7 +157,7 @@ class Ranking:
             )
             if accepts(architecture):
                 return Candidate(self.space.require(architecture), strategy.name, parent)
-        raise ValueError(f"{strategy.name}: {accepts.violation(ATTEMPTS)}")
+        raise ValueError(f"{strategy.name}: {accepts.message(ATTEMPTS)}")
 
     def update(self, state: State, candidates: Sequence[Candidate], scores: Sequence[Score]) -> State:
         """Adds the scores of `candidates`, in their order."""
