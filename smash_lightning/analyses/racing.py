@@ -22,7 +22,7 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
 from smash_lightning.strategies import Racing
-from smash_lightning.strategies.racing import Race
+from smash_lightning.strategies.racing import image_order, race
 
 LABELS = {
     "recall": "race: recall",
@@ -52,12 +52,11 @@ def racing(
             f"task.repeats={repeats} at least 2"
         )
     scorer, _ = scorer_of(experiment)
-    labels = experiment.data.validation.labels
     pool = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(architectures)]
-    score = partial(scorer.score_images, positions=torch.arange(len(labels)))
+    score = partial(scorer.score_images, positions=torch.arange(len(experiment.data.validation)))
     scores = frame.run_jobs(score, pool, experiment.workers, "scoring", lambda one: one.fingerprint)
-    losses = torch.stack([one[:-1].mean(0) for one in scores])  # mean over HyperNets, (candidates, images)
-    table = pd.DataFrame(replay(racing, losses, labels, size, i) for size in candidates for i in range(repeats))
+    values = torch.stack(scores)  # (candidates, HyperNets + 1, images)
+    table = pd.DataFrame(replay(racing, values, size, i) for size in candidates for i in range(repeats))
     sizes = sorted(set(candidates))
     found = {
         size: {name: frame.t_interval(table.loc[table["candidates"] == size, name].to_numpy()) for name in LABELS}
@@ -73,23 +72,18 @@ def racing(
     return found[sizes[-1]]["recall"].value
 
 
-def replay(racing: Racing, losses: Tensor, labels: Tensor, size: int, repeat: int) -> dict[str, float]:
+def replay(racing: Racing, values: Tensor, size: int, repeat: int) -> dict[str, float]:
     """A row of racing.csv: a race of `size` of the candidates, in an order of the images that `repeat` gives."""
-    table = losses[rng(Stream.REPLAY, size, repeat).sample(range(len(losses)), size)]
-    race = Race(racing, size, labels, repeat)
-    state = race.init()
-    while len(positions := race.positions(state)):
-        state = race.update(state, table[list(state.active)][:, positions])
-    found, images = halving(table[:, race.order], race.keep, racing.sizes(table.shape[1]))
+    values = values[rng(Stream.REPLAY, size, repeat).sample(range(len(values)), size)]
+    table, keep = values[:, :-1].mean(1), racing.kept(size)  # mean over HyperNets, (candidates, images)
+    state = race(racing, size, table.shape[1], repeat, lambda active, at: [values[i][:, at] for i in active])
+    order = image_order(table.shape[1], repeat)
+    found, images = halving(table[:, order], keep, racing.sizes(table.shape[1]))
     differences = table[::2][: size // 2] - table[1::2][: size // 2]
     row = {"candidates": size, "repeat": repeat, "spread": float(table.mean(1).std())}
-    row |= {"noise": float(differences.std(1).median()), "recall": recall(table, state.active, race.keep)}
-    row |= {
-        "images": race.image_share(state),
-        "halving_recall": recall(table, found, race.keep),
-        "halving_images": images,
-    }
-    return row
+    row |= {"noise": float(differences.std(1).median()), "recall": recall(table, state.active, keep)}
+    row |= {"images": sum(state.images) / table.numel()}
+    return row | {"halving_recall": recall(table, found, keep), "halving_images": images}
 
 
 def recall(table: Tensor, kept: Sequence[int], count: int) -> float:

@@ -67,7 +67,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             scores, share = run_race(
                 racing,
                 architectures,
-                data.validation.labels,
+                len(data.validation),
                 experiment.seed,
                 experiment.workers,
                 scorer,
