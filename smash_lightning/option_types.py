@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
+from functools import cache
 from pkgutil import resolve_name
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+Share = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
-OBJECT = "a section with a _target_"
+OBJECT = "Input should be a section with a _target_"
 SHOWN = 3  # differences in a message
 
 
@@ -29,7 +33,7 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
     if "_target_" in value:
         target = _target(value["_target_"], f"{name}._target_")
         _require_kind(target, hint, name, value["_target_"])
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     for key, inner in value.items():
         require_types(inner, f"{name}.{key}", hints.get(key, Any))
 
@@ -43,9 +47,38 @@ def require_type(name: str, value: Any, hint: Any) -> None:
     try:
         TypeAdapter(list[hint], config=ANY_CLASS).validate_json(json.dumps([value]), strict=True)
     except ValidationError as error:
-        found = {each["msg"].removeprefix("Input should be "): each["type"] for each in error.errors()}
-        wanted = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
-        raise ValueError(f"{name} must be {' or '.join(wanted)}, got {value!r}") from None
+        raise ValueError(_message(name, value, error)) from None
+
+
+def require_bounds(options: Any, section: str) -> None:
+    """Checks the fields of a dataclass against their annotations, such as `Annotated[int, Field(ge=2)]`.
+
+    Args:
+        options: the dataclass.
+        section: its name in the configuration.
+
+    Raises:
+        ValueError: a value is of another type or out of bounds; the message has the name of the option.
+    """
+    for name, adapter in _adapters(type(options)).items():  # type: ignore[arg-type]
+        value = getattr(options, name)
+        try:
+            adapter.validate_python([value], strict=True)
+        except ValidationError as error:
+            raise ValueError(_message(f"{section}.{name}", value, error)) from None
+
+
+@cache
+def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: TypeAdapter(list[hint], config=ANY_CLASS) for name, hint in hints.items()}  # type: ignore[valid-type]
+
+
+def _message(name: str, value: Any, error: ValidationError) -> str:
+    found = {each["msg"]: each["type"] for each in error.errors()}
+    texts = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
+    reasons = " or ".join(re.sub(r"^\w+ should ", "must ", text) for text in texts)
+    return f"{name} {reasons.replace(' or must be ', ' or ')}, got {value!r}"
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

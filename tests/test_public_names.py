@@ -220,9 +220,9 @@ def test_stages_continue_where_they_were(tiny_run: smash.FinishedRun) -> None:
     [
         ({"serch": {}}, "there is no option serch; known: data, space"),
         ({"search": {"epoch": 3}}, "search: .*unexpected keyword argument 'epoch'"),
-        ({"search": {"epochs": 0}}, "search.epochs must be at least 1, got 0"),
+        ({"search": {"epochs": 0}}, "search.epochs must be greater than 0, got 0"),
         ({"hypernet": {"widht": 3}}, "hypernet.widht: there is no such value"),
-        ({"hypernet": {"width": 0}}, "hypernet.width must be at least 1, got 0"),
+        ({"hypernet": {"width": 0}}, "hypernet.width must be greater than 0, got 0"),
         ({"hypernet": nn.Linear}, "hypernet must be a WeightSource"),
     ],
 )

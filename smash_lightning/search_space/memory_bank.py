@@ -6,11 +6,15 @@ import math
 import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
+from smash_lightning.architecture.layers import op_layers
+from smash_lightning.option_types import Share, require_bounds
 from smash_lightning.search_space.base import SearchSpace
 
 Paths = tuple[tuple[Convolution, ...], ...]
@@ -73,44 +77,37 @@ class MemoryBankSpace(SearchSpace):
 
     image_spec: ImageSpec
     body: Body
-    base: int
-    max_units: int
-    inputs: tuple[int, ...]
-    memory: tuple[int, ...]
-    widths: tuple[int, ...]
-    min_ops: int
-    max_ops: int
-    bottleneck: int
+    base: PositiveInt
+    max_units: PositiveInt
+    inputs: tuple[PositiveInt, ...]
+    memory: tuple[PositiveInt, ...]
+    widths: tuple[PositiveInt, ...]
+    min_ops: PositiveInt
+    max_ops: PositiveInt
+    bottleneck: PositiveInt
     bottleneck_capped: bool
-    read_step: int
+    read_step: PositiveInt
     units: Literal["near_read", "uniform"]
     sample_banks: bool
-    budget_depth: int
-    budget_share: tuple[float, float]
+    budget_depth: NonNegativeInt
+    budget_share: tuple[Share, Share]
 
     def __post_init__(self) -> None:
         for name in ("inputs", "memory", "budget_share"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "widths", tuple(sorted(self.widths)))
-        if self.base < 1 or self.max_units < 1:
-            raise ValueError(f"search_space: base ({self.base}) and max_units ({self.max_units}) must be at least 1")
-        if not 1 <= self.min_ops <= self.max_ops:
-            raise ValueError(f"search_space: min_ops ({self.min_ops}) must be between 1 and max_ops ({self.max_ops})")
-        if self.units not in ("near_read", "uniform"):
-            raise ValueError(f"search_space: units must be near_read or uniform, got {self.units!r}")
-        low, high = self.budget_share
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"search_space: budget_share must rise within 0 to 1, got {list(self.budget_share)}")
+        require_bounds(self, "search_space")
+        if self.min_ops > self.max_ops:
+            raise ValueError(f"search_space.min_ops={self.min_ops} is more than max_ops={self.max_ops}")
+        if self.budget_share[0] > self.budget_share[1]:
+            raise ValueError(f"search_space.budget_share must rise, got {list(self.budget_share)}")
         if unfit := [g for g in self.body.groups if self.base % g]:
             raise ValueError(f"search_space: {unfit[0]} groups do not divide the base of {self.base} channels")
-        object.__setattr__(self, "_limits", self._make_limits())
+        assert self.limits  # impossible limits are refused here
 
-    @property
+    @cached_property
     @override
     def limits(self) -> Limits:
-        return self._limits  # type: ignore[attr-defined]
-
-    def _make_limits(self) -> Limits:
         return Limits(
             dimensions=self.image_spec.dimensions,
             base=self.base,
@@ -133,34 +130,33 @@ class MemoryBankSpace(SearchSpace):
 
     def _sample_block(self, b: int, rng: random.Random, progress: float) -> Block:
         width = rng.choice(self.widths)
-        inputs, banks = self.inputs[b] // width, self.memory[b] // width
+        block, banks = Block(width, self.inputs[b] // width, ()), self.memory[b] // width
         if self.sample_banks:
-            banks = rng.randint(inputs, banks)
-        ops: tuple[Op, ...] = ()
+            banks = rng.randint(block.inputs, banks)
         if not self.budget_depth:
             for _ in range(rng.randint(self.min_ops, self.max_ops)):
-                ops += (self._sample_op(width, _filled(inputs, ops), banks, rng, progress),)
-            return Block(width, inputs, ops)
+                block = _append(block, self._sample_op(block, banks, rng, progress))
+            return block
         low, high = self.budget_share
         allowed = rng.uniform(low, high + (1 - high) * min(1.0, 2 * progress)) * self._budget(b)
-        failures = 0
-        while len(ops) < self.max_ops and (failures < 1 or len(ops) < self.min_ops):
-            op = self._sample_op(width, _filled(inputs, ops), banks, rng, progress)
-            spent = sum(_op_parameters(o, width) for o in (*ops, op))
+        spent = failures = 0
+        while len(block.ops) < self.max_ops and (failures < 1 or len(block.ops) < self.min_ops):
+            op = self._sample_op(block, banks, rng, progress)
+            cost = _op_parameters(op, width)
             # The first ops must fit the whole budget, later ones its random share.
-            if spent <= (allowed if len(ops) >= self.min_ops else self._budget(b)):
-                ops += (op,)
+            if spent + cost <= (allowed if len(block.ops) >= self.min_ops else self._budget(b)):
+                block, spent = _append(block, op), spent + cost
                 continue
             failures += 1
             if failures > ATTEMPTS:
                 raise ValueError(f"search_space: budget_depth={self.budget_depth} is too small for an op in block {b}")
-        return Block(width, inputs, ops)
+        return block
 
-    def _sample_op(self, width: int, filled: int, banks: int, rng: random.Random, progress: float) -> Op:
-        read = self._draw_read(width, filled, rng)
-        units = self._draw_units(width, len(read), banks, rng)
-        write = _draw_write(units, filled, banks, rng)
-        return self._op(read, write, units, width, self.body.draw(rng, self.image_spec.dimensions, progress))
+    def _sample_op(self, block: Block, banks: int, rng: random.Random, progress: float) -> Op:
+        read = self._draw_read(block, rng)
+        units = self._draw_units(block.width, len(read), banks, rng)
+        write = _draw_write(units, block.banks, banks, rng)
+        return self._op(read, write, units, block.width, self.body.draw(rng, self.image_spec.dimensions, progress))
 
     def _op(self, read: tuple[int, ...], write: tuple[int, ...], units: int, width: int, paths: Paths) -> Op:
         return Op(read, write, units, self.limits.bottleneck_channels(len(read) * width, units * width), paths)
@@ -169,14 +165,12 @@ class MemoryBankSpace(SearchSpace):
         step = math.lcm(width, self.read_step * self.base) // width
         return range(step, filled + 1, step) if step <= filled else range(1, filled + 1)
 
-    def _draw_read(self, width: int, filled: int, rng: random.Random) -> tuple[int, ...]:
-        return tuple(sorted(rng.sample(range(filled), rng.choice(self._read_counts(width, filled)))))
-
-    def _max_units(self, width: int, banks: int) -> int:
-        return min(self.limits.max_outputs // width, banks)
+    def _draw_read(self, block: Block, rng: random.Random) -> tuple[int, ...]:
+        count = rng.choice(self._read_counts(block.width, block.banks))
+        return tuple(sorted(rng.sample(range(block.banks), count)))
 
     def _draw_units(self, width: int, read: int, banks: int, rng: random.Random) -> int:
-        choices = range(1, self._max_units(width, banks) + 1)
+        choices = range(1, min(self.limits.max_outputs // width, banks) + 1)
         if self.units == "uniform":
             return rng.choice(choices)
         step = width // self.base  # the difference is in units of N, however wide the banks
@@ -194,10 +188,8 @@ class MemoryBankSpace(SearchSpace):
         perturbation within the budget was found.
         """
         for _ in range(ATTEMPTS):
-            blocks = tuple(
-                self._perturb_block(b, block, rng, probability) for b, block in enumerate(architecture.blocks)
-            )
-            candidate = Architecture(blocks)
+            blocks = (self._perturb_block(b, block, rng, probability) for b, block in enumerate(architecture.blocks))
+            candidate = Architecture(tuple(blocks))
             if candidate != architecture and self.contains(candidate):
                 return candidate
         return architecture
@@ -205,31 +197,30 @@ class MemoryBankSpace(SearchSpace):
     def _perturb_block(self, b: int, block: Block, rng: random.Random, probability: float) -> Block:
         if len(self.widths) > 1 and rng.random() < probability:
             return self._sample_block(b, rng, 1.0)
-        width, banks = block.width, self.memory[b] // block.width
+        new, banks = Block(block.width, block.inputs, ()), self.memory[b] // block.width
         originals: list[Op | None] = list(block.ops)
         if rng.random() < probability:
             if len(originals) > self.min_ops and (len(originals) == self.max_ops or rng.random() < 0.5):
                 del originals[rng.randrange(len(originals))]
             elif len(originals) < self.max_ops:
                 originals.insert(rng.randrange(len(originals) + 1), None)
-        ops: tuple[Op, ...] = ()
         for op in originals:
-            filled = _filled(block.inputs, ops)
             if op is None:
-                ops += (self._sample_op(width, filled, banks, rng, 1.0),)
+                new = _append(new, self._sample_op(new, banks, rng, 1.0))
             else:
-                ops += (self._perturb_op(op, width, filled, banks, rng, probability),)
-        return Block(width, block.inputs, ops)
+                new = _append(new, self._perturb_op(op, new, banks, rng, probability))
+        return new
 
-    def _perturb_op(self, op: Op, width: int, filled: int, banks: int, rng: random.Random, probability: float) -> Op:
-        read, units, write = op.read, op.units, op.write
-        if rng.random() < probability or read[-1] >= filled or len(read) not in self._read_counts(width, filled):
-            read = self._draw_read(width, filled, rng)
+    def _perturb_op(self, op: Op, block: Block, banks: int, rng: random.Random, probability: float) -> Op:
+        read, units, write, filled = op.read, op.units, op.write, block.banks
+        possible = read[-1] < filled and len(read) in self._read_counts(block.width, filled)
+        if rng.random() < probability or not possible:
+            read = self._draw_read(block, rng)
         if rng.random() < probability:
-            units = self._draw_units(width, len(read), banks, rng)
+            units = self._draw_units(block.width, len(read), banks, rng)
         if rng.random() < probability or _write_violation(write, units, filled, banks):
             write = _draw_write(units, filled, banks, rng)
-        return self._op(read, write, units, width, self.body.redraw(op.paths, rng, probability))
+        return self._op(read, write, units, block.width, self.body.redraw(op.paths, rng, probability))
 
     @override
     def violation(self, architecture: Architecture) -> str | None:
@@ -253,8 +244,8 @@ class MemoryBankSpace(SearchSpace):
         return None
 
 
-def _filled(inputs: int, ops: tuple[Op, ...]) -> int:
-    return max([inputs] + [op.write[-1] + 1 for op in ops])
+def _append(block: Block, op: Op) -> Block:
+    return Block(block.width, block.inputs, (*block.ops, op))
 
 
 def _most_writes(units: int, filled: int) -> int:
@@ -284,10 +275,5 @@ def _write_violation(write: tuple[int, ...], units: int, filled: int, banks: int
 
 def _op_parameters(op: Op, width: int) -> int:
     """Weights of an op's convolutions."""
-    inputs, outputs = len(op.read) * width, op.units * width
-    channels = inputs if op.bottleneck is None else op.bottleneck
-    total = 0 if op.bottleneck is None else inputs * channels
-    for path in op.paths:
-        for s, convolution in enumerate(path):
-            total += (outputs if s else channels) // convolution.groups * outputs * math.prod(convolution.kernel)
-    return total
+    table = op_layers(op, width, (1,) * len(op.paths[0][0].kernel), "op", op_norm=False)
+    return sum(math.prod(shape) for layer in table for shape in layer.parameters.values())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from pydantic import PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Convolution
+from smash_lightning.option_types import require_bounds
 from smash_lightning.search_space.memory_bank import Body, Paths
 
 
@@ -15,17 +17,16 @@ from smash_lightning.search_space.memory_bank import Body, Paths
 class SingleConvolution(Body):
     """One k x k convolution, with the same dilation from 1 to `max_dilation` on every axis."""
 
-    kernel: int = 3
-    max_dilation: int = 3
+    kernel: PositiveInt = 3
+    max_dilation: PositiveInt = 3
 
     positions = 1
     groups = (1,)
 
     def __post_init__(self) -> None:
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(f"search_space: kernel must be odd, got {self.kernel}")
-        if self.max_dilation < 1:
-            raise ValueError(f"search_space: max_dilation must be at least 1, got {self.max_dilation}")
+        require_bounds(self, "search_space.body")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"search_space.body.kernel must be odd, got {self.kernel}")
 
     @property
     @override

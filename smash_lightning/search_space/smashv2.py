@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
+from pydantic import Field, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Convolution
+from smash_lightning.option_types import require_bounds
 from smash_lightning.search_space.memory_bank import Body, Paths
 
 # Prior of the lengths of an op's paths: one; two in parallel; two in series; three; four.
@@ -25,22 +28,19 @@ class ParallelConvolutions(Body):
         most: most convolutions of an op: 4 for all shapes of the paper, or 1 for a single convolution.
     """
 
-    kernels: tuple[int, ...] = (3, 5, 7)
-    max_span: int = 9
-    groups: tuple[int, ...] = (1, 2, 4, 8)
-    most: int = 4
+    kernels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (3, 5, 7)
+    max_span: PositiveInt = 9
+    groups: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8)
+    most: Literal[1, 4] = 4
 
     def __post_init__(self) -> None:
         for name in ("kernels", "groups"):
             object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
-        if not self.kernels or any(k < 1 or k % 2 == 0 for k in self.kernels):
-            raise ValueError(f"search_space: kernels must be odd, got {list(self.kernels)}")
+        require_bounds(self, "search_space.body")
+        if any(k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"search_space.body.kernels must be odd, got {list(self.kernels)}")
         if self.kernels[-1] > self.max_span:
-            raise ValueError(f"search_space: kernel {self.kernels[-1]} spans more than max_span={self.max_span}")
-        if not self.groups or self.groups[0] < 1:
-            raise ValueError(f"search_space: groups must be at least 1, got {list(self.groups)}")
-        if self.most not in (1, 4):
-            raise ValueError(f"search_space: most must be 1 convolution or 4, got {self.most}")
+            raise ValueError(f"search_space.body: kernel {self.kernels[-1]} spans more than max_span={self.max_span}")
 
     @property
     @override

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
+from smash_lightning.option_types import require_bounds
 from smash_lightning.search_space import SearchSpace
 
 Gradient = Callable[[Architecture], Tensor]
@@ -70,11 +71,15 @@ class Strategy(ABC):
 
     With `sequential`, each proposal needs the score of the one before; otherwise they may be scored concurrently. A
     strategy is a pure function of the scored candidates and of `rng`, so that an interrupted ranking can be resumed.
+    Options are checked against their annotations.
     """
 
     count: int
     name: str
     sequential: bool
+
+    def __post_init__(self) -> None:
+        require_bounds(self, f"ranking.strategies.{self.name}")
 
     @abstractmethod
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
@@ -85,18 +90,6 @@ class Strategy(ABC):
             history: candidates scored so far.
             rng: random generator of this proposal.
         """
-
-    def require_at_least(self, **minimums: int) -> None:
-        """Checks that options have at least these values.
-
-        Raises:
-            ValueError: an option is smaller; the message has its name in the configuration.
-        """
-        for name, minimum in minimums.items():
-            if getattr(self, name) < minimum:
-                raise ValueError(
-                    f"ranking.strategies.{self.name}.{name} must be at least {minimum}, got {getattr(self, name)}"
-                )
 
 
 def best(candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:

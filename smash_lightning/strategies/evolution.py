@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, ScoredCandidate, Strategy, best
 
@@ -23,15 +25,12 @@ class Evolution(Strategy):
         probability: of each element of the parent to be redrawn.
     """
 
-    count: int
-    population: int
-    sample: int
-    probability: float
+    count: NonNegativeInt
+    population: PositiveInt
+    sample: PositiveInt
+    probability: Probability
     name = "evolution"
     sequential = True
-
-    def __post_init__(self) -> None:
-        self.require_at_least(population=1, sample=1)
 
     @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:

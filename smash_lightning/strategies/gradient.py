@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Op
 from smash_lightning.encoding import Encoding
 from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
@@ -31,14 +33,11 @@ class ArchitecturalGradient(Strategy):
         probability: of each element of the best architecture to be redrawn.
     """
 
-    count: int
-    pool: int
-    probability: float
+    count: NonNegativeInt
+    pool: PositiveInt
+    probability: Probability
     name = "gradient"
     sequential = True
-
-    def __post_init__(self) -> None:
-        self.require_at_least(pool=1)
 
     @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:

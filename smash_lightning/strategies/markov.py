@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from pydantic import NonNegativeInt
 from typing_extensions import override
 
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
@@ -15,8 +17,8 @@ from smash_lightning.strategies.base import History, Proposal, Strategy, best
 class Markov(Strategy):
     """Perturbs the best architecture scored so far, those of the chain included: it moves where the score is lower."""
 
-    count: int
-    probability: float
+    count: NonNegativeInt
+    probability: Probability
     name = "markov"
     sequential = True
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy
 from smash_lightning.scoring.constraints import Constraints
 from smash_lightning.scoring.smash_score import SmashScore, ValidationLoss
@@ -35,27 +38,22 @@ class RankingOptions:
 
     strategies: Mapping[str, Strategy]
     batch_norm: BatchNormPolicy
-    fixed: int
-    fixed_every: int
+    fixed: NonNegativeInt
+    fixed_every: PositiveInt
     size_tolerance: float | None = None
-    size_target: int | None = None
-    max_params: int | None = None
-    max_macs: int | None = None
-    max_latency: float | None = None
-    latency_batch: int = 1
+    size_target: PositiveInt | None = None
+    max_params: PositiveInt | None = None
+    max_macs: PositiveInt | None = None
+    max_latency: PositiveFloat | None = None
+    latency_batch: PositiveInt = 1
     smash_score: SmashScore = field(default_factory=ValidationLoss)
-    noises: int = 1
+    noises: PositiveInt = 1
     racing: Racing | None = None
 
     def __post_init__(self) -> None:
+        require_bounds(self, "ranking")
         if not self.active_strategies or self.active_strategies[0].name != "random":
             raise ValueError("ranking: the first strategy must be random, with a count of at least 1")
-        if self.fixed < 0 or self.fixed_every < 1:
-            raise ValueError(f"ranking: fixed ({self.fixed}) or fixed_every ({self.fixed_every}) is too small")
-        for name in ("latency_batch", "noises"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
-        assert self.constraints  # an invalid bound is refused here, not after the search stage
 
     @property
     def constraints(self) -> Constraints:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from pydantic import NonNegativeInt
 from typing_extensions import override
 
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
@@ -15,8 +17,8 @@ from smash_lightning.strategies.base import History, Proposal, Strategy, best
 class Perturb(Strategy):
     """Perturbations of the best architecture scored before, each element redrawn with `probability`."""
 
-    count: int
-    probability: float
+    count: NonNegativeInt
+    probability: Probability
     name = "perturb"
     sequential = False
 

@@ -11,10 +11,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from scipy.linalg import solve
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
@@ -22,6 +23,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Limits
 from smash_lightning.encoding import Encoding
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, ScoredCandidate, Strategy
 
@@ -46,16 +48,13 @@ class LearnedPredictor(Strategy):
         members: ridge regressions on bootstrap samples, whose spread is the uncertainty of the prediction.
     """
 
-    count: int
-    pool: int
-    parents: int
-    probability: float
-    members: int
+    count: NonNegativeInt
+    pool: PositiveInt
+    parents: PositiveInt
+    probability: Probability
+    members: Annotated[int, Field(ge=2)]
     name = "predictor"
     sequential = True
-
-    def __post_init__(self) -> None:
-        self.require_at_least(pool=1, parents=1, members=2)
 
     @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from pydantic import NonNegativeInt
 from typing_extensions import override
 
 from smash_lightning.search_space import SearchSpace
@@ -15,7 +16,7 @@ from smash_lightning.strategies.base import History, Proposal, Strategy
 class Random(Strategy):
     """Independent samples of the space."""
 
-    count: int
+    count: NonNegativeInt
     name = "random"
     sequential = False
 

@@ -18,9 +18,11 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import NamedTuple
 
+from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Op
+from smash_lightning.option_types import Share
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy
 
@@ -41,16 +43,11 @@ class AutoregressiveSampler(Strategy):
         elite: share of the scored candidates that counts as best, above 0, at most 1.
     """
 
-    count: int
-    pool: int
-    elite: float
+    count: NonNegativeInt
+    pool: PositiveInt
+    elite: Share
     name = "autoregressive"
     sequential = True
-
-    def __post_init__(self) -> None:
-        self.require_at_least(pool=1)
-        if not 0 < self.elite <= 1:
-            raise ValueError(f"ranking.strategies.autoregressive.elite must be above 0 and at most 1, got {self.elite}")
 
     @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:

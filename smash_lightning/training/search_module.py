@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.checkpoint import require_same
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.network import forward
+from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.schedules import cosine
-
-Sampling = Literal["space", "candidates", "balanced"]
-ArchitectureSharing = Literal["per_rank", "shared"]
 
 
 @dataclass(frozen=True)
@@ -43,31 +42,21 @@ class SearchOptions:
         average: decay of an exponential moving average of all weights, which is then scored; None for no average.
     """
 
-    hypernets: int
-    epochs: int
-    learning_rate: float
+    hypernets: PositiveInt
+    epochs: PositiveInt
+    learning_rate: NonNegativeFloat
     betas: tuple[float, float]
     epsilon: float
     weight_decay: float
-    architectures_per_step: int
-    checkpoint_every: int
-    sampling: Sampling = "space"
-    average: float | None = None
-    architectures: ArchitectureSharing = "per_rank"
+    architectures_per_step: PositiveInt
+    checkpoint_every: PositiveInt
+    sampling: Literal["space", "candidates", "balanced"] = "space"
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    architectures: Literal["per_rank", "shared"] = "per_rank"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        if self.learning_rate < 0:
-            raise ValueError(f"search.learning_rate must not be negative, got {self.learning_rate}")
-        if self.sampling not in get_args(Sampling):
-            raise ValueError(f"search.sampling must be one of {', '.join(get_args(Sampling))}, got {self.sampling!r}")
-        if self.architectures not in get_args(ArchitectureSharing):
-            raise ValueError(f"search.architectures must be per_rank or shared, got {self.architectures!r}")
-        if self.average is not None and not 0 < self.average < 1:
-            raise ValueError(f"search.average must be between 0 and 1, or null, got {self.average}")
-        for name in ("hypernets", "epochs", "architectures_per_step", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
+        require_bounds(self, "search")
 
 
 class HyperNetModule(L.LightningModule):

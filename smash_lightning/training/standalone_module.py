@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.network import StandaloneNetwork, Weights
+from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.schedules import cosine
 
@@ -43,35 +45,21 @@ class RetrainOptions:
         checkpoint_minutes: minutes between checkpoints within one training.
     """
 
-    epochs: int
-    learning_rate: float
-    momentum: float
+    epochs: PositiveInt
+    learning_rate: NonNegativeFloat
+    momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: float
-    seeds: int
-    shortlist: int
-    stratified: int
-    random: int
-    rank: int | None
+    seeds: PositiveInt
+    shortlist: NonNegativeInt
+    stratified: NonNegativeInt
+    random: NonNegativeInt
+    rank: NonNegativeInt | None
     start: Literal["random", "generated"]
     use_validation: bool
     checkpoint_minutes: float
 
     def __post_init__(self) -> None:
-        if self.learning_rate < 0 or not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"retrain.learning_rate ({self.learning_rate}) must not be negative, and momentum ({self.momentum}) "
-                "from 0 to below 1"
-            )
-        for name in ("epochs", "seeds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"retrain.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("shortlist", "stratified", "random"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"retrain.{name} must not be negative, got {getattr(self, name)}")
-        if self.rank is not None and self.rank < 0:
-            raise ValueError(f"retrain.rank must not be negative, as 0 is the best, got {self.rank}")
-        if self.start not in ("random", "generated"):
-            raise ValueError(f"retrain.start must be random or generated, got {self.start!r}")
+        require_bounds(self, "retrain")
 
 
 class RetrainModule(L.LightningModule):

@@ -140,5 +140,3 @@ def test_without_a_gradient_there_is_an_error() -> None:
             ValueError, match=r"ranking.strategies.gradient needs .* ranking.strategies.gradient.count=0"
         ):
             strategy.propose(V1, incomplete, rng("draw"))
-    with pytest.raises(ValueError, match=r"gradient.pool must be at least 1, got 0"):
-        ArchitecturalGradient(1, 0, 0.2)

@@ -156,18 +156,3 @@ def test_strategies_work_with_losses_that_are_not_numbers(make: Make) -> None:
     state = complete(ranking(V1, (Random(9), make(6)), loss), broken)
     assert len(set(names(state))) == 15
     assert 0 < sum(math.isnan(row.val_loss) for row in state.rows) < 15
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Evolution(1, 0, 1, 0.1), "evolution.population must be at least 1, got 0"),
-        (lambda: Evolution(1, 1, 0, 0.1), "evolution.sample must be at least 1, got 0"),
-        (lambda: LearnedPredictor(1, 0, 1, 0.1, 2), "predictor.pool must be at least 1, got 0"),
-        (lambda: LearnedPredictor(1, 4, 0, 0.1, 2), "predictor.parents must be at least 1, got 0"),
-        (lambda: LearnedPredictor(1, 4, 1, 0.1, 1), "predictor.members must be at least 2, got 1"),
-    ],
-)
-def test_impossible_options_are_refused(make: Callable[[], Strategy], message: str) -> None:
-    with pytest.raises(ValueError, match=f"ranking.strategies.{message}"):
-        make()

@@ -466,25 +466,3 @@ def test_the_time_of_a_training_includes_that_before_an_interruption(whole: Any,
     torch.save(content, tmp_path / "slow.ckpt")
     fit(tmp_path, SaveAt(tmp_path, (21,)), checkpoint=tmp_path / "slow.ckpt")
     assert load_hypernet(tmp_path / "21.ckpt", DIGITS, data().specification()).seconds > 1000
-
-
-# --- options ---
-
-
-@pytest.mark.parametrize("name", ["hypernets", "epochs", "architectures_per_step", "checkpoint_every"])
-def test_impossible_options_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"search\.{name} must be at least 1, got 0"):
-        replace(SEARCH, **{name: 0})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"sampling": "all"}, r"search\.sampling must be one of space, candidates, balanced, got 'all'"),
-        ({"average": 0.0}, r"search\.average must be between 0 and 1, or null, got 0\.0"),
-        ({"average": 1.0}, r"search\.average must be between 0 and 1, or null, got 1\.0"),
-    ],
-)
-def test_impossible_trainings_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(SEARCH, **changes)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
+from pydantic import Field
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import RecordedAverages, Weights
+from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Predictor, ScoringData, run
 
 
@@ -21,11 +24,10 @@ class RecalibratedStatistics(BatchNormPolicy):
         images: number of the images of `dataset.recalibration` to use; None for all.
     """
 
-    images: int | None = None
+    images: Annotated[int, Field(ge=2)] | None = None
 
     def __post_init__(self) -> None:
-        if self.images is not None and self.images < 2:
-            raise ValueError(f"ranking.batch_norm.images must be at least 2, or null for all, got {self.images}")
+        require_bounds(self, "ranking.batch_norm")
 
     @override
     def predictor(

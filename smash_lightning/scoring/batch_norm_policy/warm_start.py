@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import UseBatchStatistics, Weights
+from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Predictor, ScoringData, run
 from smash_lightning.scoring.batch_norm_policy.recalibrated import RecalibratedStatistics
 
@@ -29,16 +32,12 @@ class WarmStart(BatchNormPolicy):
         momentum: its momentum.
     """
 
-    steps: int
-    learning_rate: float = 0.02
-    momentum: float = 0.9
+    steps: PositiveInt
+    learning_rate: PositiveFloat = 0.02
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.learning_rate <= 0 or not 0 < self.momentum < 1:
-            raise ValueError(
-                f"ranking.batch_norm: steps ({self.steps}) must be at least 1, learning_rate ({self.learning_rate}) "
-                f"positive, and momentum ({self.momentum}) between 0 and 1"
-            )
+        require_bounds(self, "ranking.batch_norm")
 
     @property
     @override
