@@ -15,7 +15,7 @@ from smash_lightning.evaluation.sweep import read_jobs, varied
 from smash_lightning.files import atomic_write
 from smash_lightning.report.figures import sweep as sweep_figure
 from smash_lightning.report.labels import count, listed
-from smash_lightning.report.page import Figure, Section, Table, render
+from smash_lightning.report.page import render
 from smash_lightning.report.style import save
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
@@ -53,18 +53,20 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         shown.to_string(index=False, float_format="%.2f", na_rep=""),
     ]
     summary += [f"Left out: {listed(reasons)}."] if reasons else []
-    figure = Figure("sweep", chart, "Spearman of score and test loss by what the sweep varied")
-    sections = [
-        Section("What did it change?", _sentences(settings, options), figures=[figure]),
-        Section("Means", tables=[Table("Mean Spearman with the test loss of each setting", settings)]),
-        Section("Jobs", tables=[Table("Spearman with the test loss of each job", table)]),
-        Section("How it was run", texts=[("Options of all jobs", _shared(jobs[0].options, differing, sweep))]),
-    ]
+    page = render(
+        "sweep.html.jinja",
+        "A sweep of SMASH",
+        {"sweep": chart},
+        sentences=_sentences(settings, options),
+        means=settings,
+        jobs=table,
+        options=_shared(jobs[0].options, differing, sweep),
+    )
     for name, content in (("sweep", table), ("sweep_means", settings)):
         content.to_csv(folder / f"{name}.csv", index=False)
     save(chart, folder / "sweep.png")
     with atomic_write(folder / "report.html") as partial:
-        partial.write_text(render("A sweep of SMASH", sections), encoding="utf-8")
+        partial.write_text(page, encoding="utf-8")
     print("\n".join(summary))
 
 

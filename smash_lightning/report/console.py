@@ -1,72 +1,97 @@
-"""What a comparison prints to the terminal."""
+"""The tables of a comparison, for page and terminal, and what is printed to the terminal."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from smash_lightning.report.labels import cost_text, estimate_text, label, omitted_text
 from smash_lightning.report.verdict import sentences
 
 WIDTH = 110
-COLUMNS = (27, 21, 21, 21, 20)
+COST = "cost of each + once"
+COEFFICIENTS = ("spearman", "kendall", "pearson")
+PREDICTORS = {
+    "spearman": "Spearman",
+    "delta_spearman": "SMASH minus it",
+    "partial_spearman": "given parameters",
+    "size_matched_tau": "tau, size-matched",
+    "delta_tau_size_matched": "SMASH minus it, size-matched",
+    "regret": "regret, nats",
+    "precision": "precision",
+}
+"""Columns of a predictor in correlation.json, and their headings."""
 
 
 def summary(correlation: Mapping[str, Any]) -> str:
     """Two tables and the verdict of correlation.json, for readers who have not seen the code."""
-    lines = textwrap.wrap(_heading(correlation), WIDTH)
-    if correlation["verdict"]["reason"] != "few_architectures":
-        lines += [*_agreement(correlation), *_predictors(correlation["comparison"])]
-    for sentence in sentences(correlation):
-        lines += textwrap.wrap(sentence, WIDTH)
-    return "\n".join(lines)
-
-
-def agreement_rows(agreement: Mapping[str, Any]) -> dict[str, Mapping[str, float] | None]:
-    """Spearman's rho of the scores with one ground truth, what limits it, and what remains given sizes."""
-    scores = {label(name): three["spearman"] for name, three in agreement["scores"].items()}
-    return {
-        "noise ceiling": agreement["reliability"].get("ceiling"),
-        **scores,
-        "SMASH score, given parameters": agreement["partial_given_params"],
-        "SMASH score, given MACs and ops too": agreement["partial_given_sizes"],
-        "(reliability of the ground truth, ICC)": agreement["reliability"].get("icc_mean"),
-    }
-
-
-def _heading(correlation: Mapping[str, Any]) -> str:
     counts = correlation["counts"]
     text = (
         f"Score against ground truth: {correlation['architectures']} architectures of the sample, "
         f"{counts['trainings']} standalone trainings of {counts['architectures']} in all"
     )
-    if counts.get("failed_trainings"):
+    if counts["failed_trainings"]:
         text += f", {counts['failed_trainings']} failed"
-    if missing := counts.get("without_ground_truth", 0) + counts.get("without_score", 0):
+    if missing := counts["without_ground_truth"] + counts["without_score"]:
         text += f", {missing} architectures omitted"
-    if counts.get("incomplete"):
+    if counts["incomplete"]:
         text += f", {counts['incomplete']} with fewer seeds than the others"
-    return f"{text}."
+    lines = textwrap.wrap(f"{text}.", WIDTH)
+    if correlation["verdict"]["reason"] != "few_architectures":
+        found = agreement(correlation, sizes=False).set_index(["ground truth", "predictor"])["Spearman"]
+        pairs = zip(found["test loss"].items(), found["test error"], strict=True)
+        heading = f"Spearman's rho with [{correlation['confidence']:.0%} interval]"
+        rows = [(heading, "test loss", "test error"), *((f"  {name}", loss, error) for (name, loss), error in pairs)]
+        lines += _aligned(rows, (41, 24, 24))
+        shown = predictors(correlation["comparison"])
+        shown["predictor"] = "  " + shown["predictor"]
+        headings = (
+            "against the test loss",
+            "Spearman's rho",
+            "SMASH minus it",
+            "tau at equal size",
+            "cost each + once",
+        )
+        cells = shown[["predictor", "Spearman", "SMASH minus it", "tau, size-matched", COST]]
+        lines += _aligned([headings, *cells.itertuples(index=False)], (27, 21, 21, 21, 20))
+        lines += textwrap.wrap(omitted_text(correlation["comparison"]["omitted"]), WIDTH)
+    return "\n".join(
+        [*lines, *(line for sentence in sentences(correlation) for line in textwrap.wrap(sentence, WIDTH))]
+    )
 
 
-def _agreement(correlation: Mapping[str, Any]) -> list[str]:
-    loss, error = agreement_rows(correlation["loss"]), agreement_rows(correlation["error"])
-    left = f"Spearman's rho with [{correlation['confidence']:.0%} interval]"
-    lines = [f"{left:<41}{'test loss':<24}test error"]
-    return lines + [f"  {name:<39}{estimate_text(loss[name]):<24}{estimate_text(error.get(name))}" for name in loss]
+def agreement(correlation: Mapping[str, Any], sizes: bool = True) -> pd.DataFrame:
+    """Scores and sizes against each ground truth, what limits them, and what remains given sizes: texts."""
+    rows = []
+    for measure, one in (("test loss", correlation["loss"]), ("test error", correlation["error"])):
+        reliability = one["reliability"]
+        found = {"noise ceiling": {"spearman": reliability.get("ceiling")}}
+        found |= {label(name): coefficients for name, coefficients in one["scores"].items()}
+        if sizes:
+            found |= {label(name): size["coefficients"] for name, size in one["sizes"].items()}
+        found["SMASH score, given parameters"] = {"spearman": one["partial_given_params"]}
+        found["SMASH score, given MACs and ops too"] = {"spearman": one["partial_given_sizes"]}
+        found["(reliability of the ground truth, ICC)"] = {"spearman": reliability.get("icc_mean")}
+        for name, known in found.items():
+            cells = {kind.capitalize(): estimate_text(known[kind]) if kind in known else "" for kind in COEFFICIENTS}
+            rows.append({"ground truth": measure, "predictor": name} | cells)
+    return pd.DataFrame(rows)
 
 
-def _predictors(comparison: Mapping[str, Any]) -> list[str]:
-    """Every predictor against the test loss, best first."""
-    lines = [_row("against the test loss", "Spearman's rho", "SMASH minus it", "tau at equal size", "cost each + once")]
+def predictors(comparison: Mapping[str, Any]) -> pd.DataFrame:
+    """Every predictor against the test loss, best first: texts."""
+    rows = []
     for name, one in comparison["predictors"].items():
-        lead = "" if name == "smash_score" else estimate_text(one["delta_spearman"])
-        cost = cost_text(one["seconds"], one["training_seconds"])
-        shown = f"  {textwrap.shorten(label(name), 24, placeholder='...')}"
-        lines.append(_row(shown, estimate_text(one["spearman"]), lead, estimate_text(one["size_matched_tau"]), cost))
-    return lines + textwrap.wrap(omitted_text(comparison["omitted"]), WIDTH)
+        row = {"predictor": label(name)}
+        for column, heading in PREDICTORS.items():
+            text = estimate_text(one[column], 4 if column == "regret" else 2)
+            row[heading] = "" if name == "smash_score" and column.startswith("delta") else text
+        rows.append(row | {COST: cost_text(one["seconds"], one["training_seconds"])})
+    return pd.DataFrame(rows)
 
 
-def _row(*cells: str) -> str:
-    return "".join(f"{cell:<{width}}" for cell, width in zip(cells, COLUMNS, strict=True)).rstrip()
+def _aligned(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    return ["".join(map(str.ljust, row, widths)).rstrip() for row in rows]
