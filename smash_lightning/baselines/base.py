@@ -1,12 +1,13 @@
-"""The interface of baselines, and the data that they use."""
+"""The interface of baselines, the data that they use, and the options of the baselines stage."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import lightning as L
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import DataModule
 from smash_lightning.training import RetrainOptions
+
+OneShot = Literal["weight_sharing", "unconditional", "untrained"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +62,35 @@ class Baseline(ABC):
 
         The prediction is a function of the arguments alone.
         """
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """Baselines of the score, in addition to parameters, MACs and number of ops.
+
+    Args:
+        baselines: by their name in tables; null leaves one out.
+        one_shot: other sources of weights, trained and scored exactly as the HyperNets are: "weight_sharing", one
+            matrix per block; "unconditional", a HyperNet without the architecture as input; "untrained", an untrained
+            HyperNet.
+        images: training images for zero-cost proxies.
+    """
+
+    baselines: Mapping[str, Baseline | None]
+    one_shot: tuple[OneShot, ...]
+    images: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "one_shot", tuple(self.one_shot))
+        if unknown := set(self.one_shot) - set(get_args(OneShot)):
+            raise ValueError(f"baselines.one_shot must be of {', '.join(get_args(OneShot))}, got {min(unknown)!r}")
+        if self.images < 2:
+            raise ValueError(f"baselines.images must be at least 2, got {self.images}")
+
+    @property
+    def chosen(self) -> dict[str, Baseline]:
+        """Baselines that are not left out."""
+        return {name: baseline for name, baseline in self.baselines.items() if baseline is not None}
 
 
 def nan_to_inf(value: float) -> float:

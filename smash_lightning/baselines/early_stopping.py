@@ -33,10 +33,11 @@ class EarlyStopping(Baseline):
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         silence_lightning()
+        steps = self.steps or max(1, math.ceil(context.images_per_candidate / context.data.batch_size))
         data = context.data.ordered(Stream.RETRAIN, context.seed)
         module = RetrainModule(architecture, context.image_spec, context.retrain, context.seed)
         trainer = context.trainer(
-            max_steps=self._steps(context),
+            max_steps=steps,
             max_epochs=-1,
             limit_val_batches=0,
             enable_checkpointing=False,
@@ -49,8 +50,3 @@ class EarlyStopping(Baseline):
             return math.inf
         trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
         return nan_to_inf(module.true_loss)
-
-    def _steps(self, context: BaselineContext) -> int:
-        if self.steps is not None:
-            return self.steps
-        return max(1, math.ceil(context.images_per_candidate / context.data.batch_size))

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
-from smash_lightning.baselines.initialization import filter_gradients, minus_log
+from smash_lightning.baselines.initialization import loss_gradients, minus_log
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,4 @@ class GradientNorm(Baseline):
 
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
-        pairs = filter_gradients(architecture, context)
-        return minus_log(sum(gradient.norm().item() for _, gradient in pairs))
+        return minus_log(sum(gradient.norm().item() for _, gradient in loss_gradients(architecture, context)))

@@ -13,8 +13,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
-from smash_lightning.baselines.initialization import initial_weights
-from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.baselines.initialization import initial_weights, logits
 
 K = 1e-5  # the paper's k; keeps the logarithm of an eigenvalue of zero finite
 
@@ -30,9 +29,8 @@ class JacobianCovariance(Baseline):
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         images = context.images.clone().requires_grad_()
-        weights = initial_weights(architecture, context)
-        logits = forward(architecture, context.image_spec, weights, images, UseBatchStatistics(), op_norm=True)
-        (gradient,) = torch.autograd.grad(logits.sum(), images)
+        output = logits(architecture, context, initial_weights(architecture, context), images).sum()
+        (gradient,) = torch.autograd.grad(output, images)
         correlations = torch.corrcoef(gradient.flatten(1).double().cpu())
         if not correlations.isfinite().all():
             return math.inf

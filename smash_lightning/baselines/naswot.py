@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
-from smash_lightning.baselines.initialization import initial_weights
-from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.baselines.initialization import initial_weights, logits
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Naswot(Baseline):
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         weights = initial_weights(architecture, context)
         with torch.no_grad(), Agreement(len(context.images)) as agreement:
-            forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
+            logits(architecture, context, weights, context.images)
         eigenvalues = torch.linalg.eigvalsh(agreement.units)
         rounding = torch.finfo(torch.float64).eps * len(eigenvalues) * eigenvalues[-1]
         return -eigenvalues.log().sum().item() if eigenvalues[0] > rounding else math.inf
@@ -51,12 +49,8 @@ class Agreement(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function._schema.name in ("aten::relu", "aten::relu_"):
-            self._add(args[0])
+            signs = torch.where(args[0].flatten(1) > 0, 1.0, -1.0)  # of the input (images, channels, *space)
+            # Units that agree minus those that differ: integers far below 2^24, so exact in floats in any order.
+            difference = signs @ signs.T
+            self.units += (signs.shape[1] + difference.double().cpu()) / 2
         return function(*args, **(kwargs or {}))
-
-    def _add(self, before: Tensor) -> None:
-        """Counts the units of one ReLU, given its input (images, channels, *space)."""
-        signs = torch.where(before.flatten(1) > 0, 1.0, -1.0)
-        # Units that agree minus those that differ: integers far below 2^24, so exact in floats in any order.
-        difference = signs @ signs.T
-        self.units += (signs.shape[1] + difference.double().cpu()) / 2

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
-from smash_lightning.baselines.initialization import filter_gradients, minus_log
+from smash_lightning.baselines.initialization import loss_gradients, minus_log
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,5 @@ class Snip(Baseline):
 
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
-        pairs = filter_gradients(architecture, context)
+        pairs = loss_gradients(architecture, context)
         return minus_log(sum((tensor * gradient).abs().sum().item() for tensor, gradient in pairs))

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines.base import Baseline, BaselineContext
-from smash_lightning.baselines.initialization import filter_names, initial_weights, minus_log
+from smash_lightning.baselines.initialization import Weights, filter_gradients, initial_weights, minus_log
 from smash_lightning.network import NormSource, forward
 
 
@@ -36,10 +36,11 @@ class SynFlow(Baseline):
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
         weights = {name: tensor.double().abs() for name, tensor in initial_weights(architecture, context).items()}
-        filters = [weights[name].requires_grad_() for name in filter_names(architecture, context.image_spec)]
         shape = (1, context.image_spec.channels, *context.image_spec.size)
         ones = torch.ones(shape, dtype=torch.float64, device=context.images.device)
-        logits = forward(architecture, context.image_spec, weights, ones, NoNorm(), op_norm=True)
-        gradients = torch.autograd.grad(logits.sum(), filters)
-        flow = sum((w.detach() * gradient).sum().item() for w, gradient in zip(filters, gradients, strict=True))
-        return minus_log(flow)
+
+        def output(weights: Weights) -> Tensor:
+            return forward(architecture, context.image_spec, weights, ones, NoNorm(), op_norm=True).sum()
+
+        pairs = filter_gradients(architecture, context, weights, output)
+        return minus_log(sum((tensor * gradient).sum().item() for tensor, gradient in pairs))
