@@ -1,7 +1,11 @@
 """Which search strategy finds the lowest score at equal cost? (The paper's search, and better ones.)
 
-strategies.csv: a row per scored candidate: `strategy`, `repeat`, `scored` (candidates so far), `smash_score`, `best`
-(lowest so far), `params`. The first candidates of a repeat are the same random ones for every strategy.
+The SMASH score of a candidate is computed among the candidates of all searches together, as a score that ranks within
+one table is not comparable between searches; each search itself ranks by its own candidates.
+
+strategies.csv: a row per scored candidate: `strategy`, `repeat`, `scored` (candidates so far), `val_loss`, `val_error`,
+`params`, `smash_score`, `best` (lowest so far). The first candidates of a repeat are the same random ones for every
+strategy.
 strategies.json: `lowest` score of all, `regret` of each strategy (mean best score less the lowest) and
 `advantage_over_random`: by how much its best score is lower than that of random draws, paired by repeat, Student's
 interval.
@@ -20,6 +24,7 @@ from smash_lightning.evaluation.bootstrap import Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import CandidateMetrics, SmashScore
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import hypernets_of, make_ranking
 from smash_lightning.stages.search import make_scorer
@@ -47,7 +52,7 @@ def strategies(
     searching = Searching(experiment, hypernets_of(experiment), compared, start)
     jobs = [(name, repeat) for repeat in range(repeats) for name in compared]
     parts = frame.run_jobs(searching, jobs, experiment.workers, "searching by", lambda job: job[0])
-    table = pd.concat(parts, ignore_index=True)
+    table = scored_together(pd.concat(parts, ignore_index=True), experiment.ranking.smash_score)
     best = {
         str(name): part.pivot(index="repeat", columns="scored", values="best")
         for name, part in table.groupby("strategy", sort=False)
@@ -88,10 +93,21 @@ class Searching:
         scorer = make_scorer(experiment.data, options, experiment.seed, experiment.device, self.hypernets)
         ranking = make_ranking(once, scorer, frozenset().union(*(one.drawn for one in self.hypernets)))
         state = rank(ranking, ranking.init(), lambda some: [scorer(one) for one in some], lambda state, new: None, 1)
-        scores = np.array(ranking.smash_scores(state.rows), dtype=float)
-        columns = {"strategy": name, "repeat": repeat, "scored": np.arange(1, len(scores) + 1), "smash_score": scores}
-        params = [ranking.params(row) for row in state.rows]
-        return pd.DataFrame(columns | {"best": np.minimum.accumulate(scores), "params": params})
+        return pd.DataFrame(
+            [
+                (name, repeat, number, row.val_loss, row.val_error, ranking.params(row))
+                for number, row in enumerate(state.rows, start=1)
+            ],
+            columns=["strategy", "repeat", "scored", "val_loss", "val_error", "params"],
+        )
+
+
+def scored_together(table: pd.DataFrame, smash_score: SmashScore) -> pd.DataFrame:
+    """Adds the SMASH score among all rows, `smash_score` (NaN becomes inf), and the `best` so far in each search."""
+    rows = table[["val_error", "val_loss", "params"]].itertuples(index=False)
+    scores = pd.Series(smash_score([CandidateMetrics(*row) for row in rows]), table.index).fillna(np.inf)
+    table = table.assign(smash_score=scores)
+    return table.assign(best=table.groupby(["strategy", "repeat"])["smash_score"].cummin())
 
 
 def advantage(best: Mapping[str, Floats]) -> dict[str, Estimate]:

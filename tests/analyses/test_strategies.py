@@ -12,7 +12,7 @@ import torch
 from smash_lightning.analyses import racing, strategies
 from smash_lightning.analyses.racing import halving, recall
 from smash_lightning.analyses.strategies import advantage
-from smash_lightning.scoring import ValidationLoss
+from smash_lightning.scoring import CandidateMetrics, LossPlusSizeRank
 from smash_lightning.strategies import Evolution, Perturb
 from smash_lightning.strategies.racing import Racing
 from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, read_results
@@ -21,10 +21,13 @@ from tests.analyses.small_analysis import NO_LOGGERS, experiment_on, read_result
 def test_strategies_continue_from_the_same_candidates(source: Path, tmp_path: Path) -> None:
     chosen = {"perturb": Perturb(4, 0.2), "evolution": Evolution(4, 4, 2, 0.2)}
     experiment = experiment_on(source, tmp_path)
-    experiment = replace(experiment, ranking=replace(experiment.ranking, smash_score=ValidationLoss()))
+    experiment = replace(experiment, ranking=replace(experiment.ranking, smash_score=LossPlusSizeRank()))
     gain = strategies(experiment, NO_LOGGERS, strategies=chosen, start=3, repeats=2)
     table, found = read_results(tmp_path, "strategies")
     assert len(table) == 3 * 2 * 7
+    rows = table[["val_error", "val_loss", "params"]].itertuples(index=False)
+    together = LossPlusSizeRank()([CandidateMetrics(*row) for row in rows])
+    assert table["smash_score"].to_numpy() == pytest.approx(np.array(together)), "ranks among all searches"
     assert (table["best"] == table.groupby(["strategy", "repeat"])["smash_score"].cummin()).all()
     starts = table[table["scored"] <= 3].pivot(index=["repeat", "scored"], columns="strategy", values="smash_score")
     assert (starts.nunique(axis=1) == 1).all()
