@@ -28,6 +28,11 @@ class Estimate:
     high: float
     resamples: int
 
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval is above or below zero, else 0: not significantly different from zero."""
+        return int(self.low > 0) - int(self.high < 0)
+
     def __format__(self, spec: str) -> str:
         value, low, high = (format(number, spec) for number in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
@@ -40,9 +45,9 @@ class Bootstrap:
     statistic computes both from the weights that it is given.
 
     Args:
-        size: architectures in the sample.
-        resamples: how often they are drawn with replacement.
-        seed: the same seed gives the same resamples.
+        size: architectures in the sample, which are drawn with replacement.
+        resamples: how often.
+        seed: the same one gives the same resamples.
 
     Raises:
         ValueError: fewer than 100 resamples, which give no interval.

@@ -1,8 +1,9 @@
-"""Coefficients of agreement, written over weights so that a sample and all its resamples are one calculation.
+"""Coefficients of agreement, and what selecting by a predictor gains.
 
-Every function takes columns of shape (n,), one value per architecture, and `weights` of shape (r, n): how often each
-architecture occurs in each of r resamples. It returns shape (r,). With weights of ones it gives the ordinary
-coefficient. NaN means undefined (a constant column, say); nothing here raises or warns for that.
+They are written over weights, so that a sample and all its resamples are one calculation. Every function takes columns
+of shape (n,), one value per architecture, and `weights` of shape (r, n): how often each architecture occurs in each of
+r resamples. It returns shape (r,). With weights of ones it gives the ordinary coefficient. NaN means undefined (a
+constant column, say); nothing here raises or warns for that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 
 ROUNDING = 1e-12  # a column that varies by less than this share of its size is constant
 EXPLAINED = 1e-9  # share of a variance: residuals below it are rounding
+SHARE = 1 / 5  # that a predictor selects of a sample, however large: a part of an architecture may be selected
 
 
 def ranks(column: Floats, weights: Floats) -> Floats:
@@ -27,7 +29,7 @@ def ranks(column: Floats, weights: Floats) -> Floats:
 
 def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Pearson's r; x and y may also have shape (r, n), values of their own in each resample."""
-    x, y = centred(x, weights), centred(y, weights)
+    x, y = centered(x, weights), centered(y, weights)
     return ratio(_dot(x, y, weights), np.sqrt(_dot(x, x, weights) * _dot(y, y, weights)))
 
 
@@ -36,19 +38,17 @@ def spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
     return pearson(ranks(x, weights), ranks(y, weights), weights)
 
 
-def kendall(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Kendall's tau-b: concordant minus discordant pairs over the pairs that are not tied."""
-    return concordance(x, y, np.ones((len(x), len(x)), dtype=bool), weights)
+def kendall(x: Floats, y: Floats, weights: Floats, pairs: NDArray[np.bool_] | bool = True) -> Floats:
+    """Kendall's tau-b: concordant minus discordant pairs over the pairs that are not tied.
 
+    `pairs` (n, n), symmetric, are those that count: for example those of similar size.
+    """
+    order_x, order_y = (np.sign(column - column[:, None]) * pairs for column in (x, y))
 
-def concordance(x: Floats, y: Floats, pairs_mask: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Kendall's tau-b over the pairs of `pairs_mask` (n, n), symmetric: for example those of similar size."""
-    order_x, order_y = (np.sign(column - column[:, None]) * pairs_mask for column in (x, y))
-
-    def pairs(order: Floats) -> Floats:
+    def total(order: Floats) -> Floats:
         return ((weights @ order) * weights).sum(-1)
 
-    return ratio(pairs(order_x * order_y), np.sqrt(pairs(np.abs(order_x)) * pairs(np.abs(order_y))))
+    return ratio(total(order_x * order_y), np.sqrt(total(np.abs(order_x)) * total(np.abs(order_y))))
 
 
 def partial_spearman(x: Floats, y: Floats, given: Sequence[Floats], weights: Floats) -> Floats:
@@ -56,7 +56,7 @@ def partial_spearman(x: Floats, y: Floats, given: Sequence[Floats], weights: Flo
 
     A constant or repeated column in `given` changes nothing. Undefined where `given` explains x or y completely.
     """
-    columns = [centred(ranks(column, weights), weights) for column in (x, y, *given)]
+    columns = [centered(ranks(column, weights), weights) for column in (x, y, *given)]
     size = len(columns)
     correlation = np.zeros((len(weights), size, size))
     lengths = [np.sqrt(_dot(column, column, weights)) for column in columns]
@@ -77,7 +77,7 @@ def mean_pairwise_spearman(columns: Sequence[Floats], weights: Floats) -> Floats
     return np.mean(pairs, axis=0) if pairs else np.full(len(weights), np.nan)
 
 
-def centred(column: Floats, weights: Floats) -> Floats:
+def centered(column: Floats, weights: Floats) -> Floats:
     """The column less its mean in each resample, (r, n); exactly zero where it is constant but for rounding."""
     mean = (weights * column).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
     difference = column - mean
@@ -87,14 +87,48 @@ def centred(column: Floats, weights: Floats) -> Floats:
 
 def variance(column: Floats, weights: Floats) -> Floats:
     """The variance in each resample, with n - 1 in the denominator."""
-    centered = centred(column, weights)
-    return _dot(centered, centered, weights) / (weights.sum(-1) - 1)
+    difference = centered(column, weights)
+    return _dot(difference, difference, weights) / (weights.sum(-1) - 1)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient where the denominator is positive, NaN elsewhere."""
     undefined = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+
+
+def top_gain(predictor: Floats, target: Floats, weights: Floats) -> Floats:
+    """Mean target of the fifth with the lowest predictor minus the mean of all, negative where that helps; (r,)."""
+    total = weights.sum(1)
+    return top_membership(predictor, weights) @ target / (SHARE * total) - weights @ target / total
+
+
+def regret(selected: Floats, best: Floats, target: Floats, weights: Floats) -> Floats:
+    """Mean target of the fifth that a predictor selects minus that of the true best fifth, never below 0; (r,).
+
+    `selected` and `best` are `top_membership` of the predictor and of the target.
+    """
+    return (selected - best) @ target / (SHARE * weights.sum(1))
+
+
+def precision(selected: Floats, best: Floats, weights: Floats) -> Floats:
+    """Share of the fifth that a predictor selects that is in the true best fifth; .2 for a random predictor; (r,)."""
+    return np.minimum(selected, best).sum(1) / (SHARE * weights.sum(1))
+
+
+def top_membership(predictor: Floats, weights: Floats) -> Floats:
+    """How often each architecture is in the fifth with the lowest predictor, (r, n); NaN for a constant predictor.
+
+    Of architectures that tie at the border each is selected in part, which is what drawing among them gives on average:
+    the order of the table, which is that of the score, must not help a coarse predictor.
+    """
+    if not len(predictor) or (predictor == predictor[0]).all():
+        return np.full(weights.shape, np.nan)
+    below = weights @ (predictor < predictor[:, None]).T
+    level = weights @ (predictor == predictor[:, None]).T
+    room = SHARE * weights.sum(1, keepdims=True) - below
+    share = np.divide(room, level, out=np.zeros(weights.shape), where=level > 0)
+    return weights * np.clip(share, 0, 1)
 
 
 def _dot(x: Floats, y: Floats, weights: Floats) -> Floats:

@@ -14,10 +14,19 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
-from smash_lightning.evaluation.coefficients import Floats, concordance, partial_spearman, pearson, ranks, spearman
+from smash_lightning.evaluation.coefficients import (
+    Floats,
+    kendall,
+    partial_spearman,
+    pearson,
+    precision,
+    ranks,
+    regret,
+    spearman,
+    top_membership,
+)
 from smash_lightning.evaluation.reliability import ceiling
 from smash_lightning.evaluation.sample import COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample
-from smash_lightning.evaluation.top_fraction import precision, regret, top_membership
 
 BAND = 0.1  # share by which the parameters of two size-matched architectures differ at most
 LEAST_PAIRS = 30  # of size-matched architectures; with fewer nothing is estimated
@@ -147,7 +156,7 @@ def measure(
             selected = top_membership(column, weights)
             of_one = (
                 pearson(ranks(column, weights), ranked, weights),
-                concordance(column, target, matched, weights) if enough else nothing,
+                kendall(column, target, weights, matched) if enough else nothing,
                 partial_spearman(column, target, [params], weights),
                 regret(selected, best, target, weights),
                 precision(selected, best, weights),

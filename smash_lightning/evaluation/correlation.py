@@ -1,4 +1,4 @@
-"""The whole comparison of a run's tables, as `correlation.json` holds it.
+"""The whole comparison of a run's tables, as `correlation.json` holds it, what follows from it, and one number of it.
 
 Correlations are over the representative architectures alone (groups stratified and random): those that the score
 selected would bias them. The paper's figure 4 shows such a comparison as a scatter, without a coefficient.
@@ -10,15 +10,22 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
+from statistics import fmean
+from typing import Literal
 
 import pandas as pd
 
 from smash_lightning.evaluation.agreement import Agreement, agreement
-from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
+from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import mean_pairwise_spearman, spearman
 from smash_lightning.evaluation.comparison import PredictorComparison, compare_predictors
-from smash_lightning.evaluation.sample import Counts, join
-from smash_lightning.evaluation.verdict import Verdict, verdict
+from smash_lightning.evaluation.sample import SMASH_SCORE, Counts, finished_trainings, join
+
+Metric = Literal["correlation", "best_true_loss", "best_true_error"]
+
+LEAST_RELIABILITY = 0.3  # below it two trainings differ about as much as two architectures, and nothing can be judged
+STATUS = {1: "predicts", 0: "not_significant", -1: "misleads"}  # by the interval of Spearman's rho
+GOAL = {1: "above", 0: "not_significant", -1: "below"}  # by the interval of Spearman's rho minus 0.9 of the ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,25 @@ class Pair:
     first: int
     second: int
     spearman: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a comparison shows about the score as a predictor of the mean test loss; the report makes sentences of it.
+
+    Args:
+        status: "predicts", "not_significant", "misleads" or "no_verdict".
+        reason: why there is no verdict: "few_architectures", "unknown_reliability", "low_reliability" or "constant".
+        goal: "above", "not_significant" or "below"; None where it is undefined or there is no verdict.
+        strongest: the baseline with the highest Spearman; None without a verdict.
+        strongest_size_matched: the baseline with the highest tau over size-matched pairs; None without a verdict.
+    """
+
+    status: str
+    reason: str | None = None
+    goal: str | None = None
+    strongest: str | None = None
+    strongest_size_matched: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +103,7 @@ def correlate(
     """Compares scores and baselines with the ground truth.
 
     The ground truth of an architecture is the mean over the seeds that did not fail; its reliability is estimated from
-    architectures with every seed. With fewer than five representative architectures every coefficient is undefined, and
-    the verdict gives that as its reason.
+    architectures with every seed. With fewer than five representative architectures every coefficient is undefined.
 
     Args:
         ranking: the table `ranking.csv`.
@@ -113,3 +138,39 @@ def correlate(
         hypernet_agreement=resampler.estimate(partial(mean_pairwise_spearman, hypernets)),
         verdict=verdict(loss, comparison),
     )
+
+
+def verdict(loss: Agreement, comparison: PredictorComparison) -> Verdict:
+    """The verdict from the agreement with the mean test loss and the comparison of predictors of it."""
+    rho, reliability, above = loss.scores[SMASH_SCORE].spearman, loss.reliability.icc_mean, comparison.above_goal
+    if comparison.architectures < MINIMUM:
+        return Verdict("no_verdict", "few_architectures")
+    if reliability is None:
+        return Verdict("no_verdict", "unknown_reliability")
+    if reliability.value < LEAST_RELIABILITY:
+        return Verdict("no_verdict", "low_reliability")
+    if rho is None:
+        return Verdict("no_verdict", "constant")
+    strongest = [next(iter(comparison.baselines(by)), None) for by in ("spearman", "size_matched_tau")]
+    return Verdict(STATUS[rho.sign], None, GOAL[above.sign] if above else None, *strongest)
+
+
+def value(metric: Metric, correlation: Correlation, ranking: pd.DataFrame, retrained: pd.DataFrame) -> float | None:
+    """One number for a whole run, which a search over options can optimize; None where it is undefined.
+
+    Args:
+        metric: "correlation", Spearman's coefficient of score and mean test loss; or "best_true_loss" (nats) or
+            "best_true_error" (%), the mean over its trainings of the architecture that the score puts first among
+            those that were retrained. Not the lowest of all: selecting it by the test images would spoil the test.
+        correlation: the comparison of the tables.
+        ranking: the table `ranking.csv`, best first.
+        retrained: the table `retrained.csv`.
+    """
+    if metric == "correlation":
+        rho = correlation.loss.scores[SMASH_SCORE].spearman
+        return None if rho is None else rho.value
+    done = finished_trainings(retrained)
+    best = next((name for name in ranking["fingerprint"] if name in set(done["fingerprint"])), None)
+    if best is None:
+        return None
+    return fmean(done[metric.removeprefix("best_")][done["fingerprint"] == best])

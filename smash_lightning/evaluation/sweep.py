@@ -16,7 +16,7 @@ class SweepJob:
 
     Args:
         folder: its numbered folder.
-        config: its configuration as plain values; empty where it did not begin.
+        config: its configuration as plain values; empty where the job was not started.
         options: its values of the command line, by option: a number where the text is one.
     """
 

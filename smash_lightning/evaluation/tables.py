@@ -9,70 +9,50 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import PER_HYPERNET, RunFolder
 
 GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
-OLD_COLUMNS = {"key", "origin", "arm", "rival", "val_loss_by_hypernet"}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The type of a column's cells: a parser of texts, its name in errors, the value of an empty cell, and a dtype."""
-
-    parse: Callable[[str], Any]
-    name: str
-    empty: Any
-    dtype: type
-
-
-TEXT = Cell(str, "a text", "", str)
-NUMBER = Cell(lambda text: float(text or "nan"), "a number", math.nan, np.float64)
-WHOLE = Cell(int, "a whole number", math.nan, np.int64)
-FLAG = Cell({"": 0, "0": 0, "1": 1}.__getitem__, "0 or 1", 0, np.int64)
+# By the type of a column's cells, of which bool is 0 and 1: the name in errors, and empty cells that are not NaN.
+NAMES = {float: "a number", int: "a whole number", bool: "0 or 1"}
+EMPTY: dict[type | None, Any] = {str: "", bool: 0}
 
 
 class TableKind:
-    """The known columns of a table in their order.
+    """The known columns of a table in their order, with the type of their cells.
 
-    Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`.
-
-    Args:
-        required: columns that a file must have; the others are empty where they are missing.
-        columns: all of them, with the type of their cells.
+    Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`. A file must have
+    the `required` columns; the others are empty where they are missing.
     """
 
-    def __init__(self, required: str, **columns: Cell) -> None:
-        self.columns, self.required = columns, frozenset(required.split())
+    def __init__(self, required: str, **columns: type) -> None:
+        self.columns, self.required = columns, required.split()
 
-    def cell(self, column: str) -> Cell | None:
+    def cell(self, column: str) -> type | None:
         """Type of a column's cells; None where the column is unknown."""
-        return NUMBER if PER_HYPERNET.fullmatch(column) else self.columns.get(column)
+        return float if PER_HYPERNET.fullmatch(column) else self.columns.get(column)
 
     def ordered(self, columns: Iterable[str]) -> list[str]:
         """Known columns in their order, then the unknown ones of `columns`."""
-        given = list(columns)
-        known = list(self.columns)
+        given, known = list(columns), list(self.columns)
         if "val_loss" in known:
             place = known.index("val_loss") + 1
             known[place:place] = hypernet_columns(given)
-        return known + [column for column in given if column not in known]
+        return list(dict.fromkeys(known + given))
 
 
 RANKING = TableKind(
     "fingerprint strategy smash_score val_error val_loss params macs ops",
-    **dict.fromkeys(("fingerprint", "strategy", "parent"), TEXT),
-    **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), NUMBER),
-    **dict.fromkeys(("images", "params", "macs", "ops"), WHOLE),
-    seconds=NUMBER,
+    **dict.fromkeys(("fingerprint", "strategy", "parent"), str),
+    **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), float),
+    **dict.fromkeys(("images", "params", "macs", "ops"), int),
+    seconds=float,
 )
 """`ranking.csv`: a row per architecture that was scored with generated weights, best first.
 
@@ -90,10 +70,10 @@ seconds: elapsed time of scoring with all HyperNets.
 
 RETRAINED = TableKind(
     "fingerprint seed true_error true_loss",
-    **{"fingerprint": TEXT, "seed": WHOLE},
-    **dict.fromkeys(GROUPS, FLAG),
-    **dict.fromkeys(("true_error", "true_error_top5", "true_loss"), NUMBER),
-    **{"epochs": WHOLE, "seconds": NUMBER, "failure": TEXT},
+    **{"fingerprint": str, "seed": int},
+    **dict.fromkeys(GROUPS, bool),
+    **dict.fromkeys(("true_error", "true_error_top5", "true_loss"), float),
+    **{"epochs": int, "seconds": float, "failure": str},
 )
 """`retrained.csv`: a row per standalone training.
 
@@ -106,8 +86,8 @@ failure: why it failed; empty otherwise.
 
 BASELINES = TableKind(
     "fingerprint baseline prediction",
-    **dict.fromkeys(("fingerprint", "baseline"), TEXT),
-    **dict.fromkeys(("prediction", "seconds", "training_seconds"), NUMBER),
+    **dict.fromkeys(("fingerprint", "baseline"), str),
+    **dict.fromkeys(("prediction", "seconds", "training_seconds"), float),
 )
 """`baselines.csv`: a row per architecture and baseline.
 
@@ -115,42 +95,44 @@ prediction: lower predicts a lower test loss; may be infinite; empty where there
 seconds, training_seconds: elapsed time of this prediction, and of what was trained once for all architectures.
 """
 
-SETTLING = TableKind(
-    "hypernet epoch fingerprint val_loss", hypernet=WHOLE, epoch=WHOLE, fingerprint=TEXT, val_loss=NUMBER
-)
+SETTLING = TableKind("hypernet epoch fingerprint val_loss", hypernet=int, epoch=int, fingerprint=str, val_loss=float)
 """`settling.csv`: validation loss (nats) of the held-out architectures by HyperNet and epoch of the search."""
 
-HISTORY = TableKind("fingerprint seed step epoch_loss", fingerprint=TEXT, seed=WHOLE, step=WHOLE, epoch_loss=NUMBER)
+HISTORY = TableKind("fingerprint seed step epoch_loss", fingerprint=str, seed=int, step=int, epoch_loss=float)
 """`training_history.csv`: training loss (nats) of each epoch of each standalone training."""
 
-TABLES = {"ranking": RANKING, "retrained": RETRAINED, "baselines": BASELINES, "settling": SETTLING}
+TABLES = {
+    "ranking": RANKING,
+    "retrained": RETRAINED,
+    "training_history": HISTORY,
+    "baselines": BASELINES,
+    "settling": SETTLING,
+}
 
 
 def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
     """Reads a table. A last line that was cut off by an interruption is dropped.
 
     Raises:
-        ValueError: the file is missing, is of an earlier version, lacks a column, or holds a wrong value.
+        ValueError: the file is missing, lacks a column, as those of an earlier version do, or holds a wrong value.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
-    if OLD_COLUMNS & set(header) or path.with_name("rivals.csv").exists():
-        raise ValueError(f"{path} was written by an earlier version, whose tables cannot be read: repeat the run")
-    if missing := [column for column in kind.columns if column in kind.required and column not in header]:
-        raise ValueError(f"{path}: column {', '.join(missing)} is missing")
+    if missing := [column for column in kind.required if column not in header]:
+        raise ValueError(f"{path}: column {', '.join(missing)} is missing; repeat the run of an earlier version")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
-    cells = {column: [row[place] for row in rows] for place, column in enumerate(header)}
-    return _frame(kind, {column: _parsed(path, kind, column, texts) for column, texts in cells.items()}, len(rows))
+    texts = pd.DataFrame(rows, columns=header, dtype=str)
+    return _complete(kind, pd.DataFrame({name: _parsed(path, kind, texts[name]) for name in header}))
 
 
 def read_if_exists(path: Path, kind: TableKind) -> pd.DataFrame:
     """A table, or one without rows where the file is missing; raises as `read_table`."""
-    return read_table(path, kind) if path.exists() else _frame(kind, {}, 0)
+    return read_table(path, kind) if path.exists() else _complete(kind, pd.DataFrame())
 
 
 def read_ranking(folder: RunFolder) -> pd.DataFrame:
@@ -175,12 +157,9 @@ def write_table(
     Columns that `rows` lack are empty; `extra` are further columns of numbers, for a table that is still without rows.
     """
     given = pd.DataFrame(rows)
-    columns = {str(column): given[column].tolist() for column in given}
-    frame = _frame(kind, {name: [math.nan] * len(given) for name in extra} | columns, len(given))
-    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(frame.columns)
-        writer.writerows(map(_text, row) for row in frame.itertuples(index=False))
+    frame = _complete(kind, given.assign(**{name: math.nan for name in extra if name not in given}))
+    with atomic_write(path) as partial:
+        frame.to_csv(partial, index=False, lineterminator="\n")
     return frame
 
 
@@ -195,7 +174,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         if unknown := row.keys() - set(header):
             raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")
         file.seek(0, io.SEEK_END)
-        csv.writer(file, lineterminator="\n").writerow(_text(row.get(column, "")) for column in header)
+        pd.DataFrame([row], columns=header).to_csv(file, header=False, index=False, lineterminator="\n")
 
 
 def hypernet_columns(columns: Iterable[str]) -> list[str]:
@@ -203,46 +182,31 @@ def hypernet_columns(columns: Iterable[str]) -> list[str]:
     return sorted(filter(PER_HYPERNET.fullmatch, columns), key=lambda name: int(name.removeprefix("val_loss_")))
 
 
-def _parsed(path: Path, kind: TableKind, column: str, texts: Sequence[str]) -> list[Any]:
-    cell = kind.cell(column)
+def _parsed(path: Path, kind: TableKind, texts: pd.Series[str]) -> pd.Series[Any]:
+    """The values of a column; an unknown one has numbers where all of its texts are, and texts otherwise."""
+    cell, column = kind.cell(str(texts.name)), texts.name
+    if cell is str:
+        return texts
+    numbers = pd.to_numeric(texts, errors="coerce")
+    wrong = numbers.isna() & (texts != "")
     if cell is None:
-        return _guessed(texts)
-    values = []
-    for line, text in enumerate(texts, start=2):
-        try:
-            optional = not text and column not in kind.required
-            values.append(cell.empty if optional else cell.parse(text))
-        except (KeyError, ValueError):
-            raise ValueError(f"{path}, line {line}, column {column}: {text!r} is not {cell.name}") from None
-    return values
+        return numbers if numbers.notna().all() else texts
+    if cell is bool:
+        wrong, numbers = ~texts.isin(["", "0", "1"]), numbers.fillna(0)
+    if cell is int:
+        wrong = (numbers % 1 != 0) & ((texts != "") | (column in kind.required))  # NaN is no whole number
+    if wrong.any():
+        line = int(wrong.argmax())
+        raise ValueError(f"{path}, line {line + 2}, column {column}: {texts[line]!r} is not {NAMES[cell]}")
+    return numbers
 
 
-def _guessed(texts: Sequence[str]) -> list[Any]:
-    """Cells of an unknown column: whole numbers or numbers where all of them are, else texts."""
-    for cell in (WHOLE, NUMBER):
-        try:
-            return [cell.parse(text) for text in texts]
-        except ValueError:
-            pass
-    return list(texts)
-
-
-def _frame(kind: TableKind, columns: Mapping[str, list[Any]], rows: int) -> pd.DataFrame:
+def _complete(kind: TableKind, given: pd.DataFrame) -> pd.DataFrame:
     """All columns in their order; those that are missing are empty."""
     filled = {}
-    for name in kind.ordered(columns):
+    for name in kind.ordered(map(str, given)):
         cell = kind.cell(name)
-        if cell is None:
-            filled[name] = pd.Series(columns[name])
-            continue
-        values = columns.get(name, [cell.empty] * rows)
-        incomplete = cell is WHOLE and any(value != value for value in values)  # NaN is no whole number
-        filled[name] = pd.Series(values, dtype=np.float64 if incomplete else cell.dtype)
-    return pd.DataFrame(filled)
-
-
-def _text(value: Any) -> Any:
-    """A value for the csv module: every digit of a float, nothing for NaN."""
-    if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else repr(float(value))
-    return value
+        column = given[name] if name in given else pd.Series(EMPTY.get(cell, math.nan), given.index)
+        whole = cell in (int, bool) and not column.isna().any()
+        filled[name] = column if cell is None else column.astype(int if whole else str if cell is str else float)
+    return pd.DataFrame(filled, given.index).reset_index(drop=True)

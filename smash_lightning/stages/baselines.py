@@ -62,7 +62,7 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     """
     folder = experiment.prepare_folder()
     source = experiment.source_folder()
-    copy_tables(source, folder, "settling", "retrained")
+    copy_tables(source, folder, "settling", "retrained", "training_history")
     names = list(dict.fromkeys(read_retrained(folder if folder.retrained.exists() else source)["fingerprint"]))
     architectures = folder.read_architectures()
     done = write_table(folder.baselines, BASELINES, read_if_exists(folder.baselines, BASELINES))

@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 
 from smash_lightning.evaluation.sweep import SweepJob, leaves, read_jobs
-from smash_lightning.evaluation.tables import GROUPS, RETRAINED, read_ranking, read_retrained, write_table
+from smash_lightning.evaluation.tables import (
+    GROUPS,
+    HISTORY,
+    RETRAINED,
+    read_if_exists,
+    read_ranking,
+    read_retrained,
+    write_table,
+)
 from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, job_folders
 from smash_lightning.stages.experiment import Experiment, copy_tables
@@ -53,6 +61,8 @@ def collect(experiment: Experiment) -> Experiment:
     _require_even(read_ranking(first), rows, named)
     copy_tables(first, folder, "settling", overwrite=True)
     write_table(folder.retrained, RETRAINED, rows)
+    histories = [read_if_exists(RunFolder(job.folder).training_history, HISTORY) for job in finished]
+    write_table(folder.training_history, HISTORY, pd.concat(histories).drop_duplicates(["fingerprint", "seed", "step"]))
     print(
         f"Collected {len(finished)} of {len(jobs)} jobs of {source}: {len(rows)} trainings of "
         f"{rows['fingerprint'].nunique()} architectures." + (f" Left out: {named}." if named else "")
@@ -64,7 +74,7 @@ def _unfinished(experiment: Experiment, job: SweepJob) -> str:
     """What a job lacks, in words; empty where it is finished."""
     folder = RunFolder(job.folder)
     if not job.config:
-        return "it did not start"
+        return "it was not started"
     if not folder.ranking.exists() or not folder.retrained.exists():
         return "it trained nothing"
     options = RetrainOptions(**{name: value for name, value in job.config["retrain"].items() if name != "_target_"})

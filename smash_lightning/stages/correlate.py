@@ -6,7 +6,7 @@ import json
 import math
 
 from smash_lightning.evaluation.correlation import correlate as compare
-from smash_lightning.evaluation.metric import value
+from smash_lightning.evaluation.correlation import value
 from smash_lightning.evaluation.tables import BASELINES, read_if_exists, read_ranking, read_retrained
 from smash_lightning.files import atomic_write
 from smash_lightning.report.build import build
@@ -35,7 +35,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     source, folder = experiment.source_folder(), experiment.folder
     ranking, retrained = read_ranking(source), read_retrained(source)
     experiment.prepare_folder()
-    copy_tables(source, folder, "retrained", "baselines", "settling", overwrite=True)
+    copy_tables(source, folder, "retrained", "training_history", "baselines", "settling", overwrite=True)
     hypernets = source.find_hypernets()
     correlation = compare(
         ranking,

@@ -15,7 +15,7 @@ import pandas as pd
 from smash_lightning.baselines import BaselineOptions, OneShot
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
-from smash_lightning.evaluation.metric import Metric
+from smash_lightning.evaluation.correlation import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.evaluation.tables import RANKING, TABLES, read_ranking, read_table, write_table
 from smash_lightning.files import atomic_write

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from smash_lightning.evaluation.correlation import correlate
-from smash_lightning.evaluation.metric import value
+from smash_lightning.evaluation.correlation import correlate, value
 from tests.evaluation.study_tables import FAILED, changed, study
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smash_lightning.evaluation.shortlist import shortlist
+from smash_lightning.evaluation.agreement import shortlist
 
 
 def groups(key=1, gain=0.02):

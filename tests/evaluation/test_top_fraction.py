@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from smash_lightning.evaluation.top_fraction import precision, regret, top_gain, top_membership
+from smash_lightning.evaluation.coefficients import precision, regret, top_gain, top_membership
 
 COPIES = 5  # of every architecture, so that a fifth is a whole number of rows
 

@@ -90,6 +90,9 @@ def test_jobs_of_single_places_are_one_run_of_all(tmp_path: Path, ranking: Path)
     )
     for name in ("ranking.csv", "architectures.jsonl"):
         assert (tmp_path / "collected" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    histories = (pd.read_csv(tmp_path / name / "training_history.csv") for name in ("collected", "whole"))
+    keys = ["fingerprint", "seed", "step"]
+    pd.testing.assert_frame_equal(*(table.sort_values(keys, ignore_index=True) for table in histories))
 
 
 def test_a_run_is_not_changed(tmp_path: Path, ranking: Path) -> None:
@@ -122,7 +125,7 @@ def test_unfinished_jobs_are_named_and_left_out(
     collect(collecting(tmp_path, sweep))
     out = capsys.readouterr().out
     assert "Collected 5 of 8 jobs" in out
-    assert "Left out: job 1 (1 of 2 trainings), job 3 (it trained nothing), job 11 (it did not start)" in out
+    assert "Left out: job 1 (1 of 2 trainings), job 3 (it trained nothing), job 11 (it was not started)" in out
     kept = {name for job in ("0", "2", "4", "5", "10") for name in rows_of(sweep / job)["fingerprint"]}
     assert set(rows_of(tmp_path / "collected")["fingerprint"]) == kept
 
@@ -193,7 +196,7 @@ def test_jobs_may_differ_in_their_seed(tmp_path: Path, sweep: Path, ranking: Pat
 
 def test_a_sweep_without_a_finished_job_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "0").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"no job of .*sweep has finished its trainings: job 0 \(it did not start\)"):
+    with pytest.raises(ValueError, match=r"no job of .*sweep has finished its trainings: job 0 \(it was not started\)"):
         collect(collecting(tmp_path, tmp_path / "sweep"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.evaluation.tables import BASELINES, RANKING, RETRAINED, read_ranking, write_table
+from smash_lightning.evaluation.tables import BASELINES, HISTORY, RANKING, RETRAINED, read_ranking, write_table
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.correlate import correlate
 from smash_lightning.stages.experiment import Experiment
@@ -36,6 +36,8 @@ def finished(folder: Path, missing: int = 0) -> Experiment:
         for name, value in zip(names, values, strict=True)
     ]
     write_table(experiment.folder.baselines, BASELINES, rows[: len(rows) - missing])
+    history = [{"fingerprint": name, "seed": 0, "step": 7, "epoch_loss": 0.5} for name in names]
+    write_table(experiment.folder.training_history, HISTORY, history)
     return experiment
 
 
@@ -80,7 +82,8 @@ def test_the_folder_of_an_earlier_run_is_copied_and_not_changed(tmp_path: Path) 
     later = small_experiment(tmp_path / "later", source=earlier.path)
     correlate(later, SILENT)
     assert {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()} == before
-    for path in (earlier.ranking, earlier.architectures, earlier.retrained, earlier.baselines):
+    tables = (earlier.ranking, earlier.retrained, earlier.training_history, earlier.baselines)
+    for path in (earlier.architectures, *tables):
         assert (later.folder.path / path.name).read_bytes() == path.read_bytes()
     described = json.loads(later.folder.data.read_text())
     assert (described["name"], described["train"], described["test"], described["size"]) == (
