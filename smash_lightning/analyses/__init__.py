@@ -10,5 +10,5 @@ from smash_lightning.analyses.racing import racing as racing
 from smash_lightning.analyses.settling import settling as settling
 from smash_lightning.analyses.strategies import strategies as strategies
 from smash_lightning.analyses.sweep_report import sweep_report as sweep_report
-from smash_lightning.analyses.variant import Variant as Variant
+from smash_lightning.analyses.variants import Variant as Variant
 from smash_lightning.analyses.variants import variants as variants

@@ -10,9 +10,9 @@ paired.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from itertools import combinations
-from math import comb
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,9 @@ from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
-MOST = 64  # subsets of one size; of more, this many random ones are used
+MOST = 64  # subsets of one size, and disjoint pairs of these
 
-Subset = tuple[int, ...]
+Item = TypeVar("Item", bound=tuple[Any, ...])
 
 
 def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
@@ -68,49 +68,32 @@ def average(trained: frame.TrainedSample, resamples: int, seed: int) -> dict[str
     """The contents of averaging.json, from `resamples` of the architectures."""
     total = trained.by_hypernet.shape[1]
     sizes = range(1, total + 1)
-    chosen = [subsets(total, size, MOST, rng(Stream.SUBSETS, seed, size)) for size in sizes]
-    paired = [disjoint_pairs(total, size, MOST, rng(Stream.PAIRS, seed, size)) for size in sizes]
-
-    def ranked(subset: Subset, weights: Floats) -> Floats:
-        return ranks(trained.by_hypernet[:, list(subset)].mean(1), weights)
+    chosen = [at_most(combinations(range(total), size), rng(Stream.SUBSETS, seed, size)) for size in sizes]
+    paired = [
+        at_most(((one, other) for one, other in combinations(part, 2) if not set(one) & set(other)), generator)
+        for part, generator in zip(chosen, (rng(Stream.PAIRS, seed, size) for size in sizes), strict=True)
+    ]
 
     def coefficients(weights: Floats) -> Floats:
         target = ranks(trained.test_loss, weights)
-        agreeing = [[pearson(ranked(subset, weights), target, weights) for subset in part] for part in chosen]
-        between = [
-            [pearson(ranked(one, weights), ranked(other, weights), weights) for one, other in part] for part in paired
-        ]
+        ranked = {one: ranks(trained.by_hypernet[:, list(one)].mean(1), weights) for part in chosen for one in part}
+        agreeing = [[pearson(ranked[subset], target, weights) for subset in part] for part in chosen]
+        between = [[pearson(ranked[one], ranked[other], weights) for one, other in part] for part in paired]
         means = [np.mean(part, axis=0) if part else np.full(len(weights), np.nan) for part in agreeing + between]
         return np.stack([*means, means[total - 1] - means[0]], axis=1)
 
     *estimates, gain = Bootstrap(len(trained.test_loss), resamples, seed).estimates(coefficients, 2 * total + 1)
     names, counts = ("hypernets", "subsets", "pairs", "spearman", "agreement"), [map(len, chosen), map(len, paired)]
-    averages = [
-        dict(zip(names, row, strict=True))
-        for row in zip(sizes, *counts, estimates[:total], estimates[total:], strict=True)
-    ]
-    ceiling = reliability(trained.trainings, resamples, seed).ceiling
-    return {"architectures": len(trained.test_loss), "ceiling": ceiling, "averages": averages, "gain": gain}
+    columns = zip(sizes, *counts, estimates[:total], estimates[total:], strict=True)
+    return {
+        "architectures": len(trained.test_loss),
+        "ceiling": reliability(trained.trainings, resamples, seed).ceiling,
+        "averages": [dict(zip(names, row, strict=True)) for row in columns],
+        "gain": gain,
+    }
 
 
-def subsets(total: int, size: int, most: int, generator: random.Random) -> list[Subset]:
-    """All subsets of `size` out of `total`, or `most` random ones where there are more."""
-    if comb(total, size) <= most:
-        return list(combinations(range(total), size))
-    found: set[Subset] = set()
-    while len(found) < most:
-        found.add(tuple(sorted(generator.sample(range(total), size))))
-    return sorted(found)
-
-
-def disjoint_pairs(total: int, size: int, most: int, generator: random.Random) -> list[tuple[Subset, Subset]]:
-    """All pairs of subsets without a common member, or `most` random ones where there are more."""
-    if comb(total, size) * comb(total - size, size) // 2 <= most:
-        every = combinations(combinations(range(total), size), 2)
-        return [(one, other) for one, other in every if not set(one) & set(other)]
-    found: set[tuple[Subset, Subset]] = set()
-    while len(found) < most:
-        both = generator.sample(range(total), 2 * size)
-        one, other = sorted((tuple(sorted(both[:size])), tuple(sorted(both[size:]))))
-        found.add((one, other))
-    return sorted(found)
+def at_most(items: Iterable[Item], generator: random.Random) -> list[Item]:
+    """All items, or 64 random ones where there are more."""
+    every = list(items)
+    return every if len(every) <= MOST else sorted(generator.sample(every, MOST))

@@ -9,18 +9,27 @@ difference `delta_spearman`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from smash_lightning.analyses import frame
-from smash_lightning.analyses.corrupted_encoding import Corruption, emptied, noisy, score_corrupted, swapped
 from smash_lightning.architecture import Architecture
+from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
+from smash_lightning.hypernet import ConditionalWeightSource
+from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.labels import count
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 
 OWN, SWAPPED, EMPTIED = "own", "swapped", "empty"
@@ -30,6 +39,8 @@ PANELS = {
     "delta_val_error": "error minus own, %",
     "order": "Spearman with own scores",
 }
+# Returns a tensor of the shape of the architecture's c.
+Corruption = Callable[[ConditionalWeightSource, Architecture], Tensor]
 
 
 def corruption(
@@ -56,14 +67,13 @@ def corruption(
     )
     table["true_loss"] = table["fingerprint"].map(test_losses)
     effects = compare(table, experiment.evaluation.bootstrap, experiment.seed)
-    numbers = {"architectures": len(pool), "with_test_loss": sum(one.fingerprint in test_losses for one in pool)}
-    sample = f"{len(pool)} architectures, {numbers['with_test_loss']} test losses"
-    sample = f"{sample}, {count(len(scorer.hypernets), 'HyperNet')}"
+    known = sum(one.fingerprint in test_losses for one in pool)
     panels = {
         label: {name: effect[key] for name, effect in effects.items() if key in effect}
         for key, label in PANELS.items()
-        if numbers["with_test_loss"] or key != "spearman"
+        if known or key != "spearman"
     }
+    drawn = {label: line for label, line in panels.items() if "error" not in label}
     cost = effects[SWAPPED]["delta_val_loss"]
     result = frame.select(
         cost,
@@ -71,11 +81,29 @@ def corruption(
         below="with the c of another architecture HyperNets generate better weights, which is evidence against c",
         around="with the c of another architecture the loss is not significantly different",
     )
-    picture = frame.Picture("Scores with a corrupted c", f"{sample}; {frame.BARS}", x="")
-    drawn = {label: line for label, line in panels.items() if "error" not in label}
-    results, sentence = numbers | {"inputs": effects}, f"Result: {result}."
-    frame.publish(experiment, "corruption", table, results, drawn, picture, sentence, printed=panels)
+    note = f"{len(pool)} architectures, {known} test losses, {count(len(scorer.hypernets), 'HyperNet')}; {frame.BARS}"
+    picture = frame.Picture("Scores with a corrupted c", note, x="")
+    results: dict[str, Any] = {"architectures": len(pool), "with_test_loss": known, "inputs": effects}
+    frame.publish(experiment, "corruption", table, results, drawn, picture, f"Result: {result}.", printed=panels)
     return frame.value(cost)
+
+
+def noisy(sigma: float, seed: int, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
+    """Gaussian noise of std `sigma` in all entries of c (1 and -1), in one direction for all `sigma`."""
+    c = source.encode(architecture)
+    noise = torch.randn(c.shape, generator=generator(Stream.CORRUPTION, seed, architecture.fingerprint))
+    return c + sigma * noise.to(c)
+
+
+def swapped(others: Mapping[str, Architecture], source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
+    """The c of another architecture, its last slices cut off or empty ones added."""
+    slices, other = source.encode(architecture).shape[-1], source.encode(others[architecture.fingerprint])
+    return F.pad(other, (0, slices - other.shape[-1]), value=EMPTY)  # a negative number cuts
+
+
+def emptied(source: ConditionalWeightSource, architecture: Architecture) -> Tensor:
+    """An empty c."""
+    return torch.full_like(source.encode(architecture), EMPTY)
 
 
 def corruptions(pool: Sequence[Architecture], levels: Sequence[float], seed: int) -> dict[str, Corruption]:
@@ -83,6 +111,23 @@ def corruptions(pool: Sequence[Architecture], levels: Sequence[float], seed: int
     others = {one.fingerprint: other for one, other in zip(pool, [*pool[1:], pool[0]], strict=True)}
     noise = {f"noise {sigma:g}": partial(noisy, sigma, seed) for sigma in sorted(levels) if sigma}
     return {OWN: partial(noisy, 0.0, seed), **noise, SWAPPED: partial(swapped, others), EMPTIED: emptied}
+
+
+def corrupted(source: ConditionalWeightSource, corruption: Corruption) -> ConditionalWeightSource:
+    """A copy with the same parameters, which generates weights from a corrupted c."""
+    other = copy.copy(source)
+    other.encode = partial(corruption, source)  # type: ignore[method-assign]
+    return other
+
+
+def score_corrupted(scorer: Scorer, cases: Mapping[str, Corruption], job: tuple[str, Architecture]) -> Score:
+    """The score of an architecture by the same HyperNets with a corrupted c."""
+    case, architecture = job
+    hypernets = [
+        replace(one, weights=corrupted(one.weights, cases[case]))  # type: ignore[arg-type]
+        for one in scorer.hypernets
+    ]
+    return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)(architecture)
 
 
 def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[str, Estimate | None]]:
@@ -102,8 +147,8 @@ def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[st
         effects[name] = {
             "val_loss": frame.estimate(every, frame.mean, loss),
             "val_error": frame.estimate(every, frame.mean, error),
+            "spearman": frame.estimate(some, with_target, loss[known]),
         }
-        effects[name]["spearman"] = frame.estimate(some, with_target, loss[known])
         if part is not own:
             effects[name] |= {
                 "delta_val_loss": frame.estimate(every, frame.mean, loss - base),

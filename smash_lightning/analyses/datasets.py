@@ -23,7 +23,7 @@ from smash_lightning.stages.experiment import Experiment
 
 ROWS, COLUMNS = 20, 10  # most classes on a contact sheet, and examples of each
 FAR = 0.01  # of the brightest byte: a larger distance from published constants is noted
-PRESENT, MISSING, UNUSABLE = "present", "missing", "unusable"
+PRESENT = "present"
 
 
 def datasets(
@@ -60,10 +60,15 @@ def _describe(data: DataModule) -> dict[str, Any]:
     except FileNotFoundError as error:
         official = data.source.download
         download = f"would download {official.size / 2**20:.0f} MiB from {official.url}" if official else ""
-        return {"state": MISSING, "remedy": download or str(error)}
+        return {"state": "missing", "remedy": download or str(error)}
     except (ValueError, OSError) as error:
-        return {"state": UNUSABLE, "remedy": str(error)}
-    sets = data.sets
+        return {"state": "unusable", "remedy": str(error)}
+    sets, notes, measured = data.sets, list(data.sets.notes), torch.stack([data.mean.flatten(), data.std.flatten()])
+    if data.source.published is not None:
+        distance = float((measured / 255 - torch.tensor(data.source.published)).abs().max())
+        if distance > FAR:
+            notes.append(f"Mean or std of the bytes differs by {distance:.3f} x 255 from the published value.")
+    mean, std = (" ".join(f"{value:.4g}" for value in values) for values in measured.tolist())
     return {
         "state": PRESENT,
         "remedy": "",
@@ -71,27 +76,10 @@ def _describe(data: DataModule) -> dict[str, Any]:
         "test": len(sets.test),
         "classes": len(sets.classes),
         "shape": " x ".join(map(str, sets.train.images.shape[1:])),
-        "mean": _listed(data.mean),
-        "std": _listed(data.std),
-        "notes": " ".join([*sets.notes, *_distance_from_published(data)]),
+        "mean": mean,
+        "std": std,
+        "notes": " ".join(notes),
     }
-
-
-def _listed(values: torch.Tensor) -> str:
-    return " ".join(f"{value:.4g}" for value in values.flatten().tolist())
-
-
-def _distance_from_published(data: DataModule) -> list[str]:
-    """A sentence where mean or std differ much from the published ones."""
-    if data.source.published is None:
-        return []
-    measured = torch.stack([data.mean.flatten(), data.std.flatten()]) / 255
-    distance = float((measured - torch.tensor(data.source.published)).abs().max())
-    return (
-        [f"Mean or std of the bytes differs by {distance:.3f} x 255 from the published value."]
-        if distance > FAR
-        else []
-    )
 
 
 def _sheet(data: DataModule) -> Image.Image:
@@ -100,6 +88,5 @@ def _sheet(data: DataModule) -> Image.Image:
     chosen = np.linspace(0, count - 1, min(count, ROWS)).round().astype(int).tolist()
     examples = [data.train.take((labels == label).nonzero().flatten()[:COLUMNS]).images.numpy() for label in chosen]
     shown = f"{len(chosen)} of its {count} classes" if len(chosen) < count else f"{count} classes"
-    return contact_sheet(
-        examples, [sets.classes[label] for label in chosen], f"{data.name}: training images of {shown}"
-    )
+    names = [sets.classes[label] for label in chosen]
+    return contact_sheet(examples, names, f"{data.name}: training images of {shown}")

@@ -24,7 +24,18 @@ def draw(
 ) -> None:
     """Draws a preset with its arguments, the architecture in a JSON file, or the best of an earlier run."""
     del tracker
-    chosen, title = _choose(experiment, preset, arguments, architecture)
+    if preset is not None and architecture is not None:
+        raise ValueError("give task.preset or task.architecture, not both")
+    if preset is not None:
+        title, chosen = preset, _preset(preset, arguments)
+    elif architecture is not None:
+        title, chosen = architecture, load_architecture(architecture)
+    elif experiment.source is None:
+        raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
+    else:
+        source = experiment.source_folder()
+        best = read_ranking(source)["fingerprint"].iloc[0]
+        title, chosen = f"The best by score: {best}", source.read_architectures()[best]
     image_spec, folder = experiment.data.image_spec, experiment.folder.path
     (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title), encoding="utf-8")
     (folder / "architecture.json").write_text(chosen.to_json() + "\n", encoding="utf-8")
@@ -32,22 +43,10 @@ def draw(
     print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")
 
 
-def _choose(
-    experiment: Experiment, preset: str | None, arguments: Mapping[str, Any], path: str | None
-) -> tuple[Architecture, str]:
-    if preset is not None and path is not None:
-        raise ValueError("give task.preset or task.architecture, not both")
-    if preset is not None:
-        if preset not in PRESETS:
-            raise ValueError(f"task.preset={preset} is unknown: choose one of {', '.join(PRESETS)}")
-        known = inspect.signature(PRESETS[preset]).parameters
-        if unknown := arguments.keys() - known.keys():
-            raise ValueError(f"task.arguments: {preset} has no {min(unknown)}, only {', '.join(known)}")
-        return PRESETS[preset](**arguments), preset
-    if path is not None:
-        return load_architecture(path), path
-    if experiment.source is None:
-        raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
-    folder = experiment.source_folder()
-    best = read_ranking(folder)["fingerprint"].iloc[0]
-    return folder.read_architectures()[best], f"The best by score: {best}"
+def _preset(name: str, arguments: Mapping[str, Any]) -> Architecture:
+    if name not in PRESETS:
+        raise ValueError(f"task.preset={name} is unknown: choose one of {', '.join(PRESETS)}")
+    known = inspect.signature(PRESETS[name]).parameters
+    if unknown := arguments.keys() - known.keys():
+        raise ValueError(f"task.arguments: {name} has no {min(unknown)}, only {', '.join(known)}")
+    return PRESETS[name](**arguments)

@@ -30,7 +30,6 @@ from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.figures import forest, lines
-from smash_lightning.report.labels import decimals_for
 from smash_lightning.report.style import Chart, save
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
@@ -94,16 +93,10 @@ def load_trained(experiment: Experiment, least: int = MINIMUM) -> TrainedSample:
 def random_candidates(
     experiment: Experiment, most: int, option: str, preferred: Container[str] = ()
 ) -> list[Architecture]:
-    """At most `most` random architectures of the earlier ranking, of those that were drawn at random.
-
-    Args:
-        experiment: its source folder holds the ranking.
-        most: number of architectures; all where there are fewer.
-        option: name of that number in the configuration.
-        preferred: fingerprints that come first.
+    """At most `most` of the earlier ranking's architectures that were drawn at random, fingerprints `preferred` first.
 
     Raises:
-        ValueError: there is no ranking, or it holds fewer than five.
+        ValueError: there is no ranking, or it or `most`, the value of `option`, is below five.
     """
     if most < MINIMUM:
         raise ValueError(f"{option} must be at least {MINIMUM}, got {most}")
@@ -141,14 +134,9 @@ def conditional_scorer(experiment: Experiment, task: str) -> tuple[Scorer, Encod
 def run_jobs(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, label: str, name: Callable[[Job], str]
 ) -> list[Result]:
-    """Results in the order of the jobs, with a progress bar.
+    """Results of a function in the order of the jobs, with a progress bar.
 
-    Args:
-        function: can be pickled; each worker process gets it once.
-        jobs: its arguments.
-        workers: processes.
-        label: of the progress bar and, with the name of the job, of errors.
-        name: of a job.
+    The function can be pickled, as each worker process gets it once; `label` and the `name` of a job describe errors.
 
     Raises:
         RuntimeError: a job failed.
@@ -198,11 +186,14 @@ def value(one: Estimate | None) -> float | None:
     return None if one is None else one.value
 
 
+def text(one: Estimate | None) -> str:
+    """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None."""
+    return "undefined" if one is None else format(one, ".3g")
+
+
 def select(one: Estimate | None, *, above: str, below: str, around: str) -> str:
     """The text that fits the position of an interval relative to zero."""
-    if one is None:
-        return around
-    return above if one.low > 0 else below if one.high < 0 else around
+    return {0: around, 1: above, -1: below}[one.sign if one else 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +207,15 @@ class Picture:
     log_x: bool = False
 
     def draw(self, panels: Panels) -> Chart:
-        """The chart of these estimates."""
+        """The chart of these estimates: lines leave out what is undefined."""
+        parts = [(panel, name, one) for panel, estimates in panels.items() for name, one in estimates.items()]
         if self.y is None:
-            return forest(rows(panels), x=self.x, title=self.title, note=self.note)
-        return lines(points(panels), x=self.x, y=self.y, log_x=self.log_x, title=self.title, note=self.note)
+            undefined = Estimate(math.nan, math.nan, math.nan, 0)
+            rows = [{"panel": panel, "name": name} | asdict(one or undefined) for panel, name, one in parts]
+            return forest(pd.DataFrame(rows), x=self.x, title=self.title, note=self.note)
+        points = [(series, x, one.value, one.low, one.high) for series, x, one in parts if one is not None]
+        frame = pd.DataFrame(points, columns=["series", "x", "y", "low", "high"])
+        return lines(frame, x=self.x, y=self.y, log_x=self.log_x, title=self.title, note=self.note)
 
 
 def publish(
@@ -250,43 +246,14 @@ def publish(
     with atomic_write(path.with_suffix(".json")) as partial_file:
         partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n", encoding="utf-8")
     save(picture.draw(panels), path.with_suffix(".png"))
-    heading = picture.x if picture.y else ""
-    print(summary(f"{picture.title}: {picture.note}.", printed or panels, *sentences, heading=heading))
+    print(textwrap.fill(f"{picture.title}: {picture.note}.", LINE))
+    print(listing(printed or panels))
+    for sentence in sentences:
+        print(textwrap.fill(sentence, LINE))
 
 
-def rows(panels: Panels) -> pd.DataFrame:
-    """Estimates as `report.figures.forest` takes them; those that are None are undefined."""
-    empty = dict.fromkeys(("value", "low", "high"), math.nan)
-    parts = [(panel, name, one) for panel, estimates in panels.items() for name, one in estimates.items()]
-    return pd.DataFrame(
-        [{"panel": panel, "name": name} | (asdict(one) if one else empty) for panel, name, one in parts]
-    )
-
-
-def points(series: Panels) -> pd.DataFrame:
-    """Estimates over numbers as `report.figures.lines` takes them; those that are None are left out."""
-    parts = [(name, x, one) for name, line in series.items() for x, one in line.items() if one is not None]
-    columns = ["series", "x", "y", "low", "high"]
-    return pd.DataFrame([(name, x, one.value, one.low, one.high) for name, x, one in parts], columns=columns)
-
-
-def summary(headline: str, panels: Panels, *sentences: str, heading: str = "") -> str:
-    """A headline, a table of estimates and sentences, in lines that fit a terminal."""
+def listing(panels: Panels) -> str:
+    """A table of estimates for a terminal: a column for each panel."""
     names = list(dict.fromkeys(name for estimates in panels.values() for name in estimates))
-    cells = [[heading, *map(str, names)]]
-    for panel, estimates in panels.items():
-        widths = pd.Series([one.high - one.low for one in estimates.values() if one], dtype=float)
-        digits = max(decimals_for(widths), 2)
-        cells.append([panel, *(text(estimates[name], digits) if name in estimates else "" for name in names)])
-    lengths = [max(map(len, column)) + 2 for column in cells]
-    table = [
-        "  " + "".join(cell.ljust(n) for cell, n in zip(line, lengths, strict=True)).rstrip()
-        for line in zip(*cells, strict=True)
-    ]
-    wrapped = [textwrap.fill(sentence, LINE) for sentence in sentences]
-    return "\n".join([textwrap.fill(headline, LINE), *table, *wrapped])
-
-
-def text(one: Estimate | None, digits: int = 2) -> str:
-    """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None."""
-    return "undefined" if one is None else format(one, f".{digits}f")
+    cells = {panel: [text(one[name]) if name in one else "" for name in names] for panel, one in panels.items()}
+    return pd.DataFrame({"": names} | cells).to_string(index=False)

@@ -63,12 +63,11 @@ class Trial:
         strategy = ArchitecturalGradient(count=1, pool=self.pool, probability=self.probability)
         proposal, _ = strategy.propose(self.space, history, rng(Stream.GRADIENT, self.seed, parent.fingerprint))
         rows = []
-        for position, child in enumerate([proposal, *others]):
-            score = self.score(child)
-            method, draw, seconds = (RANDOM, position - 1, 0.0) if position else (GRADIENT, 0, gradient_seconds)
-            predicted = float((slope * change(self.encoding, parent, child, c)).sum())
-            row = method, draw, child.fingerprint, predicted, parent_loss, score.val_loss, score.seconds, seconds
-            rows.append((parent.fingerprint, *row))
+        for draw, child in enumerate([proposal, *others], start=-1):
+            score, predicted = self.score(child), float((slope * change(self.encoding, parent, child, c)).sum())
+            method, number, seconds = (GRADIENT, 0, gradient_seconds) if draw < 0 else (RANDOM, draw, 0.0)
+            row = (parent.fingerprint, method, number, child.fingerprint, predicted, parent_loss)
+            rows.append((*row, score.val_loss, score.seconds, seconds))
         return rows
 
     def perturbations(self, parent: Architecture) -> list[Architecture]:
@@ -98,9 +97,8 @@ def gradient(
         bounds = f"({pool}) and task.trials ({trials}) must be at least 1, and task.probability ({probability})"
         raise ValueError(f"task.pool {bounds} between 0 and 1")
     scorer, encoding, drawn = frame.conditional_scorer(experiment, "gradient")
-    chosen = frame.random_candidates(experiment, parents, "task.parents")
-    scores, space = (scorer, scorer.gradient, encoding), experiment.candidates
-    trial = Trial(*scores, space, drawn, pool, probability, trials, experiment.seed)
+    chosen, space = frame.random_candidates(experiment, parents, "task.parents"), experiment.candidates
+    trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
     jobs = [(parent, trial.perturbations(parent)) for parent in chosen]
     rows = frame.run_jobs(trial, jobs, experiment.workers, "perturbing", lambda job: job[0].fingerprint)
     table = pd.DataFrame([row for part in rows for row in part], columns=COLUMNS)

@@ -24,12 +24,8 @@ from smash_lightning.stages.rank import scorer_of
 from smash_lightning.strategies import Racing
 from smash_lightning.strategies.racing import image_order, race
 
-LABELS = {
-    "recall": "race: recall",
-    "images": "race: images",
-    "halving_recall": "halving: recall",
-    "halving_images": "halving: images",
-}
+LABELS = {"recall": "race: recall", "images": "race: images"}
+LABELS |= {"halving_recall": "halving: recall", "halving_images": "halving: images"}
 
 
 def racing(
@@ -57,19 +53,17 @@ def racing(
     scores = frame.run_jobs(score, pool, experiment.workers, "scoring", lambda one: one.fingerprint)
     values = torch.stack(scores)  # (candidates, HyperNets + 1, images)
     table = pd.DataFrame(replay(racing, values, size, i) for size in candidates for i in range(repeats))
-    sizes = sorted(set(candidates))
     found = {
         size: {name: frame.t_interval(table.loc[table["candidates"] == size, name].to_numpy()) for name in LABELS}
-        for size in sizes
+        for size in sorted(set(candidates))
     }
     spread, noise = float(table["spread"].mean()), float(table["noise"].mean())
     panels = {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()}
-    results: dict[str, object] = {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep}
-    results |= {"by_candidates": found}
+    results = {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep}
     note = f"std of mean losses {spread:.3g} nats, of a difference on one image {noise:.2g} nats; 95 % intervals"
     picture = frame.Picture("What a race finds of the best, and what it takes", note, "candidates", "share", log_x=True)
-    frame.publish(experiment, "racing", table, results, panels, picture)
-    return found[sizes[-1]]["recall"].value
+    frame.publish(experiment, "racing", table, results | {"by_candidates": found}, panels, picture)
+    return found[max(candidates)]["recall"].value
 
 
 def replay(racing: Racing, values: Tensor, size: int, repeat: int) -> dict[str, float]:
@@ -78,12 +72,18 @@ def replay(racing: Racing, values: Tensor, size: int, repeat: int) -> dict[str, 
     table, keep = values[:, :-1].mean(1), racing.kept(size)  # mean over HyperNets, (candidates, images)
     state = race(racing, size, table.shape[1], repeat, lambda active, at: [values[i][:, at] for i in active])
     order = image_order(table.shape[1], repeat)
-    found, images = halving(table[:, order], keep, racing.sizes(table.shape[1]))
+    halved, images = halving(table[:, order], keep, racing.sizes(table.shape[1]))
     differences = table[::2][: size // 2] - table[1::2][: size // 2]
-    row = {"candidates": size, "repeat": repeat, "spread": float(table.mean(1).std())}
-    row |= {"noise": float(differences.std(1).median()), "recall": recall(table, state.active, keep)}
-    row |= {"images": sum(state.images) / table.numel()}
-    return row | {"halving_recall": recall(table, found, keep), "halving_images": images}
+    return {
+        "candidates": size,
+        "repeat": repeat,
+        "spread": float(table.mean(1).std()),
+        "noise": float(differences.std(1).median()),
+        "recall": recall(table, state.active, keep),
+        "images": sum(state.images) / table.numel(),
+        "halving_recall": recall(table, halved, keep),
+        "halving_images": images,
+    }
 
 
 def recall(table: Tensor, kept: Sequence[int], count: int) -> float:
@@ -108,7 +108,6 @@ def halving(table: Tensor, keep: int, sizes: Sequence[int]) -> tuple[list[int], 
         spent += len(active) * (size - seen)
         seen = size
         if size != sizes[-1]:
-            means = table[active, :size].mean(1).tolist()
-            order = sorted(range(len(active)), key=means.__getitem__)
+            order = table[active, :size].mean(1).argsort(stable=True).tolist()
             active = [active[position] for position in order[: max(keep, len(active) // 2)]]
     return active, spent / table.numel()

@@ -26,7 +26,6 @@ from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import search
 from smash_lightning.stages.search import settling as history_of
 
-SHOWN = 12  # rows of the printed table
 COLUMNS = {
     "with_last": "with the last ranking",
     "with_test_loss": "with the test loss",
@@ -54,12 +53,9 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
     histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", trained.architectures)]
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])
-    cases = product(range(len(losses)), moments, trained.by_name().items())
-    rows = [
-        (hypernet, epoch, name, loss, test_loss)
-        for (hypernet, epoch, (name, test_loss)), loss in zip(cases, losses.ravel(), strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=["hypernet", "epoch", "fingerprint", "val_loss", "true_loss"])
+    cases = product(range(len(losses)), moments, trained.by_name())
+    table = pd.DataFrame(cases, columns=["hypernet", "epoch", "fingerprint"]).assign(val_loss=losses.ravel())
+    table["true_loss"] = table["fingerprint"].map(trained.by_name())
     found = follow(trained, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
     result = frame.select(
@@ -68,28 +64,21 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets:
         below="the second half of the training worsens the agreement with the ground truth",
         around="the second half of the training does not change the agreement with the ground truth significantly",
     )
-    shown = set(moments[:: -max(1, -(-len(moments) // SHOWN))])
     sample = f"{count(len(losses), 'HyperNet')}, {losses.shape[2]} architectures"
     note = f"{sample}, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
     picture = frame.Picture("Agreement of the scores during the training", note, x, y)
-    printed = {name: {epoch: line[epoch] for epoch in line if epoch in shown} for name, line in panels.items()}
     sentence = f"Result: {result}; epoch {moments[-1]} less epoch {found['half']}: {frame.text(found['second_half'])}."
-    frame.publish(experiment, "settling", table, found, panels, picture, sentence, printed=printed)
+    frame.publish(experiment, "settling", table, found, panels, picture, sentence)
     return frame.value(found["second_half"])
 
 
 def follow(
     trained: frame.TrainedSample, epochs: Sequence[int], losses: Floats, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """The contents of settling.json.
+    """The contents of settling.json from validation losses (HyperNets, epochs, n), nats; inf and NaN rank last.
 
-    Args:
-        trained: the architectures.
-        epochs: rising, at least one of them in the first half.
-        losses: validation losses (HyperNets, epochs, n), nats; one that is not finite ranks last.
-        resamples: of the bootstrap over architectures.
-        seed: of the resamples.
+    The `epochs` are rising, at least one of them in the first half.
     """
     losses = np.where(np.isfinite(losses), losses, np.inf)
     means = losses.mean(0)

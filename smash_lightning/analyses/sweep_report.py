@@ -1,25 +1,42 @@
-"""How does the agreement with the ground truth depend on what a sweep varied? Writes sweep.csv and sweep_means.csv, see
-`sweep_table`, sweep.png, and report.html, which shows all of them.
+"""How does the agreement with the ground truth depend on what a sweep varied?
+
+sweep.csv: a row per job: its options, `architectures`, Spearman of score and mean test loss with its interval, the
+noise `ceiling` with its interval, Spearman of every other predictor, and why the job is `left_out`, if it is.
+sweep_means.csv: a row per setting: mean `spearman` over its jobs with Student's interval (of three jobs or more; a
+single job has its own bootstrap interval) and `std`, how much it exceeds that of the first setting over the seeds of
+both (`minus_first`), and means of the `ceiling` and of the Spearman of parameters and MACs.
+sweep.png and report.html show them.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from smash_lightning.analyses.sweep_table import REFERENCES, SEED, SPEARMAN, average, read_table
-from smash_lightning.evaluation.sweep import read_jobs, varied
+from smash_lightning.analyses.frame import t_interval
+from smash_lightning.evaluation.bootstrap import MINIMUM
+from smash_lightning.evaluation.sample import SMASH_SCORE
+from smash_lightning.evaluation.sweep import SweepJob, read_jobs, varied
 from smash_lightning.files import atomic_write
 from smash_lightning.report.figures import sweep as sweep_figure
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import render
 from smash_lightning.report.style import save
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
 
+SEED = "seed"  # the option over which is averaged
+MIN_JOBS = 3  # of an interval: that of two values is wider than all that can be measured
+DEFAULT = "default"  # value of an option that a job was not given
+SPEARMAN = ["spearman", "spearman_low", "spearman_high"]
+REFERENCES = {"ceiling": "noise ceiling", "spearman_params": "parameters", "spearman_macs": "MACs"}
 LINES = 5  # most values of an option that are drawn as lines
 
 
@@ -30,12 +47,12 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         raise ValueError("task.sweep has no value: give it the folder of a sweep, which holds its numbered jobs")
     jobs, folder = read_jobs(Path(sweep)), experiment.folder.path
     differing = varied([job for job in jobs if job.config])
-    table = read_table(jobs, differing)
+    table = read_coefficients(jobs, differing)
     found = table[table["left_out"] == ""]
-    reasons = [f"job {row.job} ({row.left_out})" for row in table[table["left_out"] != ""].itertuples()]
+    left_out = listed(f"job {row.job} ({row.left_out})" for row in table[table["left_out"] != ""].itertuples())
     if found.empty:
         raise ValueError(
-            f"no job of {sweep} has a coefficient to compare: {listed(reasons)}. Jobs of task=pipeline and "
+            f"no job of {sweep} has a coefficient to compare: {left_out}. Jobs of task=pipeline and "
             f"task=correlate have one; trainings of many jobs are collected by task=correlate checkpoint={sweep}"
         )
     options = [name for name in differing if name != SEED]
@@ -47,12 +64,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         note="Small marks: jobs, with 95 % bootstrap intervals over architectures. Large marks: means over "
         "seeds, with 95 % t-intervals of three or more; or a single job with its own interval.",
     )
-    shown = settings[[*options, "jobs", *SPEARMAN, "std", "minus_first"]]
-    summary = [
-        "Spearman of score and test loss, mean over jobs:",
-        shown.to_string(index=False, float_format="%.2f", na_rep=""),
-    ]
-    summary += [f"Left out: {listed(reasons)}."] if reasons else []
+    shared = [f"{name}={value}" for name, value in jobs[0].options.items() if name not in differing]
     page = render(
         "sweep.html.jinja",
         "A sweep of SMASH",
@@ -60,19 +72,82 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         sentences=_sentences(settings, options),
         means=settings,
         jobs=table,
-        options=_shared(jobs[0].options, differing, sweep),
+        options="\n".join([f"sweep: {sweep}", *shared]),
     )
-    for name, content in (("sweep", table), ("sweep_means", settings)):
-        content.to_csv(folder / f"{name}.csv", index=False)
+    table.to_csv(folder / "sweep.csv", index=False)
+    settings.to_csv(folder / "sweep_means.csv", index=False)
     save(chart, folder / "sweep.png")
     with atomic_write(folder / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    print("\n".join(summary))
+    print("Spearman of score and test loss, mean over jobs:")
+    print(settings[[*options, "jobs", *SPEARMAN, "std", "minus_first"]].to_string(index=False, float_format="%.2f"))
+    if left_out:
+        print(f"Left out: {left_out}.")
 
 
-def _shared(given: Mapping[str, object], differing: Container[str], sweep: str) -> str:
-    shared = [f"{name}={value}" for name, value in given.items() if name not in differing]
-    return "\n".join([f"sweep: {sweep}", *shared])
+def read_coefficients(jobs: Sequence[SweepJob], options: Sequence[str]) -> pd.DataFrame:
+    """The contents of sweep.csv: a row for every job, empty where it found nothing."""
+    rows = []
+    for job in jobs:
+        row: dict[str, Any] = {"job": job.name, **{name: job.options.get(name, DEFAULT) for name in options}}
+        try:
+            rows.append(row | _coefficients(job) | {"left_out": ""})
+        except ValueError as error:
+            rows.append(row | {"left_out": str(error)})
+    table = pd.DataFrame(rows)
+    return table[[*table.columns.drop("left_out"), "left_out"]]
+
+
+def _coefficients(job: SweepJob) -> dict[str, Any]:
+    if not job.config:
+        raise ValueError("it was not started")
+    path = RunFolder(job.folder).correlation
+    if not path.exists():
+        raise ValueError("it has no correlation.json yet")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        estimates = {f"spearman_{name}": one["spearman"] for name, one in plain["comparison"]["predictors"].items()}
+        score, ceiling = estimates.pop(f"spearman_{SMASH_SCORE}"), plain["loss"]["reliability"]["ceiling"]
+        row = {"architectures": plain["architectures"]}
+        for name, one in (("spearman", score), ("ceiling", ceiling)):
+            row |= {f"{name}{end and '_'}{end}": one and one[end or "value"] for end in ("", "low", "high")}
+        row |= {name: one and one["value"] for name, one in estimates.items()}
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("its correlation.json is incomplete or of another version") from None
+    if score is None:
+        raise ValueError(
+            f"the coefficient of {row['architectures']} architectures is undefined; {MINIMUM} are the least"
+        )
+    return row
+
+
+def average(jobs: pd.DataFrame, options: list[str]) -> pd.DataFrame:
+    """The contents of sweep_means.csv for these options, with the interval of a single job where there is only one."""
+    keyed = jobs.assign(**{name: pd.Categorical(jobs[name], ordered(jobs[name]), ordered=True) for name in options})
+    rows: list[dict[str, Any]] = []
+    first = pd.Series(dtype=float)
+    for _, part in keyed.groupby(options, observed=True) if options else [((), keyed)]:
+        scores = pd.Series(part["spearman"].to_numpy(), index=part.get(SEED, pd.Series(0, part.index)))
+        row: dict[str, Any] = {name: part[name].iloc[0] for name in options} | {"jobs": len(part)}
+        row |= {end: part[end].iloc[0] for end in SPEARMAN} if len(part) == 1 else _mean(scores, "spearman")
+        ahead = (scores - first[~first.index.duplicated("last")]).dropna()
+        first = first if rows else scores
+        row |= {"std": scores.std()} | (_mean(ahead, "minus_first") if len(ahead) else {"minus_first": math.nan})
+        rows.append(row | {name: part[name].mean() for name in REFERENCES if name in part})
+    return pd.DataFrame(rows)
+
+
+def _mean(scores: pd.Series[float], name: str) -> dict[str, Any]:
+    if len(scores) < MIN_JOBS:
+        return {name: scores.mean(), f"{name}_low": math.nan, f"{name}_high": math.nan}
+    mean = t_interval(np.asarray(scores, dtype=np.float64))
+    return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
+
+
+def ordered(values: Iterable[float | str]) -> list[float | str]:
+    """Different values: numbers rising; where there is a text among them, in the order in which they came."""
+    different = list(dict.fromkeys(values))
+    return different if any(isinstance(value, str) for value in different) else sorted(different)
 
 
 def marks(jobs: pd.DataFrame, options: list[str]) -> pd.DataFrame:
@@ -105,11 +180,10 @@ def _marks(kind: str, table: pd.DataFrame, panel: list[str], bars: bool, series:
 
 
 def _sentences(means: pd.DataFrame, options: list[str]) -> list[str]:
-    order = means.sort_values("spearman")
     texts = [
         f"{', '.join(f'{name}={row[name]}' for name in options) or 'all jobs'}: {row['spearman']:.2f} "
         f"[{row['spearman_low']:.2f}, {row['spearman_high']:.2f}] over {count(int(row['jobs']), 'job')}"
-        for row in order.to_dict("records")
+        for row in means.sort_values("spearman").to_dict("records")
     ]
     if len(texts) == 1:
         return [f"Mean Spearman of score and test loss of {texts[0]}."]

@@ -10,27 +10,66 @@ HyperNets (`single_spearman`), and the mean `agreement` between two HyperNets.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import pandas as pd
 
 from smash_lightning.analyses import frame
-from smash_lightning.analyses.variant import Variant, hypernets_of_variant
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, partial_spearman, spearman
-from smash_lightning.hypernet import TrainedHyperNet
+from smash_lightning.hypernet import HyperNetSpecification, TrainedHyperNet, load_hypernet
+from smash_lightning.option_types import require_type
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import CandidateMetrics
 from smash_lightning.stages.experiment import Experiment
-from smash_lightning.stages.search import make_scorer
+from smash_lightning.stages.rank import hypernets_of
+from smash_lightning.stages.search import make_scorer, search
 
 BASE = "as the run"  # the variant that changes nothing
 PANELS = {"spearman": "Spearman", "delta_spearman": f"minus {BASE!r}"}
 PANELS |= {"partial_spearman": "given parameters", "single_spearman": "single HyperNets"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Values that differ from those of the run, by their names in the configuration.
+
+    Args:
+        hypernet: of `hypernet`, where "target" names another class; HyperNets are trained anew.
+        search: of `search`; they are trained anew, unless only their number is lowered.
+        ranking: of `ranking`, such as batch_norm, smash_score or noises.
+    """
+
+    hypernet: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Any] = field(default_factory=dict)
+    ranking: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, experiment: Experiment, name: str) -> Experiment:
+        """The experiment with these values; ValueError where one does not exist or is of another type."""
+        groups = [group.name for group in fields(Variant)]
+        changed = {
+            group: _changed(getattr(experiment, group), getattr(self, group), f"task.variants.{name}.{group}")
+            for group in groups
+        }
+        return replace(experiment, **changed)
+
+
+def _changed(options: Any, values: Mapping[str, Any], name: str) -> Any:
+    if isinstance(options, HyperNetSpecification):
+        return options.with_values(values, name)
+    hints = get_type_hints(type(options).__init__)
+    for key, value in values.items():
+        if key not in hints:
+            raise ValueError(f"{name}.{key}: there is no such value; known: {', '.join(hints)}")
+        if not is_dataclass(value):  # an object was checked with its own section
+            require_type(f"{name}.{key}", value, hints[key])
+    return replace(options, **values)
 
 
 def variants(
@@ -57,21 +96,33 @@ def variants(
     """
     trained = frame.load_trained(experiment)
     changed = {BASE: experiment} | {key: variant.apply(experiment, key) for key, variant in variants.items()}
-    hypernets = {key: hypernets_of_variant(experiment, other, key, tracker) for key, other in changed.items()}
+    hypernets = {key: _hypernets(experiment, other, key, tracker) for key, other in changed.items()}
     table = pd.concat(
         [_score(key, other, hypernets[key], trained) for key, other in changed.items()], ignore_index=True
     )
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {key: one[part] for key, one in found.items() if part in one} for part, label in PANELS.items()}
-    series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
-    sizes = {label: {one["hypernet_params"]: one[part] for one in found.values()} for part, label in series.items()}
-    results, note = {"architectures": len(trained.params), "variants": found}, f"{len(trained.params)} architectures"
-    drawn, y = {label: panels[label] for label in list(panels)[:2]}, "Spearman with the test loss"
-    picture = frame.Picture(title, f"{note}; {frame.BARS}", y)
+    note, label = f"{len(trained.params)} architectures; {frame.BARS}", "Spearman with the test loss"
+    drawn, picture = {panel: panels[panel] for panel in list(panels)[:2]}, frame.Picture(title, note, label)
     if axis == "parameters":
-        drawn, picture = sizes, replace(picture, x="parameters of the HyperNet", y=y, log_x=True)
+        series = {"spearman": "HyperNets averaged", "single_spearman": "mean of single HyperNets"}
+        drawn = {panel: {one["hypernet_params"]: one[part] for one in found.values()} for part, panel in series.items()}
+        picture = frame.Picture(title, note, "parameters of the HyperNet", label, log_x=True)
+    results = {"architectures": len(trained.params), "variants": found}
     frame.publish(experiment, name, table, results, drawn, picture, printed=panels)
     return max((one["spearman"].value for one in found.values() if one["spearman"] is not None), default=None)
+
+
+def _hypernets(base: Experiment, other: Experiment, name: str, tracker: Tracker) -> list[TrainedHyperNet]:
+    """The run's own HyperNets where they are those of the variant; otherwise new ones."""
+    # All that the training of a HyperNet depends on, but for the seeds and the data.
+    own, changed = (json.dumps([asdict(e.hypernet), asdict(e.search) | {"hypernets": 0}]) for e in (base, other))
+    if own == changed and other.search.hypernets <= base.search.hypernets:
+        return hypernets_of(base)[: other.search.hypernets]
+    digest = hashlib.sha256(changed.encode()).hexdigest()[:8]
+    unfollowed = replace(other, ranking=replace(other.ranking, fixed=0))
+    paths = search(unfollowed, tracker, f"variant-{digest}-", label=name)
+    return [load_hypernet(path, other.space, other.data.specification()) for path in paths]
 
 
 def _score(
@@ -82,11 +133,16 @@ def _score(
     scores = frame.run_jobs(scorer, pool, experiment.workers, f"scoring, {name}", lambda one: one.fingerprint)
     metrics = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, trained.params, strict=True)]
     hypernet = getattr(hypernets[0].weights, "hypernet", None)
-    size = 0 if hypernet is None else sum(parameter.numel() for parameter in hypernet.parameters())
-    columns: dict[str, Any] = {"variant": name, "fingerprint": list(trained.by_name())}
-    columns |= {"smash_score": experiment.ranking.smash_score(metrics), "true_loss": trained.test_loss}
-    columns |= {"params": trained.params.astype(int), "seconds": [score.seconds for score in scores]}
-    columns |= {"training_seconds": sum(one.seconds for one in hypernets), "hypernet_params": size}
+    columns: dict[str, Any] = {
+        "variant": name,
+        "fingerprint": list(trained.by_name()),
+        "smash_score": experiment.ranking.smash_score(metrics),
+        "true_loss": trained.test_loss,
+        "params": trained.params.astype(int),
+        "seconds": [score.seconds for score in scores],
+        "training_seconds": sum(one.seconds for one in hypernets),
+        "hypernet_params": 0 if hypernet is None else sum(tensor.numel() for tensor in hypernet.parameters()),
+    }
     return pd.DataFrame(columns).join(pd.DataFrame(map(frame.score_columns, scores)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -13,36 +12,18 @@ import pytest
 from scipy.stats import spearmanr
 
 from smash_lightning.analyses import averaging
-from smash_lightning.analyses.averaging import average, disjoint_pairs, subsets
+from smash_lightning.analyses.averaging import at_most, average
 from smash_lightning.random_streams import rng
 from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_sample, read_results
 
 
-@pytest.mark.parametrize("total", [2, 3, 5, 6])
-def test_few_subsets_are_all_of_them(total: int) -> None:
-    for size in range(1, total + 1):
-        assert subsets(total, size, 64, rng("")) == list(combinations(range(total), size))
-        every = {
-            frozenset({one, other})
-            for one in combinations(range(total), size)
-            for other in combinations(range(total), size)
-            if not set(one) & set(other)
-        }
-        found = disjoint_pairs(total, size, 64, rng(""))
-        assert {frozenset(pair) for pair in found} == every
-        assert len(found) == len(every)
-
-
 def test_of_many_subsets_different_random_ones_are_taken() -> None:
-    for size in (2, 5, 8):
-        found = subsets(10, size, 20, rng("subsets"))
-        assert len(set(found)) == len(found) == min(20, comb(10, size))
-        assert all(len(set(subset)) == size and list(subset) == sorted(subset) for subset in found)
-    assert subsets(10, 5, 20, rng("a")) != subsets(10, 5, 20, rng("b"))
-    pairs = disjoint_pairs(10, 3, 20, rng("pairs"))
-    assert len({frozenset(pair) for pair in pairs}) == len(pairs) == 20
-    assert all(len(set(one) | set(other)) == 6 for one, other in pairs)
-    assert disjoint_pairs(10, 6, 20, rng("none")) == []
+    every = list(combinations(range(10), 5))
+    assert at_most(every[:64], rng("")) == every[:64]
+    found = at_most(every, rng("subsets"))
+    assert len(set(found)) == len(found) == 64
+    assert set(found) < set(every)
+    assert found != at_most(every, rng("others"))
 
 
 @pytest.mark.parametrize("hypernets", [2, 5])
@@ -67,6 +48,13 @@ def test_estimates_equal_the_slow_ones(hypernets: int) -> None:
         assert one["agreement"].value == pytest.approx(np.mean(agreements))
     assert found["gain"].value == pytest.approx(slow[hypernets] - slow[1])
     assert found["ceiling"].value > 0.9
+
+
+def test_of_many_hypernets_some_subsets_and_disjoint_pairs_are_used() -> None:
+    found = average(made_up_sample(10, 8), 100, 0)["averages"]
+    assert [one["subsets"] for one in found] == [8, 28, 56, 64, 56, 28, 8, 1]
+    assert [one["pairs"] for one in found[:3]] == [28, 64, 64]
+    assert [one["pairs"] for one in found[4:]] == [0] * 4
 
 
 def test_averaging_independent_errors_helps_and_averaging_equal_ones_does_not() -> None:

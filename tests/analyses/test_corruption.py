@@ -13,8 +13,18 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from smash_lightning.analyses import corruption
-from smash_lightning.analyses.corrupted_encoding import CorruptedEncoding, Corruption, emptied, noisy, swapped
-from smash_lightning.analyses.corruption import EMPTIED, OWN, SWAPPED, compare, corruptions
+from smash_lightning.analyses.corruption import (
+    EMPTIED,
+    OWN,
+    SWAPPED,
+    Corruption,
+    compare,
+    corrupted,
+    corruptions,
+    emptied,
+    noisy,
+    swapped,
+)
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding.encoder import EMPTY
 from smash_lightning.hypernet import ConditionalHyperNet, UnconditionalHyperNet
@@ -29,8 +39,7 @@ def swap(one: Architecture, other: Architecture) -> Corruption:
 
 
 def generated(source: ConditionalHyperNet, corruption: Corruption, architecture: Architecture) -> dict[str, Tensor]:
-    z = source.noise(architecture, generator("z"))
-    return dict(CorruptedEncoding(source, corruption)(architecture, z))
+    return dict(corrupted(source, corruption)(architecture, source.noise(architecture, generator("z"))))
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -39,22 +48,18 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 @every_bare_case
-def test_with_the_own_c_nothing_changes(case: Case) -> None:
+def test_with_the_own_c_nothing_changes_and_an_empty_one_is_an_unconditional_hypernet(case: Case) -> None:
     source, architecture, other = of_case(ConditionalHyperNet, case), case.draw(1), case.draw(2)
     expected = dict(source(architecture, source.noise(architecture, generator("z"))))
     assert same(generated(source, partial(noisy, 0, 5), architecture), expected)
     assert same(generated(source, swap(architecture, architecture), architecture), expected)
     assert not same(generated(source, partial(noisy, 1, 5), architecture), expected)
     assert not same(generated(source, swap(architecture, other), architecture), expected)
-
-
-@every_bare_case
-def test_with_an_empty_c_it_generates_as_an_unconditional_one(case: Case) -> None:
-    source, architecture = of_case(ConditionalHyperNet, case), case.draw(1)
+    assert same(dict(source(architecture, source.noise(architecture, generator("z")))), expected), "it is a copy"
     unconditional = of_case(UnconditionalHyperNet, case)
     unconditional.load_state_dict(source.state_dict())
-    expected = dict(unconditional(architecture, unconditional.noise(architecture, generator("z"))))
-    assert same(generated(source, emptied, architecture), expected)
+    empty = dict(unconditional(architecture, unconditional.noise(architecture, generator("z"))))
+    assert same(generated(source, emptied, architecture), empty)
 
 
 @every_bare_case

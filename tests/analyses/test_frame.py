@@ -54,22 +54,18 @@ def test_the_interval_of_independent_values_is_students() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
 
 
-def test_the_printed_table_fits_a_terminal_and_shows_the_width_of_intervals() -> None:
-    panels = {"nats": {"a": UNCLEAR, "b": None}, "rho": {"b": CLEAR}}
-    lines = frame.summary("headline " * 20, panels, "sentence " * 30, heading="which").splitlines()
-    assert max(map(len, lines)) <= frame.LINE
-    assert [line.split() for line in lines if line.startswith("  ")] == [
-        ["which", "nats", "rho"],
-        ["a", "0.010", "[-0.020,", "0.040]"],
-        ["b", "undefined", "0.50", "[0.25,", "0.75]"],
+def test_the_printed_table_has_a_column_for_each_panel_and_undefined_estimates() -> None:
+    lines = frame.listing({"nats": {"a": UNCLEAR, "b": None}, "rho": {"b": CLEAR}}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["nats", "rho"],
+        ["a", "0.01", "[-0.02,", "0.04]"],
+        ["b", "undefined", "0.5", "[0.25,", "0.75]"],
     ]
 
 
-def test_undefined_estimates_are_rows_without_values_and_no_points() -> None:
-    rows = frame.rows({"panel": {"a": CLEAR, "b": None}})
-    assert rows["value"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
-    assert frame.points({"line": {1: CLEAR, 2: None}})["x"].tolist() == [1]
-    assert frame.points({"line": {}}).empty
+@pytest.mark.parametrize("y", [None, "y"])
+def test_undefined_estimates_can_be_drawn(y: str | None) -> None:
+    assert frame.Picture("title", "note", "x", y).draw({"panel": {1: CLEAR, 2: None}, "empty": {}})
 
 
 def test_candidates_are_random_ones_in_an_order_of_their_own(source: Path, tmp_path: Path) -> None:

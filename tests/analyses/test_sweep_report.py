@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from smash_lightning.analyses import sweep_report
-from smash_lightning.analyses.sweep_report import marks
-from smash_lightning.analyses.sweep_table import SPEARMAN, average, ordered, read_table
+from smash_lightning.analyses.sweep_report import SPEARMAN, average, marks, ordered, read_coefficients
 from smash_lightning.evaluation.sweep import read_jobs
 from smash_lightning.report.figures import sweep
 from smash_lightning.report.style import specification
@@ -80,7 +79,7 @@ def test_rows_are_those_of_the_jobs_and_others_are_left_out_with_a_reason(tmp_pa
     plain = json.loads(text)
     plain["comparison"]["predictors"]["smash_score"]["spearman"], plain["architectures"] = None, 4
     (tmp_path / "4" / "correlation.json").write_text(json.dumps(plain))
-    table = read_table(read_jobs(tmp_path), ["seed"]).set_index("job")
+    table = read_coefficients(read_jobs(tmp_path), ["seed"]).set_index("job")
     loss = json.loads(text)["loss"]
     assert table.loc["0", "spearman"] == loss["scores"]["smash_score"]["spearman"]["value"]
     assert table.loc["0", "ceiling_high"] == loss["reliability"]["ceiling"]["high"]

@@ -275,7 +275,7 @@ def test_a_sweep_over_ranks_from_the_command_line(tmp_path: Path) -> None:
     assert smash(tmp_path, *jobs).well
     ended = smash(tmp_path, "task=correlate", "checkpoint=sweep", "hydra.run.dir=collected", "logger=none")
     assert ended.well
-    assert "Collected 5 of 5 jobs of sweep: 10 trainings of 5 architectures." in ended.out
+    assert f"Collected 5 of 5 jobs of {tmp_path / 'sweep'}: 10 trainings of 5 architectures." in ended.out
     config = yaml.safe_load((tmp_path / "collected" / "config.yaml").read_text())
     assert (config["retrain"]["rank"], config["search_space"]["max_ops"]) == (None, 4)
     whole = ["task=retrain", "checkpoint=ranked", "hydra.run.dir=whole", "logger=none"]
