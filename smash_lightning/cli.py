@@ -23,10 +23,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from smash_lightning.configuration import CONF, PACKAGE
 from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
-from smash_lightning.configuration.folders import claim, is_slurm_restart, locked, new_folder, run_folder
-from smash_lightning.configuration.processes import coordinating
+from smash_lightning.configuration.folders import (
+    claim,
+    is_slurm_restart,
+    locked,
+    new_folder,
+    require_single_process,
+    run_folder,
+)
 from smash_lightning.configuration.sweep import CurrentSweep, finished_value, note_failure, problems, write_result
-from smash_lightning.engine.launcher_environment import require_one_sweeper
 
 for resolver in (run_folder, new_folder):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, use_cache=True, replace=True)
@@ -44,9 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))  # also by jobs in other processes
     CurrentSweep.folder, problem = None, ""
     try:
-        require_one_sweeper(sys.argv[1:], os.environ)
-        with coordinating():
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+        require_single_process(sys.argv[1:], os.environ)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
         again = f"hydra.sweep.dir={CurrentSweep.folder or 'FOLDER'}"
         problem = f"interrupted; continue with the same command and {again}"
@@ -102,7 +106,7 @@ def _job(config: DictConfig, folder: Path) -> float | None:
     chosen = HydraConfig.get()
     is_search = not chosen.sweeper._target_.endswith(".BasicSweeper")  # what jobs return decides which come next
     try:
-        require_one_sweeper(["-m"], os.environ)
+        require_single_process(chosen.overrides.task, os.environ)
         config = as_job(with_earlier_options(config, chosen.overrides.task), folder)
         finished, value = finished_value(folder, is_search)
         if not finished:
@@ -121,12 +125,8 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
     from smash_lightning.configuration.build import build_experiment, instantiate
-    from smash_lightning.engine import set_local_rank
     from smash_lightning.report.tracker import Tracker
-    from smash_lightning.stages.devices import choose_gpu
 
-    set_local_rank(0)
-    choose_gpu(config.gpu, config.trainer.accelerator, config.trainer.get("devices", 1))
     experiment = build_experiment(config, folder)
     task = instantiate(config.task, "task")
     loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]

@@ -35,6 +35,7 @@ from smash_lightning.configuration.build import (
 )
 from smash_lightning.configuration.earlier_run import require_same
 from smash_lightning.data import DataModule, Digits, Source
+from smash_lightning.engine import Local
 from smash_lightning.files import atomic_write
 from smash_lightning.finished_run import FinishedRun, load
 from smash_lightning.hypernet import HyperNetSpecification, WeightSource
@@ -168,7 +169,7 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
         hypernet=_hypernet(options.get("hypernet", {})),
         trainer=instantiate(plain(config.trainer) | {"accelerator": accelerator}, "trainer"),
         device=device,
-        workers=options.get("workers", 1),
+        engine=Local(options.get("workers", 1)),
         **sections,
     )
 

@@ -46,7 +46,7 @@ def shown_commands() -> list[str]:
     help_text = OmegaConf.load(CONF / "config.yaml").hydra.help.template.split("==")[0]
     lines = [line.lstrip("# ") for text in [*pages, help_text, *heads] for line in text.splitlines()]
     commands = [re.split(r" {2,}|  *# ", line)[0].strip() for line in lines]
-    ours = [re.sub(r"^((srun \S+ python|torchrun \S+) run.py|smash(?= ))", "python run.py", each) for each in commands]
+    ours = [re.sub(r"^(srun.*python run.py|smash(?= ))", "python run.py", each) for each in commands]
     runs = dict.fromkeys(command for command in ours if command.startswith("python run.py"))
     return [command for command in runs if "--config-dir" not in command]  # those files are in tests/test_docs.py
 

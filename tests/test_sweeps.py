@@ -15,6 +15,7 @@ import yaml
 
 from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.configuration.earlier_run import require_same
+from smash_lightning.configuration.folders import require_single_process
 from smash_lightning.configuration.sweep import finished_value, note_failure, problems, write_result
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.run_folder import RunFolder
@@ -193,12 +194,17 @@ def test_a_job_of_a_search_is_a_run_like_any(tmp_path: Path) -> None:
 # --- several processes ---
 
 
-def test_several_processes_do_not_start_a_sweep_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    srun = {"STEP_NUM_TASKS": "2", "JOB_ID": "1", "STEP_ID": "0", "NODEID": "0", "LOCALID": "0"}
-    for name, number in srun.items():
-        monkeypatch.setenv(f"SLURM_{name}", number)
-    assert "same sweep" in smash(tmp_path, "-m", "seed=0,1").error
+def test_a_command_is_started_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    for arguments in (["-m", "seed=0,1"], ["trainer=ddp"]):
+        error = smash(tmp_path, *arguments).error
+        assert "started this command 2 times" in error
+        assert error.endswith(f": python run.py {' '.join(arguments)}")
     assert not list(tmp_path.iterdir())
+    require_single_process(["engine=ray", "engine.address=HOST:6379"], {"SLURM_STEP_NUM_TASKS": "2"})
+    require_single_process([], {"SLURM_STEP_NUM_TASKS": "1", "TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "1"})
+    with pytest.raises(ValueError, match="started this command 8 times"):
+        require_single_process([], {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "8"})
 
 
 @pytest.mark.slow

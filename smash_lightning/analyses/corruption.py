@@ -60,7 +60,7 @@ def corruption(
     cases = corruptions(pool, levels, experiment.seed)
     jobs = [(name, architecture) for name in cases for architecture in pool]
     score = partial(score_corrupted, scorer, cases)
-    scores = frame.run_jobs(score, jobs, experiment.workers, "scoring", lambda job: f"{job[1].fingerprint}, {job[0]} c")
+    scores = frame.run_jobs(score, jobs, experiment.engine, "scoring", lambda job: f"{job[1].fingerprint}, {job[0]} c")
     table = pd.DataFrame(
         {"input": name, "fingerprint": architecture.fingerprint} | frame.score_columns(score)
         for (name, architecture), score in zip(jobs, scores, strict=True)

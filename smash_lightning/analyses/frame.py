@@ -20,7 +20,7 @@ from scipy import stats
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.engine import Pool
+from smash_lightning.engine import Engine
 from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import join
@@ -132,7 +132,7 @@ def conditional_scorer(experiment: Experiment, task: str) -> tuple[Scorer, Encod
 
 
 def run_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, label: str, name: Callable[[Job], str]
+    function: Callable[[Job], Result], jobs: Sequence[Job], engine: Engine, label: str, name: Callable[[Job], str]
 ) -> list[Result]:
     """Results of a function in the order of the jobs, with a progress bar.
 
@@ -142,7 +142,7 @@ def run_jobs(
         RuntimeError: a job failed.
     """
     found: dict[int, Result] = {}
-    with ProgressBars([label], [len(jobs)]) as bars, Pool(_call, function, workers) as pool:
+    with ProgressBars([label], [len(jobs)]) as bars, engine.pool(_call, function) as pool:
         for done, (position, result) in enumerate(pool.results(jobs, lambda i: f"{label} {name(jobs[i])}"), start=1):
             found[position] = result
             bars.show(0, done)

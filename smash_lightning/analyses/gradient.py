@@ -100,7 +100,7 @@ def gradient(
     chosen, space = frame.random_candidates(experiment, parents, "task.parents"), experiment.candidates
     trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
     jobs = [(parent, trial.perturbations(parent)) for parent in chosen]
-    rows = frame.run_jobs(trial, jobs, experiment.workers, "perturbing", lambda job: job[0].fingerprint)
+    rows = frame.run_jobs(trial, jobs, experiment.engine, "perturbing", lambda job: job[0].fingerprint)
     table = pd.DataFrame([row for part in rows for row in part], columns=COLUMNS)
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     last, difference = list(found["gradient_minus"].items())[-1]

@@ -50,7 +50,7 @@ def racing(
     scorer, _ = scorer_of(experiment)
     pool = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(architectures)]
     score = partial(scorer.score_images, positions=torch.arange(len(experiment.data.validation)))
-    scores = frame.run_jobs(score, pool, experiment.workers, "scoring", lambda one: one.fingerprint)
+    scores = frame.run_jobs(score, pool, experiment.engine, "scoring", lambda one: one.fingerprint)
     values = torch.stack(scores)  # (candidates, HyperNets + 1, images)
     table = pd.DataFrame(replay(racing, values, size, i) for size in candidates for i in range(repeats))
     found = {

@@ -51,7 +51,7 @@ def strategies(
     compared = {RANDOM: Random(counts.pop()), **strategies}
     searching = Searching(experiment, hypernets_of(experiment), compared, start)
     jobs = [(name, repeat) for repeat in range(repeats) for name in compared]
-    parts = frame.run_jobs(searching, jobs, experiment.workers, "searching by", lambda job: job[0])
+    parts = frame.run_jobs(searching, jobs, experiment.engine, "searching by", lambda job: job[0])
     table = scored_together(pd.concat(parts, ignore_index=True), experiment.ranking.smash_score)
     best = {
         str(name): part.pivot(index="repeat", columns="scored", values="best")

@@ -130,7 +130,7 @@ def _score(
 ) -> pd.DataFrame:
     scorer = make_scorer(experiment.data, experiment.ranking, experiment.seed, experiment.device, hypernets)
     pool = trained.architectures
-    scores = frame.run_jobs(scorer, pool, experiment.workers, f"scoring, {name}", lambda one: one.fingerprint)
+    scores = frame.run_jobs(scorer, pool, experiment.engine, f"scoring, {name}", lambda one: one.fingerprint)
     metrics = [CandidateMetrics(s.val_error, s.val_loss, int(p)) for s, p in zip(scores, trained.params, strict=True)]
     hypernet = getattr(hypernets[0].weights, "hypernet", None)
     columns: dict[str, Any] = {

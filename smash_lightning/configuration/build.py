@@ -18,8 +18,8 @@ from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.option_types import require_types
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages import Experiment
-from smash_lightning.stages.devices import process_count
 from smash_lightning.stages.experiment import candidates_of
+from smash_lightning.stages.trainers import engine_for
 
 SECTIONS = ("search", "ranking", "retrain", "baselines", "evaluation")
 
@@ -41,7 +41,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     parts = {name: instantiate(config[name], name) for name in SECTIONS}
     device = scoring_device(config.trainer.accelerator)
     shape = {key: trainer[key] for key in ("devices", "num_nodes", "strategy") if key in trainer}
-    workers, together = process_count(device, config.workers, **shape)
+    engine, together = engine_for(instantiate(config.engine, "engine"), device, **shape)
     return Experiment(
         folder=RunFolder(folder),
         source=Path(config.checkpoint) if config.checkpoint else None,
@@ -53,7 +53,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
         trainer=instantiate(trainer, "trainer"),
         callbacks=tuple(instantiate(section, name) for name, section in callbacks.items()),
         device=device,
-        workers=workers,
+        engine=engine,
         together=together,
         **parts,
     )

@@ -17,7 +17,7 @@ from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.stages.collect import PLACES
 
-NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "logger", "trainer", "gpu"]
+NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "engine", "logger", "trainer"]
 NOT_COMPARED += ["data_folder", "cache_folder"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,22 @@ def is_slurm_restart(folder: Path, environment: Mapping[str, str]) -> bool:
     """Whether SLURM started this job again, for a run that had begun."""
     restarted = int(environment.get("SLURM_RESTART_COUNT", "0")) > 0
     return restarted and folder.name.startswith("slurm-") and RunFolder(folder).config.exists()
+
+
+def require_single_process(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Checks that srun or torchrun did not start the command several times, but for a cluster of `engine=ray`.
+
+    Raises:
+        ValueError: one of them did.
+    """
+    count = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+    if "TORCHELASTIC_RUN_ID" in environment:
+        count = max(count, int(environment.get("WORLD_SIZE", "1")))
+    if count > 1 and not any(argument.startswith("engine.address=") for argument in arguments):
+        raise ValueError(
+            f"srun or torchrun started this command {count} times, but one command starts all processes that it needs: "
+            f"python run.py {' '.join(arguments)}"
+        )
 
 
 def claim(folder: Path, config: DictConfig) -> None:

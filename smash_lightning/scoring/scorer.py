@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.engine import local_device
 from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet
 from smash_lightning.network import UseBatchStatistics
 from smash_lightning.random_streams import Stream, generator
@@ -79,7 +78,7 @@ class Scorer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Moves to the device of this process."""
-        device = local_device(state.pop("device"))
+        device = state.pop("device")
         self.__dict__ |= state
         self.to(device)
 

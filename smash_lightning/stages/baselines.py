@@ -14,7 +14,6 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import Baseline, BaselineContext, OneShot
-from smash_lightning.engine import Pool, local_device
 from smash_lightning.evaluation.tables import (
     BASELINES,
     append_row,
@@ -83,7 +82,8 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
 def _predict(experiment: Experiment, jobs: Sequence[tuple[str, Architecture]]) -> None:
     context = (experiment.baselines.chosen, baseline_context(experiment), experiment.device)
-    with ProgressBars(["computing baselines"], [len(jobs)]) as bars, Pool(predict, context, experiment.workers) as pool:
+    pool = experiment.engine.pool(predict, context)
+    with ProgressBars(["computing baselines"], [len(jobs)]) as bars, pool:
         named = pool.results(jobs, lambda i: f"baseline {jobs[i][0]}, architecture {jobs[i][1].fingerprint}")
         for count, (position, outcome) in enumerate(named, start=1):
             _append(experiment, *jobs[position], *outcome, 0.0)
@@ -106,7 +106,6 @@ def predict(
     """
     del send
     (baselines, given, device), (name, architecture) = context, job
-    device = str(local_device(device))
     given = replace(given, images=given.images.to(device), labels=given.labels.to(device))
     started = time.perf_counter()
     value = float(baselines[name].predict(architecture, given))
@@ -127,7 +126,7 @@ def baseline_context(experiment: Experiment) -> BaselineContext:
         labels=batch.labels,
         data=data,
         retrain=replace(experiment.retrain, start="random", use_validation=False),
-        trainer=partial(alone, experiment.trainer, experiment.device),
+        trainer=partial(alone, experiment.trainer),
         seed=experiment.seed_of(SEED),
         images_per_candidate=images_per_candidate(experiment, len(read_ranking(experiment.folder))),
         folder=experiment.folder.path,
@@ -160,7 +159,7 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     training_seconds = sum(source.seconds for source in sources)
     with (
         ProgressBars([f"scoring, {name}"], [len(architectures)]) as bars,
-        Pool(score_one, scorer, experiment.workers) as pool,
+        experiment.engine.pool(score_one, scorer) as pool,
     ):
         for first in range(0, len(architectures), SIDE_BY_SIDE):
             batch = architectures[first : first + SIDE_BY_SIDE]

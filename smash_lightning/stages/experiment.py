@@ -14,6 +14,7 @@ import pandas as pd
 
 from smash_lightning.baselines import BaselineOptions, OneShot
 from smash_lightning.data import DataModule
+from smash_lightning.engine import Engine
 from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.correlation import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
@@ -62,9 +63,9 @@ class Experiment:
         evaluation: how scores are compared with the ground truth.
         trainer: makes a Lightning Trainer for the devices that were chosen.
         device: where scores are computed.
-        workers: processes that run independent trainings and scores concurrently.
+        engine: runs independent trainings and scores concurrently.
         callbacks: make Lightning callbacks that join the search and standalone trainings, new ones for each.
-        together: whether they train each HyperNet together, instead of several HyperNets concurrently.
+        together: whether its workers train each HyperNet together, instead of several HyperNets concurrently.
     """
 
     folder: RunFolder
@@ -81,15 +82,13 @@ class Experiment:
     evaluation: EvaluationOptions
     trainer: Callable[..., L.Trainer]
     device: str
-    workers: int
+    engine: Engine
     together: bool = False
     callbacks: Sequence[Callable[[], L.Callback]] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("seed", 0), ("workers", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}")
         self.hypernet.check(self.space)
         if taken := {*SCORES, *SIZES, TOGETHER, *get_args(OneShot)} & self.baselines.chosen.keys():
             raise ValueError(

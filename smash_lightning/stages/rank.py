@@ -11,7 +11,7 @@ import torch
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.encoding import Encoding
-from smash_lightning.engine import Pool, local_device
+from smash_lightning.engine import Pool
 from smash_lightning.evaluation.tables import RANKING, append_row, write_table
 from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, load_hypernet
@@ -56,7 +56,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
     with (
         ProgressBars(["scoring architectures"], [ranking.total]) as bars,
-        Pool(score_one, scorer, experiment.workers) as pool,
+        experiment.engine.pool(score_one, scorer) as pool,
     ):
         bars.show(0, len(state.rows))
 
@@ -69,7 +69,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
                 architectures,
                 len(data.validation),
                 experiment.seed,
-                experiment.workers,
+                experiment.engine,
                 scorer,
                 folder.race_state,
                 lambda share: bars.show(0, int(share * len(architectures))),
@@ -102,7 +102,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
     source = scorer.hypernets[0].weights
     latency = None
     if options.max_latency is not None:
-        latency = MeasuredLatency(data.image_spec, local_device(experiment.device), options.latency_batch)
+        latency = MeasuredLatency(data.image_spec, experiment.device, options.latency_batch)
     conditional = isinstance(source, ConditionalWeightSource)
     encoding = source.encoding if isinstance(source, ConditionalWeightSource) else Encoding(source.limits, 1)
     return Ranking(

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.engine import Failure, Pool
+from smash_lightning.engine import Failure
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GROUPS,
@@ -105,7 +105,7 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
             if isinstance(message, Metrics) and "epoch_loss" in message.values:
                 losses[position].append((message.step, message.values["epoch_loss"]))
 
-        with Pool(train_network, experiment, experiment.workers, receive) as pool:
+        with experiment.engine.pool(train_network, experiment, receive) as pool:
             for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
                 job = jobs[position]
                 if isinstance(outcome, Failure):
@@ -136,7 +136,7 @@ def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any
     unfinished = folder.network(*job.key).with_suffix(".unfinished.ckpt")
     interval = timedelta(minutes=options.checkpoint_minutes)
     shared = trainer_options(experiment, send, unfinished, train_time_interval=interval)
-    trainer = alone(experiment.trainer, experiment.device, max_epochs=options.epochs, **shared)
+    trainer = alone(experiment.trainer, max_epochs=options.epochs, **shared)
     data = data.ordered(Stream.RETRAIN, job.seed)
     trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
     trainer.test(module, datamodule=data, verbose=False)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.data import DataModule
-from smash_lightning.engine import Pool, local_device
 from smash_lightning.evaluation.tables import SETTLING, write_table
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
@@ -79,8 +78,7 @@ def search(
                 tracker.log(f"{name}{missing[position]}", message.values, message.step)
 
         jobs = [(name, index, followed) for index in missing]
-        # However few are missing, each trains with its share of the cores: sums over threads differ in the last digit.
-        with Pool(train_hypernet, experiment, experiment.workers, receive) as pool:
+        with experiment.engine.pool(train_hypernet, experiment, receive) as pool:
             run = pool.together if experiment.together else pool.results
             for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
                 pass  # checkpoints are the result
@@ -118,7 +116,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         every_n_epochs=experiment.search.checkpoint_every,
         save_on_train_epoch_end=True,
     )
-    trainer = together(experiment.trainer, experiment.device, max_epochs=experiment.search.epochs, **shared)
+    trainer = together(experiment.trainer, max_epochs=experiment.search.epochs, **shared)
     resume = path if path.exists() else None
     trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
@@ -194,7 +192,7 @@ def make_scorer(
         data.eval_batch_size,
     )
     scorer = Scorer(hypernets, scoring_data, policy=options.batch_norm, noises=options.noises, seed=seed)
-    return scorer.to(local_device(device))
+    return scorer.to(device)
 
 
 def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:

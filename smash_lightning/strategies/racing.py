@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field, PositiveInt
@@ -20,7 +20,7 @@ from scipy import stats
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.engine import Pool
+from smash_lightning.engine import Engine
 from smash_lightning.files import atomic_write
 from smash_lightning.option_types import Share, require_bounds
 from smash_lightning.random_streams import Stream, generator
@@ -183,7 +183,7 @@ def run_race(
     architectures: Sequence[Architecture],
     images: int,
     seed: int,
-    workers: int,
+    engine: Engine,
     scorer: Scorer,
     path: Path | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -195,7 +195,7 @@ def run_race(
         architectures: candidates.
         images: number of validation images.
         seed: of the order of the images.
-        workers: processes, each with a copy of `scorer`.
+        engine: its workers have a copy of `scorer` each.
         scorer: scores candidates on single images.
         path: file of the rounds that are finished, from which an interrupted race resumes; None for no file.
         progress: called with the share of all images after each round.
@@ -211,7 +211,7 @@ def run_race(
                 torch.save({"owner": owner, "values": state.values, "active": state.active}, partial)
         progress(sum(state.images) / total)
 
-    with Pool[Any, Tensor](score_images, scorer, workers) as pool:
+    with engine.pool(score_images, scorer) as pool:
 
         def score(active: tuple[int, ...], positions: Tensor) -> list[Tensor]:
             jobs = [(architectures[candidate], positions) for candidate in active]

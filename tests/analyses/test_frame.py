@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from smash_lightning.analyses import frame
+from smash_lightning.engine import Local
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import spearman
 from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, WeightSource
@@ -107,6 +108,6 @@ def double(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_are_in_the_order_of_the_jobs(workers: int) -> None:
-    assert frame.run_jobs(double, range(8), workers, "doubling", str) == [2 * number for number in range(8)]
+    assert frame.run_jobs(double, range(8), Local(workers), "doubling", str) == [2 * number for number in range(8)]
     with pytest.raises(RuntimeError, match="doubling 13"):
-        frame.run_jobs(double, [13], workers, "doubling", str)
+        frame.run_jobs(double, [13], Local(workers), "doubling", str)

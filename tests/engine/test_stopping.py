@@ -1,53 +1,14 @@
-"""After a request to stop, jobs save their state, and the run ends."""
+"""Signals are requests to stop."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from smash_lightning.engine import Pool, Stopped, handling_stop_signals, requeued, stop_requested
-
-
-def until_requested(context: Path, job: str, send: Callable[[Any], None]) -> str:
-    """Works until a request to stop, and saves that."""
-    send("started")
-    if job == "short":
-        return "done"
-    deadline = time.monotonic() + 60
-    while not stop_requested():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    if job == "last":
-        return "done after all"
-    (context / job).write_text("saved")
-    raise Stopped
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_jobs_save_and_the_run_ends(workers: int, number: signal.Signals, tmp_path: Path) -> None:
-    jobs = ["short", "long", "never started"] if workers == 1 else ["short", "long", "last", "never started"]
-    started: list[int] = []
-
-    def receive(index: int, message: Any) -> None:
-        started.append(index)
-        if len(started) == workers + 1:
-            os.kill(os.getpid(), number)
-
-    found = {}
-    with handling_stop_signals(), Pool(until_requested, tmp_path, workers, receive) as pool:
-        outcomes = pool.run(jobs)
-        with pytest.raises(Stopped):
-            found.update(next(outcomes) for _ in jobs)
-    assert found == ({0: "done"} if workers == 1 else {0: "done", 2: "done after all"})
-    assert [path.name for path in tmp_path.iterdir()] == ["long"]
-    assert sorted(started) == list(range(workers + 1))
+from smash_lightning.engine import handling_stop_signals, requeued, stop_requested
 
 
 def test_handlers_are_restored_and_the_next_run_has_no_request() -> None:

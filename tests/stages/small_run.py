@@ -11,6 +11,7 @@ import lightning as L
 from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.baselines import BaselineOptions, Depth
 from smash_lightning.data import DataModule, Digits
+from smash_lightning.engine import Local
 from smash_lightning.evaluation.tables import RANKING, write_table
 from smash_lightning.hypernet import ConditionalHyperNet, HyperNetSpecification
 from smash_lightning.random_streams import rng
@@ -78,7 +79,7 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
             L.Trainer, accelerator="cpu", devices=1, enable_progress_bar=False, enable_model_summary=False
         ),
         "device": "cpu",
-        "workers": 1,
+        "engine": Local(1),
     }
     return Experiment(**parts | changes)
 

@@ -39,7 +39,7 @@ def scorer(experiment: Any) -> Scorer:
 def race(
     experiment: Any, scorer: Scorer, path: Path | None = None, racing: Racing = RACING, **options: Any
 ) -> tuple[list[Score], float]:
-    return run_race(racing, POOL, len(experiment.data.validation), 0, 1, scorer, path, **options)
+    return run_race(racing, POOL, len(experiment.data.validation), 0, experiment.engine, scorer, path, **options)
 
 
 def test_survivors_have_the_score_of_all_images_and_rank_before_the_others(experiment: Any, scorer: Scorer) -> None:

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from smash_lightning.data import DataModule, Digits
-from smash_lightning.engine import external
+from smash_lightning.engine import Engine, Local
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
-from smash_lightning.stages.devices import FINDS_UNUSED, process_count
 from smash_lightning.stages.search import settling
+from smash_lightning.stages.trainers import FINDS_UNUSED, engine_for
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from smash_lightning.training import load_checkpoint
 from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
@@ -37,7 +37,7 @@ def data(batch_size: int) -> DataModule:
 
 
 def by_two(folder: Path, **changes: Any) -> Experiment:
-    options = {"trainer": TWO, "workers": 2, "together": True, "data": data(40), "ranking": RANKING}
+    options = {"trainer": TWO, "engine": Local(2), "together": True, "data": data(40), "ranking": RANKING}
     return small_experiment(folder, **options | {"retrain": RETRAINED} | changes)
 
 
@@ -91,9 +91,9 @@ def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, t
 
 
 def same(mine: pd.DataFrame, its: pd.DataFrame) -> None:
-    """The same rows in the same order, but for time and the rounding of sums over other numbers of threads."""
+    """The same rows in the same order, but for time."""
     assert len(mine) > 3
-    pd.testing.assert_frame_equal(mine.drop(columns="seconds"), its.drop(columns="seconds"), rtol=1e-5)
+    pd.testing.assert_frame_equal(mine.drop(columns="seconds"), its.drop(columns="seconds"), check_exact=True)
 
 
 VALID: dict[str, tuple[dict[str, Any], tuple[int, bool]]] = {
@@ -107,42 +107,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other workers": ({"workers": 3, "devices": 2, "strategy": FINDS_UNUSED}, "workers=3 .* trainer.devices=2"),
     "waits without end": ({"workers": None, "devices": 2, "strategy": "ddp"}, f"trainer.strategy=ddp.*{FINDS_UNUSED}"),
     "left to Lightning": ({"workers": None, "devices": 2}, f"trainer.strategy=auto.*{FINDS_UNUSED}"),
-    "machines without a scheduler": (
-        {"workers": None, "devices": 1, "num_nodes": 2, "strategy": FINDS_UNUSED},
-        "trainer.num_nodes=2.*srun or torchrun",
-    ),
+    "several machines": ({"workers": None, "devices": 1, "num_nodes": 2, "strategy": FINDS_UNUSED}, "num_nodes=2"),
     "single ones": ({"workers": None, "devices": [0, 2]}, "trainer.devices=.*CUDA_VISIBLE_DEVICES"),
     "none": ({"workers": None, "devices": 0}, "trainer.devices=0"),
 }
-STARTED: dict[str, tuple[dict[str, Any], tuple[int, bool] | str]] = {
-    "together": ({"workers": None, "devices": 2, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
-    "all of each machine": ({"workers": None, "devices": -1, "num_nodes": 2, "strategy": FINDS_UNUSED}, (4, True)),
-    "side by side": ({"workers": None, "devices": 1}, (4, False)),
-    "fewer": ({"workers": None, "devices": 2, "strategy": FINDS_UNUSED}, "make 2 processes, but .* started 4"),
-    "other workers": ({"workers": 2, "devices": 1}, "workers=2: .* started 4 processes"),
-}
+
+
+def shape(workers: int | None, **options: Any) -> tuple[Engine, bool]:
+    return engine_for(Local(workers), "cpu", **options)
 
 
 @pytest.mark.parametrize("name", VALID)
 def test_the_number_of_processes(name: str) -> None:
     options, expected = VALID[name]
-    assert process_count("cpu", **options) == expected
+    engine, together = shape(**options)
+    assert (engine.workers, together) == expected
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_options_that_do_not_fit(name: str) -> None:
     options, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
-        process_count("cpu", **options)
-
-
-@pytest.mark.parametrize("name", STARTED)
-def test_processes_that_a_scheduler_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    workers = [external.ExternalWorker] * 3  # in addition to this process
-    monkeypatch.setattr("smash_lightning.stages.devices.external_workers", workers)
-    options, expected = STARTED[name]
-    if isinstance(expected, tuple):
-        assert process_count("cpu", **options) == expected
-        return
-    with pytest.raises(ValueError, match=expected):
-        process_count("cpu", **options)
+        shape(**options)

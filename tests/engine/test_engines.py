@@ -1,0 +1,170 @@
+"""What every engine promises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smash_lightning.engine import Engine, Failure, Local, Stopped, handling_stop_signals
+from tests.engine.jobs import Context, Step, meet, sleep_forever, until_requested, work
+
+ENGINES: dict[str, type[Engine]] = {"local": Local}
+
+
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> type[Engine]:
+    return ENGINES[request.param]
+
+
+def outcomes(engine: Engine, folder: Path, jobs: list[str]) -> tuple[dict[int, Any], list[tuple[int, Any]]]:
+    messages: list[tuple[int, Any]] = []
+    with engine.pool(work, Context(folder), lambda index, message: messages.append((index, message))) as pool:
+        return dict(pool.run(jobs)), messages
+
+
+def test_two_workers_give_the_results_of_one_bit_for_bit(kind: type[Engine], tmp_path: Path) -> None:
+    jobs = ["a", "sum", "bb", "sum", "threads", "ccc"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    (one, _), (two, _) = (outcomes(kind(workers), tmp_path, jobs) for workers in (1, 2))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert torch.equal(one.pop(1), two.pop(1))
+    assert torch.equal(one.pop(3), two.pop(3))
+    assert one == two == {0: "A", 2: "BB", 4: 1, 5: "CCC"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_is_recorded_once_and_the_others_go_on(kind: type[Engine], workers: int, tmp_path: Path) -> None:
+    found, _ = outcomes(kind(workers), tmp_path, ["a", "raises", "exits", "b"])
+    assert (found[0], found[3]) == ("A", "B")
+    assert found[1].reason == "KeyError: 'no such thing'"
+    assert "Traceback" in found[1].details
+    assert "in work" in found[1].details
+    assert found[2].reason == "SystemExit: enough"
+    assert len(list(tmp_path.glob("raised-*"))) == 1
+
+
+def test_a_job_whose_process_dies_is_repeated_and_no_other_is_touched(kind: type[Engine], tmp_path: Path) -> None:
+    jobs = ["long", "dies once", "always dies", "a", "b"]
+    found, messages = outcomes(kind(2, retries=1), tmp_path, jobs)
+    assert {index: found[index] for index in (0, 1, 3, 4)} == {0: "LONG", 1: "DIES ONCE", 3: "A", 4: "B"}
+    assert "died 2 times" in found[2].reason
+    assert [message for index, message in messages if index == 1] == [Step(0), Step(1), Step(2)], "each step once"
+
+
+def test_short_jobs_travel_together_and_one_that_kills_costs_no_other(kind: type[Engine], tmp_path: Path) -> None:
+    jobs = ["a"] * 60
+    jobs[30] = "always dies"
+    found, _ = outcomes(kind(2, retries=0), tmp_path, jobs)
+    assert [index for index, outcome in found.items() if isinstance(outcome, Failure)] == [30]
+    assert Counter(map(type, found.values())) == {str: 59, Failure: 1}
+
+
+def test_messages_come_before_the_result_and_the_context_once(kind: type[Engine], tmp_path: Path) -> None:
+    arrived: Counter[int] = Counter()
+    pool = kind(2).pool(work, Context(tmp_path), lambda index, message: arrived.update([index]))
+    with pool:
+        for jobs in (["sends much"] * 3, ["sends much"] * 8):
+            arrived.clear()
+            for index, outcome in pool.run(jobs):
+                assert (arrived[index], outcome) == (200, "SENDS MUCH")
+    assert 1 <= len(list(tmp_path.glob("context-*"))) <= 2, "once for each worker"
+
+
+def test_processes_are_kept_for_the_next_pool(kind: type[Engine], tmp_path: Path) -> None:
+    first, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+    again, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+    assert len({*first.values()}) == 2
+    assert {*again.values()} == {*first.values()}
+    with pytest.raises(RuntimeError, match="no such thing"), kind(2).pool(work, Context(tmp_path)) as pool:
+        list(pool.results(["a", "raises"], str))
+    others, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+    assert not {*others.values()} & {*first.values()}, "after a failure none is kept"
+
+
+def test_what_cannot_be_pickled(kind: type[Engine], tmp_path: Path) -> None:
+    found, _ = outcomes(kind(2), tmp_path, ["a", "unpicklable"])
+    assert found[0] == "A"
+    assert "pickle" in found[1].reason
+    with pytest.raises(Exception, match="pickle"), kind(2).pool(work, lambda: None) as pool:
+        list(pool.run(["a"]))
+    assert outcomes(kind(2), tmp_path, []) == ({}, [])
+
+
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGUSR1)])
+def test_after_a_request_to_stop_jobs_save(kind: type[Engine], workers: int, number: int, tmp_path: Path) -> None:
+    jobs = ["short", "long", "never started"] if workers == 1 else ["short", "long", "last", "never started"]
+    started: list[int] = []
+
+    def receive(index: int, message: Any) -> None:
+        started.append(index)
+        if len(started) == workers + 1:
+            os.kill(os.getpid(), number)
+
+    found = {}
+    with handling_stop_signals(), kind(workers).pool(until_requested, tmp_path, receive) as pool:
+        ended = pool.run(jobs)
+        with pytest.raises(Stopped):
+            found.update(next(ended) for _ in jobs)
+    assert found == ({0: "done"} if workers == 1 else {0: "done", 2: "done after all"})
+    assert [path.name for path in tmp_path.iterdir()] == ["long"]
+    assert sorted(started) == list(range(workers + 1))
+
+
+def test_ranks_do_each_job_together_and_one_that_dies_is_repeated(kind: type[Engine], tmp_path: Path) -> None:
+    messages: list[tuple[int, Any]] = []
+    with kind(2).pool(meet, tmp_path, lambda index, message: messages.append((index, message))) as pool:
+        found = list(pool.together(["a", "dies once", "b"], str))
+    assert [(index, total) for index, (total, _) in found] == [(0, 30.0), (1, 30.0), (2, 30.0)]
+    assert messages == [(0, 0), (1, 0), (1, 0), (2, 0)], "those of rank 0"
+
+
+@pytest.mark.parametrize(("job", "message"), [("raises", "process 1: KeyError"), ("always dies", "died 2 times")])
+def test_a_rank_that_fails_ends_the_job_for_all(kind: type[Engine], job: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=f"the job: .*{message}"), kind(2, retries=1).pool(meet, tmp_path) as pool:
+        list(pool.together([job], lambda index: "the job"))
+    assert len(list(tmp_path.glob("raised-*"))) == (job == "raises")
+
+
+def test_ranks_save_after_a_request_to_stop(kind: type[Engine], tmp_path: Path) -> None:
+    def receive(index: int, message: Any) -> None:
+        if message == "started":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with handling_stop_signals(), pytest.raises(Stopped), kind(2).pool(meet, tmp_path, receive) as pool:
+        list(pool.together(["long", "never started"], str))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved by 0", "saved by 1"]
+
+
+def test_processes_end_with_the_one_that_started_them(kind: type[Engine], tmp_path: Path) -> None:
+    driver = os.fork()
+    if driver == 0:
+        with kind(2).pool(sleep_forever, tmp_path) as pool:
+            list(pool.run(["a", "b"]))
+    deadline = time.monotonic() + 60
+    while len(names := [path.name for path in tmp_path.iterdir()]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(driver, signal.SIGKILL)
+    os.waitpid(driver, 0)
+    workers = [int(name.split("-")[1]) for name in names]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 5
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

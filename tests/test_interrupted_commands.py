@@ -1,0 +1,90 @@
+"""Whole commands that a scheduler stops and starts again, and one of whose processes is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from smash_lightning.training import load_checkpoint
+from tests.command_line import end, process, smash, wait_for
+
+SEARCH = [
+    "task=search",
+    "logger=none",
+    "search_space.max_ops=4",
+    "search.hypernets=1",
+    "search.epochs=8",
+    "search.checkpoint_every=1",
+    "ranking.fixed=2",
+    "ranking.fixed_every=2",
+]
+pytestmark = pytest.mark.slow
+
+
+def hypernet(folder: Path) -> Path:
+    return folder / "checkpoints" / "hypernet0.ckpt"
+
+
+def finished(path: Path) -> bool:
+    return bool(load_checkpoint(path, "smash")["smash"]["finished"])
+
+
+def test_slurm_stops_a_run_and_starts_it_again(tmp_path: Path) -> None:
+    """In one process, where Lightning handles signals too, and would end the training as if it were complete."""
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
+    scontrol.chmod(0o755)
+    options = [*SEARCH, "workers=1", "trainer=slurm", "trainer.accelerator=cpu", "trainer.devices=1"]
+    variables = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "search", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}
+    variables["PATH"] = f"{scontrol.parent}:{os.environ['PATH']}"
+    folder = tmp_path / "outputs" / "slurm-7"
+
+    first = process(tmp_path, *options, **variables)
+    wait_for(hypernet(folder).exists, first)
+    first.send_signal(signal.SIGUSR1)  # as `sbatch --signal=USR1@120` has it
+    code, _, error = end(first)
+    assert code == 1
+    assert error.splitlines()[-1] == f"stopped; continue with resume={folder}; SLURM starts the job again"
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert not finished(hypernet(folder))
+
+    again = process(tmp_path, *options, SLURM_RESTART_COUNT="1", **variables)
+    assert end(again)[0] == 0
+    assert finished(hypernet(folder))
+    assert smash(tmp_path, *SEARCH, "workers=1", "hydra.run.dir=undisturbed").well
+    mine, other = (
+        load_checkpoint(hypernet(each), "smash")["state_dict"] for each in (folder, tmp_path / "undisturbed")
+    )
+    assert mine.keys() == other.keys()
+    for name, tensor in mine.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def children(group: int) -> list[int]:
+    """The processes that a command made, which are in its process group."""
+    found = []
+    for path in Path("/proc").iterdir():
+        try:
+            command = (path / "cmdline").read_bytes()
+            if path.name.isdigit() and os.getpgid(int(path.name)) == group and b"spawn_main" in command:
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def test_a_rank_that_is_killed_is_repeated_from_its_checkpoint(tmp_path: Path) -> None:
+    command = process(tmp_path, *SEARCH, "trainer=ddp_cpu", "hydra.run.dir=run")
+    wait_for(hypernet(tmp_path / "run").exists, command)
+    ranks = children(command.pid)
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    code, out, error = end(command)
+    assert (code, out.splitlines()[-1]) == (0, str(tmp_path / "run")), error
+    assert finished(hypernet(tmp_path / "run"))
+    assert not children(command.pid)
