@@ -1,7 +1,7 @@
 """Random changes to training images that keep their class: drawn for an epoch at once, applied to a batch at once.
 
-Both augmentations move whole runs of consecutive values (a row of pixels, a column of voxels), so that a batch costs
-one gather of runs, whatever is drawn for each of its images, and nothing waits for the device.
+Both move whole runs of consecutive values (a row of pixels, a column of voxels): a batch costs one gather of runs,
+whatever is drawn for its images, and nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -27,18 +27,11 @@ class Augmentation(ABC):
 
     @abstractmethod
     def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Parameters for `count` images of `size`: 64-bit integers (count, parameters) on the CPU.
-
-        Raises:
-            ValueError: images of that many dimensions cannot be augmented so.
-        """
+        """Parameters for `count` images of `size`: 64-bit integers (count, parameters) on the CPU."""
 
     @abstractmethod
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Images (batch, channels, *size), each changed by its row of `drawn` (batch, parameters) on the same device.
-
-        Shape, type and device stay the same.
-        """
+        """Images (batch, channels, *size), each changed by its row of `drawn` (batch, parameters), on one device."""
 
     def view(self, images: Tensor, index: int) -> Tensor:
         """Pose `index` of images (batch, channels, *size); pose 0 is the original one."""
@@ -67,7 +60,7 @@ class CropFlip(Augmentation):
         """Columns: the crop's first row and first column in the padded image, and 1 where the image is mirrored."""
         _require(self, 2, size)
         crops = torch.randint(2 * self.padding + 1, (count, 2), generator=generator)
-        return torch.cat((crops, _coins(count, 1, self.flip, generator)), 1)
+        return torch.cat((crops, torch.randint(1 + self.flip, (count, 1), generator=generator)), 1)
 
     def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Each image of the batch, mirrored and cropped as drawn."""
@@ -113,7 +106,7 @@ class VoxelMoves(Augmentation):
         """Columns: steps to turn; 1 where mirrored along x, and along y; voxels to shift along x, y and z."""
         _require(self, 3, size)
         turns = torch.randint(self.rotations, (count, 1), generator=generator)
-        coins = _coins(count, 2, self.flips, generator)
+        coins = torch.randint(1 + self.flips, (count, 2), generator=generator)
         shifts = torch.randint(-self.shift, self.shift + 1, (count, 3), generator=generator)
         return torch.cat((turns, coins, shifts), 1)
 
@@ -147,10 +140,6 @@ def _require(augmentation: Augmentation, dimensions: int, size: tuple[int, ...])
             f"dataset.augmentation: {type(augmentation).__name__} is for images of {dimensions} dimensions, and these "
             f"have {len(size)}: choose another or null"
         )
-
-
-def _coins(count: int, coins: int, thrown: bool, generator: torch.Generator) -> Tensor:
-    return torch.randint(2 if thrown else 1, (count, coins), generator=generator)
 
 
 def _runs(values: Tensor, starts: Tensor, length: int) -> Tensor:

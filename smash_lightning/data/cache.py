@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -16,15 +15,14 @@ from typing import TypeVar
 import numpy as np
 import torch
 from filelock import FileLock
+from tqdm import tqdm
 
 from smash_lightning.data.source import RawDataset, Source, Split
 from smash_lightning.files import atomic_write
-from smash_lightning.progress_bars import ProgressBars
 
 Plain = TypeVar("Plain")
 
-FORMAT = 2  # of entries and of what sources read; a new one ignores older entries
-OTHER_FOLDER = "choose another folder with dataset.cache=FOLDER, or none with dataset.cache=null"
+FORMAT = 3  # of entries and of what sources read; a new one ignores older entries
 
 
 def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
@@ -34,22 +32,31 @@ def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
     place, so that a moved data set is not decoded again and a changed one is. It appears under its name only when it is
     complete; processes that need it at the same time wait for the first one.
     """
-    with _writing(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-    entry = folder / _content_name(source, files, folder)
-    if not _is_whole(entry):
-        with _writing(folder), FileLock(folder / f"{entry.name}.lock"):
-            if not _is_whole(entry):  # another process may have written it meanwhile
-                _write(source.read(), entry)
-    return entry
+        entry = folder / _name(source, files, folder)
+        if not _is_whole(entry):
+            with FileLock(folder / f"{entry.name}.lock"):
+                if not _is_whole(entry):  # another process may have written it meanwhile
+                    _write(source.read(), entry)
+        return entry
+    except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder):
+            raise
+        raise OSError(
+            f"cannot write decoded data sets to {folder} ({error.strerror or error}): choose another folder with "
+            "dataset.cache=FOLDER, or none with dataset.cache=null"
+        ) from error
 
 
 def open_entry(entry: Path) -> RawDataset:
     """The decoded set, mapped into memory: nothing is read before it is used."""
     about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
     train, test = (
-        Split(*(torch.from_numpy(np.load(_array(entry, split, kind), mmap_mode="c")) for kind in ("images", "labels")))
-        for split in ("train", "test")
+        Split(
+            *(torch.from_numpy(np.load(entry / f"{name}-{kind}.npy", mmap_mode="c")) for kind in ("images", "labels"))
+        )
+        for name in ("train", "test")
     )
     return RawDataset(train, test, tuple(about["classes"]), tuple(about["notes"]))
 
@@ -59,14 +66,12 @@ def split_digest(entry: Path, split: str) -> str:
     return json.loads((entry / "about.json").read_text(encoding="utf-8"))["digests"][split]
 
 
-def stored_with(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
-    """The plain values that `make` returns; made once, and stored as NAME.json in an entry that may be written to."""
-    file = entry / f"{name}.json"
-    if file.exists():
-        with suppress(ValueError):  # it is truncated: made again
-            return json.loads(file.read_text(encoding="utf-8"))
+def stored(file: Path, make: Callable[[], Plain]) -> Plain:
+    """The plain values that `make` returns; made once, and stored as JSON in `file` where it can be written."""
+    with suppress(OSError, ValueError):  # it is missing, or truncated: made again
+        return json.loads(file.read_text(encoding="utf-8"))
     made = make()
-    if os.access(entry, os.W_OK):
+    if os.access(file.parent, os.W_OK):  # a shared folder may be read-only
         with atomic_write(file) as partial:
             partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
     return made
@@ -74,86 +79,53 @@ def stored_with(entry: Path, name: str, make: Callable[[], Plain]) -> Plain:
 
 def _write(sets: RawDataset, entry: Path) -> None:
     partial = entry.with_name(f"{entry.name}.partial")
-    splits = {"train": sets.train, "test": sets.test}
     for leftover in (partial, entry):  # of a process that was killed; of a disk that lost a file
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         partial.mkdir()
-        for name, split in splits.items():
+        for name, split in (("train", sets.train), ("test", sets.test)):
             for kind, tensor in (("images", split.images), ("labels", split.labels)):
-                with _array(partial, name, kind).open("wb") as file:
+                with (partial / f"{name}-{kind}.npy").open("wb") as file:
                     np.save(file, tensor.numpy())
                     file.flush()
                     os.fsync(file.fileno())
-        about = {
-            "classes": sets.classes,
-            "notes": sets.notes,
-            "sizes": {path.name: path.stat().st_size for path in sorted(partial.iterdir())},
-            "digests": {name: split.content() for name, split in splits.items()},
-        }
+        digests = {"train": sets.train.content(), "test": sets.test.content()}
+        about = {"classes": sets.classes, "notes": sets.notes, "digests": digests}
         (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, entry)
-    except OSError as error:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        needed = sum(split.images.nbytes + split.labels.nbytes for split in splits.values())
-        reason = error.strerror or error  # numpy gives no reason for an array that it could not write
-        raise OSError(
-            f"cannot write the decoded data set, {needed / 2**20:.1f} MiB, to {entry.parent} ({reason}): {OTHER_FOLDER}"
-        ) from None
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Names the cache's own folder in its errors."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or not Path(error.filename).is_relative_to(folder):
-            raise
-        raise OSError(f"cannot write decoded data sets to {folder} ({error.strerror}): {OTHER_FOLDER}") from None
 
 
 def _is_whole(entry: Path) -> bool:
-    """Whether all of an entry's files exist with the sizes that were written."""
+    """Whether all of an entry's files exist with all of their content."""
     try:
-        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
-        return all((entry / name).stat().st_size == size for name, size in about["sizes"].items())
-    except (OSError, ValueError, KeyError):
+        open_entry(entry)
+    except (OSError, ValueError, LookupError):
         return False
+    return True
 
 
-def _array(entry: Path, split: str, kind: str) -> Path:
-    return entry / f"{split}-{kind}.npy"
-
-
-def _content_name(source: Source, files: Sequence[Path], folder: Path) -> str:
+def _name(source: Source, files: Sequence[Path], folder: Path) -> str:
     """A name that depends on the content of `files` and the options of `source`.
 
     Contents are read once: after that, the name is found by path, size and time of change.
     """
     options = {key: value for key, value in asdict(source).items() if key != "root"}
     kind = [FORMAT, type(source).__module__, type(source).__qualname__, options]
-    parent = Path(os.path.commonpath([path.parent.absolute() for path in files]))
-    stats = [path.stat() for path in files]
-    states = [[str(path.absolute()), s.st_size, s.st_mtime_ns] for path, s in zip(files, stats, strict=True)]
-    memory = folder / f"{_digest([kind, states])}.known"
-    known = memory.read_text(encoding="utf-8") if memory.exists() else ""
-    if re.fullmatch(rf"{type(source).__name__.lower()}-[0-9a-f]{{16}}", known):
-        return known
-    contents = []
-    with ProgressBars(["reading files MiB"], [max(1, sum(s.st_size for s in stats) >> 20)]) as bars:
-        done = 0
-        for path, stat in zip(files, stats, strict=True):
+    paths = [path.absolute() for path in files]
+    states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+    def named_by_content() -> str:
+        parent = Path(os.path.commonpath([path.parent for path in paths]))
+        contents = []
+        for path in tqdm(paths, "reading files", disable=None):
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            contents.append([path.absolute().relative_to(parent).as_posix(), digest])
-            done += stat.st_size
-            bars.show(0, done >> 20)
-    name = f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
-    if os.access(folder, os.W_OK):  # a shared folder may be read-only
-        with _writing(folder), atomic_write(memory) as partial:
-            partial.write_text(name, encoding="utf-8")
-    return name
+            contents.append([path.relative_to(parent).as_posix(), digest])
+        return f"{type(source).__name__.lower()}-{_digest([kind, contents])}"
+
+    return stored(folder / f"known-{_digest([kind, states])}.json", named_by_content)
 
 
 def _digest(plain: object) -> str:

@@ -15,14 +15,15 @@ from torch import Tensor
 
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.augmentation import Augmentation
-from smash_lightning.data.cache import find_entry, open_entry, split_digest, stored_with
-from smash_lightning.data.loader import Normalised, TensorLoader, normalise
+from smash_lightning.data.cache import find_entry, open_entry, split_digest, stored
+from smash_lightning.data.loader import TensorLoader, normalise
 from smash_lightning.data.official import fetch
-from smash_lightning.data.source import RawDataset, Source, Split, listed
-from smash_lightning.data.subset import Subset, require_std_of_bytes, stratified_split
+from smash_lightning.data.source import RawDataset, Source, Split, Subset, listed, stratified_split
 from smash_lightning.random_streams import Stream, generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
+LARGEST_PIXEL = 100  # normalised; larger ones were divided by a std in other units
+SPLITS = ("train", "validation", "test")
 
 
 class DataModule(L.LightningDataModule):
@@ -93,22 +94,11 @@ class DataModule(L.LightningDataModule):
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for another process, which maps a cached set into memory again instead of receiving a copy."""
-        state = self.__dict__ | {"_on_device": {}}
-        if state.get("entry") is not None:
-            state |= {"sets": None, "_subsets": tuple(subset.index for subset in self._subsets)}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        if state.get("entry") is not None:
-            self.__dict__["sets"] = sets = open_entry(state["entry"])
-            wholes = (sets.train, sets.train, sets.test)
-            self.__dict__["_subsets"] = tuple(map(Subset, wholes, state["_subsets"]))
+        left_out = {"sets"} if self.__dict__.get("entry") else set()
+        return {key: value for key, value in self.__dict__.items() if key not in left_out} | {"_on_device": {}}
 
     def setup(self, stage: str | None = None) -> None:
         """Reads, and downloads if need be, so that any error is raised before anything else starts."""
-        del stage
-        assert len(self.train)
         assert self.mean.shape == self.std.shape
         if self.augmentation is not None:  # it may not be one for images of so many dimensions
             self.augmentation.draw(1, tuple(self.sets.train.images.shape[2:]), generator(Stream.PROBE))
@@ -116,22 +106,16 @@ class DataModule(L.LightningDataModule):
     @cached_property
     def entry(self) -> Path | None:
         """Folder of the decoded set, which is written if need be; None for a set that is not cached."""
-        files = self._files()
-        if self.cache is None or not files:
-            return None
-        return find_entry(self.source, files, Path(self.cache).expanduser())
-
-    def _files(self) -> Sequence[Path]:
-        """The files of the source, downloaded if they are missing and may be."""
         try:
-            return self.source.files()
+            files = self.source.files()
         except FileNotFoundError as error:
             if self.source.download is None:
                 raise
             if not self.download:
                 raise FileNotFoundError(f"{error} Or download it with dataset.download=true") from None
             fetch(self.source.download, Path(self.source.root).expanduser())  # type: ignore[attr-defined]
-            return self.source.files()
+            files = self.source.files()
+        return find_entry(self.source, files, Path(self.cache).expanduser()) if self.cache and files else None
 
     @cached_property
     def sets(self) -> RawDataset:
@@ -139,32 +123,31 @@ class DataModule(L.LightningDataModule):
         return self.source.read() if self.entry is None else open_entry(self.entry)
 
     @cached_property
-    def _subsets(self) -> tuple[Subset, Subset, Subset]:
+    def _indices(self) -> tuple[Tensor, Tensor]:
+        """The training and the validation images, as positions in the source's training split."""
         validation, train, seed = self._options
-        sets = self.sets
-        held, kept = stratified_split(sets.train, sets.classes, validation, seed)
-        if train is not None:
-            if not 1 <= train <= len(kept):
-                raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
-            kept = kept.take(torch.arange(train))
+        held, kept = stratified_split(self.sets.train.labels, self.classes, validation, seed)
+        if train is not None and not 1 <= train <= len(kept):
+            raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
+        kept = kept[:train]
         if self.batch_size > len(kept):
             raise ValueError(f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images")
-        return kept, held, Subset(sets.test, torch.arange(len(sets.test)))
+        return kept, held
 
     @property
     def train(self) -> Subset:
         """The images to train on."""
-        return self._subsets[0]
+        return Subset(self.sets.train, self._indices[0])
 
     @property
     def validation(self) -> Subset:
         """The images to score architectures on."""
-        return self._subsets[1]
+        return Subset(self.sets.train, self._indices[1])
 
     @property
     def test(self) -> Subset:
         """The images for test errors."""
-        return self._subsets[2]
+        return Subset(self.sets.test, torch.arange(len(self.sets.test)))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -180,22 +163,21 @@ class DataModule(L.LightningDataModule):
     def describe(self) -> dict[str, Any]:
         """The content of a run's data.json: name, counts, shape, classes, stem stride, views and notes."""
         spec = self.image_spec
-        counts = {split: len(getattr(self, split)) for split in ("train", "validation", "test")}
+        counts = {split: len(getattr(self, split)) for split in SPLITS}
         shape = {"channels": spec.channels, "size": list(spec.size), "classes": list(self.classes)}
         options = {"stem_stride": self.stem_stride, "views": self.views, "notes": list(self.sets.notes)}
         return {"name": str(self.name)} | counts | shape | options
 
     def summary(self) -> str:
         """Lines for the console: what was found, the smallest and the largest class, and the notes."""
-        lines = []
-        for split in ("train", "validation", "test"):
-            subset: Subset = getattr(self, split)
-            counts = torch.bincount(subset.labels, minlength=len(self.classes))
-            least, most = (f"{counts[k]:,} in class {self.classes[k]}" for k in (counts.argmin(), counts.argmax()))
+        lines, classes = [], self.classes
+        for split in SPLITS:
+            counts = torch.bincount(getattr(self, split).labels, minlength=len(classes))
+            least, most = (f"{counts[k]:,} in class {classes[k]}" for k in (counts.argmin(), counts.argmax()))
             spread = f"from {least} to {most}" if counts.min() < counts.max() else f"{counts.min():,} in each class"
-            lines.append(f"{split}: {len(subset):,} images, {spread}")
+            lines.append(f"{split}: {counts.sum():,} images, {spread}")
         shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
-        lines.append(f"images of {shape}, {len(self.classes)} classes: {listed(self.classes, 10)}")
+        lines.append(f"images of {shape}, {len(classes)} classes: {listed(classes, 10)}")
         return "\n".join(f"{self.name}: {line}" for line in (*lines, *self.sets.notes))
 
     @cached_property
@@ -206,26 +188,25 @@ class DataModule(L.LightningDataModule):
     @cached_property
     def std(self) -> Tensor:
         """The divisor of each channel's bytes (1, channels, 1, ...)."""
-        return self._per_channel("std").clamp_min(1e-6)
+        std, given = self._per_channel("std"), self._given["std"]
+        brightest = int(self.sets.train.images[:100].max())
+        if given is not None and (std.min() <= 0 or brightest / std.min() > LARGEST_PIXEL):
+            raise ValueError(
+                f"dataset.std={list(given)} would make pixels of {brightest} enormous: mean and std are in units of "
+                "the stored bytes, from 0 to 255"
+            )
+        return std.clamp_min(1e-6)
 
     def _per_channel(self, name: str) -> Tensor:
         channels, *size = self.sets.train.images.shape[1:]
-        given = self._given[name]
-        if given is not None and len(given) != channels:
-            raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(given)}")
-        if given is not None and name == "std":
-            require_std_of_bytes(given, self.sets.train)
-        values = given if given is not None else self._moments[name]
+        values = self._given[name]
+        if values is None:  # of the training images: measured once, and stored with the decoded set
+            file = self.entry and self.entry / f"moments-{self._digests['train']}.json"
+            moments = stored(file, self.train.moments) if file else self.train.moments()
+            values = moments[("mean", "std").index(name)]
+        if len(values) != channels:
+            raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(values)}")
         return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
-
-    @cached_property
-    def _moments(self) -> dict[str, list[float]]:
-        """Mean and std of the training images, stored with the decoded set."""
-
-        def measure() -> dict[str, list[float]]:
-            return dict(zip(("mean", "std"), self.train.moments(), strict=True))
-
-        return measure() if self.entry is None else stored_with(self.entry, f"moments-{self._digests[0]}", measure)
 
     def ordered(self, purpose: Stream, seed: int) -> DataModule:
         """The same data, with training batches in the order of `seed`; two purposes share no order."""
@@ -233,9 +214,8 @@ class DataModule(L.LightningDataModule):
 
     def with_validation(self) -> DataModule:
         """The same data, equally normalised, with the validation images added to the training images."""
-        more = Subset(self.train.whole, torch.cat([self.train.index, self.validation.index]))
         constants = {"mean": self.mean, "std": self.std, "_digests": self._digests}
-        return self._but(**constants, _subsets=(more, self.validation, self.test))
+        return self._but(**constants, _indices=(torch.cat(self._indices), self._indices[1]))
 
     def _but(self, **changes: Any) -> DataModule:
         """The same object with other attributes, sharing all the rest."""
@@ -244,24 +224,26 @@ class DataModule(L.LightningDataModule):
         return other
 
     def specification(self) -> dict[str, str]:
-        """Everything that scores depend on: name, digests of training and validation images, normalisation."""
-        train, validation = self._digests
+        """Name, digests of the content of train, validation and test, and normalisation: what results depend on."""
         constants = {name: str(getattr(self, name).flatten().tolist()) for name in ("mean", "std")}
-        return {"name": str(self.name), "train": train, "validation": validation} | constants
+        return {"name": str(self.name)} | self._digests | constants
 
     @cached_property
-    def _digests(self) -> tuple[str, str]:
-        """Of the images and labels to train and to score on, equal whether cached or not."""
-        whole = self.sets.train.content() if self.entry is None else split_digest(self.entry, "train")
-        train, validation = (
-            hashlib.blake2b(whole.encode() + subset.index.numpy().tobytes(), digest_size=8).hexdigest()
-            for subset in (self.train, self.validation)
+    def _digests(self) -> dict[str, str]:
+        """Of the images and labels of each split, equal whether cached or not."""
+        train, test = (
+            getattr(self.sets, name).content() if self.entry is None else split_digest(self.entry, name)
+            for name in ("train", "test")
         )
-        return train, validation
+        digests = [
+            hashlib.blake2b(train.encode() + index.numpy().tobytes(), digest_size=8).hexdigest()
+            for index in self._indices
+        ]
+        return dict(zip(SPLITS, (*digests, test), strict=True))
 
-    def normalised(self, subset: Subset) -> Normalised:
+    def normalised(self, subset: Subset) -> Split:
         """A subset as floats, all at once."""
-        return Normalised(normalise(subset.images, self.mean, self.std), subset.labels)
+        return Split(normalise(subset.images, self.mean, self.std), subset.labels)
 
     def recalibration_images(self) -> Tensor:
         """Training images from which BatchNorm statistics are taken: the same for every architecture."""
@@ -287,13 +269,12 @@ class DataModule(L.LightningDataModule):
 
     def _loader(self, subset: Subset, batch_size: int, **options: Any) -> TensorLoader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        subset = Subset(self._resident(subset.whole, device), subset.index)
-        return TensorLoader(subset, self.mean.to(device), self.std.to(device), batch_size, **options)
-
-    def _resident(self, split: Split, device: torch.device) -> Split:
-        """The split on `device`, where it leaves room for the training; otherwise where it is."""
-        key = (split.images.data_ptr(), device)
-        if device.type == "cuda" and key not in self._on_device:
-            fits = split.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
-            self._on_device[key] = Split(split.images.to(device), split.labels.to(device)) if fits else split
-        return self._on_device.get(key, split)
+        whole, key = subset.whole, (subset.whole.images.data_ptr(), device)
+        if device.type == "cuda":  # the images go there where they leave room for the training
+            fits = whole.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+            if fits and key not in self._on_device:
+                self._on_device[key] = Split(whole.images.to(device), whole.labels.to(device))
+            whole = self._on_device.get(key, whole)
+        return TensorLoader(
+            Subset(whole, subset.index), self.mean.to(device), self.std.to(device), batch_size, **options
+        )

@@ -33,5 +33,4 @@ class Digits(Source):
             raise ValueError(f"dataset.source.test must be from 1 to {len(digits.target) - 1}, got {self.test}")
         whole = Split(torch.from_numpy(digits.images).to(torch.uint8)[:, None], torch.from_numpy(digits.target).long())
         order = torch.randperm(len(whole), generator=generator(Stream.DIGITS))
-        train, test = whole.take(order[: -self.test]), whole.take(order[-self.test :])
-        return RawDataset(train, test, tuple(str(name) for name in digits.target_names))
+        return RawDataset(whole.take(order[: -self.test]), whole.take(order[-self.test :]), tuple("0123456789"))

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from smash_lightning.data.augmentation import Augmentation
-from smash_lightning.data.subset import Subset
+from smash_lightning.data.source import Subset
 from smash_lightning.random_streams import Stream, generator
 
-Change = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Normalised:
-    """A split's images as floats (count, channels, *size), and labels (count,)."""
-
-    images: Tensor
-    labels: Tensor
+Change = Callable[[Tensor], Tensor] | None
 
 
 class TensorLoader:
@@ -60,10 +51,8 @@ class TensorLoader:
         if order is not None and len(subset) // world < batch_size:
             raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(subset) // world} training images")
         assert views == 1 or augmentation is not None
-        self.subset, self.batch_size, self.order = subset, batch_size, order
-        self.mean, self.std = mean, std
-        self.augmentation, self.views = augmentation, views
-        self.rank, self.world = rank, world
+        self.subset, self.mean, self.std, self.batch_size = subset, mean, std, batch_size
+        self.order, self.augmentation, self.views, self.rank, self.world = order, augmentation, views, rank, world
         self.sampler, self.batch_sampler = self, None  # attributes that Lightning reads of a loader
         self._epoch = self._first = self._position = 0
 
@@ -91,39 +80,33 @@ class TensorLoader:
         for position, (index, change) in enumerate(itertools.islice(batches, first, len(self)), start=first + 1):
             self._position = position
             images, labels = (tensor.index_select(0, index) for tensor in (whole.images, whole.labels))
-            images = change(images.to(self.mean.device))
+            images = images.to(self.mean.device)
+            images = images if change is None else change(images)
             yield normalise(images, self.mean, self.std), labels.to(self.mean.device)
 
     def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
         """Index and augmentation of each batch of this epoch."""
         order = torch.randperm(len(self.subset), generator=generator(Stream.ORDER, stream, self._epoch))
-        batches = self._own(self.subset.index[order])
+        batches = self._own(self.subset.index[order], self.subset.whole.images.device)
         if self.augmentation is None:
-            for batch in batches:
-                yield batch, _unchanged
-            return
+            return zip(batches, itertools.repeat(None), strict=False)
         random = generator(Stream.AUGMENTATION, stream, self._epoch)
         drawn = self.augmentation.draw(len(self.subset), tuple(self.subset.whole.images.shape[2:]), random)
-        for batch, own in zip(batches, self._own(drawn, self.mean.device), strict=True):
-            yield batch, partial(self.augmentation.apply, drawn=own)
+        apply = self.augmentation.apply
+        return zip(batches, (partial(apply, drawn=own) for own in self._own(drawn, self.mean.device)), strict=True)
 
     def _in_order(self) -> Iterator[tuple[Tensor, Change]]:
         """Index of each batch, once for each pose."""
         for view in range(self.views):
-            change = _unchanged if self.augmentation is None else partial(self.augmentation.view, index=view)
-            for batch in self._own(self.subset.index):
+            change = None if self.augmentation is None else partial(self.augmentation.view, index=view)
+            for batch in self._own(self.subset.index, self.subset.whole.images.device):
                 yield batch, change
 
-    def _own(self, whole: Tensor, device: torch.device | None = None) -> tuple[Tensor, ...]:
-        """The process's own batches of an epoch, on `device` or on that of the images."""
-        whole = whole.to(device or self.subset.whole.images.device)
-        return whole.split(self.batch_size)[self.rank :: self.world]
+    def _own(self, whole: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+        """The process's own batches of an epoch, on `device`."""
+        return whole.to(device).split(self.batch_size)[self.rank :: self.world]
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Bytes (count, channels, *size) as floats of zero mean and unit std per channel (1, channels, 1, ...)."""
     return (images - mean).div_(std)
-
-
-def _unchanged(images: Tensor) -> Tensor:
-    return images

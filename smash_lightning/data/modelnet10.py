@@ -1,41 +1,49 @@
 """ModelNet10: 4,899 pieces of furniture as grids of voxels, from the official meshes or from ready-made grids.
 
-Source: Z. Wu et al., 3D ShapeNets: A Deep Representation for Volumetric Shapes, 2015.
+Source: Z. Wu et al., 3D ShapeNets: A Deep Representation for Volumetric Shapes, 2015. Formats: OFF, Geomview's object
+file; binvox, https://www.patrickmin.com/binvox/binvox.html.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-import multiprocessing
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+from tqdm import tqdm
+from trimesh import Trimesh
+from trimesh.exchange.binvox import parse_binvox
+from trimesh.geometry import triangulate_quads
+from trimesh.remesh import subdivide_to_size
 
 from smash_lightning.data.official import shortfall
 from smash_lightning.data.source import MAX_UNREADABLE, Download, RawDataset, Source, Split
-from smash_lightning.data.voxels import Grid, centred, read_binvox, read_off, voxelise
-from smash_lightning.progress_bars import ProgressBars
 
-FOLDER = "ModelNet10"
-OFFICIAL = (3_991, 908)  # training and test objects
-DOWNLOAD = Download("http://vision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip", 473_402_300, None, FOLDER)
-SPLITS, KINDS = ("train", "test"), ("training", "test")
-ENDINGS = (".off", ".binvox")  # in order of preference
-NAMES = "class_names.json"
+SPLITS = ("train", "test")
 OBJECTS_PER_PROCESS = 200  # fewer are read sooner than a process has started
+INSIDE = 1e-6  # voxels by which a mesh is made smaller, so that its far side is in the last voxel and not behind it
+SPACING = 0.8  # voxels between neighbouring points of a surface at most
+PARTS = 4  # into how many parts the edges of small triangles are divided at once
+MOST_STEPS = 64  # of dividing long edges; each step halves them
 
-_Objects = tuple[Grid, NDArray[np.int64]]  # grids (count, size, size, size), empty ones included, and labels (count,)
-_Found = tuple[_Objects, _Objects, tuple[str, ...], list[str]]  # train, test, classes, notes
+# Points of a triangle whose edges are divided into parts, as weights of its corners.
+_LATTICE = np.array([(i, j, PARTS - i - j) for i in range(PARTS + 1) for j in range(PARTS + 1 - i)]) / PARTS
+
+Grid = NDArray[np.uint8]
+_Objects = tuple[Grid, NDArray[Any]]  # grids (count, size, size, size), empty ones included, and labels (count,)
+_Found = tuple[_Objects, _Objects, Sequence[str], list[str]]  # train, test, classes, notes
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,9 @@ class ModelNet10(Source):
         fill: voxels that the longest side of a mesh takes.
     """
 
-    download = DOWNLOAD
+    download = Download(
+        "http://vision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip", 473_402_300, None, "ModelNet10"
+    )
 
     root: str
     size: int = 32
@@ -60,39 +70,37 @@ class ModelNet10(Source):
 
     def files(self) -> Sequence[Path]:
         """Meshes or grids in the order of classes and names, or the .npz and the names next to it."""
-        if self.size < 1:
-            raise ValueError(f"dataset.source.size must be at least 1, got {self.size}")
         if not 1 <= self.fill <= self.size:
             raise ValueError(f"dataset.source.fill must be from 1 to size={self.size}, got {self.fill}")
         root = Path(self.root).expanduser()
-        place = root / FOLDER if (root / FOLDER).is_dir() else root
-        for ending in ENDINGS:
-            if shapes := _find_shapes(place, ending):
-                return shapes
-        return _find_npz(root)
+        place = root / "ModelNet10" if (root / "ModelNet10").is_dir() else root
+        return _find_shapes(place, ".off") or _find_shapes(place, ".binvox") or _find_npz(root)
 
     def read(self) -> RawDataset:
         """Grids (count, 1, size, size, size) in the order of `files`, or of the .npz."""
         files = self.files()
         npz = files[0].suffix == ".npz"
         *objects, classes, found = _read_npz(files, self.size) if npz else _read_shapes(files, self.size, self.fill)
-        notes = [*shortfall(FOLDER, (len(objects[0][1]), len(objects[1][1])), OFFICIAL), *found]
-        train, test = (_without_empty(kind, *each, notes) for kind, each in zip(KINDS, objects, strict=True))
-        trained, tested = (np.packbits(split.images.flatten(1).numpy(), axis=1) for split in (train, test))
+        notes = [*shortfall("ModelNet10", (len(objects[0][1]), len(objects[1][1])), (3_991, 908)), *found]
+        splits = []
+        for kind, (grids, labels) in zip(("training", "test"), objects, strict=True):
+            full: NDArray[np.bool_] = grids.max(axis=(1, 2, 3)) > 0
+            if not full.all():
+                notes.append(f"{(~full).sum():,} of {len(full):,} {kind} objects were left out: their grids are empty.")
+            splits.append(Split(torch.from_numpy(grids[full])[:, None], torch.from_numpy(labels[full]).long()))
+        trained, tested = (np.packbits(split.images.flatten(1).numpy(), axis=1) for split in splits)
         known = {grid.tobytes() for grid in trained}
         if repeated := sum(grid.tobytes() in known for grid in tested):
             notes.append(f"{repeated:,} test objects have the same grid as a training object; they were kept.")
-        return RawDataset(train, test, classes, tuple(notes))
+        return RawDataset(splits[0], splits[1], tuple(classes), tuple(notes))
 
 
 def _find_shapes(place: Path, ending: str) -> list[Path]:
     """Files CLASS/SPLIT/NAME in the order of these; nothing where there are none at all."""
     classes = [kind for kind in sorted(place.glob("*/")) if any((kind / split).is_dir() for split in SPLITS)]
-    found = {folder: _visible(folder, ending) for kind in classes for folder in (kind / split for split in SPLITS)}
-    if not any(found.values()):
-        return []
+    found = {kind / split: _visible(kind / split, ending) for kind in classes for split in SPLITS}
     for folder, paths in found.items():
-        if not paths:
+        if not paths and any(found.values()):
             raise ValueError(
                 f"{folder} lacks {ending} files: complete it, or choose another folder with dataset.root=FOLDER."
             )
@@ -100,18 +108,16 @@ def _find_shapes(place: Path, ending: str) -> list[Path]:
 
 
 def _find_npz(root: Path) -> list[Path]:
-    if root.suffix == ".npz" and not root.exists():  # it is no folder to download into
-        raise ValueError(f"there is no file {root}: name one with dataset.root=PATH")
-    found = [root] if root.suffix == ".npz" and root.is_file() else _visible(root, ".npz")
+    found = [root] if root.is_file() else _visible(root, ".npz")
     if not found:
         raise FileNotFoundError(
-            f"no {FOLDER}/CLASS/train/*.off, no .binvox files in their place and no .npz in {root}: name their folder "
-            "with dataset.root=FOLDER."
+            f"no ModelNet10/CLASS/train/*.off, no .binvox files in their place and no .npz in {root}: name their "
+            "folder with dataset.root=FOLDER."
         )
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ValueError(f"{root} holds {names}: choose one with dataset.root={found[0]}")
-    names_file = found[0].with_name(NAMES)
+    names_file = found[0].with_name("class_names.json")
     return [found[0], names_file] if names_file.is_file() else found
 
 
@@ -123,83 +129,128 @@ def _visible(folder: Path, ending: str) -> list[Path]:
 def _read_shapes(files: Sequence[Path], size: int, fill: int) -> _Found:
     """Meshes or binvox files; unreadable ones are empty."""
     grids = np.zeros((len(files), size, size, size), np.uint8)
+    processes = max(1, min(torch.get_num_threads(), len(files) // OBJECTS_PER_PROCESS))
+    read = Parallel(processes, return_as="generator")(delayed(_read_shape)(path, size, fill) for path in files)
     unreadable: dict[int, str] = {}
-    with ProgressBars(["reading objects"], [len(files)]) as bars:
-        for index, grid in enumerate(_grids(files, size, fill)):
-            if isinstance(grid, str):
-                unreadable[index] = grid
-            else:
-                grids[index] = grid
-            bars.show(0, index + 1)
+    for index, grid in enumerate(tqdm(read, "reading objects", len(files), disable=None)):
+        if isinstance(grid, str):
+            unreadable[index] = grid
+        else:
+            grids[index] = grid
     if len(unreadable) > MAX_UNREADABLE * len(files):
         first = unreadable[min(unreadable)]
         raise ValueError(f"{len(unreadable):,} of {len(files):,} objects cannot be read, the first: {first}")
-    names = [path.parent.parent.name for path in files]
-    classes = tuple(sorted(set(names)))
-    labels = np.array([classes.index(name) for name in names])
+    classes, labels = np.unique([path.parent.parent.name for path in files], return_inverse=True)
     training = np.array([path.parent.name == "train" for path in files])
     notes = [f"{files[index].name} cannot be read and counts as empty." for index in unreadable]
     train, test = ((grids[chosen], labels[chosen]) for chosen in (training, ~training))
-    return train, test, classes, notes
-
-
-def _grids(files: Sequence[Path], size: int, fill: int) -> Iterator[Grid | str]:
-    """The grid of each file, or why it cannot be read; many files are read in several processes."""
-    read = partial(_read_shape, size=size, fill=fill)
-    workers = min(torch.get_num_threads(), len(files) // OBJECTS_PER_PROCESS)
-    if workers < 2:
-        yield from map(read, files)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(read, files, chunksize=16)
+    return train, test, classes.tolist(), notes
 
 
 def _read_shape(path: Path, size: int, fill: int) -> Grid | str:
+    """The grid of a file, or why it cannot be read."""
     try:
-        if path.suffix == ".off":
-            return voxelise(read_off(path), size, fill)
-        return centred(read_binvox(path), size, path)
+        return voxelise(read_off(path), size, fill) if path.suffix == ".off" else centred(read_binvox(path), size, path)
     except ValueError as error:
         return str(error)
 
 
 def _read_npz(files: Sequence[Path], size: int) -> _Found:
-    path = files[0]
-    arrays: dict[str, NDArray[Any]] = {}
+    path, *names_files = files
+    names = None
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays |= {name: file[name] for split in SPLITS for name in (f"X_{split}", f"y_{split}")}
+            objects = [(file[f"X_{split}"], file[f"y_{split}"]) for split in SPLITS]
             with suppress(KeyError, ValueError):  # pickled names are not read
-                arrays["class_names"] = file["class_names"]
+                names = file["class_names"].tolist()
     except (AttributeError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a whole .npz of X_train, y_train, X_test and y_test ({error})") from None
-    names = arrays["class_names"].tolist() if "class_names" in arrays else None
-    if names is None and len(files) > 1:
+    if names is None and names_files:
         with suppress(ValueError):
-            names = json.loads(files[1].read_text(encoding="utf-8"))
+            names = json.loads(names_files[0].read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f'{path} needs class_names as text, or next to it a {NAMES} as ["bathtub", "bed", ...]')
-    train, test = (_checked(path, arrays[f"X_{split}"], arrays[f"y_{split}"], len(names), size) for split in SPLITS)
-    return train, test, tuple(names), []
+        raise ValueError(f'{path} needs class_names as text, or next to it a class_names.json as ["bathtub", ...]')
+    for grids, labels in objects:
+        integers = labels.dtype.kind in "iu" and grids.dtype.kind in "biuf"
+        if grids.ndim != 4 or labels.shape != grids.shape[:1] or not integers or (grids != grids.astype(bool)).any():
+            raise ValueError(
+                f"{path} holds {grids.shape} of {grids.dtype} with labels {labels.shape} of {labels.dtype}, not grids "
+                "(count, x, y, z) of 0 and 1 with an integer for each"
+            )
+    train, test = ((centred(grids, size, path), labels) for grids, labels in objects)
+    return train, test, names, []
 
 
-def _checked(path: Path, grids: NDArray[Any], labels: NDArray[Any], classes: int, size: int) -> _Objects:
-    """Objects of the right types and `size`."""
-    if grids.ndim != 4 or labels.shape != grids.shape[:1] or labels.dtype.kind not in "iu":
+def read_off(path: Path) -> Trimesh:
+    """A mesh of triangles; polygons of more corners are divided like a fan. Colours and normals are ignored."""
+    try:
+        mesh = _parse_off(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1"))
+        if not len(mesh.faces) or not mesh.extents.any():
+            raise ValueError("it has no faces of any extent")
+        return mesh
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path} is not a whole OFF mesh ({error}): export it again, or remove it") from None
+
+
+def _parse_off(text: str) -> Trimesh:
+    lines = [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
+    # ST: texture coordinates, C: colours, N: normals, all after x, y and z; 4OFF and nOFF have other coordinates.
+    header = re.match(r"(ST|C|N)*OFF(?! *BINARY)|off", lines[0] if lines else "")
+    if header is None:
+        raise ValueError("it does not start with OFF, or is a variant other than text with coordinates x y z")
+    lines[0] = lines[0][header.end() :]  # many files of ModelNet have the counts in the same line, without a space
+    counts, *rows = lines if lines[0].strip() else lines[1:]
+    vertices, faces = int(counts.split()[0]), int(counts.split()[1])
+    if len(rows) < vertices + faces or not vertices:
+        raise ValueError(f"it has {len(rows)} instead of {vertices + faces} lines")
+    points = np.loadtxt(rows[:vertices], comments=None, usecols=(0, 1, 2), ndmin=2)
+    sides = [[int(corner) for corner in row.split()[: 1 + int(row.split()[0])]] for row in rows[vertices:][:faces]]
+    if not np.isfinite(points).all() or any(len(side) <= side[0] for side in sides):
+        raise ValueError("a vertex is not finite, or a face lacks a corner")
+    corners = triangulate_quads([side[1:] for side in sides]).reshape(-1, 3)
+    if corners.size and (corners.min() < 0 or corners.max() >= vertices):
+        raise ValueError(f"a face has a corner that is none of the {vertices} vertices")
+    return Trimesh(points, corners, process=False)
+
+
+def voxelise(mesh: Trimesh, size: int, fill: int) -> Grid:
+    """Marks the voxels that a surface passes through, and those that it encloses, with 1.
+
+    The longest side of the surface takes `fill` of `size` voxels, and the surface is in the middle of the grid. Edges
+    are divided until no path from voxel to voxel through their sides passes the surface: every point of it is less than
+    SPACING / sqrt(3), so less than half a voxel, away from a point that is marked.
+    """
+    low, high = mesh.bounds
+    points = (mesh.vertices - (low + high) / 2) * ((fill - INSIDE) / (high - low).max())
+    corners = points[mesh.faces]
+    longest = ((corners - np.roll(corners, 1, axis=1)) ** 2).sum(-1).max(1)
+    vertices, faces = subdivide_to_size(points, mesh.faces[longest > SPACING**2], SPACING * PARTS, MOST_STEPS)
+    surface = np.concatenate((corners.reshape(-1, 3), (_LATTICE @ vertices[faces]).reshape(-1, 3)))
+    grid = np.zeros((size, size, size), np.uint8)
+    x, y, z = np.floor(surface + (size - fill) // 2 + fill / 2).astype(np.int64).T
+    grid[x, y, z] = 1
+    return binary_fill_holes(grid).astype(np.uint8)
+
+
+def read_binvox(path: Path) -> Grid:
+    """The grid of a binvox file, 1 where a voxel is set."""
+    try:
+        with path.open("rb") as file:
+            runs, (length, height, width), *_ = parse_binvox(file)
+        values, counts = runs.reshape(-1, 2).T
+        grid = np.repeat(values > 0, counts).reshape(length, height, width)  # y runs fastest, then z
+        return grid.transpose(0, 2, 1).astype(np.uint8)
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{path} is not a whole binvox file ({error}): export it again, or remove it") from None
+
+
+def centred(grids: NDArray[Any], size: int, path: Path) -> Grid:
+    """Grids (..., x, y, z), padded on all sides to be `size` voxels long, wide and high."""
+    sides = grids.shape[-3:]
+    if max(sides) > size:
         raise ValueError(
-            f"{path} holds {grids.shape} with labels {labels.shape} of {labels.dtype}, not grids (count, x, y, z) with "
-            "an integer for each"
+            f"{path} holds grids of {' x '.join(map(str, sides))} voxels: choose dataset.source.size={max(sides)}"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"{path} has labels from {labels.min()} to {labels.max()}, but names of {classes} classes")
-    if grids.dtype.kind not in "biuf" or (grids != grids.astype(bool)).any():
-        raise ValueError(f"{path} holds grids of other values than 0 and 1")
-    return centred(grids, size, path), labels.astype(np.int64)
-
-
-def _without_empty(kind: str, grids: Grid, labels: NDArray[np.int64], notes: list[str]) -> Split:
-    """Objects that have a voxel, and in `notes` how many have none."""
-    full: NDArray[np.bool_] = grids.max(axis=(1, 2, 3)) > 0
-    if not full.all():
-        notes.append(f"{(~full).sum():,} of {len(full):,} {kind} objects were left out: their grids are empty.")
-    return Split(torch.from_numpy(grids[full])[:, None], torch.from_numpy(labels[full]))
+    before = [(size - side) // 2 for side in sides]
+    margins = [(first, size - side - first) for first, side in zip(before, sides, strict=True)]
+    return np.pad(grids.astype(np.uint8), [(0, 0)] * (grids.ndim - 3) + margins)

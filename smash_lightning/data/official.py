@@ -1,24 +1,30 @@
-"""Files of an official distribution: found in a folder, or downloaded into it by pooch."""
+"""Files of an official distribution: found in a folder or downloaded into it; and pickled batches of images."""
 
 from __future__ import annotations
 
+import math
+import pickle
+import re
 import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pooch
+import torch
 from filelock import FileLock
 from requests import RequestException
 
-from smash_lightning.data.source import Download
+from smash_lightning.data.source import Download, Split
 
 FETCH_AGAIN = "delete it and fetch the data set again"
 TIMEOUT = 60.0  # seconds without an answer of a server
-CORRUPT = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+ROW = 3 * 32 * 32  # bytes of an image in a batch
 
 
 def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
@@ -34,8 +40,9 @@ def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
     if place == base and len(missing) == len(names):
         raise FileNotFoundError(f"no {folder} in {base}: name its folder with dataset.root=FOLDER.")
     if missing:
-        others = f" and {len(missing) - 1} other files" if len(missing) > 1 else ""
-        raise ValueError(f"{place} lacks {missing[0]}{others}: complete it, or remove it and fetch the data set again.")
+        raise ValueError(
+            f"{place} lacks {' and '.join(missing)}: complete it, or remove it and fetch the data set again."
+        )
     return [place / name for name in names]
 
 
@@ -51,77 +58,137 @@ def shortfall(name: str, counts: tuple[int, int], official: tuple[int, int]) -> 
 def fetch(download: Download, root: Path) -> None:
     """Downloads an official archive and unpacks its folder into `root`, where it appears when it is complete.
 
-    Nothing is done where the folder exists. Processes that need the same archive wait for the first one. An archive
-    that is in `root` already, under the name in its address, is unpacked instead, and kept.
+    Nothing is done where the folder exists. Processes that need the same archive wait for the first one. The published
+    archive, where it is in `root` already under the name in its address, is unpacked instead, and kept.
 
     Raises:
         OSError: the download failed, or `root` cannot be written or has no room.
         ValueError: the archive differs from the published one, or is corrupt.
     """
     archive = root / PurePosixPath(urlsplit(download.url).path).name
+    partial = root / f"{download.folder}.partial"
+    members = [f"{download.folder}/{name}" for name in download.files] or [download.folder]
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{archive.name}.lock"):
+        if (root / download.folder).is_dir():  # also where another process has fetched it meanwhile
+            return
+        given = archive.exists()
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+        try:
+            pooch.retrieve(
+                download.url,
+                f"md5:{download.md5}" if download.md5 else None,
+                archive.name,
+                root,
+                (pooch.Unzip if archive.suffix == ".zip" else pooch.Untar)(members, partial.name),
+                pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT),
+            )
+            (partial / download.folder).replace(root / download.folder)
+        except RequestException as error:
+            raise OSError(
+                f"cannot download {download.url} ({' '.join(str(error).split())}): call again, or get it elsewhere and "
+                f"put {archive.name} into {root}"
+            ) from None
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, FileNotFoundError) as error:
+            raise ValueError(f"{archive} is corrupt ({' '.join(str(error).split())}): {FETCH_AGAIN}") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        if not given:
+            archive.unlink()
+
+
+def read_dictionary(path: Path) -> dict[str, Any]:
+    """A pickled dictionary of lists, numbers, text and numpy arrays of plain numbers, its keys as text.
+
+    Strings of Python 2 are returned as bytes. Arrays may share memory with the file's content: copy, do not change.
+
+    Raises:
+        ValueError: it contains anything else, which is not executed, or it is not a whole pickle.
+    """
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f"{archive.name}.lock"):
-            if (root / download.folder).is_dir():  # also where another process has fetched it meanwhile
-                return
-            given = archive.exists()
-            if not given:
-                _retrieve(download, archive)
-            if mismatch := _mismatch(download, archive):
-                raise ValueError(f"{archive} is not what {download.url} publishes ({mismatch}): {FETCH_AGAIN}")
-            _unpack(archive, download)
-            if not given:
-                archive.unlink()
-    except OSError as error:
-        if error.errno is None:  # of the download
-            raise
-        reason = f"cannot write to {root} ({error.strerror})"
-        raise OSError(f"{reason}: free some space or choose another folder with dataset.root=FOLDER") from None
+        with path.open("rb") as file:
+            return {text(key): value for key, value in _ArrayUnpickler(file, encoding="bytes").load().items()}
+    except OSError:
+        raise
+    except Exception as error:  # a broken pickle makes Python raise nearly any of its exceptions
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{path} is not a pickled dictionary of arrays ({reason}): {FETCH_AGAIN}") from None
 
 
-def _retrieve(download: Download, archive: Path) -> None:
-    checksum = f"md5:{download.md5}" if download.md5 else None
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-    remedy = f"call again, or get it elsewhere and put {archive.name} into {archive.parent}"
-    try:
-        pooch.retrieve(download.url, checksum, archive.name, archive.parent, downloader=downloader)
-    except RequestException as error:
-        raise OSError(f"cannot download {download.url} ({' '.join(str(error).split())}): {remedy}") from None
-    except ValueError as error:  # its checksum; nothing is kept
-        raise ValueError(f"{download.url} differs from the published file ({error}): {remedy}") from None
-    if not download.md5 and (mismatch := _mismatch(download, archive)):
-        archive.unlink()
-        raise ValueError(f"{download.url} differs from the published file ({mismatch}): {remedy}")
+class _ArrayUnpickler(pickle.Unpickler):
+    """Never returns a global that the file names: no code of it runs, and numpy reads no state at which it crashes."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A substitute for a global of numpy's arrays."""
+        found = {
+            "numpy.core.multiarray._reconstruct": _Array.reconstruct,  # before numpy 2
+            "numpy._core.multiarray._reconstruct": _Array.reconstruct,
+            "_codecs.encode": bytes,
+            "numpy.dtype": _Type,
+            "numpy.ndarray": "numpy.ndarray",
+        }.get(f"{module}.{name}")
+        if found is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is not part of arrays, and was not run")
+        return found
 
 
-def _mismatch(download: Download, archive: Path) -> str | None:
-    """How an archive differs from the published one."""
-    if (size := archive.stat().st_size) != download.size:
-        return f"{size:,} bytes instead of {download.size:,}"
-    if download.md5 and (digest := pooch.file_hash(str(archive), alg="md5")) != download.md5:
-        return f"MD5 {digest} instead of {download.md5}"
-    return None
+class _Type:
+    """A dtype of plain numbers."""
+
+    def __init__(self, name: str | bytes, align: object = None, copy: object = None) -> None:
+        if not re.fullmatch(r"[biufc]\d{1,2}", text(name)):
+            raise pickle.UnpicklingError(f"numpy.dtype({text(name)!r}) is no type of plain numbers")
+        self.name, self.order = text(name), "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = {"<": "<", ">": ">", "=": "=", "|": "="}[text(state[1])]
 
 
-def _unpack(archive: Path, download: Download) -> None:
-    folder, skip = download.folder, download.skip
-    partial = archive.with_name(f"{folder}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+class _Array(np.ndarray):
+    """An array whose content is checked before numpy reads it."""
 
-    def wanted(name: str) -> bool:
-        return PurePosixPath(name).parts[:1] == (folder,) and not (skip and name.endswith(skip))
+    @classmethod
+    def reconstruct(cls, kind: object, shape: object, code: object) -> _Array:
+        """An array to be filled; a method, as a pickle could change the attributes of a function."""
+        return np.empty(0, np.uint8).view(cls)
 
-    try:
-        if archive.suffix == ".zip":
-            with zipfile.ZipFile(archive) as zipped:
-                zipped.extractall(partial, [name for name in zipped.namelist() if wanted(name)])
-        else:
-            with tarfile.open(archive) as tar:
-                tar.extractall(partial, (member for member in tar if wanted(member.name)), filter="data")
-        if not (partial / folder).is_dir():
-            raise tarfile.ReadError(f"it holds no {folder}")
-        (partial / folder).replace(archive.with_name(folder))
-    except CORRUPT as error:
-        raise ValueError(f"{archive} is corrupt ({' '.join(str(error).split())}): {FETCH_AGAIN}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, kind, fortran, content = state
+        content = content if isinstance(content, bytes) else content.encode("latin1")
+        dtype = np.dtype(kind.order + kind.name)
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
+            raise ValueError(f"an array {shape} of {dtype} in {len(content)} bytes")
+        super().__setstate__((version, shape, dtype, fortran, content))
+
+
+def read_batches(paths: Sequence[Path], key: str) -> Split:
+    """Images (count, 3, 32, 32) of all batches, of which there is never a second copy, and the labels named `key`.
+
+    A batch is a pickled dictionary with `data`, a row of 3 x 32 x 32 bytes for each image.
+
+    Raises:
+        ValueError: a file is not such a batch.
+    """
+    # The images take no more bytes than the files: so many are reserved; an end that stays unused costs nothing.
+    images = torch.empty(sum(path.stat().st_size for path in paths) // ROW + 1, ROW, dtype=torch.uint8)
+    labels = []
+    done = 0
+    for path in paths:
+        batch = read_dictionary(path)
+        try:
+            data, numbers = batch["data"], np.array(batch[key])
+            if data.dtype != np.uint8 or data.shape != (len(numbers), ROW) or numbers.dtype.kind not in "iu":
+                raise ValueError
+        except (KeyError, AttributeError, TypeError, ValueError):
+            raise ValueError(
+                f"{path} does not hold rows of {ROW:,} bytes as data and an integer for each as {key}: {FETCH_AGAIN}"
+            ) from None
+        images[done : done + len(data)] = torch.from_numpy(data)
+        labels.append(torch.from_numpy(numbers.astype(np.int64)))
+        done += len(data)
+    return Split(images[:done].view(-1, 3, 32, 32), torch.cat(labels))
+
+
+def text(string: str | bytes) -> str:
+    """A string of either Python as text."""
+    return string.decode("latin1") if isinstance(string, bytes) else string

@@ -7,27 +7,26 @@ import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
-import torch
 
-from smash_lightning.data.columns import Label, Table, find_classes, find_columns, has_labels, numbered, read_labels
-from smash_lightning.data.decode import Encoded, decoded_dataset
-from smash_lightning.data.layout import check_options, choose_test, held_images, is_hidden, split_words
-from smash_lightning.data.source import RawDataset, Source, listed
+from smash_lightning.data.encoded import Encoded, EncodedImages, Examples, is_hidden, split_words
+from smash_lightning.data.source import listed
 
-_ROWS = 256  # images that are read at once
+if TYPE_CHECKING:
+    from datasets import Features
+
+NAME_THEM = "name the files of both splits with dataset.train_split=PATTERN and dataset.test_split=PATTERN"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSource(Source):
+class Tables(EncodedImages):
     """Reads images and labels from columns of tables.
 
     Args:
@@ -35,55 +34,57 @@ class TableSource(Source):
         label: column of the labels; None takes the only one with class names, or else of integers or text, or else of
             true and false or whole numbers with a decimal point. Columns of an index are never labels. Without class
             names, integers from 0 are their own names, and so are texts, sorted.
-        size: height and width of all images, see `decode`; None requires that all have one size.
-        test_share: share of each class that becomes the test set where there is none.
-        seed: seed of that draw.
-        train_split: the training split: a pattern of file names, or the hub's name; None finds it by its name.
-        test_split: the test split likewise; None finds it by its name, or has none after `train_split`.
     """
 
     image: str | None = None
     label: str | None = None
-    size: int | None = None
-    test_share: float = 0.2
-    seed: int = 0
-    train_split: str | None = None
-    test_split: str | None = None
 
     @abstractmethod
-    def _tables(self) -> tuple[Mapping[str, Sequence[Table]], tuple[str, ...]]:
-        """Tables of the splits train, test and validation, as far as they exist, and notes."""
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
+        """The tables of the splits train, test and validation, as far as they exist; their columns; and notes."""
 
-    def read(self) -> RawDataset:
-        """Images (count, 1 or 3, height, width), in the order of tables and rows within each split.
+    def _columns(self, features: Features) -> tuple[str, str]:
+        """The columns of images and labels."""
+        kinds: dict[str, list[str]] = {}
+        for name, feature in features.items():
+            if not re.fullmatch(r"__index_level_\d+__", name):
+                kinds.setdefault(_kind(feature), []).append(name)
+        labels = kinds.get("names") or kinds.get("integers or text") or kinds.get("other") or []
+        found = []
+        for option, chosen, fitting in (("image", self.image, kinds.get("image", [])), ("label", self.label, labels)):
+            one, names = f"dataset.source.{option}=NAME names one", ", ".join(features)
+            if chosen is not None and chosen not in features:
+                raise ValueError(f"there is no column {chosen}, only {names}: {one}")
+            if chosen is None and not fitting:
+                raise ValueError(f"there is no column of {option}s, only {names}: {one}")
+            if chosen is None and len(fitting) > 1:
+                raise ValueError(f"there are several columns that may hold {option}s, {', '.join(fitting)}: {one}")
+            found.append(chosen or fitting[0])
+        return found[0], found[1]
 
-        Raises:
-            ValueError: a table is corrupt, has no such column, or one of another type than the first; a label is
-                missing or has no name; a test set is to be drawn and a class has one image only; or as `decode`.
-        """
-        splits, notes = self._tables()
-        columns = find_columns(splits["train"][0], self.image, self.label)
-        labels = cache(lambda name: [read_labels(table, columns) for table in splits[name]])
-        test, test_notes = choose_test(splits, lambda name: has_labels(chain(*labels(name))))
-        used = ["train", test] if test else ["train"]
-        train = list(chain(*labels("train")))
-        classes = find_classes(splits["train"][0], columns, train)
-        numbers: dict[Label, int] = {name if columns.text else number: number for number, name in enumerate(classes)}
-        tables = [table for name in used for table in splits[name]]
-        of_tables = zip(tables, chain(*map(labels, used)), strict=True)
-        targets = torch.tensor([number for table, own in of_tables for number in numbered(table, own, numbers)])
-        held, drawn = held_images(targets, len(train), classes, self.test_share, self.seed)
-        encoded = chain.from_iterable(_images(table, columns.image) for table in tables)
-        return decoded_dataset(encoded, targets, held, classes, self.size, (*notes, *test_notes, *drawn))
+    def _examples(self) -> tuple[Mapping[str, Examples], Sequence[str], list[str]]:
+        tables, features, notes = self._tables()
+        image, label = self._columns(features)
+        examples = {
+            split: Examples(_labels(table, label), _images(split, table, image)) for split, table in tables.items()
+        }
+        labels = examples["train"].labels
+        names = getattr(features[label], "names", None) or _class_names(labels, label)
+        if len(names) < 2 or not labels:
+            raise ValueError(f"the train split holds {len(labels)} images in {len(names)} classes: too few")
+        if all(split_words(name) for name in names) and "train" in set.union(*map(split_words, names)):
+            raise ValueError(f"the classes {listed(names)} are names of splits: dataset=folder reads images in folders")
+        return examples, names, notes
 
 
 @dataclass(frozen=True)
-class Parquet(TableSource):
+class Parquet(Tables):
     """Images and labels in shards, of which each belongs to one split.
 
     The split is a word of a shard's name, as in train-00000-of-00004.parquet and mnist_train.parquet, or else of the
     nearest folder: train, test, or validation (valid, val), which is the test set only where there is no labelled test
-    shard. Where there is neither, the test set is drawn from train.
+    shard. Where there is neither, the test set is drawn from train. `train_split` and `test_split` are patterns of file
+    names.
 
     Args:
         root: the folder of the shards, or a pattern of their paths such as data/*.parquet.
@@ -93,48 +94,53 @@ class Parquet(TableSource):
 
     def files(self) -> Sequence[Path]:
         """The shards of train, and those of the other splits, each sorted; refused if one is missing or ambiguous."""
-        shards, _ = self._shards()
-        return [*chain.from_iterable(shards.values())]
+        return [*chain.from_iterable(self._shards()[0].values())]
 
-    def _tables(self) -> tuple[Mapping[str, Sequence[Table]], tuple[str, ...]]:
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
+        from datasets import Features  # here, as its import takes a second
+
         shards, notes = self._shards()
-        return {split: [_parquet_table(path) for path in paths] for split, paths in shards.items()}, notes
+        first: Features = {}
+        for path in chain.from_iterable(shards.values()):
+            try:
+                features = Features.from_arrow_schema(pq.read_schema(path))
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(f"{path} is truncated or corrupt ({error}): fetch it again") from error
+            first = first or features
+            for name in self._columns(first):
+                if features.get(name) != first[name]:
+                    kinds = f"{features.get(name)} as {name}, and other files {first[name]}"
+                    raise ValueError(f"{path} has {kinds}: keep one kind")
+        return {split: pads.dataset(list(map(str, paths))) for split, paths in shards.items()}, first, notes
 
-    def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
-        check_options(self.size, self.test_share, (self.train_split, self.test_split))
+    def _shards(self) -> tuple[dict[str, list[Path]], list[str]]:
         base, paths = _found(self.root)
+        named = self._named_splits()
         if not paths:
             raise FileNotFoundError(
                 f"there is no Parquet file in {self.root}: dataset.root=PATH names the folder, or a pattern of paths"
             )
-        if self.train_split is not None:
-            patterns = {"train": self.train_split, **({"test": self.test_split} if self.test_split else {})}
-            chosen = {
-                split: [p for p in paths if p.relative_to(base).match(pattern)] for split, pattern in patterns.items()
-            }
-            for split, matching in chosen.items():
-                if not matching:
-                    raise ValueError(f"dataset.{split}_split={patterns[split]} matches no Parquet file in {self.root}")
-            return chosen, ()
         splits: dict[str | None, list[Path]] = {}
-        for path in paths:
-            splits.setdefault(_split(path.relative_to(base)), []).append(path)
+        for split, pattern in named.items():
+            splits[split] = [path for path in paths if path.relative_to(base).match(pattern)]
+            if not splits[split]:
+                raise ValueError(f"dataset.{split}_split={pattern} matches no Parquet file in {self.root}")
+        if not named:
+            _require_whole(paths)
+            for path in paths:
+                splits.setdefault(_split(path.relative_to(base)), []).append(path)
         unnamed = splits.pop(None, [])
-        _require_whole(paths)
         if not splits:
-            return {"train": unnamed}, ()
+            return {"train": unnamed}, []
         if "train" not in splits:
-            raise ValueError(
-                f"{self.root} has {paths[0].name}, but no file with the word train in its name: name the files of both "
-                "splits with dataset.train_split=PATTERN and dataset.test_split=PATTERN"
-            )
+            raise ValueError(f"{self.root} has {paths[0].name}, but no file of a training split: {NAME_THEM}")
         names = listed([path.relative_to(base).as_posix() for path in unnamed])
-        notes = (f"Shards of no split are left out: {names}.",) if unnamed else ()
+        notes = [f"Shards of no split are left out: {names}."] if unnamed else []
         return {split: splits[split] for split in ("train", "test", "validation") if split in splits}, notes
 
 
 @dataclass(frozen=True)
-class Hub(TableSource):
+class Hub(Tables):
     """A data set of the Hugging Face hub, with its splits and class names, from its cache where there is no network.
 
     Args:
@@ -147,80 +153,45 @@ class Hub(TableSource):
 
     def files(self) -> Sequence[Path]:
         """The Arrow files in the cache of the library `datasets`, which are written at first use."""
-        splits, _ = self._splits()
-        return [Path(file["filename"]) for split in splits.values() for file in split.cache_files]
+        return [Path(file["filename"]) for split in self._splits()[0].values() for file in split.cache_files]
 
-    def _tables(self) -> tuple[Mapping[str, Sequence[Table]], tuple[str, ...]]:
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
         splits, notes = self._splits()
-        return {word: [_hub_table(word, split)] for word, split in splits.items()}, notes
+        tables = {word: pads.dataset(split.with_format("arrow")[:]) for word, split in splits.items()}
+        return tables, splits["train"].features, notes
 
-    def _splits(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def _splits(self) -> tuple[dict[str, Any], list[str]]:
         """The library's data set for each of our splits, and notes."""
-        check_options(self.size, self.test_share, (self.train_split, self.test_split))
-        found = _load(self.path, self.config)
-        if self.train_split is not None:
-            names = {"train": self.train_split, **({"test": self.test_split} if self.test_split else {})}
-        else:
-            names = {}
+        names, found = self._named_splits(), self._load()
+        if not names:
             for name in sorted(found, key=len):  # "train" before "train_extra"
                 if len(words := split_words(name)) == 1:
                     names.setdefault(words.pop(), name)
-        if missing := [name for name in names.values() if name not in found]:
-            raise ValueError(f"{self.path} has no split {missing[0]}, only {', '.join(found)}")
-        if "train" not in names:
-            raise ValueError(f"{self.path} has the splits {', '.join(found)}: dataset.train_split=NAME names one")
+        missing = [name for name in names.values() if name not in found]
+        if missing or "train" not in names:
+            what = f"no split {missing[0]}, only" if missing else "the splits"
+            raise ValueError(f"{self.path} has {what} {', '.join(found)}: dataset.train_split=NAME names one")
         others = [name for name in found if name not in names.values()]
-        notes = (f"Splits that are not used: {listed(others)}.",) if others else ()
+        notes = [f"Splits that are not used: {listed(others)}."] if others else []
         return {word: found[names[word]] for word in ("train", "test", "validation") if word in names}, notes
 
+    def _load(self) -> Mapping[str, Any]:
+        if Path(self.path).expanduser().exists():
+            raise ValueError(
+                f"dataset.path={self.path} is a file or folder: choose dataset=folder or dataset=parquet for it"
+            )
+        from datasets import load_dataset  # here, as its import takes a second
+        from datasets.exceptions import DatasetsError
 
-def _load(path: str, config: str | None) -> Mapping[str, Any]:
-    if Path(path).expanduser().exists():
-        raise ValueError(f"dataset.path={path} is a file or folder: choose dataset=folder or dataset=parquet for it")
-    from datasets import load_dataset  # here, as its import takes a second
-    from datasets.exceptions import DatasetsError
-
-    try:
-        return load_dataset(path, config)
-    except (DatasetsError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"the hub's data set {path} cannot be loaded ({reason}): check dataset.path=NAME"
-        ) from error
-    except (ValueError, RuntimeError) as error:  # several configurations, or a data set that runs code of its own
-        raise ValueError(f"{path}: {' '.join(str(error).split())} (dataset.config=NAME)") from error
-
-
-def _hub_table(name: str, split: Any) -> Table:
-    rows = split.with_format("arrow")
-
-    def column(wanted: str) -> Iterator[pa.Array]:
-        for batch in rows.select_columns([wanted]).iter(_ROWS):
-            yield from batch.column(0).chunks
-
-    return Table(f"the {name} split", split.features.arrow_schema, column)
-
-
-def _parquet_table(path: Path) -> Table:
-    with _opened(path) as file:
-        return Table(path.name, file.schema_arrow, partial(_parquet_column, path))
-
-
-def _parquet_column(path: Path, name: str) -> Iterator[pa.Array]:
-    with _opened(path) as file:
-        for group in range(file.num_row_groups):  # one after the other, as a reader of all keeps what it has read
-            for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[name]):
-                yield batch.column(0)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is truncated or corrupt ({reason}): fetch it again") from error
+        try:
+            return load_dataset(self.path, self.config)
+        except (DatasetsError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise FileNotFoundError(
+                f"the hub's data set {self.path} cannot be loaded ({reason}): check dataset.path=NAME"
+            ) from error
+        except (ValueError, RuntimeError) as error:  # several configurations, or a data set that runs code of its own
+            raise ValueError(f"{self.path}: {' '.join(str(error).split())} (dataset.config=NAME)") from error
 
 
 def _found(root: str) -> tuple[Path, list[Path]]:
@@ -228,25 +199,17 @@ def _found(root: str) -> tuple[Path, list[Path]]:
     base = Path(root).expanduser()
     found = base.rglob("*.parquet") if base.is_dir() else map(Path, glob.glob(str(base), recursive=True))
     paths = sorted(path for path in found if path.is_file())
-    while glob.has_magic(str(base)) and not base.is_dir():
+    while base.is_file() or (glob.has_magic(str(base)) and not base.is_dir()):
         base = base.parent
-    base = base.parent if base.is_file() else base
-    return base, [path for path in paths if not any(map(is_hidden, path.relative_to(base).parts))]
+    return base, [path for path in paths if not any(is_hidden(Path(part)) for part in path.relative_to(base).parts)]
 
 
 def _split(shard: Path) -> str | None:
-    """The split of a shard, by its name or that of the nearest folder.
-
-    Raises:
-        ValueError: a name has words of several splits.
-    """
+    """The split of a shard, by its name or that of the nearest folder."""
     for name in (shard.stem, *reversed(shard.parts[:-1])):
         words = split_words(name)
         if len(words) > 1:
-            raise ValueError(
-                f"{shard} can be read as one of {' and '.join(sorted(words))}: name the files of both splits with "
-                "dataset.train_split=PATTERN and dataset.test_split=PATTERN"
-            )
+            raise ValueError(f"{shard} can be read as one of {' and '.join(sorted(words))}: {NAME_THEM}")
         if words:
             return words.pop()
     return None
@@ -271,10 +234,46 @@ def _require_whole(paths: Sequence[Path]) -> None:
             )
 
 
-def _images(table: Table, column: str) -> Iterator[Encoded]:
-    values = chain.from_iterable(array.to_pylist() for array in table.column(column))
-    for row, value in enumerate(values):
+def _kind(feature: Any) -> str:
+    kind = str(getattr(feature, "dtype", ""))
+    if "binary" in kind or type(feature).__name__ == "Image" or (isinstance(feature, dict) and "bytes" in feature):
+        return "image"
+    if hasattr(feature, "names"):
+        return "names"
+    if "int" in kind or "string" in kind:
+        return "integers or text"
+    return "other" if kind == "bool" or "float" in kind else "none"
+
+
+def _labels(table: pads.Dataset, column: str) -> list[int | str | None]:
+    """Labels as integers or text; None where one is missing."""
+    values = table.to_table(columns=[column]).column(0)
+    if pa.types.is_boolean(values.type):
+        return [None if value is None else str(value).lower() for value in values.to_pylist()]
+    if pa.types.is_floating(values.type):  # as pandas writes integers where one is missing
+        try:
+            values = values.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"column {column}: {error}, but labels are whole numbers or text") from error
+    return values.to_pylist()
+
+
+def _class_names(labels: Sequence[int | str | None], column: str) -> list[str]:
+    """All labels of the training images that are text, sorted, or else the numbers up to the largest."""
+    texts = sorted({label for label in labels if isinstance(label, str)})
+    count = len(texts) or max((label for label in labels if isinstance(label, int)), default=0) + 1
+    if count > len(labels) / 2:
+        raise ValueError(
+            f"column {column} makes {count} classes of {len(labels)} images: dataset.source.label=NAME names another"
+        )
+    return texts or list(map(str, range(count)))
+
+
+def _images(split: str, table: pads.Dataset, column: str) -> Iterator[Encoded]:
+    # Little is read ahead: a row group of large images may be large.
+    batches = table.to_batches(columns=[column], batch_size=256, batch_readahead=1, fragment_readahead=1)
+    for row, value in enumerate(chain.from_iterable(batch.column(0).to_pylist() for batch in batches)):
         content = value["bytes"] if isinstance(value, dict) else value
         path = value.get("path") if isinstance(value, dict) and content is None else None
         # The hub's library keeps images that are files of a data set by their paths in its cache.
-        yield Encoded(f"row {row} of {table.name}", Path(path) if path and os.path.isabs(path) else content)
+        yield Encoded(f"row {row} of the {split} split", Path(path) if path and os.path.isabs(path) else content)

@@ -236,7 +236,7 @@ def test_a_data_set_describes_what_was_found() -> None:
 
 
 def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path), 8)
+    folder = Folder(str(tmp_path), size=8)
     options = {"validation": 12, "train": None, "batch_size": 8, "eval_batch_size": 5, "recalibration": 16}
     options |= {"name": "x", "source": folder, "stem_stride": 1, "split_seed": 0}
     assert DataModule(**options, root=str(tmp_path), size=8).source == folder

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from smash_lightning.data.decode import Encoded, decode, decoded_dataset
+from smash_lightning.data.encoded import Encoded, decode
 from smash_lightning.data.source import listed
 
 Pixels = NDArray[np.uint8]
@@ -35,9 +36,15 @@ def named(*contents: bytes | Path | None) -> list[Encoded]:
     return [Encoded(f"image {position}", content) for position, content in enumerate(contents)]
 
 
+def undivided(images: list[Encoded], size: int | None) -> tuple[Tensor, Tensor, list[str]]:
+    """All of them as training images."""
+    (train, _), readable, unreadable = decode(images, torch.zeros(len(images), dtype=torch.bool), size)
+    return train, readable, unreadable
+
+
 def one(content: bytes | Path, size: int | None = None) -> NDArray[np.uint8]:
     """The decoded image as (height, width, channels)."""
-    return decode(named(content), 1, size)[0][0].permute(1, 2, 0).numpy()
+    return undivided(named(content), size)[0][0].permute(1, 2, 0).numpy()
 
 
 def bomb() -> bytes:
@@ -59,14 +66,14 @@ def test_what_was_encoded_without_loss_is_decoded_in_order(
     shape: tuple[int, int], colour: list[bool], seed: int
 ) -> None:
     arrays = [noise(*shape, *([3] if each else []), seed=seed + i) for i, each in enumerate(colour)]
-    images, readable, unreadable = decode(named(*map(encoded, arrays)), len(arrays), None)
+    images, readable, unreadable = undivided(named(*map(encoded, arrays)), None)
     assert images.shape == (len(arrays), 3 if any(colour) else 1, *shape)
     assert images.dtype == torch.uint8
     assert images.is_contiguous()
     for array, image in zip(arrays, images.permute(0, 2, 3, 1).numpy(), strict=True):
         assert np.array_equal(image, np.broadcast_to(array.reshape(*shape, -1), image.shape))
     assert readable.all()
-    assert unreadable == ()
+    assert unreadable == []
 
 
 def test_images_are_not_read_far_ahead() -> None:
@@ -78,7 +85,7 @@ def test_images_are_not_read_far_ahead() -> None:
             yield Encoded(f"image {taken}", encoded(noise(2, 2 if taken < 5 else 3)))
 
     with pytest.raises(ValueError, match="differ in size"):
-        decode(images(), 20_000, None)
+        decode(images(), torch.zeros(20_000, dtype=torch.bool), None)
     assert taken < 3000, "an error among the first images does not wait for the last"
 
 
@@ -206,8 +213,8 @@ def test_images_of_several_sizes_are_named() -> None:
     images = named(*[encoded(noise(4, 6))] * 40, encoded(noise(5, 6)), encoded(noise(7, 7)))
     message = r"^images differ in size: image 0 has 6x4 pixels, image 40 has 6x5: dataset\.size=N brings all to NxN$"
     with pytest.raises(ValueError, match=message):
-        decode(images, 42, None)
-    assert decode(images, 42, 3)[0].shape == (42, 1, 3, 3)
+        undivided(images, None)
+    assert undivided(images, 3)[0].shape == (42, 1, 3, 3)
 
 
 BROKEN: dict[str, tuple[bytes | None, str]] = {
@@ -228,8 +235,8 @@ def test_an_unreadable_image_among_a_hundred_is_skipped_and_named(kind: str) -> 
     good = noise(99, 4, 4)
     contents: list[bytes | None] = [*map(encoded, good)]
     contents.insert(40, BROKEN[kind][0])
-    images, readable, unreadable = decode(named(*contents), 100, 4)
-    assert unreadable == ("image 40",)
+    images, readable, unreadable = undivided(named(*contents), 4)
+    assert unreadable == ["image 40"]
     assert (~readable).nonzero().tolist() == [[40]]
     assert np.array_equal(images[:, 0].numpy(), good)
 
@@ -241,35 +248,23 @@ def test_more_than_a_hundredth_unreadable_is_an_error(kind: str) -> None:
     with pytest.raises(
         ValueError, match=rf"^2 of 199 images cannot be read, the first is image 197 \(.*{reason}.*\):.*1 %"
     ):
-        decode(images, 199, 4)
+        undivided(images, 4)
     with pytest.raises(ValueError, match=rf"^1 of 1 images cannot be read, the first is image 0 \(.*{reason}"):
-        decode(named(content), 1, None)
+        undivided(named(content), None)
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"image 0 \(.*No such file"):
-        decode(named(tmp_path / "none.png"), 1, None)
+        undivided(named(tmp_path / "none.png"), None)
 
 
-def test_sets_hold_each_image_with_its_label_in_its_split() -> None:
-    values = np.arange(200, dtype=np.uint8)
-    contents: list[bytes | None] = [encoded(np.full((2, 2), value, dtype=np.uint8)) for value in values]
+def test_the_test_images_come_apart_from_the_others() -> None:
+    contents: list[bytes | None] = [encoded(np.full((2, 2), value, dtype=np.uint8)) for value in range(200)]
     contents[30] = contents[131] = b"broken"
-    labels, held = torch.arange(200) % 3, torch.arange(200) % 5 == 0
-    sets = decoded_dataset(named(*contents), labels, held, ("a", "b", "c"), None, ("First.",))
-    train = [value for value in range(200) if value % 5 and value not in (30, 131)]
-    test = [value for value in range(0, 200, 5) if value != 30]
-    for split, expected in ((sets.train, train), (sets.test, test)):
-        assert split.images[:, 0, 0, 0].tolist() == expected
-        assert split.labels.tolist() == [value % 3 for value in expected]
-    assert sets.classes == ("a", "b", "c")
-    assert sets.notes == ("First.", "Unreadable and left out: 2 of 200 images, image 30, image 131.")
-
-
-def test_classes_without_an_image_are_stated() -> None:
-    held = torch.tensor([False, False, True])
-    sets = decoded_dataset(named(*[encoded(noise(2, 2))] * 3), torch.tensor([0, 2, 2]), held, ("a", "b", "c"), None)
-    assert sets.notes == ("There is no training image of b.", "There is no test image of a, b.")
+    (train, test), readable, _ = decode(named(*contents), torch.arange(200) % 5 == 0, None)
+    assert train[:, 0, 0, 0].tolist() == [value for value in range(200) if value % 5 and value != 131]
+    assert test[:, 0, 0, 0].tolist() == [value for value in range(0, 200, 5) if value != 30]
+    assert (~readable).nonzero().flatten().tolist() == [30, 131]
 
 
 def test_long_lists_are_cut() -> None:
