@@ -39,58 +39,37 @@ class Shortlist:
     """Mean ground truth of the shortlist against that of the representative sample.
 
     An architecture counts once in each. Architectures in both groups make the standard error larger, never smaller.
-
-    Args:
-        top: architectures in the shortlist.
-        representative: architectures in the representative sample.
-        mean_top: mean ground truth of the shortlist; nats for losses, % for errors, also below.
-        mean_representative: mean ground truth of the representative sample.
-        difference: `mean_top - mean_representative`: negative where the selection helps.
-        standard_error: of the difference, by Welch.
-        z: difference in standard errors.
-        low: lower end of the difference's 95 % interval, from Student's t with Welch's degrees of freedom.
-        high: its upper end.
-        beat_median: number of the shortlist that is better than the median of the representative sample.
-        share: the same as a share of the shortlist, 0 to 1.
     """
 
-    top: int
-    representative: int
-    mean_top: float
-    mean_representative: float
-    difference: float
-    standard_error: float
-    z: float
-    low: float
-    high: float
-    beat_median: int
-    share: float
+    top: int  # architectures in the shortlist
+    representative: int  # architectures in the representative sample
+    mean_top: float  # mean ground truth of the shortlist; nats for losses, % for errors, also below
+    mean_representative: float  # mean ground truth of the representative sample
+    difference: float  # `mean_top - mean_representative`: negative where the selection helps
+    standard_error: float  # of the difference, by Welch
+    z: float  # difference in standard errors
+    low: float  # lower end of the difference's 95 % interval, from Student's t with Welch's degrees of freedom
+    high: float  # its upper end
+    beat_median: int  # number of the shortlist that is better than the median of the representative sample
+    share: float  # the same as a share of the shortlist, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """All numbers about one ground truth, on the representative architectures; what is undefined is None.
+    """All numbers about one ground truth, on the representative architectures; what is undefined is None."""
 
-    Args:
-        reliability: of the ground truth itself.
-        scores: by column of `ranking.csv`: smash_score, which ranks; val_loss, often the same; val_error.
-        sizes: by column: params, macs, ops.
-        partial_given_params: partial Spearman of smash_score and ground truth given the number of parameters (or its
-            logarithm: ranks are the same).
-        partial_given_sizes: the same given parameters, MACs and number of ops together.
-        hypernets: Spearman of the validation loss with each single HyperNet.
-        shortlist: the shortlist against the representative architectures.
-        top_fraction: mean ground truth of the fifth of the representative architectures that a predictor selects, minus
-            the mean of all: by the scores, by the sizes, and by "ground_truth" itself, which is the largest gain.
-    """
-
-    reliability: Reliability
+    reliability: Reliability  # of the ground truth itself
+    # by column of `ranking.csv`: smash_score, which ranks; val_loss, often the same; val_error
     scores: dict[str, Coefficients]
-    sizes: dict[str, SizeAgreement]
+    sizes: dict[str, SizeAgreement]  # by column: params, macs, ops
+    # partial Spearman of smash_score and ground truth given the number of parameters (or its logarithm: ranks are the
+    # same)
     partial_given_params: Estimate | None
-    partial_given_sizes: Estimate | None
-    hypernets: tuple[Estimate | None, ...]
-    shortlist: Shortlist | None
+    partial_given_sizes: Estimate | None  # the same given parameters, MACs and number of ops together
+    hypernets: tuple[Estimate | None, ...]  # Spearman of the validation loss with each single HyperNet
+    shortlist: Shortlist | None  # the shortlist against the representative architectures
+    # mean ground truth of the fifth of the representative architectures that a predictor selects, minus the mean of
+    # all: by the scores, by the sizes, and by "ground_truth" itself, which is the largest gain
     top_fraction: dict[str, Estimate | None]
 
 

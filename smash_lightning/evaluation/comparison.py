@@ -49,49 +49,30 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class PredictorMetrics:
-    """How well one predictor does; what is undefined is None.
+    """How well one predictor does; what is undefined is None."""
 
-    Args:
-        spearman: with the mean test loss; positive where it predicts it.
-        delta_spearman: Spearman of the score minus this one, paired; None for the score itself.
-        partial_spearman: given the number of parameters.
-        size_matched_tau: Kendall's tau-b over size-matched pairs.
-        delta_tau_size_matched: that of the score minus this one, paired; None for the score itself.
-        regret: mean test loss of the fifth that it selects minus that of the true best fifth, nats.
-        precision: share of the fifth that it selects that is in the true best fifth, 0 to 1.
-        seconds: cost per architecture.
-        training_seconds: cost of what was trained once for all architectures.
-    """
-
-    spearman: Estimate | None
-    delta_spearman: Estimate | None
-    partial_spearman: Estimate | None
-    size_matched_tau: Estimate | None
-    delta_tau_size_matched: Estimate | None
-    regret: Estimate | None
-    precision: Estimate | None
-    seconds: float | None
-    training_seconds: float | None
+    spearman: Estimate | None  # with the mean test loss; positive where it predicts it
+    delta_spearman: Estimate | None  # Spearman of the score minus this one, paired; None for the score itself
+    partial_spearman: Estimate | None  # given the number of parameters
+    size_matched_tau: Estimate | None  # Kendall's tau-b over size-matched pairs
+    delta_tau_size_matched: Estimate | None  # that of the score minus this one, paired; None for the score itself
+    regret: Estimate | None  # mean test loss of the fifth that it selects minus that of the true best fifth, nats
+    precision: Estimate | None  # share of the fifth that it selects that is in the true best fifth, 0 to 1
+    seconds: float | None  # cost per architecture
+    training_seconds: float | None  # cost of what was trained once for all architectures
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorComparison:
-    """All predictors against the mean test loss, on the representative architectures.
+    """All predictors against the mean test loss, on the representative architectures."""
 
-    Args:
-        architectures: their number.
-        band: share by which the parameters of two size-matched architectures differ at most.
-        pairs: number of size-matched pairs.
-        predictors: by name, best Spearman first; the validation loss only where it is not the score itself.
-        omitted: baselines without a value for all architectures, and the reason.
-        above_goal: the score's Spearman minus 0.9 of the noise ceiling, paired, on architectures with every seed.
-    """
-
-    architectures: int
-    band: float
-    pairs: int
+    architectures: int  # their number
+    band: float  # share by which the parameters of two size-matched architectures differ at most
+    pairs: int  # number of size-matched pairs
+    # by name, best Spearman first; the validation loss only where it is not the score itself
     predictors: dict[str, PredictorMetrics]
-    omitted: dict[str, str]
+    omitted: dict[str, str]  # baselines without a value for all architectures, and the reason
+    # the score's Spearman minus 0.9 of the noise ceiling, paired, on architectures with every seed
     above_goal: Estimate | None
 
     def baselines(self, by: str = "spearman") -> list[str]:

@@ -39,52 +39,32 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a comparison shows about the score as a predictor of the mean test loss; the report makes sentences of it.
+    """What a comparison shows about the score as a predictor of the mean test loss; the report has the sentences."""
 
-    Args:
-        status: "predicts", "not_significant", "misleads" or "no_verdict".
-        reason: why there is no verdict: "few_architectures", "unknown_reliability", "low_reliability" or "constant".
-        goal: "above", "not_significant" or "below"; None where it is undefined or there is no verdict.
-        strongest: the baseline with the highest Spearman; None without a verdict.
-        strongest_size_matched: the baseline with the highest tau over size-matched pairs; None without a verdict.
-    """
-
-    status: str
+    status: str  # "predicts", "not_significant", "misleads" or "no_verdict"
+    # why there is no verdict: "few_architectures", "unknown_reliability", "low_reliability" or "constant"
     reason: str | None = None
-    goal: str | None = None
-    strongest: str | None = None
+    goal: str | None = None  # "above", "not_significant" or "below"; None where it is undefined or there is no verdict
+    strongest: str | None = None  # the baseline with the highest Spearman; None without a verdict
+    # the baseline with the highest tau over size-matched pairs; None without a verdict
     strongest_size_matched: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """The content of `correlation.json`.
+    """The content of `correlation.json`."""
 
-    Args:
-        architectures: representative architectures with score and ground truth: the n of every coefficient.
-        counts: what was compared and what was left out.
-        resamples: bootstrap resamples over architectures.
-        seed: of the resamples.
-        confidence: of every interval.
-        loss: against the mean test loss over seeds, nats, the main ground truth.
-        error: against the mean test error over seeds, %.
-        comparison: the score and its baselines against the mean test loss.
-        hypernet_pairs: agreement of single HyperNets, on the representative architectures.
-        hypernet_agreement: its mean over all pairs.
-        verdict: what follows.
-    """
-
-    architectures: int
-    counts: Counts
-    resamples: int
-    seed: int
-    confidence: float
-    loss: Agreement
-    error: Agreement
-    comparison: PredictorComparison
-    hypernet_pairs: tuple[Pair, ...]
-    hypernet_agreement: Estimate | None
-    verdict: Verdict
+    architectures: int  # representative architectures with score and ground truth: the n of every coefficient
+    counts: Counts  # what was compared and what was left out
+    resamples: int  # bootstrap resamples over architectures
+    seed: int  # of the resamples
+    confidence: float  # of every interval
+    loss: Agreement  # against the mean test loss over seeds, nats, the main ground truth
+    error: Agreement  # against the mean test error over seeds, %
+    comparison: PredictorComparison  # the score and its baselines against the mean test loss
+    hypernet_pairs: tuple[Pair, ...]  # agreement of single HyperNets, on the representative architectures
+    hypernet_agreement: Estimate | None  # its mean over all pairs
+    verdict: Verdict  # what follows
 
     def to_json(self) -> str:
         """Indented JSON; what is undefined is null."""

@@ -14,27 +14,17 @@ from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearm
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Repeatability of the ground truth between retraining seeds.
+    """Repeatability of the ground truth between retraining seeds."""
 
-    Args:
-        architectures: number of those with every seed.
-        seeds: trainings of each.
-        icc_mean: reliability of the mean over seeds, on ranks within a seed; two-way, consistency: ICC(C,k).
-        icc_single: the same of one training, ICC(C,1).
-        icc_mean_raw: ICC(C,k) on the values themselves, which depend on outliers.
-        icc_single_raw: ICC(C,1) on the values themselves.
-        seed_agreement: mean Spearman between two seeds.
-        ceiling: square root of `icc_mean` (0 below 0): about the highest Spearman of any predictor with
-            this ground truth.
-    """
-
-    architectures: int
-    seeds: int
+    architectures: int  # number of those with every seed
+    seeds: int  # trainings of each
+    # reliability of the mean over seeds, on ranks within a seed; two-way, consistency: ICC(C,k)
     icc_mean: Estimate | None
-    icc_single: Estimate | None
-    icc_mean_raw: Estimate | None
-    icc_single_raw: Estimate | None
-    seed_agreement: Estimate | None
+    icc_single: Estimate | None  # the same of one training, ICC(C,1)
+    icc_mean_raw: Estimate | None  # ICC(C,k) on the values themselves, which depend on outliers
+    icc_single_raw: Estimate | None  # ICC(C,1) on the values themselves
+    seed_agreement: Estimate | None  # mean Spearman between two seeds
+    # square root of `icc_mean` (0 below 0): about the highest Spearman of any predictor with this ground truth
     ceiling: Estimate | None
 
 

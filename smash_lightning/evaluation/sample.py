@@ -23,22 +23,14 @@ REPRESENTATIVE = ["stratified", "random"]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was compared and what was left out.
+    """What was compared and what was left out."""
 
-    Args:
-        architectures: architectures that were retrained.
-        trainings: trainings, failed ones included.
-        failed_trainings: trainings without a finite result.
-        without_ground_truth: architectures left out as all their trainings failed.
-        without_score: architectures left out as their score is not finite.
-        incomplete: architectures kept although some seeds are missing; their ground truth is the mean over the others.
-    """
-
-    architectures: int
-    trainings: int
-    failed_trainings: int
-    without_ground_truth: int
-    without_score: int
+    architectures: int  # architectures that were retrained
+    trainings: int  # trainings, failed ones included
+    failed_trainings: int  # trainings without a finite result
+    without_ground_truth: int  # architectures left out as all their trainings failed
+    without_score: int  # architectures left out as their score is not finite
+    # architectures kept although some seeds are missing; their ground truth is the mean over the others
     incomplete: int
 
 
@@ -53,29 +45,19 @@ class BaselinePredictions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Architectures with score and ground truth; row i of everything is one architecture.
+    """Architectures with score and ground truth; row i of everything is one architecture."""
 
-    Args:
-        fingerprints: of the architectures, (n,).
-        representative: whether it represents the pool of candidates (groups stratified and random), (n,).
-        shortlist: whether the score selected it (group shortlist), (n,); one that is both counts in both.
-        columns: scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each.
-        by_hypernet: validation loss with each HyperNet, nats, (n, HyperNets).
-        seeds: of the trainings, rising.
-        trainings: test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing.
-        baselines: by name.
-        counts: what was compared and what was left out.
-    """
-
-    fingerprints: tuple[str, ...]
+    fingerprints: tuple[str, ...]  # of the architectures, (n,)
+    # whether it represents the pool of candidates (groups stratified and random), (n,)
     representative: NDArray[np.bool_]
+    # whether the score selected it (group shortlist), (n,); one that is both counts in both
     shortlist: NDArray[np.bool_]
-    columns: dict[str, Floats]
-    by_hypernet: Floats
-    seeds: tuple[int, ...]
+    columns: dict[str, Floats]  # scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each
+    by_hypernet: Floats  # validation loss with each HyperNet, nats, (n, HyperNets)
+    # test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing
     trainings: dict[str, Floats]
-    baselines: dict[str, BaselinePredictions]
-    counts: Counts
+    baselines: dict[str, BaselinePredictions]  # by name
+    counts: Counts  # what was compared and what was left out
 
     def ground_truth(self, name: str) -> Floats:
         """Mean of `true_loss` or `true_error` over the seeds that did not fail, (n,)."""
@@ -121,7 +103,6 @@ def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame
         shortlist=groups["shortlist"].to_numpy(bool),
         columns={name: scored[name].reindex(kept).to_numpy(float) for name in (*SCORES, *SIZES, COST)},
         by_hypernet=_by_hypernet(scored.reindex(kept)),
-        seeds=tuple(map(int, seeds)),
         trainings={name: table.to_numpy(float) for name, table in tables.items()},
         baselines={} if baselines is None else _baselines(kept, baselines, scored.index),
         counts=counts,

@@ -12,17 +12,11 @@ from smash_lightning.run_folder import RunFolder, job_folders
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """One job of a sweep.
+    """One job of a sweep."""
 
-    Args:
-        folder: its numbered folder.
-        config: its configuration as plain values; empty where the job was not started.
-        options: its values of the command line, by option: a number where the text is one.
-    """
-
-    folder: Path
-    config: Mapping[str, Any]
-    options: Mapping[str, float | str]
+    folder: Path  # its numbered folder
+    config: Mapping[str, Any]  # its configuration as plain values; empty where the job was not started
+    options: Mapping[str, float | str]  # its values of the command line, by option: a number where the text is one
 
     @property
     def name(self) -> str:
