@@ -324,6 +324,7 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "task=export": "nothing was retrained|checkpoint=FOLDER",
     "task=export checkpoint={whole} task.fingerprint=abc": "abc was not retrained|{whole}",
     "hypernet.width=0": "hypernet.width must be greater than 0, got 0",
+    "task=gradient task.pool=0": "task.pool must be greater than 0, got 0",
     "hypernet._target_=torch.nn.Linear": "hypernet must be a WeightSource, and torch.nn.Linear is none",
     "+hypernet.kind=shared": "hypernet|'kind'",
     "seed=abc": "seed must be a whole number|'abc'",

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from smash_lightning.analyses import frame
@@ -44,19 +45,17 @@ Corruption = Callable[[ConditionalWeightSource, Architecture], Tensor]
 
 
 def corruption(
-    experiment: Experiment, tracker: Tracker, *, architectures: int, levels: Sequence[float]
+    experiment: Experiment, tracker: Tracker, *, architectures: frame.AtLeastFive, levels: Sequence[NonNegativeFloat]
 ) -> float | None:
     """Scores architectures of an earlier run; conf/task/corruption.yaml explains the options.
 
     Returns:
         By how much the validation loss is higher with the c of another architecture, nats; None where undefined.
     """
-    if not levels or min(levels) < 0 or len(set(levels)) < len(levels):
-        raise ValueError(f"task.levels must be different numbers of at least 0, got {list(levels)}")
     scorer, *_ = frame.conditional_scorer(experiment, "corruption")
     exists = experiment.source_folder().retrained.exists()
     test_losses = frame.load_trained(experiment, least=0).by_name() if exists else {}
-    pool = frame.random_candidates(experiment, architectures, "task.architectures", preferred=test_losses)
+    pool = frame.random_candidates(experiment, architectures, preferred=test_losses)
     cases = corruptions(pool, levels, experiment.seed)
     jobs = [(name, architecture) for name in cases for architecture in pool]
     score = partial(score_corrupted, scorer, cases)
@@ -109,7 +108,7 @@ def emptied(source: ConditionalWeightSource, architecture: Architecture) -> Tens
 def corruptions(pool: Sequence[Architecture], levels: Sequence[float], seed: int) -> dict[str, Corruption]:
     """By name, no corruption first; the c of each architecture is once that of another one."""
     others = {one.fingerprint: other for one, other in zip(pool, [*pool[1:], pool[0]], strict=True)}
-    noise = {f"noise {sigma:g}": partial(noisy, sigma, seed) for sigma in sorted(levels) if sigma}
+    noise = {f"noise {sigma:g}": partial(noisy, sigma, seed) for sigma in sorted(set(levels)) if sigma}
     return {OWN: partial(noisy, 0.0, seed), **noise, SWAPPED: partial(swapped, others), EMPTIED: emptied}
 
 

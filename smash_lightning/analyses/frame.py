@@ -12,10 +12,11 @@ import textwrap
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from scipy import stats
 
 from smash_lightning.architecture import Architecture
@@ -39,6 +40,7 @@ from smash_lightning.training.messages import Send
 LINE = 110  # characters of a printed line
 BARS = "95 % bootstrap intervals over architectures"
 
+AtLeastFive = Annotated[int, Field(ge=MINIMUM)]  # architectures: fewer estimate nothing
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Panels = Mapping[str, Mapping[Any, Estimate | None]]  # by what is estimated, and of what
@@ -46,21 +48,13 @@ Panels = Mapping[str, Mapping[Any, Estimate | None]]  # by what is estimated, an
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedSample:
-    """The representative architectures of a run (groups stratified and random); row i of everything is one of them.
+    """The representative architectures of a run (groups stratified and random); row i of everything is one of them."""
 
-    Args:
-        architectures: the architectures, (n,).
-        test_loss: mean test loss after standalone training, nats, (n,).
-        trainings: test loss of each training, (n, seeds); NaN where it failed.
-        by_hypernet: validation loss with each HyperNet of the ranking, nats, (n, HyperNets).
-        params: parameters of the standalone network, (n,).
-    """
-
-    architectures: tuple[Architecture, ...]
-    test_loss: Floats
-    trainings: Floats
-    by_hypernet: Floats
-    params: Floats
+    architectures: tuple[Architecture, ...]  # the architectures, (n,)
+    test_loss: Floats  # mean test loss after standalone training, nats, (n,)
+    trainings: Floats  # test loss of each training, (n, seeds); NaN where it failed
+    by_hypernet: Floats  # validation loss with each HyperNet of the ranking, nats, (n, HyperNets)
+    params: Floats  # parameters of the standalone network, (n,)
 
     def by_name(self) -> dict[str, float]:
         """The mean test loss by fingerprint."""
@@ -90,16 +84,12 @@ def load_trained(experiment: Experiment, least: int = MINIMUM) -> TrainedSample:
     )
 
 
-def random_candidates(
-    experiment: Experiment, most: int, option: str, preferred: Container[str] = ()
-) -> list[Architecture]:
+def random_candidates(experiment: Experiment, most: AtLeastFive, preferred: Container[str] = ()) -> list[Architecture]:
     """At most `most` of the earlier ranking's architectures that were drawn at random, fingerprints `preferred` first.
 
     Raises:
-        ValueError: there is no ranking, or it or `most`, the value of `option`, is below five.
+        ValueError: there is no ranking, or it holds fewer than five.
     """
-    if most < MINIMUM:
-        raise ValueError(f"{option} must be at least {MINIMUM}, got {most}")
     source = experiment.source_folder()
     ranking = read_ranking(source)
     names = sorted(ranking["fingerprint"][(ranking["strategy"] == "random") & np.isfinite(ranking["val_loss"])])

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import PositiveInt
 
 from smash_lightning.analyses import frame
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import spearman
+from smash_lightning.option_types import Share
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import Score
@@ -90,14 +92,17 @@ class Trial:
 
 
 def gradient(
-    experiment: Experiment, tracker: Tracker, *, parents: int, pool: int, probability: float, trials: int
+    experiment: Experiment,
+    tracker: Tracker,
+    *,
+    parents: frame.AtLeastFive,
+    pool: PositiveInt,
+    probability: Share,
+    trials: PositiveInt,
 ) -> float | None:
     """Returns the last of `gradient_minus`, nats, or None; conf/task/gradient.yaml explains the options."""
-    if min(pool, trials) < 1 or not 0 < probability <= 1:
-        bounds = f"({pool}) and task.trials ({trials}) must be at least 1, and task.probability ({probability})"
-        raise ValueError(f"task.pool {bounds} between 0 and 1")
     scorer, encoding, drawn = frame.conditional_scorer(experiment, "gradient")
-    chosen, space = frame.random_candidates(experiment, parents, "task.parents"), experiment.candidates
+    chosen, space = frame.random_candidates(experiment, parents), experiment.candidates
     trial = Trial(scorer, scorer.gradient, encoding, space, drawn, pool, probability, trials, experiment.seed)
     jobs = [(parent, trial.perturbations(parent)) for parent in chosen]
     rows = frame.run_jobs(trial, jobs, experiment.engine, "perturbing", lambda job: job[0].fingerprint)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import pandas as pd
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from smash_lightning.analyses import frame
@@ -35,18 +37,15 @@ def racing(
     racing: Racing,
     architectures: int,
     candidates: tuple[int, ...],
-    repeats: int,
+    repeats: Annotated[int, Field(ge=2)],
 ) -> float:
     """Scores candidates in full, then races samples of them; conf/task/racing.yaml explains the options.
 
     Returns:
         Mean recall at the largest number of candidates.
     """
-    if repeats < 2 or not candidates or max(candidates) > architectures or min(candidates) < 2:
-        raise ValueError(
-            f"task.candidates={list(candidates)} must be between 2 and task.architectures={architectures}, and "
-            f"task.repeats={repeats} at least 2"
-        )
+    if not candidates or max(candidates) > architectures or min(candidates) < 2:
+        raise ValueError(f"task.candidates={list(candidates)} must be between 2 and task.architectures={architectures}")
     scorer, _ = scorer_of(experiment)
     pool = [experiment.candidates.sample(rng(Stream.RACING, experiment.seed, index)) for index in range(architectures)]
     score = partial(scorer.score_images, positions=torch.arange(len(experiment.data.validation)))

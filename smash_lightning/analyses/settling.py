@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import PositiveInt
 
 from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Bootstrap
@@ -33,17 +34,17 @@ COLUMNS = {
 }
 
 
-def settling(experiment: Experiment, tracker: Tracker, *, every: int, hypernets: int | None = None) -> float | None:
+def settling(
+    experiment: Experiment, tracker: Tracker, *, every: PositiveInt, hypernets: PositiveInt | None = None
+) -> float | None:
     """Trains HyperNets with the options of an earlier run, and scores its trained architectures every few epochs.
 
     Returns:
         The change over the second half; None where it is undefined.
     """
     epochs = experiment.search.epochs
-    if not 1 <= every <= epochs // 2:
-        raise ValueError(f"task.every must be between 1 and half of search.epochs={epochs}, got {every}")
-    if hypernets is not None and hypernets < 1:
-        raise ValueError(f"task.hypernets must be at least 1, or null, got {hypernets}")
+    if every > epochs // 2:
+        raise ValueError(f"task.every must be at most half of search.epochs={epochs}, got {every}")
     trained = frame.load_trained(experiment)
     changed = replace(
         experiment,

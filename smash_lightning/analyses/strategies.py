@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, PositiveInt
 
 from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Estimate
@@ -35,7 +37,12 @@ POINTS = 8  # numbers of scored candidates at which the picture shows the best s
 
 
 def strategies(
-    experiment: Experiment, tracker: Tracker, *, strategies: Mapping[str, Strategy], start: int, repeats: int
+    experiment: Experiment,
+    tracker: Tracker,
+    *,
+    strategies: Mapping[str, Strategy],
+    start: PositiveInt,
+    repeats: Annotated[int, Field(ge=2)],
 ) -> float | None:
     """Continues from the same random candidates by each strategy; conf/task/strategies.yaml explains the options.
 
@@ -43,11 +50,8 @@ def strategies(
         The largest mean advantage over random draws, in units of the score; None without strategies.
     """
     counts = {strategy.count for strategy in strategies.values()}
-    if len(counts) != 1 or min(counts) < 1 or start < 1 or repeats < 2:
-        raise ValueError(
-            "task.strategies need one count for all, task.start at least 1 and task.repeats at least 2: "
-            f"got counts {sorted(counts)}, start {start}, repeats {repeats}"
-        )
+    if len(counts) != 1 or min(counts) < 1:
+        raise ValueError(f"task.strategies need one count for all of at least 1, got {sorted(counts)}")
     compared = {RANDOM: Random(counts.pop()), **strategies}
     searching = Searching(experiment, hypernets_of(experiment), compared, start)
     jobs = [(name, repeat) for repeat in range(repeats) for name in compared]

@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,7 @@ import pandas as pd
 from smash_lightning.analyses import frame
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, mean_pairwise_spearman, partial_spearman, spearman
-from smash_lightning.hypernet import HyperNetSpecification, TrainedHyperNet, load_hypernet
-from smash_lightning.option_types import require_type
+from smash_lightning.hypernet import TrainedHyperNet, load_hypernet
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import CandidateMetrics
 from smash_lightning.stages.experiment import Experiment
@@ -52,24 +51,16 @@ class Variant:
 
     def apply(self, experiment: Experiment, name: str) -> Experiment:
         """The experiment with these values; ValueError where one does not exist or is of another type."""
-        groups = [group.name for group in fields(Variant)]
-        changed = {
-            group: _changed(getattr(experiment, group), getattr(self, group), f"task.variants.{name}.{group}")
-            for group in groups
-        }
+        prefix = f"task.variants.{name}"
+        changed: dict[str, Any] = {"hypernet": experiment.hypernet.with_values(self.hypernet, f"{prefix}.hypernet")}
+        for group in ("search", "ranking"):
+            options, values = getattr(experiment, group), getattr(self, group)
+            known = [field.name for field in fields(options)]
+            if unknown := values.keys() - set(known):
+                named = f"{prefix}.{group}.{min(unknown)}"
+                raise ValueError(f"{named}: there is no such value; known: {', '.join(known)}")
+            changed[group] = replace(options, **values)
         return replace(experiment, **changed)
-
-
-def _changed(options: Any, values: Mapping[str, Any], name: str) -> Any:
-    if isinstance(options, HyperNetSpecification):
-        return options.with_values(values, name)
-    hints = get_type_hints(type(options).__init__)
-    for key, value in values.items():
-        if key not in hints:
-            raise ValueError(f"{name}.{key}: there is no such value; known: {', '.join(hints)}")
-        if not is_dataclass(value):  # an object was checked with its own section
-            require_type(f"{name}.{key}", value, hints[key])
-    return replace(options, **values)
 
 
 def variants(

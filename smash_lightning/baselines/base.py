@@ -7,13 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import lightning as L
+from pydantic import Field
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import DataModule
+from smash_lightning.option_types import require_bounds
 from smash_lightning.training import RetrainOptions
 
 OneShot = Literal["weight_sharing", "unconditional", "untrained"]
@@ -78,14 +80,11 @@ class BaselineOptions:
 
     baselines: Mapping[str, Baseline | None]
     one_shot: tuple[OneShot, ...]
-    images: int
+    images: Annotated[int, Field(ge=2)]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "one_shot", tuple(self.one_shot))
-        if unknown := set(self.one_shot) - set(get_args(OneShot)):
-            raise ValueError(f"baselines.one_shot must be of {', '.join(get_args(OneShot))}, got {min(unknown)!r}")
-        if self.images < 2:
-            raise ValueError(f"baselines.images must be at least 2, got {self.images}")
+        require_bounds(self, "baselines")
 
     @property
     def chosen(self) -> dict[str, Baseline]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pydantic import PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
@@ -24,11 +25,7 @@ class EarlyStopping(Baseline):
         steps: of training; None uses as many training images as SMASH has used for each candidate.
     """
 
-    steps: int | None
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps of early stopping must be at least 1, or null for SMASH's cost, got {self.steps}")
+    steps: PositiveInt | None
 
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:

@@ -146,9 +146,3 @@ def test_without_trainings_there_is_no_ground_truth(source: Path, tmp_path: Path
     assert found["with_test_loss"] == 0
     assert rows["true_loss"].isna().all()
     assert {one["spearman"] for one in found["inputs"].values()} == {None}
-
-
-@pytest.mark.parametrize("levels", [[1, -1], [1, 1.0], []])
-def test_levels_out_of_range_are_refused(source: Path, tmp_path: Path, levels: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"^task.levels must be different numbers of at least 0, got \["):
-        corruption(experiment_on(source, tmp_path), NO_LOGGERS, architectures=6, levels=levels)

@@ -71,14 +71,12 @@ def test_undefined_estimates_can_be_drawn(y: str | None) -> None:
 
 def test_candidates_are_random_ones_in_an_order_of_their_own(source: Path, tmp_path: Path) -> None:
     experiment = experiment_on(source, tmp_path)
-    every = frame.random_candidates(experiment, 99, "task.n")
+    every = frame.random_candidates(experiment, 99)
     assert len(set(every)) == 9
-    assert frame.random_candidates(experiment, 5, "task.n") == every[:5]
+    assert frame.random_candidates(experiment, 5) == every[:5]
     preferred = {every[7].fingerprint}
-    assert frame.random_candidates(experiment, 5, "task.n", preferred) == [every[7], *every[:4]]
-    assert frame.random_candidates(replace(experiment, seed=1), 99, "task.n") != every
-    with pytest.raises(ValueError, match=r"^task.n must be at least 5, got 4$"):
-        frame.random_candidates(experiment, 4, "task.n")
+    assert frame.random_candidates(experiment, 5, preferred) == [every[7], *every[:4]]
+    assert frame.random_candidates(replace(experiment, seed=1), 99) != every
 
 
 def test_a_ranking_of_few_random_architectures_is_refused(source: Path, tmp_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_a_ranking_of_few_random_architectures_is_refused(source: Path, tmp_path
     (earlier / "ranking.csv").write_text("".join([lines[0], *others, *random[:4]]))
     message = r"holds 4 random architectures with a score, fewer than 5, .*ranking.strategies.random.count"
     with pytest.raises(ValueError, match=message):
-        frame.random_candidates(experiment_on(earlier, tmp_path / "new"), 6, "task.n")
+        frame.random_candidates(experiment_on(earlier, tmp_path / "new"), 6)
 
 
 @pytest.mark.parametrize("kind", [SharedWeights, UnconditionalHyperNet])

@@ -126,9 +126,3 @@ def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> 
     last = found["gradient_minus"]["the best of 3 random changes"]["value"]
     assert last == pytest.approx(np.mean(changes[GRADIENT] - best))
     assert difference == last
-
-
-@pytest.mark.parametrize(("option", "value"), [("pool", 0), ("trials", 0), ("probability", 0)])
-def test_options_out_of_range_are_refused(source: Path, tmp_path: Path, option: str, value: int) -> None:
-    with pytest.raises(ValueError, match=rf"task.{option} \(0\)"):
-        gradient(experiment_on(source, tmp_path), NO_LOGGERS, **OPTIONS | {option: value})

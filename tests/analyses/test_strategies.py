@@ -50,7 +50,7 @@ def test_an_advantage_is_paired() -> None:
 
 def test_strategies_of_unequal_cost_are_refused(source: Path, tmp_path: Path) -> None:
     chosen = {"perturb": Perturb(4, 0.2), "more": Perturb(5, 0.2)}
-    with pytest.raises(ValueError, match=r"one count for all.*got counts \[4, 5\]"):
+    with pytest.raises(ValueError, match=r"one count for all.*got \[4, 5\]"):
         strategies(experiment_on(source, tmp_path), NO_LOGGERS, strategies=chosen, start=3, repeats=2)
 
 

@@ -95,8 +95,3 @@ def test_no_files_remain(tmp_path: Path) -> None:
     context = digits_context(tmp_path)
     EarlyStopping(1).predict(ARCHITECTURE, context)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_zero_steps_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1, or null"):
-        EarlyStopping(0)

@@ -210,8 +210,8 @@ def test_every_baseline_is_in_the_correlation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"one_shot": ("weight_shring",)}, r"baselines\.one_shot must be of weight_sharing, .*, got 'weight_shring'"),
-        ({"images": 1}, r"baselines\.images must be at least 2, got 1"),
+        ({"one_shot": ("weight_shring",)}, r"baselines\.one_shot must be 'weight_sharing', .*, got \('weight_shring'"),
+        ({"images": 1}, r"baselines\.images must be greater than or equal to 2, got 1"),
     ],
 )
 def test_options_that_make_no_sense_are_named(change: dict[str, Any], message: str) -> None:
