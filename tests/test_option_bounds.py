@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
-from smash_lightning.search_space import ParallelConvolutions, SingleConvolution
+from smash_lightning.search_space import ParallelConvolutions, SingleConvolution, SizeBalanced, SizeMatched
 from smash_lightning.strategies import (
     ArchitecturalGradient,
     AutoregressiveSampler,
@@ -57,6 +57,9 @@ OUTSIDE: dict[str, Callable[[], object]] = {
     ),
     "ranking.strategies.gradient.pool must be greater than 0, got 0": lambda: ArchitecturalGradient(1, 0, 0.2),
     "ranking.strategies.autoregressive.elite must be greater than 0, got 0.0": lambda: AutoregressiveSampler(1, 1, 0.0),
+    "ranking.size_tolerance must be less than 1, got 1.5": lambda: replace(RANKING, size_tolerance=1.5),
+    "SizeMatched.tolerance must be less than 1, got 1.5": lambda: SizeMatched(V1, 1.5),
+    "SizeBalanced.pool must be greater than or equal to 2, got 1": lambda: SizeBalanced(V1, pool=1),
     "search_space.base must be greater than 0, got 0": lambda: replace(V1, base=0),
     "search_space.units must be 'near_read' or 'uniform', got 'any'": lambda: replace(V1, units="any"),
     "search_space.min_ops=5 is more than max_ops=3": lambda: replace(V1, min_ops=5, max_ops=3),

@@ -1,22 +1,32 @@
 """Published networks written as memory-bank architectures (paper, section 3.2).
 
-Each block is the textbook's; stem, transitions and classifier are those of `ImageSpec`, the same for all.
+Each block is the textbook's; stem, transitions and classifier are those of `ImageSpec`, the same for all. An argument
+that is out of range or does not fit the others is a ValueError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from pydantic import PositiveInt as Count
+from pydantic import validate_call
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op
+from smash_lightning.option_types import Share
 
 KERNEL = 3
 WRN_CHANNELS = 16
 DENSENET_BOTTLENECK = 4
 DENSENET_STEM = 2
+Axes = Literal[2, 3]
+checked = validate_call(config={"strict": True})
 
 
-def resnet(depth: int = 16, channels: int = 16, blocks: int = 3, banks: int = 1, dimensions: int = 2) -> Architecture:
+@checked
+def resnet(
+    depth: Count = 16, channels: Count = 16, blocks: Count = 3, banks: Count = 1, dimensions: Axes = 2
+) -> Architecture:
     """Pre-activation residual network (He et al. 2016, "Identity mappings"; Zagoruyko and Komodakis 2016).
 
     An op is one residual block: norm, ReLU, 3x3, norm, ReLU, 3x3, added to its input.
@@ -27,38 +37,32 @@ def resnet(depth: int = 16, channels: int = 16, blocks: int = 3, banks: int = 1,
         channels: channels of the first block; each later block has twice as many.
         blocks: number of blocks.
         banks: banks over which the channels of a block are spread.
-        dimensions: spatial axes, 2 or 3.
-
-    Raises:
-        ValueError: an argument is not a whole number from 1, or two do not fit each other.
+        dimensions: spatial axes.
     """
-    _check("resnet", channels=channels, banks=banks)
     ops = _ops_per_block("resnet", depth, blocks)
     every = tuple(range(banks))
-    convolution = _convolution("resnet", dimensions)
+    convolution = _convolution(dimensions)
     op = Op(every, every, banks, bottleneck=None, paths=((convolution, convolution),))
     widths = _bank_widths("resnet", channels, blocks, banks)
     return Architecture(tuple(Block(width, banks, (op,) * ops) for width in widths))
 
 
-def wrn(depth: int = 16, width: int = 2, dimensions: int = 2) -> Architecture:
+@checked
+def wrn(depth: Count = 16, width: Count = 2, dimensions: Axes = 2) -> Architecture:
     """Wide residual network under its published name: WRN-40-4 is `wrn(40, 4)`.
 
     Args:
         depth: 6n + 4 for n residual blocks in each of the three blocks.
         width: widening factor; the blocks have 16, 32 and 64 times as many channels.
-        dimensions: spatial axes, 2 or 3.
-
-    Raises:
-        ValueError: an argument is not a whole number from 1, or the depth is not 6n + 4.
+        dimensions: spatial axes.
     """
-    _check("wrn", width=width)
     _ops_per_block("wrn", depth, 3)
     return resnet(depth, WRN_CHANNELS * width, dimensions=dimensions)
 
 
+@checked
 def densenet(
-    depth: int = 40, growth: int = 12, blocks: int = 3, compression: float = 0.5, dimensions: int = 2
+    depth: Count = 40, growth: Count = 12, blocks: Count = 3, compression: Share = 0.5, dimensions: Axes = 2
 ) -> Architecture:
     """DenseNet-BC (Huang et al. 2017): DenseNet-BC-100 with growth 12 is `densenet(100, 12)`.
 
@@ -71,15 +75,9 @@ def densenet(
         growth: channels that an op adds, which is the width of a bank.
         blocks: number of blocks.
         compression: share of the banks that a transition keeps, above 0 and at most 1.
-        dimensions: spatial axes, 2 or 3.
-
-    Raises:
-        ValueError: an argument is out of range, or depth and blocks do not fit each other.
+        dimensions: spatial axes.
     """
-    _check("densenet", growth=growth)
-    if not 0 < compression <= 1:
-        raise ValueError(f"densenet: compression must be above 0 and at most 1, got {compression!r}")
-    paths = ((_convolution("densenet", dimensions),),)
+    paths = ((_convolution(dimensions),),)
     ops, bottleneck = _ops_per_block("densenet", depth, blocks), DENSENET_BOTTLENECK * growth
     inputs, built = DENSENET_STEM, []
     for _ in range(blocks):
@@ -90,8 +88,9 @@ def densenet(
     return Architecture(tuple(built))
 
 
+@checked
 def fractalnet(
-    columns: int = 3, channels: int = 16, blocks: int = 3, banks: int = 1, dimensions: int = 2
+    columns: Count = 3, channels: Count = 16, blocks: Count = 3, banks: Count = 1, dimensions: Axes = 2
 ) -> Architecture:
     """FractalNet (Larsson et al. 2017): f_1 = conv, f_{C+1} = join(f_C after f_C, conv), one f_C for each block.
 
@@ -107,13 +106,9 @@ def fractalnet(
         channels: channels of the first block's columns; each later block has twice as many.
         blocks: number of blocks; the network has blocks x 2^(C-1) convs on its longest path.
         banks: banks in a group, over which the channels of a column are spread.
-        dimensions: spatial axes, 2 or 3.
-
-    Raises:
-        ValueError: an argument is not a whole number from 1, or the channels cannot be spread over the banks.
+        dimensions: spatial axes.
     """
-    _check("fractalnet", columns=columns, channels=channels, blocks=blocks, banks=banks)
-    paths = ((_convolution("fractalnet", dimensions),),)
+    paths = ((_convolution(dimensions),),)
 
     def group(depth: int) -> tuple[int, ...]:
         return tuple(range(depth * banks, (depth + 1) * banks))
@@ -135,14 +130,11 @@ def _fractal(columns: int, begin: int) -> Iterator[tuple[int, int]]:
     yield begin, begin + depth
 
 
-def _convolution(preset: str, dimensions: int) -> Convolution:
-    if dimensions not in (2, 3):
-        raise ValueError(f"{preset}: dimensions must be 2 or 3, got {dimensions!r}")
+def _convolution(dimensions: int) -> Convolution:
     return Convolution((KERNEL,) * dimensions, (1,) * dimensions)
 
 
 def _ops_per_block(preset: str, depth: int, blocks: int) -> int:
-    _check(preset, depth=depth, blocks=blocks)
     slope, offset = 2 * blocks, blocks + 1
     ops, remainder = divmod(depth - offset, slope)
     if ops < 1 or remainder:
@@ -161,13 +153,10 @@ def _bank_widths(preset: str, channels: int, blocks: int, banks: int) -> list[in
     return [channels // banks * 2**b for b in range(blocks)]
 
 
-def _check(preset: str, **counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{preset}: {name} must be a whole number from 1, got {value!r}")
-
-
-PRESETS: Mapping[str, Callable[..., Architecture]] = MappingProxyType(
-    {"resnet": resnet, "wrn": wrn, "densenet": densenet, "fractalnet": fractalnet}
-)
+PRESETS: dict[str, Callable[..., Architecture]] = {
+    "resnet": resnet,
+    "wrn": wrn,
+    "densenet": densenet,
+    "fractalnet": fractalnet,
+}
 """The presets by name; each can be called without arguments for a small network."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy
@@ -40,7 +41,7 @@ class RankingOptions:
     batch_norm: BatchNormPolicy
     fixed: NonNegativeInt
     fixed_every: PositiveInt
-    size_tolerance: float | None = None
+    size_tolerance: Annotated[float, Field(gt=0, lt=1)] | None = None
     size_target: PositiveInt | None = None
     max_params: PositiveInt | None = None
     max_macs: PositiveInt | None = None
