@@ -16,9 +16,11 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt
-from scipy.linalg import solve
-from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
+from sklearn.ensemble import BaggingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Limits
@@ -63,8 +65,8 @@ class LearnedPredictor(Strategy):
         proposals = [self._proposal(space, parents, rng, even=i % 2 == 0) for i in range(self.pool)]
         features = _features(space.limits, [candidate.architecture for candidate in scored])
         ensemble = fit(features, normal_scores(scored), self.members, rng)
-        mean, std = ensemble.predict(_features(space.limits, [architecture for architecture, _ in proposals]))
-        incumbent = float(ensemble.predict(features)[0].min())
+        mean, std = predict(ensemble, _features(space.limits, [architecture for architecture, _ in proposals]))
+        incumbent = float(predict(ensemble, features)[0].min())
         # The better prediction decides where improvements are equal, such as zero by rounding.
         order = np.lexsort((mean, -expected_improvement(mean, std, incumbent)))
         return history.first_accepted(proposals[position] for position in order)
@@ -78,48 +80,30 @@ class LearnedPredictor(Strategy):
         return space.perturb(parent, rng, self.probability), parent.fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class Ensemble:
-    """Linear predictors of standardized features: shift and scale (features,), weights (members, features)."""
-
-    shift: Floats
-    scale: Floats
-    weights: Floats
-
-    def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation over the members, (n,) each, for features (n, features)."""
-        each = (features - self.shift) / self.scale @ self.weights.T
-        return each.mean(axis=1), each.std(axis=1)
+def fit(features: Floats, targets: Floats, members: int, rng: random.Random) -> BaggingRegressor:
+    """Ridge regressions of targets (n,) on standardized features (n, features), each on a bootstrap sample."""
+    varying = int((features.std(axis=0) > 0).sum())
+    ridge = make_pipeline(StandardScaler(), Ridge(alpha=RIDGE * max(1, varying)))
+    return BaggingRegressor(ridge, members, random_state=rng.getrandbits(32)).fit(features, targets)
 
 
-def fit(features: Floats, targets: Floats, members: int, rng: random.Random) -> Ensemble:
-    """Ridge regressions of centered targets (n,) on features (n, features), each on a bootstrap sample of the rows."""
-    shift, spread = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(spread > 0, spread, np.inf)  # a constant feature has no effect
-    x, n = (features - shift) / scale, len(features)
-    kernel = x @ x.T
-    penalty = RIDGE * max(1, int((spread > 0).sum()))
-    weights = []
-    for _ in range(members):
-        times = np.bincount(rng.choices(range(n), k=n), minlength=n)
-        rows = np.flatnonzero(times)
-        # A row that was drawn twice has half the noise: the dual form needs each row once, so n^3 becomes (.63 n)^3.
-        system = kernel[np.ix_(rows, rows)] + np.diag(penalty / times[rows])
-        weights.append(solve(system, targets[rows], assume_a="pos") @ x[rows])
-    return Ensemble(shift, scale, np.array(weights))
+def predict(ensemble: BaggingRegressor, features: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over the members, (n,) each, for features (n, features)."""
+    each = np.stack([member.predict(features) for member in ensemble.estimators_])
+    return each.mean(axis=0), each.std(axis=0)
 
 
 def expected_improvement(mean: Floats, std: Floats, incumbent: float) -> Floats:
     """Expected amount, (n,), by which normal variables fall below `incumbent` (Jones et al. 1998, equation 15)."""
     std = np.maximum(std, MIN_STD)
     z = (incumbent - mean) / std
-    return (incumbent - mean) * ndtr(z) + std * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return (incumbent - mean) * norm.cdf(z) + std * norm.pdf(z)
 
 
 def normal_scores(candidates: Sequence[ScoredCandidate]) -> Floats:
     """Ranks of the SMASH scores as quantiles of a standard normal variable, (n,); their mean is 0."""
     ranks: Any = rankdata([candidate.smash_score for candidate in candidates])
-    return ndtri((ranks - 0.5) / len(candidates))
+    return norm.ppf((ranks - 0.5) / len(candidates))
 
 
 def _features(limits: Limits, architectures: Sequence[Architecture]) -> Floats:

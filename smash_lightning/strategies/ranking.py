@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -112,7 +112,10 @@ class Ranking:
             return []
         # A SMASH score may depend on all rows, so it must be independent of those that are scored concurrently.
         rows = state.rows if strategy.sequential else state.rows[:before]
-        scored = [_scored(row, score) for row, score in zip(rows, self.smash_scores(rows), strict=True)]
+        scored = [
+            ScoredCandidate(row.candidate.architecture, row.candidate.strategy, row.candidate.parent, score)
+            for row, score in zip(rows, self.smash_scores(rows), strict=True)
+        ]
         taken = {row.candidate.architecture for row in state.rows}
         count = 1 if strategy.sequential else min(limit, before + strategy.count - done)
         accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec, self.latency)
@@ -193,42 +196,21 @@ def rank(
     return state
 
 
-def _scored(row: Row, smash_score: float) -> ScoredCandidate:
-    candidate = row.candidate
-    return ScoredCandidate(candidate.architecture, candidate.strategy, candidate.parent, smash_score)
-
-
 def state_to_plain(state: State) -> dict[str, Any]:
     """A state as plain values and a tensor, which `torch.load(weights_only=True)` reads back."""
-    rows = [
-        {
-            "architecture": row.candidate.architecture.to_json(),
-            "strategy": row.candidate.strategy,
-            "parent": row.candidate.parent,
-            "val_error": row.val_error,
-            "val_loss": row.val_loss,
-            "val_losses": list(row.val_losses),
-            "ensemble_error": row.ensemble_error,
-            "seconds": row.seconds,
-            "images": row.images,
-        }
-        for row in state.rows
-    ]
+    rows = []
+    for row in state.rows:
+        plain = {field.name: getattr(row, field.name) for field in fields(row)}
+        candidate = plain.pop("candidate")
+        described = (candidate.architecture.to_json(), candidate.strategy, candidate.parent)
+        rows.append({"candidate": described, **plain})
     return {"rows": rows, "probabilities": state.probabilities}
 
 
 def state_from_plain(plain: dict[str, Any]) -> State:
     """Inverse of `state_to_plain`."""
-    rows = [
-        Row(
-            Candidate(Architecture.from_json(row["architecture"]), row["strategy"], row["parent"]),
-            row["val_error"],
-            row["val_loss"],
-            tuple(row["val_losses"]),
-            row["ensemble_error"],
-            row["seconds"],
-            row["images"],
-        )
-        for row in plain["rows"]
-    ]
+    rows = []
+    for row in plain["rows"]:
+        text, strategy, parent = row["candidate"]
+        rows.append(Row(**row | {"candidate": Candidate(Architecture.from_json(text), strategy, parent)}))
     return State(tuple(rows), plain["probabilities"])

@@ -11,12 +11,10 @@ from __future__ import annotations
 import itertools
 import math
 import random
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
@@ -28,6 +26,7 @@ from smash_lightning.strategies.base import History, Proposal, Strategy
 
 SMOOTHING = 10.0  # pseudo-counts in each context, distributed as in the wider one
 CACHE_SIZE = 4096
+Decision = tuple[str, str, Hashable]  # kind, narrow context, and value
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class AutoregressiveSampler(Strategy):
     Args:
         count: proposals.
         pool: samples to choose from.
-        elite: share of the scored candidates that counts as best, above 0, at most 1.
+        elite: share of the scored candidates that counts as best.
     """
 
     count: NonNegativeInt
@@ -52,116 +51,77 @@ class AutoregressiveSampler(Strategy):
     @override
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         ordered = sorted(history.scored, key=lambda candidate: candidate.smash_score)
-        count = max(1, round(self.elite * len(ordered)))
-        everyone = Model.fit(decisions(candidate.architecture) for candidate in ordered)
-        elite = Model.fit((decisions(candidate.architecture) for candidate in ordered[:count]), everyone)
+        made = [decisions(candidate.architecture) for candidate in ordered]
+        everyone = Model(made)
+        elite = Model(made[: max(1, round(self.elite * len(made)))], everyone)
         # The order of exponential variables with these rates is one of draws without replacement: should the first
         # choice not be accepted, the next one is distributed as if the first had not been in the pool.
-        times = []
-        for position in range(self.pool):
+        times: list[tuple[float, Architecture]] = []
+        for _ in range(self.pool):
             architecture = space.sample(rng)
-            made = decisions(architecture)
-            rate = elite.log_likelihood(made) - everyone.log_likelihood(made)
-            times.append((math.log(rng.expovariate(1.0)) - rate, position, architecture))
-        return history.first_accepted((architecture, "") for _, _, architecture in sorted(times, key=_first_two))
+            new = decisions(architecture)
+            rate = elite.log_likelihood(new) - everyone.log_likelihood(new)
+            times.append((math.log(rng.expovariate(1.0)) - rate, architecture))
+        return history.first_accepted((architecture, "") for _, architecture in sorted(times, key=lambda t: t[0]))
 
 
-def _first_two(time: tuple[float, int, Architecture]) -> tuple[float, int]:
-    return time[:2]
-
-
-class Decisions(NamedTuple):
-    """The decisions of an architecture, in order, as names to be counted; four for each.
-
-    They are strings, as those cache their hash and there are many to count.
-
-    Args:
-        wide: the kind of decision and its block.
-        wide_value: the same with its value.
-        narrow: the kind of decision, its block and op, and the value of the same decision in the op before.
-        narrow_value: the same with its value.
-    """
-
-    wide: tuple[str, ...]
-    wide_value: tuple[str, ...]
-    narrow: tuple[str, ...]
-    narrow_value: tuple[str, ...]
-
-    @classmethod
-    def of(cls, made: Iterable[tuple[str, str, object]]) -> Decisions:
-        """From triples of kind, context and value."""
-        rows = [(kind, f"{kind}={value}", f"{kind} {where}", f"{kind} {where}={value}") for kind, where, value in made]
-        return cls(*(tuple(map(sys.intern, column)) for column in zip(*rows, strict=True)))
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """Smoothed frequencies of decisions, each given its narrow context.
 
-    A narrow context is smoothed with the wide one, and that with `prior`: the elite's model with that of all, and that
-    of all, which has none, with equal shares of all values that occurred and one that did not.
-
-    Args:
-        counts: how often each name occurs.
-        options: number of different values in each wide context.
-        prior: what wide contexts are smoothed with.
+    A narrow context is smoothed with the wide one, which is the kind of decision alone, and that with `prior`: the
+    elite's model with that of all, and that of all, which has none, with equal shares of all values that occurred and
+    one that did not.
     """
 
-    counts: Counter[str]
-    options: Counter[str]
-    prior: Model | None = None
+    def __init__(self, made: Iterable[Iterable[Decision]], prior: Model | None = None) -> None:
+        self.prior = prior
+        self.wide: dict[str, Counter[Hashable]] = defaultdict(Counter)
+        self.narrow: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)
+        for kind, context, value in itertools.chain.from_iterable(made):
+            self.wide[kind][value] += 1
+            self.narrow[kind, context][value] += 1
 
-    @classmethod
-    def fit(cls, made: Iterable[Decisions], prior: Model | None = None) -> Model:
-        """Counts the decisions of several architectures."""
-        made = list(made)
-        counts = Counter(itertools.chain.from_iterable(itertools.chain.from_iterable(made)))
-        kinds = {value: kind for each in made for value, kind in zip(each.wide_value, each.wide, strict=True)}
-        return cls(counts, Counter(kinds.values()), prior)
-
-    def log_likelihood(self, made: Decisions) -> float:
+    def log_likelihood(self, made: Iterable[Decision]) -> float:
         """Logarithm of the probability of these decisions."""
-        return sum(map(math.log, self.probabilities(made)))
+        return sum(math.log(self.probability(*decision)) for decision in made)
 
-    def probabilities(self, made: Decisions) -> list[float]:
-        """Of each decision, given its narrow context."""
-        return self._smoothed(made.narrow, made.narrow_value, self._wide_probabilities(made))
+    def probability(self, kind: str, context: str, value: Hashable) -> float:
+        """Of a decision, given its narrow context."""
+        return _smoothed(self.narrow[kind, context], value, self._wide_probability(kind, value))
 
-    def _wide_probabilities(self, made: Decisions) -> list[float]:
-        if self.prior is not None:
-            return self._smoothed(made.wide, made.wide_value, self.prior._wide_probabilities(made))
-        return self._smoothed(made.wide, made.wide_value, [1 / (self.options[kind] + 1) for kind in made.wide])
+    def _wide_probability(self, kind: str, value: Hashable) -> float:
+        counts = self.wide[kind]
+        base = 1 / (len(counts) + 1) if self.prior is None else self.prior._wide_probability(kind, value)
+        return _smoothed(counts, value, base)
 
-    def _smoothed(self, contexts: Sequence[str], values: Sequence[str], bases: Sequence[float]) -> list[float]:
-        """Shares of values in contexts, with pseudo-counts distributed as `bases`."""
-        counts = self.counts
-        return [
-            (counts[value] + SMOOTHING * base) / (counts[context] + SMOOTHING)
-            for context, value, base in zip(contexts, values, bases, strict=True)
-        ]
+
+def _smoothed(counts: Counter[Hashable], value: Hashable, base: float) -> float:
+    """Share of `value`, with pseudo-counts of which it has the share `base`."""
+    return (counts[value] + SMOOTHING * base) / (counts.total() + SMOOTHING)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def decisions(architecture: Architecture) -> Decisions:
+def decisions(architecture: Architecture) -> list[Decision]:
     """Of each block its width, banks and number of ops; of each op how many banks it reads, its units, how many it
-    writes, the lengths of its paths, and each convolution.
+    writes, the lengths of its paths, and each convolution. The context of a decision is the value of the same decision
+    in the op before.
     """
-    made: list[tuple[str, str, object]] = []
+    made: list[Decision] = []
     for b, block in enumerate(architecture.blocks):
         for name, value in (("width", block.width), ("banks", block.banks), ("ops", len(block.ops))):
             made.append((f"{name} of block {b}", "itself", value))
-        before: dict[str, object] = {}
+        before: dict[str, Hashable] = {}
         for o, op in enumerate(block.ops):
-            chosen = dict(_op_decisions(op))
+            chosen = _op_decisions(op)
             made += [(f"{name} in block {b}", f"in op {o} after {before.get(name)}", v) for name, v in chosen.items()]
             before = chosen
-    return Decisions.of(made)
+    return made
 
 
-def _op_decisions(op: Op) -> Iterator[tuple[str, object]]:
-    yield from (("read", len(op.read)), ("units", op.units), ("write", len(op.write)))
-    yield "paths", tuple(len(path) for path in op.paths)
+def _op_decisions(op: Op) -> dict[str, Hashable]:
+    paths = tuple(len(path) for path in op.paths)
+    chosen: dict[str, Hashable] = {"read": len(op.read), "units": op.units, "write": len(op.write), "paths": paths}
     for p, path in enumerate(op.paths):
         for s, convolution in enumerate(path):
-            for field in fields(convolution):
-                yield f"convolution {p} {s} {field.name}", getattr(convolution, field.name)
+            chosen |= {f"convolution {p} {s} {name}": value for name, value in asdict(convolution).items()}
+    return chosen

@@ -16,6 +16,7 @@ from smash_lightning.strategies.predictor import (
     expected_improvement,
     fit,
     normal_scores,
+    predict,
 )
 from tests.cases import V1, Case, every_case, every_seed
 from tests.strategies.synthetic import EQUAL_OPS, Separable
@@ -43,22 +44,21 @@ def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: in
     assert at == len(found)
 
 
-def test_each_member_is_a_ridge_regression_on_a_bootstrap_sample() -> None:
+def test_predictions_are_those_of_ridge_regressions_on_bootstrap_samples() -> None:
     random = np.random.default_rng(0)
     features, targets = random.normal(size=(30, 7)) * 3 + 1, random.normal(size=30)
     features[:, 4] = 2.0  # constant
     ensemble = fit(features, targets, 3, rng("members"))
-    bootstrap, means = rng("members"), features.mean(0)
-    stds = np.where(features.std(0) > 0, features.std(0), 1)
-    for weights in ensemble.weights:
-        rows = bootstrap.choices(range(30), k=30)
-        x, y = ((features - means) / stds)[rows], targets[rows]  # rows drawn twice occur twice
-        expected = np.linalg.solve(x.T @ x + 6 * RIDGE * np.eye(7), x.T @ y)
-        np.testing.assert_allclose(weights, expected, atol=1e-10)
-    mean, std = ensemble.predict(features)
-    each = (features - means) / stds @ ensemble.weights.T
-    np.testing.assert_allclose(mean, each.mean(1), atol=1e-12)
-    np.testing.assert_allclose(std, each.std(1), atol=1e-12)
+    found = []
+    for rows in ensemble.estimators_samples_:
+        x, y = features[rows], targets[rows]
+        stds = np.where(x.std(0) > 0, x.std(0), 1)
+        z = (x - x.mean(0)) / stds
+        weights = np.linalg.solve(z.T @ z + 6 * RIDGE * np.eye(7), z.T @ (y - y.mean()))
+        found.append((features - x.mean(0)) / stds @ weights + y.mean())
+    mean, std = predict(ensemble, features)
+    np.testing.assert_allclose(mean, np.mean(found, axis=0), atol=1e-10)
+    np.testing.assert_allclose(std, np.std(found, axis=0), atol=1e-10)
 
 
 @every_seed
@@ -101,7 +101,7 @@ def test_a_separable_score_is_learned() -> None:
     new = np.stack([describe(limits, architecture) for architecture in fresh]).astype(float)
     true_losses = [loss(architecture) for architecture in fresh]
     learned, shuffled = (
-        abs(spearmanr(fit(known, values, 10, rng("fit")).predict(new)[0], true_losses).statistic)
+        abs(spearmanr(predict(fit(known, values, 10, rng("fit")), new)[0], true_losses).statistic)
         for values in (targets, np.roll(targets, 1))
     )
     assert learned > 0.8 > shuffled + 0.4
@@ -141,6 +141,6 @@ def test_proposals_are_ordered_by_expected_improvement() -> None:
         for group in ([e.architecture for e in scored], pool)
     )
     ensemble = fit(known, normal_scores(scored), 4, draws)
-    gains = expected_improvement(*ensemble.predict(new), ensemble.predict(known)[0].min())
+    gains = expected_improvement(*predict(ensemble, new), predict(ensemble, known)[0].min())
     assert order == [pool[i].fingerprint for i in np.argsort(-gains, kind="stable")]
     assert len(set(gains.tolist())) > 8

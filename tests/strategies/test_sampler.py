@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pytest
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.random_streams import rng
 from smash_lightning.strategies import AutoregressiveSampler, History, ScoredCandidate
-from smash_lightning.strategies.sampler import SMOOTHING, Decisions, Model, decisions
+from smash_lightning.strategies.sampler import SMOOTHING, Decision, Model, decisions
 from tests.cases import V1, Case, every_case, every_seed, small
 
 TINY = small(
@@ -30,44 +30,38 @@ def dilations(architecture: Architecture) -> list[int]:
 def test_decisions_name_each_element_once(case: Case, seed: int) -> None:
     architecture = case.draw(seed)
     made = decisions(architecture)
-    assert len(set(made.narrow)) == len(made.narrow)
+    assert len({(kind, context) for kind, context, _ in made}) == len(made)
     convolutions = [c for op in architecture.ops() for path in op.paths for c in path]
     blocks, ops = architecture.blocks, list(architecture.ops())
-    assert len(made.narrow) == 3 * len(blocks) + 4 * len(ops) + 3 * len(convolutions)
-    reads = [value.split("=")[1] for value in made.wide_value if value.startswith("read ")]
-    assert reads == [str(len(op.read)) for op in ops]
+    assert len(made) == 3 * len(blocks) + 4 * len(ops) + 3 * len(convolutions)
+    assert [value for kind, _, value in made if kind.startswith("read ")] == [len(op.read) for op in ops]
 
 
 @every_case
 def test_probabilities_of_all_values_add_up_to_one(case: Case) -> None:
     made = [decisions(case.draw(seed)) for seed in range(12)]
-    everyone = Model.fit(made)
-    elite = Model.fit(made[:3], everyone)
-    values: dict[str, set[str]] = {}
-    for each in made:
-        for kind, value in zip(each.wide, each.wide_value, strict=True):
-            values.setdefault(kind, {"another value"}).add(value.split("=")[1])
-    for kind, narrow in zip(made[-1].wide, made[-1].narrow, strict=True):
-        context = narrow.removeprefix(f"{kind} ")
-        every = Decisions.of((kind, context, value) for value in values[kind])
-        assert set(every.narrow) == {narrow}
+    everyone = Model(made)
+    elite = Model(made[:3], everyone)
+    values: dict[str, set[Hashable]] = {}
+    for kind, _, value in itertools.chain(*made):
+        values.setdefault(kind, {"another value"}).add(value)
+    for kind, context, _ in made[-1]:
         for model in (everyone, elite):
-            assert sum(model.probabilities(every)) == pytest.approx(1)
+            assert sum(model.probability(kind, context, value) for value in values[kind]) == pytest.approx(1)
 
 
 def test_frequencies_are_smoothed_from_context_to_context() -> None:
-    def decide(*values: int) -> Decisions:
-        return Decisions.of(("kind", f"at {position}", value) for position, value in enumerate(values))
+    def decide(*values: int) -> list[Decision]:
+        return [("kind", f"at {position}", value) for position, value in enumerate(values)]
 
-    everyone = Model.fit([decide(1, 2), decide(1, 1), decide(2, 2)])
-    elite = Model.fit([decide(1, 2)], everyone)
+    everyone = Model([decide(1, 2), decide(1, 1), decide(2, 2)])
+    elite = Model([decide(1, 2)], everyone)
     s = SMOOTHING
     wide = (3 + s / 3) / (6 + s)  # of six values three are 1; the third option is one that did not occur
-    assert everyone.probabilities(decide(1, 1, 1)) == pytest.approx(
-        [(2 + s * wide) / (3 + s), (1 + s * wide) / (3 + s), wide]
-    )
+    found = [everyone.probability(*decision) for decision in decide(1, 1, 1)]
+    assert found == pytest.approx([(2 + s * wide) / (3 + s), (1 + s * wide) / (3 + s), wide])
     of_elite = (1 + s * wide) / (2 + s)
-    found = elite.probabilities(decide(1, 1))
+    found = [elite.probability(*decision) for decision in decide(1, 1)]
     assert found == pytest.approx([(1 + s * of_elite) / (1 + s), (0 + s * of_elite) / (1 + s)])
     assert elite.log_likelihood(decide(1, 1)) == pytest.approx(math.log(found[0]) + math.log(found[1]))
 
@@ -81,8 +75,8 @@ def test_choices_follow_the_space_times_the_ratio() -> None:
     # Dilation 1 is common and often good, 2 is common and never good, 3 is rare and good.
     known = scored([(one, 0.1)] * 6 + [(three, 0.2)] * 4 + [(one, 1.0)] * 4 + [(two, 2.0)] * 11)
     strategy = AutoregressiveSampler(1, pool=40, elite=0.4)
-    everyone = Model.fit(decisions(e.architecture) for e in known)
-    elite = Model.fit((decisions(e.architecture) for e in known[:10]), everyone)
+    everyone = Model(decisions(e.architecture) for e in known)
+    elite = Model((decisions(e.architecture) for e in known[:10]), everyone)
     made = [decisions(a) for a in (one, two, three)]
     ratio = [math.exp(elite.log_likelihood(each) - everyone.log_likelihood(each)) for each in made]
     chosen = Counter(strategy.propose(TINY, History(known), rng("choice", i))[0] for i in range(300))
@@ -121,9 +115,3 @@ def test_the_op_before_is_part_of_the_context() -> None:
     before, after = (sum(map(changes, group)) / len(group) for group in (sampled, chosen))
     assert before == pytest.approx(2 / 3 * 5, abs=0.3)
     assert after > before + 0.4  # four standard errors
-
-
-@pytest.mark.parametrize("elite", [0.0, 1.1])
-def test_the_elite_is_a_share(elite: float) -> None:
-    with pytest.raises(ValueError, match=f"ranking.strategies.autoregressive.elite must .* got {elite}"):
-        AutoregressiveSampler(1, 4, elite)
