@@ -35,7 +35,7 @@ from smash_lightning.report.style import Chart, save
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
-from smash_lightning.training.messages import Send
+from smash_lightning.training.callbacks import Send
 
 LINE = 110  # characters of a printed line
 BARS = "95 % bootstrap intervals over architectures"

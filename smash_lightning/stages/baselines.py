@@ -38,7 +38,7 @@ from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.rank import SIDE_BY_SIDE, score_all, score_one
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.trainers import alone
-from smash_lightning.training.messages import Send
+from smash_lightning.training.callbacks import Send
 
 CLASSES: dict[OneShot, type[WeightSource]] = {
     "weight_sharing": SharedWeights,

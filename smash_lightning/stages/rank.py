@@ -25,7 +25,7 @@ from smash_lightning.strategies import Candidate, Ranking, Row, State, state_fro
 from smash_lightning.strategies import rank as run_ranking
 from smash_lightning.strategies.racing import run_race
 from smash_lightning.training import load_checkpoint
-from smash_lightning.training.messages import Send
+from smash_lightning.training.callbacks import Send
 
 SIDE_BY_SIDE = 16  # architectures that are scored concurrently
 LOGGED = ("val_error", "val_loss", "ensemble_error", "params")  # columns that are logged for every row

@@ -36,7 +36,7 @@ from smash_lightning.stages.search import trainer_options
 from smash_lightning.stages.selection import choose
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import Metrics, Progress, RetrainModule, silence_lightning
-from smash_lightning.training.messages import Send
+from smash_lightning.training.callbacks import Send
 
 MEASURED = ("true_error", "true_error_top5", "true_loss")
 KEPT = 3  # networks in the artifact, those with the lowest test losses

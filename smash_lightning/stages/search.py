@@ -36,7 +36,7 @@ from smash_lightning.training import (
     load_checkpoint,
     silence_lightning,
 )
-from smash_lightning.training.messages import Send
+from smash_lightning.training.callbacks import Send
 
 HYPERNET = "hypernet"  # name of the checkpoints of a run's own HyperNets
 

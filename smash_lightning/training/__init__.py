@@ -2,15 +2,15 @@
 
 from smash_lightning.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
 from smash_lightning.checkpoint import load_checkpoint as load_checkpoint
-from smash_lightning.training.graceful_stop import GracefulStop as GracefulStop
-from smash_lightning.training.load import load_classifier as load_classifier
-from smash_lightning.training.messages import Metrics as Metrics
-from smash_lightning.training.messages import Progress as Progress
-from smash_lightning.training.messages import QueueLogger as QueueLogger
-from smash_lightning.training.messages import QueueProgress as QueueProgress
+from smash_lightning.training.callbacks import GracefulStop as GracefulStop
+from smash_lightning.training.callbacks import Metrics as Metrics
+from smash_lightning.training.callbacks import Progress as Progress
+from smash_lightning.training.callbacks import QueueLogger as QueueLogger
+from smash_lightning.training.callbacks import QueueProgress as QueueProgress
+from smash_lightning.training.callbacks import silence_lightning as silence_lightning
 from smash_lightning.training.search_module import HyperNetModule as HyperNetModule
 from smash_lightning.training.search_module import SearchOptions as SearchOptions
-from smash_lightning.training.silence import silence_lightning as silence_lightning
 from smash_lightning.training.standalone_module import DivergedError as DivergedError
 from smash_lightning.training.standalone_module import RetrainModule as RetrainModule
 from smash_lightning.training.standalone_module import RetrainOptions as RetrainOptions
+from smash_lightning.training.standalone_module import load_classifier as load_classifier

@@ -6,7 +6,6 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -19,7 +18,7 @@ from smash_lightning.network import forward
 from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.search_space import SearchSpace
-from smash_lightning.training.schedules import cosine
+from smash_lightning.training.base import TrainingModule
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class SearchOptions:
         require_bounds(self, "search")
 
 
-class HyperNetModule(L.LightningModule):
+class HyperNetModule(TrainingModule):
     """A HyperNet, or another source of weights, and its training.
 
     The architecture of a step is a pure function of (seed, step, rank), so that a resumed run has the same ones. The
@@ -131,22 +130,19 @@ class HyperNetModule(L.LightningModule):
             weights = self.weights(architecture, self.weights.noise(architecture, noise))
             logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
             losses.append(F.cross_entropy(logits, labels))
-            if self._is_logged(step):
+            if self.is_logged(step):
                 errors.append((logits.argmax(1) != labels).float().mean())
                 sizes.append(float(cost(architecture, self.space.image_spec).params))
         loss = losses[0] if count == 1 else torch.stack(losses).mean()
-        if self._is_logged(step):
+        if self.is_logged(step):
             self.log("loss", loss.detach())
             self.log("error", 100 * torch.stack(errors).mean())
             self.log("architecture_params", sum(sizes) / count)
         return loss
 
-    def _is_logged(self, step: int) -> bool:
-        return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Logs the gradient's norm and the speed at logged steps."""
-        if not self._is_logged(self.global_step):
+        if not self.is_logged(self.global_step):
             return
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         self.log("gradient_norm", torch.nn.utils.get_total_norm(gradients))
@@ -164,7 +160,7 @@ class HyperNetModule(L.LightningModule):
         groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": others, "weight_decay": decay}]
         rate, betas, epsilon = self.options.learning_rate, self.options.betas, self.options.epsilon
         optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=epsilon, fused=True)
-        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
+        return self.with_cosine(optimizer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds all that is needed to rebuild the weights, in plain types that load with `weights_only=True`.

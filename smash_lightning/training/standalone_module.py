@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec
-from smash_lightning.network import StandaloneNetwork, Weights
+from smash_lightning.checkpoint import load_checkpoint
+from smash_lightning.network import Classifier, StandaloneNetwork, Weights
 from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator
-from smash_lightning.training.schedules import cosine
+from smash_lightning.training.base import TrainingModule
 
 TOP = 5  # guesses of the top-5 error
 
@@ -62,7 +63,7 @@ class RetrainOptions:
         require_bounds(self, "retrain")
 
 
-class RetrainModule(L.LightningModule):
+class RetrainModule(TrainingModule):
     """Standalone training of one architecture.
 
     Args:
@@ -100,7 +101,7 @@ class RetrainModule(L.LightningModule):
         """Cross-entropy of a batch."""
         images, labels = batch
         loss = F.cross_entropy(self.network(images), labels)
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if self.is_logged(self.global_step):
             self.log("loss", loss.detach())
         self._losses.append(loss.detach())
         return loss
@@ -150,7 +151,7 @@ class RetrainModule(L.LightningModule):
             weight_decay=options.weight_decay,
             fused=True,
         )
-        return {"optimizer": optimizer, "lr_scheduler": cosine(optimizer, self.trainer)}
+        return self.with_cosine(optimizer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds architecture, input and normalization, so that the checkpoint alone rebuilds the classifier."""
@@ -159,3 +160,22 @@ class RetrainModule(L.LightningModule):
         checkpoint["architecture"] = self.architecture.to_json()
         checkpoint["input"] = asdict(data.image_spec) | constants
         checkpoint["seed"] = self.seed
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Reads a network that `RetrainModule` saved; nothing in the file is executed.
+
+    Raises:
+        ValueError: the file is missing, truncated, or not a retrained network's.
+    """
+    checkpoint = load_checkpoint(path, "input")
+    saved = checkpoint["input"]
+    image_spec = ImageSpec(saved["channels"], tuple(saved["size"]), saved["classes"], saved["stem_stride"])
+    network = StandaloneNetwork(Architecture.from_json(checkpoint["architecture"]), image_spec)
+    state = checkpoint["state_dict"].items()
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state})
+
+    def per_channel(values: list[float]) -> Tensor:
+        return torch.tensor(values).view(1, image_spec.channels, *[1] * image_spec.dimensions)
+
+    return Classifier(network, per_channel(saved["mean"]), per_channel(saved["std"])).eval()

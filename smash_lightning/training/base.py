@@ -1,0 +1,29 @@
+"""What both trainings have in common: steps that are logged, and the learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import lightning as L
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+class TrainingModule(L.LightningModule):
+    """A training with a learning rate that falls to zero along half a cosine."""
+
+    def is_logged(self, step: int) -> bool:
+        """Whether metrics of this step are logged."""
+        return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+
+    def with_cosine(self, optimizer: Optimizer) -> dict[str, object]:
+        """Lightning's description of an optimizer and of the cosine, which is stepped after each batch."""
+
+        def factor(step: int) -> float:
+            # The number of steps is not needed before the first one. Lightning would load the data to compute it,
+            # before it has restored the position in the data of a training that resumes within an epoch.
+            total = self.trainer.estimated_stepping_batches if step else 1
+            return 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
+
+        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
