@@ -23,7 +23,7 @@ from torch import Tensor
 
 from smash_lightning.analyses import frame
 from smash_lightning.architecture import Architecture
-from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.encoding import EMPTY
 from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
 from smash_lightning.hypernet import ConditionalWeightSource

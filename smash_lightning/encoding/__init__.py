@@ -1,4 +1,212 @@
-"""How is an architecture written as a tensor?"""
+"""How is an architecture written as a tensor, and read back (paper, section 3.3 and figure 3)?"""
 
-from smash_lightning.encoding.encoder import Encoding as Encoding
-from smash_lightning.encoding.encoder import Span as Span
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
+
+EMPTY = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Consecutive channels of c for one property of an op, one channel for each of `options`.
+
+    Args:
+        name: of the property.
+        first: channel.
+        options: values of a one-hot field, or positions of a pattern.
+    """
+
+    name: str
+    first: int
+    options: tuple[int, ...]
+
+    @property
+    def channels(self) -> slice:
+        """The field's channels."""
+        return slice(self.first, self.first + len(self.options))
+
+    def channel(self, value: int) -> int:
+        """The channel of `value`."""
+        return self.first + self.options.index(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All fields of c, in order. It depends on the limits alone, so annealing never moves a channel."""
+
+    fields: dict[str, Field]
+
+    def __getitem__(self, name: str) -> Field:
+        return self.fields[name]
+
+    @property
+    def channels(self) -> int:
+        """Channels of c, without noise."""
+        return sum(len(field.options) for field in self.fields.values())
+
+
+def layout(limits: Limits) -> Layout:
+    """The fields of architectures within `limits`.
+
+    In addition to the paper's, `start` marks the first slice of an op, and `width` is the width of a bank: without
+    these, different architectures would have the same c.
+    """
+    one = (1,)
+    options: dict[str, tuple[int, ...]] = {
+        "start": one,
+        "read": tuple(range(limits.max_banks)),
+        "write": tuple(range(limits.max_banks)),
+        "block": tuple(range(len(limits.inputs))),
+        "width": limits.widths,
+        "units": tuple(range(1, limits.max_units + 1)),
+    }
+    for position in range(limits.positions):
+        options[f"conv{position}.active"] = one
+        for axis in range(limits.dimensions):
+            options[f"conv{position}.kernel{axis}"] = limits.kernels
+            options[f"conv{position}.dilation{axis}"] = limits.dilations
+        options[f"conv{position}.groups"] = limits.groups
+    fields, first = {}, 0
+    for name, values in options.items():
+        fields[name] = Field(name, first, values)
+        first += len(values)
+    return Layout(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The cells of an op in c: rows 0 to `rows`, slices `first` to `last`, both ends exclusive."""
+
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Writes architectures within `limits` as c, of shape (1, channels, N_max / N, slices).
+
+    A slice represents `depth_compression` x N consecutive input channels of the network's 1x1 convolutions, one op
+    after the other through the whole network; a row represents N output channels. An op fills as many rows as its
+    output has units of N channels; the other rows are empty (-1).
+
+    Args:
+        limits: bounds of the search space.
+        depth_compression: the paper's D.
+    """
+
+    limits: Limits
+    depth_compression: int
+    layout: Layout = dataclass_field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", layout(self.limits))
+
+    @property
+    def slice_channels(self) -> int:
+        """Input channels of a slice: D x N."""
+        return self.depth_compression * self.limits.base
+
+    def spans(self, architecture: Architecture) -> list[Span]:
+        """The cells of each op, in order of execution."""
+        spans, first = [], 0
+        for block in architecture.blocks:
+            for op in block.ops:
+                last = first + -(-len(op.read) * block.width // self.slice_channels)
+                spans.append(Span(op.units * block.width // self.limits.base, first, last))
+                first = last
+        return spans
+
+    def grid_shape(self, architecture: Architecture) -> tuple[int, int]:
+        """Rows and slices of c."""
+        return self.limits.max_units, self.spans(architecture)[-1].last
+
+    def encode(self, architecture: Architecture, device: torch.device | str = "cpu") -> Tensor:
+        """Writes c, in a number of tensor operations that does not grow with the depth of the network.
+
+        Returns:
+            Tensor (1, channels, rows, slices) of 1 where a channel is on and -1 elsewhere.
+
+        Raises:
+            ValueError: the architecture is outside the limits.
+        """
+        if reason := self.limits.violation(architecture):
+            raise ValueError(f"architecture {architecture.fingerprint} cannot be encoded: {reason}")
+        spans = self.spans(architecture)
+        marks = np.full((self.layout.channels + 1, spans[-1].last), EMPTY, dtype=np.float32)
+        blocks = [(b, block) for b, block in enumerate(architecture.blocks) for _ in block.ops]
+        for (b, block), op, span in zip(blocks, architecture.ops(), spans, strict=True):
+            self._mark(marks, b, block, op, span)
+            marks[-1, span.first : span.last] = span.rows
+        table = torch.from_numpy(marks).to(device, non_blocking=True)
+        rows = torch.arange(self.limits.max_units, device=device)[:, None]
+        return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
+
+    def _mark(self, marks: np.ndarray, b: int, block: Block, op: Op, span: Span) -> None:
+        at = self.layout
+        marks[at["start"].first, span.first] = 1
+        width, per_slice = block.width, self.slice_channels
+        for i, bank in enumerate(op.read):
+            # Bank i of the reads is channels [i width, (i + 1) width): it is marked in every slice that overlaps them.
+            low, high = i * width // per_slice, -(-(i + 1) * width // per_slice)
+            marks[at["read"].channel(bank), span.first + low : span.first + high] = 1
+        on = [at["write"].channel(bank) for bank in op.write]
+        on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
+        for p, path in enumerate(op.paths):
+            for s, convolution in enumerate(path):
+                name = f"conv{2 * p + s}"
+                on += [at[f"{name}.active"].first, at[f"{name}.groups"].channel(convolution.groups)]
+                for axis, (kernel, dilation) in enumerate(zip(convolution.kernel, convolution.dilation, strict=True)):
+                    on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
+        marks[on, span.first : span.last] = 1
+
+    def decode(self, c: Tensor) -> Architecture:
+        """Reads the architecture back: `decode(encode(a)) == a`.
+
+        Raises:
+            ValueError: c is not the encoding of an architecture.
+        """
+        marks = c[0, :, 0].cpu().numpy() > 0
+        starts = np.flatnonzero(marks[self.layout["start"].first])
+        if not len(starts):
+            raise ValueError("c holds no op")
+        blocks: dict[int, tuple[int, list[Op]]] = {}
+        for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
+            marked = np.any(marks[:, first:last], axis=1)
+            (b,), (width,) = self._values(marked, "block"), self._values(marked, "width")
+            blocks.setdefault(b, (width, []))[1].append(self._op(marked, width))
+        return Architecture(
+            tuple(
+                Block(width, self.limits.inputs[b] // width, tuple(ops)) for b, (width, ops) in sorted(blocks.items())
+            )
+        )
+
+    def _values(self, marked: np.ndarray, name: str) -> list[int]:
+        found = self.layout[name]
+        return [value for value, mark in zip(found.options, marked[found.channels], strict=True) if mark]
+
+    def _op(self, marked: np.ndarray, width: int) -> Op:
+        read, write = self._values(marked, "read"), self._values(marked, "write")
+        (rows,) = self._values(marked, "units")
+        outputs = rows * self.limits.base
+        paths: list[list[Convolution]] = [[], []]
+        for position in range(self.limits.positions):
+            if self._values(marked, f"conv{position}.active"):
+                paths[position // 2].append(self._convolution(marked, f"conv{position}"))
+        bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
+        kept = tuple(tuple(path) for path in paths if path)
+        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept)
+
+    def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
+        axes = range(self.limits.dimensions)
+        kernel = [self._values(marked, f"{name}.kernel{axis}")[0] for axis in axes]
+        dilation = [self._values(marked, f"{name}.dilation{axis}")[0] for axis in axes]
+        return Convolution(tuple(kernel), tuple(dilation), self._values(marked, f"{name}.groups")[0])

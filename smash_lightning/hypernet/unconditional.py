@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.encoding import EMPTY
 from smash_lightning.hypernet.grid import GridHyperNet
 from smash_lightning.network import Weights
 

@@ -63,6 +63,34 @@ class StandaloneNetwork(nn.Module):
         return forward(self.architecture, self.image_spec, weights, x, self.statistics, op_norm=self.op_norm)
 
 
+class Classifier(nn.Module):
+    """From raw images to logits, with the normalization of the training in it.
+
+    Args:
+        network: the network, which takes normalized images.
+        mean: subtracted from the pixels, (1, channels, 1, ...).
+        std: divides the pixels, (1, channels, 1, ...).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: StandaloneNetwork, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes) of images (batch, channels, *size), bytes or floats in units of bytes."""
+        return self.network((images.to(self.mean.dtype) - self.mean) / self.std)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Class of each image, (batch,)."""
+        return self(images).argmax(1)
+
+
 def register(module: nn.Module, name: str, tensor: Tensor) -> None:
     """Makes `tensor` a parameter of `module` under a dotted name, in nested modules."""
     *path, leaf = name.split(".")

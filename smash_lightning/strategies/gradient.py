@@ -16,8 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Op
-from smash_lightning.encoding import Encoding
-from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.encoding import EMPTY, Encoding
 from smash_lightning.option_types import Probability
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies.base import History, Proposal, Strategy, best

@@ -26,7 +26,7 @@ from smash_lightning.analyses.corruption import (
     swapped,
 )
 from smash_lightning.architecture import Architecture
-from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.encoding import EMPTY
 from smash_lightning.hypernet import ConditionalHyperNet, UnconditionalHyperNet
 from smash_lightning.random_streams import generator
 from tests.analyses.small_analysis import NO_LOGGERS, RANDOM, TRAINED, copied, experiment_on, read_results

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.encoding import Encoding
-from smash_lightning.encoding.encoder import EMPTY
+from smash_lightning.encoding import EMPTY, Encoding
 from smash_lightning.random_streams import rng
 from tests.cases import SMASHV1, SMASHV2, Case, every_case, every_seed, neighbors
 
