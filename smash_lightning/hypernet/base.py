@@ -18,13 +18,10 @@ from smash_lightning.network import RunningAverages, Weights
 class WeightSource(nn.Module, ABC):
     """Named weights for any architecture within the limits of a search space, trained over many of them at once.
 
-    `hypernet._target_` names a class that extends this one. Its constructor has the three arguments below, by these
-    names, and options of its own, which are plain values (numbers, text, true or false, null, lists), as checkpoints
-    hold them. The same generator must give the same weights.
-
-    Args:
-        limits: bounds of the search space.
-        image_spec: image, stem and classifier around the blocks.
+    `hypernet._target_` names a class that extends this one. Its constructor has the arguments `limits` of the search
+    space, `image_spec` around the blocks, `generator` of the initialization, and options of its own, which are plain
+    values (numbers, text, true or false, null, lists), as checkpoints hold them. The same generator must give the same
+    weights.
     """
 
     def __init__(self, limits: Limits, image_spec: ImageSpec) -> None:
@@ -35,9 +32,7 @@ class WeightSource(nn.Module, ABC):
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         """Every tensor that the network of `architecture` needs without norms in ops, by name.
 
-        Args:
-            architecture: within the limits.
-            z: noise of the shape `noise_shape`, or None where there is none.
+        `z` is noise of the shape `noise_shape`, or None where there is none.
         """
 
     @abstractmethod
@@ -59,12 +54,7 @@ class WeightSource(nn.Module, ABC):
 
 
 class ConditionalWeightSource(WeightSource):
-    """A source whose weights are a function of the encoding c, which can be corrupted and differentiated.
-
-    Args:
-        encoding: writes architectures as c.
-        image_spec: image, stem and classifier around the blocks.
-    """
+    """A source whose weights are a function of the encoding c, which can be corrupted and differentiated."""
 
     def __init__(self, encoding: Encoding, image_spec: ImageSpec) -> None:
         super().__init__(encoding.limits, image_spec)
@@ -85,14 +75,10 @@ class ConditionalWeightSource(WeightSource):
 
 @dataclass(frozen=True, slots=True)
 class TrainedHyperNet:
-    """Weights to score with, the running statistics of their training, and what is known of that training.
+    """Weights to score with, and what is known of their training.
 
-    Args:
-        weights: the weights of any architecture.
-        statistics: the running averages of the training.
-        drawn: fingerprints of the architectures that it drew.
-        finished: whether the training is complete.
-        seconds: duration of the training.
+    That is its running statistics, the fingerprints of the architectures that it drew, whether it is complete, and its
+    duration.
     """
 
     weights: WeightSource

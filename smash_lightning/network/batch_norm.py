@@ -50,9 +50,7 @@ class RecordedAverages(NormSource):
 class RunningAverages(nn.Module, NormSource):
     """Exponential averages, updated in training mode: buffers sliced to the first channels, as in the authors' code.
 
-    Args:
-        channels: most channels of each norm, by name.
-        momentum: weight of the current batch.
+    `channels` has the most channels of each norm by name, and `momentum` is the weight of the current batch.
     """
 
     def __init__(self, channels: Mapping[str, int], momentum: float = 0.1) -> None:

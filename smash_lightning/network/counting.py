@@ -7,14 +7,8 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-NO_WORK = {
-    "aten::detach",
-    "aten::empty",
-    "aten::empty_like",
-    "aten::empty_strided",
-    "aten::new_empty",
-    "aten::new_empty_strided",
-}
+ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
+NO_WORK = ALLOCATIONS | {"aten::detach"}
 
 
 class OperationCounter(TorchDispatchMode):

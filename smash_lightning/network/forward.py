@@ -32,13 +32,8 @@ def forward(
 ) -> Tensor:
     """Logits (batch, classes) of images x (batch, channels, *size).
 
-    Args:
-        architecture: of the network.
-        image_spec: image, stem and classifier around it.
-        weights: every tensor of `layers(architecture, image_spec, op_norm).parameters()`, by name.
-        x: images.
-        statistics: source of the mean and variance of the norms.
-        op_norm: whether ops have BatchNorm: True for standalone networks, False under a HyperNet.
+    `weights` has every tensor of `layers(architecture, image_spec, op_norm).parameters()`; `statistics` gives
+    the mean and variance of norms. Ops have BatchNorm in standalone networks (`op_norm`), not under a HyperNet.
     """
     table = layers(architecture, image_spec, op_norm)
     x = x.contiguous(memory_format=_CHANNELS_LAST[x.ndim - 2])

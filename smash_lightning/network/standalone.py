@@ -31,14 +31,7 @@ def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[s
 
 
 class StandaloneNetwork(nn.Module):
-    """The standalone network of one architecture; its state has a tensor for each name of the table of layers.
-
-    Args:
-        architecture: of the network.
-        image_spec: image, stem and classifier around it.
-        generator: of the initialization.
-        op_norm: whether ops have BatchNorm.
-    """
+    """The standalone network of one architecture; its state has a tensor for each name of the table of layers."""
 
     def __init__(
         self,
@@ -64,13 +57,7 @@ class StandaloneNetwork(nn.Module):
 
 
 class Classifier(nn.Module):
-    """From raw images to logits, with the normalization of the training in it.
-
-    Args:
-        network: the network, which takes normalized images.
-        mean: subtracted from the pixels, (1, channels, 1, ...).
-        std: divides the pixels, (1, channels, 1, ...).
-    """
+    """From raw images to logits: normalizes by `mean` and `std` (1, channels, 1, ...), as in the training."""
 
     mean: Tensor
     std: Tensor

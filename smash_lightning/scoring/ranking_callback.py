@@ -30,14 +30,8 @@ class RankingCallback(L.Callback):
         history: epoch and validation losses of the fixed architectures, each time they were scored.
     """
 
-    def __init__(
-        self,
-        fixed: Sequence[Architecture],
-        every: int,
-        make_scorer: MakeScorer,
-    ) -> None:
-        self.fixed, self.every = fixed, every
-        self.make_scorer = make_scorer
+    def __init__(self, fixed: Sequence[Architecture], every: int, make_scorer: MakeScorer) -> None:
+        self.fixed, self.every, self.make_scorer = fixed, every, make_scorer
         self.history: list[tuple[int, list[float]]] = []
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -45,14 +45,9 @@ class Score:
 
 
 class Scorer:
-    """Scores architectures on fixed images.
+    """Scores architectures on fixed images, averaged over HyperNets and over `noises` samples of z for each.
 
-    Args:
-        hypernets: trained ones; scores are averaged over them.
-        data: validation images, and training images for the policy.
-        policy: how generated weights become predictions.
-        seed: of the noise z, which is the same for every architecture of one shape.
-        noises: samples of z over which scores are averaged; one where a HyperNet takes no noise.
+    The noise is the same for every architecture of one shape. `policy` makes predictions of generated weights.
     """
 
     def __init__(
@@ -152,16 +147,12 @@ class Scorer:
                 )
             z = source.noise(architecture, generator(Stream.SCORE_NOISE, self.seed, device=self.data.images.device))
             c = source.encode(architecture).requires_grad_()
-            batches = zip(*(part.split(self.data.batch_size) for part in self._labeled), strict=True)
-            for images, labels in batches:
+            size = self.data.batch_size
+            for images, labels in zip(self.data.images.split(size), self.data.labels.split(size), strict=True):
                 logits = run(architecture, hypernet, source.from_c(architecture, c, z), images, UseBatchStatistics())
                 loss = F.cross_entropy(logits, labels, reduction="sum") / len(self.data.labels)
                 total = total + torch.autograd.grad(loss, c)[0].cpu() / len(self.hypernets)
         return total
-
-    @property
-    def _labeled(self) -> tuple[Tensor, Tensor]:
-        return self.data.images, self.data.labels
 
     def _noises(self, architecture: Architecture, hypernet: TrainedHyperNet) -> int:
         return 1 if hypernet.weights.noise_shape(architecture) is None else self.noises

@@ -31,10 +31,6 @@ class ScoredCandidate:
     smash_score: float
 
 
-def _anything(architecture: Architecture) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """Everything that a strategy may depend on.
@@ -53,7 +49,7 @@ class History:
     own: Sequence[ScoredCandidate] = ()
     gradient: Gradient | None = None
     encoding: Encoding | None = None
-    accepts: Callable[[Architecture], bool] = _anything
+    accepts: Callable[[Architecture], bool] = lambda architecture: True
 
     @property
     def scored(self) -> list[ScoredCandidate]:
@@ -83,13 +79,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        """One architecture of `space` and the fingerprint of its parent ("" for none).
-
-        Args:
-            space: the search space.
-            history: candidates scored so far.
-            rng: random generator of this proposal.
-        """
+        """One architecture of `space` and the fingerprint of its parent ("" for none), drawn with `rng` alone."""
 
 
 def best(candidates: Sequence[ScoredCandidate]) -> ScoredCandidate:

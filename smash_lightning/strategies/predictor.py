@@ -107,27 +107,20 @@ def normal_scores(candidates: Sequence[ScoredCandidate]) -> Floats:
 
 
 def _features(limits: Limits, architectures: Sequence[Architecture]) -> Floats:
-    return np.stack([describe(limits, architecture) for architecture in architectures]).astype(np.float64)
+    return np.stack([describe(limits, architecture) for architecture in architectures])
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def describe(limits: Limits, architecture: Architecture) -> npt.NDArray[np.float32]:
-    """Features (features,): for each block the mean of its ops' marks in c, its number of ops, and channels they read.
+def describe(limits: Limits, architecture: Architecture) -> Floats:
+    """Features (features,): for each block the mean of c over its slices, its number of ops, and its number of slices.
 
-    In the mean an op is weighted by the channels that it reads, like its slices in c.
+    In a c of one unit a slice, the number of slices is that of the units that ops read.
     """
-    encoding = _one_slice_per_op(limits)
-    marks = (encoding.encode(architecture)[0, :, 0] > 0).numpy().astype(np.float32)
-    parts, first = [], 0
+    encoding = Encoding(limits, 1)
+    c, spans = encoding.encode(architecture)[0, :, 0].numpy(), iter(encoding.spans(architecture))
+    parts: list[Any] = []
     for block in architecture.blocks:
-        reads = np.array([len(op.read) * block.width / limits.base for op in block.ops], dtype=np.float32)
-        of_block = marks[:, first : first + len(reads)]
-        parts += [of_block @ reads / reads.sum(), [len(reads), reads.sum()]]
-        first += len(reads)
-    return np.concatenate(parts, dtype=np.float32)
-
-
-@lru_cache(maxsize=8)
-def _one_slice_per_op(limits: Limits) -> Encoding:
-    # No op reads more than a block's whole memory. It is an order of magnitude shorter than a c of one unit a slice.
-    return Encoding(limits, max(limits.memory) // limits.base)
+        own = [next(spans) for _ in block.ops]
+        slices = c[:, own[0].first : own[-1].last]
+        parts += [slices.mean(1), [len(own), slices.shape[1]]]
+    return np.concatenate(parts, dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -102,13 +103,12 @@ class HyperNetModule(TrainingModule):
     def draw(self, step: int, microbatch_index: int, index: int) -> Architecture:
         """The random architecture `index` of a batch, never one that is held out."""
         progress = step / max(self.trainer.estimated_stepping_batches, 1)
-        attempt = 0
-        while True:
+        for attempt in itertools.count():
             key = (Stream.ARCHITECTURE, self.seed, step, microbatch_index, index, attempt)
             architecture = self.sampling_space.sample(rng(*key), progress)
             if architecture.fingerprint not in self.held_out:
-                return architecture
-            attempt += 1
+                break
+        return architecture
 
     def on_train_start(self) -> None:
         """Starts the clock."""
@@ -117,11 +117,8 @@ class HyperNetModule(TrainingModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""
         images, labels = batch
-        step, microbatch_index, count = (
-            self.global_step,
-            self.microbatch_index(batch_idx),
-            self.options.architectures_per_step,
-        )
+        step, count = self.global_step, self.options.architectures_per_step
+        microbatch_index = self.microbatch_index(batch_idx)
         losses, errors, sizes = [], [], []
         for index in range(count):
             architecture = self.draw(step, microbatch_index, index)
@@ -154,13 +151,11 @@ class HyperNetModule(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with a cosine; no weight decay on the HyperNet, whose filters are divided by their norms."""
-        decay = self.options.weight_decay
-        undecayed = self.weights.undecayed()
+        options, undecayed = self.options, self.weights.undecayed()
         others = [p for p in self.weights.parameters() if not any(p is one for one in undecayed)]
-        groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": others, "weight_decay": decay}]
-        rate, betas, epsilon = self.options.learning_rate, self.options.betas, self.options.epsilon
-        optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=epsilon, fused=True)
-        return self.with_cosine(optimizer)
+        groups = [{"params": undecayed, "weight_decay": 0.0}, {"params": others, "weight_decay": options.weight_decay}]
+        adam = torch.optim.Adam(groups, options.learning_rate, options.betas, options.epsilon, fused=True)
+        return self.with_cosine(adam)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds all that is needed to rebuild the weights, in plain types that load with `weights_only=True`.

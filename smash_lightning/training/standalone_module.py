@@ -143,15 +143,10 @@ class RetrainModule(TrainingModule):
     def configure_optimizers(self) -> Any:
         """SGD with Nesterov momentum and a cosine."""
         options = self.options
-        optimizer = torch.optim.SGD(
-            self.parameters(),
-            lr=options.learning_rate,
-            momentum=options.momentum,
-            nesterov=options.momentum > 0,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-        return self.with_cosine(optimizer)
+        rate, momentum, decay = options.learning_rate, options.momentum, options.weight_decay
+        parameters, nesterov = self.parameters(), momentum > 0
+        sgd = torch.optim.SGD(parameters, rate, momentum, weight_decay=decay, nesterov=nesterov, fused=True)
+        return self.with_cosine(sgd)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds architecture, input and normalization, so that the checkpoint alone rebuilds the classifier."""

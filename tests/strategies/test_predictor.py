@@ -27,21 +27,14 @@ from tests.strategies.synthetic import EQUAL_OPS, Separable
 def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: int) -> None:
     limits, architecture = case.space.limits, case.draw(seed)
     encoding = Encoding(limits, 1)
-    marks = (encoding.encode(architecture)[0, :, 0] > 0).double().numpy()
-    spans, found = encoding.spans(architecture), describe(limits, architecture)
-    at = 0
-    for block in architecture.blocks:
-        mine, spans = spans[: len(block.ops)], spans[len(block.ops) :]
-        slices = marks[:, mine[0].first : mine[-1].last].mean(1)
-        for name, field in encoding.layout.fields.items():
-            if name not in ("start", "read"):  # which differ between the slices of an op
-                part = slice(at + field.channels.start, at + field.channels.stop)
-                np.testing.assert_allclose(found[part], slices[field.channels], rtol=1e-5, atol=1e-6)
-        at += encoding.layout.channels
+    c, spans = encoding.encode(architecture)[0, :, 0].numpy(), encoding.spans(architecture)
+    found = describe(limits, architecture).reshape(len(architecture.blocks), -1)
+    for block, features in zip(architecture.blocks, found, strict=True):
+        own, spans = spans[: len(block.ops)], spans[len(block.ops) :]
+        mean = np.mean([c[:, i] for i in range(own[0].first, own[-1].last)], axis=0)
+        np.testing.assert_allclose(features[:-2], mean, rtol=1e-5, atol=1e-6)
         units = sum(len(op.read) for op in block.ops) * block.width // limits.base
-        assert found[at : at + 2].tolist() == [len(block.ops), units]
-        at += 2
-    assert at == len(found)
+        assert features[-2:].tolist() == [len(block.ops), units]
 
 
 def test_predictions_are_those_of_ridge_regressions_on_bootstrap_samples() -> None:
@@ -93,12 +86,12 @@ def test_targets_are_ranks() -> None:
 def test_a_separable_score_is_learned() -> None:
     loss, limits = Separable.over(EQUAL_OPS), EQUAL_OPS.limits
     sampled = [EQUAL_OPS.sample(rng("known", position)) for position in range(80)]
-    known = np.stack([describe(limits, architecture) for architecture in sampled]).astype(float)
+    known = np.stack([describe(limits, architecture) for architecture in sampled])
     targets = normal_scores(
         [ScoredCandidate(architecture, "random", "", loss(architecture)) for architecture in sampled]
     )
     fresh = [EQUAL_OPS.sample(rng("fresh", position)) for position in range(100)]
-    new = np.stack([describe(limits, architecture) for architecture in fresh]).astype(float)
+    new = np.stack([describe(limits, architecture) for architecture in fresh])
     true_losses = [loss(architecture) for architecture in fresh]
     learned, shuffled = (
         abs(spearmanr(predict(fit(known, values, 10, rng("fit")), new)[0], true_losses).statistic)
@@ -137,8 +130,7 @@ def test_proposals_are_ordered_by_expected_improvement() -> None:
         V1.perturb(draws.choice(parents).architecture, draws, 0.3) if i % 2 else V1.sample(draws) for i in range(12)
     ]
     known, new = (
-        np.stack([describe(V1.limits, a) for a in group]).astype(float)
-        for group in ([e.architecture for e in scored], pool)
+        np.stack([describe(V1.limits, a) for a in group]) for group in ([e.architecture for e in scored], pool)
     )
     ensemble = fit(known, normal_scores(scored), 4, draws)
     gains = expected_improvement(*predict(ensemble, new), predict(ensemble, known)[0].min())

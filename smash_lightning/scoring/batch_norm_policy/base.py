@@ -56,14 +56,7 @@ class BatchNormPolicy(ABC):
     def predictor(
         self, architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, data: ScoringData
     ) -> Predictor:
-        """A function from images (count, channels, *size) to logits (count, classes).
-
-        Args:
-            architecture: of the network.
-            hypernet: the source of the weights.
-            weights: generated for `architecture`.
-            data: training images.
-        """
+        """A function from images (count, channels, *size) to logits (count, classes), with generated `weights`."""
 
 
 def run(
