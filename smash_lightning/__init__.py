@@ -34,41 +34,21 @@ if TYPE_CHECKING:
     from smash_lightning.search_space import SearchSpace as SearchSpace
     from smash_lightning.strategies import Strategy as Strategy
 
-__all__ = [  # noqa: RUF022 in an order for readers
+_MODULES = {  # public names in an order for readers
     # The results of a run
-    "load",
-    "FinishedRun",
+    "finished_run": ("load", "FinishedRun"),
     # The stages, in their order, and their options
-    "search",
-    "rank",
-    "retrain",
-    "correlate",
-    "Options",
-    # The values that they work on
-    "Architecture",
-    "ImageSpec",
-    "DataModule",
-    # What users extend, in the order of a run
-    "Source",
-    "SearchSpace",
-    "WeightSource",
-    "Strategy",
-    "BatchNormPolicy",
-    "SmashScore",
-    "Baseline",
-]
-
-_MODULES = {
+    "python_api": ("search", "rank", "retrain", "correlate", "Options"),
+    # The values that they work on, and what users extend, in the order of a run
     "architecture": ("Architecture", "ImageSpec"),
-    "baselines": ("Baseline",),
     "data": ("DataModule", "Source"),
-    "finished_run": ("FinishedRun", "load"),
-    "hypernet": ("WeightSource",),
-    "python_api": ("Options", "correlate", "rank", "retrain", "search"),
-    "scoring": ("BatchNormPolicy", "SmashScore"),
     "search_space": ("SearchSpace",),
+    "hypernet": ("WeightSource",),
     "strategies": ("Strategy",),
+    "scoring": ("BatchNormPolicy", "SmashScore"),
+    "baselines": ("Baseline",),
 }
+__all__ = [name for names in _MODULES.values() for name in names]
 
 
 def __getattr__(name: str) -> Any:

@@ -42,11 +42,9 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise any error in the unpickler
-        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path} is not a readable checkpoint, perhaps it was truncated: {reason}. If it is in the run's "
-            "own folder, delete it, and the run repeats this part"
-        ) from None
+        reason = (str(error).partition(". ")[0].splitlines() or [type(error).__name__])[0]
+        remedy = "If it is in the run's own folder, delete it, and the run repeats this part"
+        raise ValueError(f"{path} is not a readable checkpoint, perhaps truncated: {reason}. {remedy}") from None
     if not isinstance(checkpoint, dict) or key not in checkpoint:
         raise ValueError(f"{path} is a checkpoint of something else: it holds no {key!r}")
     return checkpoint

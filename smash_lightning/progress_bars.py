@@ -5,36 +5,16 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class ProgressBars:
-    """One bar for each of `labels`, in order; without a terminal only the last state is printed.
-
-    Args:
-        labels: name of each bar.
-        totals: steps of each.
-    """
+    """One bar for each of `labels`, with as many steps as `totals`; without a terminal only the last state is printed."""
 
     def __init__(self, labels: list[str], totals: list[int]) -> None:
         columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(
-            *columns,
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-        )
-        self._bars: list[TaskID] = [
-            self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)
-        ]
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=4)
+        self._bars = [self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)]
 
     def __enter__(self) -> ProgressBars:
         self._progress.start()

@@ -59,8 +59,7 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         ValueError: nothing was retrained.
         RuntimeError: a baseline failed.
     """
-    folder = experiment.prepare_folder()
-    source = experiment.source_folder()
+    folder, source = experiment.prepare_folder(), experiment.source_folder()
     copy_tables(source, folder, "settling", "retrained", "training_history")
     names = list(dict.fromkeys(read_retrained(folder if folder.retrained.exists() else source)["fingerprint"]))
     architectures = folder.read_architectures()
@@ -117,9 +116,8 @@ def predict(
 def baseline_context(experiment: Experiment) -> BaselineContext:
     """Input of the baselines in this experiment; the images are not on the device yet."""
     data = experiment.data
-    count = min(experiment.baselines.images, len(data.train))
-    order = torch.randperm(len(data.train), generator=generator(Stream.BASELINE_IMAGES, experiment.seed))[:count]
-    batch = data.normalised(data.train.take(order))
+    order = torch.randperm(len(data.train), generator=generator(Stream.BASELINE_IMAGES, experiment.seed))
+    batch = data.normalised(data.train.take(order[: experiment.baselines.images]))
     return BaselineContext(
         image_spec=data.image_spec,
         images=batch.images,
@@ -151,7 +149,9 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     options = experiment.hypernet.with_kind(CLASSES[name])
     other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
     if name == "untrained":
-        sources = _untrained(other)
+        seeds = map(experiment.seed_of, range(experiment.search.hypernets))
+        weights = [options.build(experiment.space, seed).eval() for seed in seeds]
+        sources = [TrainedHyperNet(each, each.running_statistics().eval(), frozenset()) for each in weights]
     else:
         paths = search(other, tracker, name, label=name)
         sources = [load_hypernet(path, other.space, other.data.specification()) for path in paths]
@@ -166,9 +166,3 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
             for architecture, score in zip(batch, score_all(pool, batch), strict=True):
                 _append(experiment, name, architecture, score.val_loss, score.seconds, training_seconds)
             bars.show(0, first + len(batch))
-
-
-def _untrained(experiment: Experiment) -> list[TrainedHyperNet]:
-    seeds = [experiment.seed_of(index) for index in range(experiment.search.hypernets)]
-    sources = [experiment.hypernet.build(experiment.space, seed).eval() for seed in seeds]
-    return [TrainedHyperNet(source, source.running_statistics().eval(), frozenset()) for source in sources]

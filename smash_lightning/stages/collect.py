@@ -21,8 +21,6 @@ from smash_lightning.evaluation.tables import (
 from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, job_folders
 from smash_lightning.stages.experiment import Experiment, copy_tables
-from smash_lightning.stages.retrain import planned
-from smash_lightning.training import RetrainOptions
 
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
 MAY_DIFFER = {  # between jobs: which architectures they train and how often, and paths of images
@@ -35,8 +33,8 @@ UNEVEN = 0.1  # share of the ranking that may be missing at one end, in addition
 def collect(experiment: Experiment) -> Experiment:
     """Gathers the trainings of a sweep's jobs where the source of an experiment is the folder of a sweep.
 
-    Ranking and trainings are written into the experiment's own folder. Jobs that failed or are not finished are named
-    in a printed line and left out.
+    Ranking and trainings are written into the experiment's own folder. Jobs without `result.json`, which failed or are
+    not finished, are named in a printed line and left out.
 
     Returns:
         The experiment with its own folder as source; unchanged where its source is not a sweep.
@@ -49,40 +47,24 @@ def collect(experiment: Experiment) -> Experiment:
     if source is None or not job_folders(source):
         return experiment
     jobs = read_jobs(source)
-    unfinished = {job.name: why for job in jobs if (why := _unfinished(experiment, job))}
-    finished = [job for job in jobs if job.name not in unfinished]
-    named = ", ".join(f"job {name} ({why})" for name, why in unfinished.items())
+    finished = [job for job in jobs if RunFolder(job.folder).result.exists()]
+    unfinished = ", ".join(f"job {job.name}" for job in jobs if job not in finished)
     if not finished:
-        raise ValueError(f"no job of {source} has finished its trainings: {named}")
+        raise ValueError(f"no job of {source} has finished its trainings")
     for job in finished[1:]:
         _require_same(finished[0], job)
-    rows = _merged([read_retrained(RunFolder(job.folder)) for job in finished])
-    first = RunFolder(finished[0].folder)
-    _require_even(read_ranking(first), rows, named)
+    first, rows = RunFolder(finished[0].folder), _merged([read_retrained(RunFolder(job.folder)) for job in finished])
+    _require_even(read_ranking(first), rows, unfinished)
     copy_tables(first, folder, "settling", overwrite=True)
     write_table(folder.retrained, RETRAINED, rows)
     histories = [read_if_exists(RunFolder(job.folder).training_history, HISTORY) for job in finished]
     write_table(folder.training_history, HISTORY, pd.concat(histories).drop_duplicates(["fingerprint", "seed", "step"]))
+    left_out = f" Left out, as they are not finished: {unfinished}." if unfinished else ""
     print(
         f"Collected {len(finished)} of {len(jobs)} jobs of {source}: {len(rows)} trainings of "
-        f"{rows['fingerprint'].nunique()} architectures." + (f" Left out: {named}." if named else "")
+        f"{rows['fingerprint'].nunique()} architectures.{left_out}"
     )
     return replace(experiment, source=None)
-
-
-def _unfinished(experiment: Experiment, job: SweepJob) -> str:
-    """What a job lacks, in words; empty where it is finished."""
-    folder = RunFolder(job.folder)
-    if not job.config:
-        return "it was not started"
-    if not folder.ranking.exists() or not folder.retrained.exists():
-        return "it trained nothing"
-    options = RetrainOptions(**{name: value for name, value in job.config["retrain"].items() if name != "_target_"})
-    plan = planned(replace(experiment, retrain=options, seed=job.config["seed"]), read_ranking(folder))
-    table = read_retrained(folder)
-    done = set(zip(table["fingerprint"], table["seed"], strict=True))
-    missing = sum((name, seed) not in done for name, _, seed in plan)
-    return f"{len(plan) - missing} of {len(plan)} trainings" if missing else ""
 
 
 def _require_same(first: SweepJob, job: SweepJob) -> None:
@@ -119,7 +101,7 @@ def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return first.merge(groups, left_on=key, right_index=True).sort_values("seed", kind="stable")
 
 
-def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, left_out: str) -> None:
+def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, unfinished: str) -> None:
     """Checks that the group "stratified" represents all random candidates.
 
     Of the first k ranks of N about their share must have been trained, for every k. Even ranks miss it by one of them
@@ -131,10 +113,9 @@ def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, left_out: str) -> N
     shares = [(i / n, (i + 1) / n, (position + 0.5) / size) for i, position in enumerate(positions)]
     distance = max((max(abs(low - at), abs(high - at)) for low, high, at in shares), default=0.0)
     if distance > UNEVEN + 1 / max(n, 1):
-        more = f", as these jobs are left out: {left_out}" if left_out else ""
-        finish = "Finish those, or train" if left_out else "Train"
+        finish = f"Finish {unfinished}, or train" if unfinished else "Train"
         raise ValueError(
             f"the {n} ranks from {positions[0]} to {positions[-1]} that were trained do not represent all {size} "
-            f"random architectures of the ranking{more}. {finish} ranks that are even over it, such as "
+            f"random architectures of the ranking. {finish} ranks that are even over it, such as "
             f"'retrain.rank=range(0,{size},{max(size // 50, 1)})'"
         )

@@ -20,10 +20,8 @@ from smash_lightning.stages.search import training_seconds
 def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     """Compares scores and baselines with the ground truth; writes `correlation.json`, pictures and page.
 
-    Args:
-        experiment: its source folder holds the tables; `baselines.csv` may be missing. Or it is the folder of a sweep
-            over trainings, whose jobs are collected first.
-        tracker: gets the results as an artifact.
+    The tables are in the source folder of the experiment, and `baselines.csv` may be missing; or it is the folder of a
+    sweep over trainings, whose jobs are collected first.
 
     Returns:
         The number that `experiment.evaluation.metric` names; None where it is undefined.
@@ -32,9 +30,8 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         ValueError: nothing was ranked or retrained, or the jobs of a sweep do not belong together.
     """
     experiment = collect(experiment)
-    source, folder = experiment.source_folder(), experiment.folder
+    source, folder = experiment.source_folder(), experiment.prepare_folder()
     ranking, retrained = read_ranking(source), read_retrained(source)
-    experiment.prepare_folder()
     copy_tables(source, folder, "retrained", "training_history", "baselines", "settling", overwrite=True)
     hypernets = source.find_hypernets()
     correlation = compare(
@@ -49,7 +46,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         partial.write_text(correlation.to_json() + "\n", encoding="utf-8")
     build(folder.path)
     made_from = [("ranking", source.path), ("retrained", source.path)]
-    tables = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
-    tracker.artifact("evaluation", "evaluation", tables, made_from)
-    print(summary(json.loads(folder.correlation.read_text(encoding="utf-8"))))
+    files = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
+    tracker.artifact("evaluation", "evaluation", files, made_from)
+    print(summary(json.loads(correlation.to_json())))
     return value(experiment.evaluation.metric, correlation, ranking, retrained)

@@ -6,7 +6,6 @@ import json
 import warnings
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -30,31 +29,25 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     Raises:
         ValueError: nothing was retrained, or not this architecture, or its checkpoint is missing.
     """
-    source = experiment.source_folder()
-    mine = _choose(finished_trainings(read_retrained(source)), read_ranking(source), fingerprint, source.path)
-    fingerprint, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])
-    classifier = load_classifier(source.network(fingerprint, seed))
-    folder = experiment.folder.path
+    source, folder = experiment.source_folder(), experiment.folder.path
+    trainings, ranking = finished_trainings(read_retrained(source)), read_ranking(source)
+    if trainings.empty:
+        raise ValueError(f"{source.path} holds no finished training: retrain first, with task=retrain")
+    best = ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])].iloc[0]
+    mine = trainings[trainings["fingerprint"] == (fingerprint or best)].sort_values("seed")
+    if mine.empty:
+        raise ValueError(f"architecture {fingerprint} was not retrained in {source.path}")
+    name, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])
+    classifier = load_classifier(source.network(name, seed))
     _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2")
     (folder / "architecture.json").write_text(classifier.network.architecture.to_json() + "\n", encoding="utf-8")
     (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n", encoding="utf-8")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
     print(
-        f"{fingerprint}, seed {seed}: test error {mine['true_error'].iloc[0]:.2f} %, "
+        f"{name}, seed {seed}: test error {mine['true_error'].iloc[0]:.2f} %, "
         f"{mine['true_error'].mean():.2f} % as the mean of {len(mine)} trainings. "
         'torch.export.load("network.pt2").module() maps raw images to logits.'
     )
-
-
-def _choose(trainings: pd.DataFrame, ranking: pd.DataFrame, fingerprint: str | None, source: Path) -> pd.DataFrame:
-    """The trainings of one architecture, by seed."""
-    names = set(trainings["fingerprint"])
-    if not names:
-        raise ValueError(f"{source} holds no finished training: retrain first, with task=retrain")
-    chosen = fingerprint or next(name for name in ranking["fingerprint"] if name in names)
-    if chosen not in names:
-        raise ValueError(f"architecture {chosen} was not retrained in {source}")
-    return trainings[trainings["fingerprint"] == chosen].sort_values("seed")
 
 
 @torch.no_grad()

@@ -40,15 +40,16 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     Raises:
         ValueError: there is no HyperNet, or one of another search space.
     """
-    folder, data = experiment.prepare_folder(), experiment.data
+    folder, images, racing = experiment.prepare_folder(), len(experiment.data.validation), experiment.ranking.racing
     scorer, drawn = scorer_of(experiment)
     ranking = make_ranking(experiment, scorer, drawn)
-    state = _restore(folder, ranking)
+    state = ranking.init()
+    if folder.ranking_state.exists():
+        state = state_from_plain(load_checkpoint(folder.ranking_state, "rows"))
 
     def rows_from(state: State, first: int = 0) -> list[dict[str, Any]]:
-        scores = ranking.smash_scores(state.rows)
-        pairs = zip(state.rows[first:], scores[first:], strict=True)
-        return [_row(row, score, len(data.validation), data.image_spec) for row, score in pairs]
+        pairs = zip(state.rows[first:], ranking.smash_scores(state.rows)[first:], strict=True)
+        return [_row(row, score, images, experiment.data.image_spec) for row, score in pairs]
 
     per_hypernet = [f"val_loss_{index}" for index in range(len(scorer.hypernets))]
     write_table(folder.ranking, RANKING, rows_from(state), per_hypernet)
@@ -61,24 +62,16 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         bars.show(0, len(state.rows))
 
         def score(architectures: Sequence[Architecture]) -> list[Score]:
-            racing = experiment.ranking.racing
             if racing is None or len(architectures) <= SIDE_BY_SIDE:
                 return score_all(pool, architectures)
-            scores, share = run_race(
-                racing,
-                architectures,
-                len(data.validation),
-                experiment.seed,
-                experiment.engine,
-                scorer,
-                folder.race_state,
-                lambda share: bars.show(0, int(share * len(architectures))),
-            )
+            common = (architectures, images, experiment.seed, experiment.engine, scorer, folder.race_state)
+            scores, share = run_race(racing, *common, lambda share: bars.show(0, int(share * len(architectures))))
             print(f"The race of {len(architectures)} candidates used {share:.0%} of the validation images.")
             return scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
-            _save(folder, state)
+            with atomic_write(folder.ranking_state) as partial:
+                torch.save(state_to_plain(state), partial)
             before = len(state.rows) - len(candidates)
             added = zip(candidates, rows_from(state, before), strict=True)
             for step, (candidate, row) in enumerate(added, start=before + 1):
@@ -87,8 +80,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
                 tracker.log("ranking", {name: float(row[name]) for name in LOGGED}, step)
             bars.show(0, len(state.rows))
 
-        racing = experiment.ranking.racing is not None  # then all candidates that can take part are one batch
-        state = run_ranking(ranking, state, score, after, ranking.total if racing else SIDE_BY_SIDE)
+        # In a race all candidates that can take part are one batch.
+        state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE if racing is None else ranking.total)
     table = sorted(rows_from(state), key=lambda row: row["smash_score"])
     frame = write_table(folder.ranking, RANKING, table, per_hypernet)
     made_from = [("hypernets", experiment.source_folder().path)]
@@ -98,13 +91,13 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
 def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) -> Ranking:
     """The procedure that the options describe, around a scorer."""
-    options, data = experiment.ranking, experiment.data
-    source = scorer.hypernets[0].weights
+    options, data, source = experiment.ranking, experiment.data, scorer.hypernets[0].weights
     latency = None
     if options.max_latency is not None:
         latency = MeasuredLatency(data.image_spec, experiment.device, options.latency_batch)
-    conditional = isinstance(source, ConditionalWeightSource)
-    encoding = source.encoding if isinstance(source, ConditionalWeightSource) else Encoding(source.limits, 1)
+    gradient, encoding = None, Encoding(source.limits, 1)
+    if isinstance(source, ConditionalWeightSource):
+        gradient, encoding = lru_cache(maxsize=1)(scorer.gradient), source.encoding
     return Ranking(
         experiment.candidates,
         options.active_strategies,
@@ -113,7 +106,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         data.validation.labels,
         constraints=options.constraints,
         latency=latency,
-        gradient=lru_cache(maxsize=1)(scorer.gradient) if conditional else None,
+        gradient=gradient,
         encoding=encoding,
         smash_score=options.smash_score,
     )
@@ -132,16 +125,12 @@ def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
     Raises:
         ValueError: there is none, or one that was not trained to the end.
     """
-    space, specification = experiment.space, experiment.data.specification()
+    space, specification, folder = experiment.space, experiment.data.specification(), experiment.source_folder()
     if experiment.source is not None and experiment.source.is_file():
         return [load_hypernet(experiment.source, space, specification)]
-    folder = experiment.source_folder()
-    paths = folder.find_hypernets()
-    if not paths:
-        raise ValueError(
-            f"there is no HyperNet in {folder.checkpoints}: "
-            "train one with task=search, or name one with checkpoint=PATH"
-        )
+    if not (paths := folder.find_hypernets()):
+        remedy = "train one with task=search, or name one with checkpoint=PATH"
+        raise ValueError(f"there is no HyperNet in {folder.checkpoints}: {remedy}")
     hypernets = [load_hypernet(path, space, specification) for path in paths]
     trained_in = RunFolder(paths[0].parent.parent)
     wanted = max(experiment.search.hypernets, len(paths))
@@ -170,33 +159,16 @@ def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architect
     return [found[position] for position in range(len(architectures))]
 
 
-def _restore(folder: RunFolder, ranking: Ranking) -> State:
-    if not folder.ranking_state.exists():
-        return ranking.init()
-    return state_from_plain(load_checkpoint(folder.ranking_state, "rows"))
-
-
-def _save(folder: RunFolder, state: State) -> None:
-    with atomic_write(folder.ranking_state) as partial:
-        torch.save(state_to_plain(state), partial)
-
-
 def _row(row: Row, smash_score: float, images: int, image_spec: ImageSpec) -> dict[str, Any]:
     """A row of `ranking.csv`."""
-    candidate = row.candidate
-    size = cost(candidate.architecture, image_spec)
+    candidate, size = row.candidate, cost(row.candidate.architecture, image_spec)
     return {
         "fingerprint": candidate.architecture.fingerprint,
         "strategy": candidate.strategy,
         "parent": candidate.parent,
         "smash_score": smash_score,
-        "val_error": row.val_error,
-        "val_loss": row.val_loss,
+        **{name: getattr(row, name) for name in ("val_error", "val_loss", "ensemble_error", "seconds")},
         **{f"val_loss_{index}": loss for index, loss in enumerate(row.val_losses)},
-        "ensemble_error": row.ensemble_error,
         "images": images if row.images is None else row.images,
-        "params": size.params,
-        "macs": size.macs,
-        "ops": size.ops,
-        "seconds": row.seconds,
+        **{name: getattr(size, name) for name in ("params", "macs", "ops")},
     }

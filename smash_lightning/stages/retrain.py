@@ -75,7 +75,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if len(ranking) < total:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
     architectures = folder.read_architectures()
-    plan = [Job(architectures[name], groups, seed) for name, groups, seed in planned(experiment, ranking)]
+    groups = choose(ranking, experiment.retrain, experiment.seed)
+    seeds = map(experiment.seed_of, range(experiment.retrain.seeds))  # all architectures with one seed, then the next
+    plan = [Job(architectures[name], frozenset(of), seed) for seed in seeds for name, of in groups.items()]
     table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
@@ -116,13 +118,6 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
                     append_row(folder.training_history, history)
                 bars.show(0, count)
                 tracker.log("retrained", {name: outcome[name] for name in ("true_error", "true_loss")}, count)
-
-
-def planned(experiment: Experiment, ranking: pd.DataFrame) -> list[tuple[str, frozenset[str], int]]:
-    """Fingerprint, groups and seed of every training in their order: all architectures with one seed, then the next."""
-    groups = choose(ranking, experiment.retrain, experiment.seed)
-    seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    return [(name, frozenset(of), seed) for seed in seeds for name, of in groups.items()]
 
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.run_folder import RunFolder
 from smash_lightning.scoring import RankingCallback, Scorer, ScoringData
 from smash_lightning.search_space import SearchSpace, SizeBalanced
 from smash_lightning.stages.experiment import Experiment
@@ -53,13 +52,9 @@ def search(
     Args:
         experiment: what to train, and how.
         tracker: gets their metrics.
-        name: of their checkpoints; another one where `experiment` has another source of weights. Only the run's own
-            HyperNets write `settling.csv`.
+        name: of their checkpoints, which are returned; another one for another source of weights than the run's.
         fixed: held-out architectures that are scored during training; None draws as many as `ranking.fixed`.
         label: what progress bars and errors call them.
-
-    Returns:
-        Their checkpoints.
 
     Raises:
         RuntimeError: a training failed.
@@ -83,7 +78,14 @@ def search(
             for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
                 pass  # checkpoints are the result
     if name == HYPERNET:
-        _write_settling(folder, paths, followed)
+        rows = [
+            {"hypernet": index, "epoch": epoch, "fingerprint": architecture.fingerprint, "val_loss": loss}
+            for index, path in enumerate(paths)
+            for epoch, losses in settling(path)
+            for architecture, loss in zip(followed, losses, strict=True)
+        ]
+        if rows:
+            write_table(folder.settling, SETTLING, rows)
         tracker.artifact("hypernets", "model", paths)
     return paths
 
@@ -94,29 +96,15 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     A job is the name of its checkpoint, its index, and the architectures that are held out and scored.
     """
     silence_lightning()
-    name, index, fixed = job
-    seed = experiment.seed_of(index)
-    path = experiment.folder.hypernet(index, name)
-    module = HyperNetModule(
-        experiment.space,
-        experiment.hypernet,
-        experiment.search,
-        seed,
-        held_out=frozenset(architecture.fingerprint for architecture in fixed),
-        sampling_space=_sampling_space(experiment),
-    )
+    (name, index, fixed), options = job, experiment.search
+    seed, path = experiment.seed_of(index), experiment.folder.hypernet(index, name)
+    held_out = frozenset(architecture.fingerprint for architecture in fixed)
+    module = HyperNetModule(experiment.space, experiment.hypernet, options, seed, held_out, _sampling_space(experiment))
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
     ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
-    shared = trainer_options(
-        experiment,
-        send,
-        path,
-        *averaging(experiment.search),
-        ranking,
-        every_n_epochs=experiment.search.checkpoint_every,
-        save_on_train_epoch_end=True,
-    )
-    trainer = together(experiment.trainer, max_epochs=experiment.search.epochs, **shared)
+    checkpointing = {"every_n_epochs": options.checkpoint_every, "save_on_train_epoch_end": True}
+    shared = trainer_options(experiment, send, path, *averaging(options), ranking, **checkpointing)
+    trainer = together(experiment.trainer, max_epochs=options.epochs, **shared)
     resume = path if path.exists() else None
     trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     trainer.save_checkpoint(path)
@@ -125,14 +113,10 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
 def trainer_options(
     experiment: Experiment, send: Send, path: Path, *more: L.Callback, **checkpointing: Any
 ) -> dict[str, Any]:
-    """Options of the Trainer that trainings of both kinds have in common.
+    """Options of the Trainer that trainings of HyperNets and of single networks have in common.
 
-    Args:
-        experiment: its callbacks join the training.
-        send: sends metrics and progress.
-        path: of the checkpoint from which an interrupted training continues.
-        more: callbacks of this training.
-        checkpointing: when a checkpoint is written, see `ModelCheckpoint`.
+    `path` is the checkpoint from which an interrupted training continues; `more` are callbacks, `checkpointing` options
+    of the callback `ModelCheckpoint`.
     """
     checkpoint = ModelCheckpoint(path.parent, path.stem, enable_version_counter=False, **checkpointing)
     own = [make() for make in experiment.callbacks]
@@ -144,24 +128,9 @@ def trainer_options(
     }
 
 
-def _write_settling(folder: RunFolder, paths: Sequence[Path], followed: Sequence[Architecture]) -> None:
-    """Writes `settling.csv`, where architectures were scored during training."""
-    names = [architecture.fingerprint for architecture in followed]
-    rows = [
-        {"hypernet": index, "epoch": epoch, "fingerprint": name, "val_loss": loss}
-        for index, path in enumerate(paths)
-        for epoch, losses in settling(path)
-        for name, loss in zip(names, losses, strict=True)
-    ]
-    if rows:
-        write_table(folder.settling, SETTLING, rows)
-
-
 def averaging(options: SearchOptions) -> list[L.Callback]:
     """The callback that averages the weights, where this is configured."""
-    if options.average is None:
-        return []
-    return [EMAWeightAveraging(decay=options.average)]
+    return [] if options.average is None else [EMAWeightAveraging(decay=options.average)]
 
 
 def _sampling_space(experiment: Experiment) -> SearchSpace:
@@ -173,38 +142,27 @@ def _sampling_space(experiment: Experiment) -> SearchSpace:
 
 def fixed_architectures(experiment: Experiment) -> list[Architecture]:
     """The held-out architectures that are scored during training."""
-    return [
-        experiment.candidates.sample(rng(Stream.HELD_OUT, experiment.seed, index))
-        for index in range(experiment.ranking.fixed)
-    ]
+    streams = (rng(Stream.HELD_OUT, experiment.seed, index) for index in range(experiment.ranking.fixed))
+    return [experiment.candidates.sample(stream) for stream in streams]
 
 
 def make_scorer(
     data: DataModule, options: RankingOptions, seed: int, device: str, hypernets: Sequence[TrainedHyperNet]
 ) -> Scorer:
     """A scorer on the validation images of `data`; moves the HyperNets to the device on which it scores."""
-    validation = data.normalised(data.validation)
-    scoring_data = ScoringData(
-        validation.images,
-        validation.labels,
-        data.recalibration_images(),
-        tuple(_batches(data, options.batch_norm.batches, seed)),
-        data.eval_batch_size,
-    )
-    scorer = Scorer(hypernets, scoring_data, policy=options.batch_norm, noises=options.noises, seed=seed)
-    return scorer.to(device)
+    validation, loader = data.normalised(data.validation), data.ordered(Stream.SCORE, seed).train_dataloader()
 
-
-def _batches(data: DataModule, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """The first training batches in an order of their own, the same for every architecture that is scored."""
-    loader = data.ordered(Stream.SCORE, seed).train_dataloader()
-
-    def endless() -> Iterator[tuple[Tensor, Tensor]]:
+    def training_batches() -> Iterator[tuple[Tensor, Tensor]]:
+        """In an order of their own, the same for every architecture that is scored."""
         for epoch in itertools.count():
             loader.set_epoch(epoch)
             yield from loader
 
-    return list(itertools.islice(endless(), count))
+    batches = tuple(itertools.islice(training_batches(), options.batch_norm.batches))
+    recalibration = data.recalibration_images()
+    scoring_data = ScoringData(validation.images, validation.labels, recalibration, batches, data.eval_batch_size)
+    scorer = Scorer(hypernets, scoring_data, policy=options.batch_norm, noises=options.noises, seed=seed)
+    return scorer.to(local_device(device))
 
 
 def settling(path: Path) -> list[tuple[int, list[float]]]:

@@ -53,6 +53,7 @@ def made_up(sweep: Path, places: Mapping[str, int], ranking: Path, seeds: int = 
         rows = [trained(pool[place], seed, 0.1 * place + 0.01 * seed) for seed in range(seeds)]
         write_table(folder / "retrained.csv", RETRAINED, rows)
         configured(folder, experiment)
+        (folder / "result.json").write_text("{}")
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_jobs_of_single_places_are_one_run_of_all(tmp_path: Path, ranking: Path)
         experiment = small_experiment(folder, source=ranking, retrain=replace(options, rank=place))
         retrain(experiment, SILENT)
         configured(folder, experiment)
+        (folder / "result.json").write_text("{}")
     experiment = collect(collecting(tmp_path, tmp_path / "sweep"))
     assert experiment.source_folder().path == tmp_path / "collected"
     assert timeless.table(tmp_path / "collected" / "retrained.csv") == timeless.table(
@@ -119,13 +121,13 @@ def test_unfinished_jobs_are_named_and_left_out(
     tmp_path: Path, sweep: Path, ranking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_up(sweep, {"10": 2}, ranking)
-    write_table(sweep / "1" / "retrained.csv", RETRAINED, rows_of(sweep / "1")[:1])
-    (sweep / "3" / "retrained.csv").unlink()
+    for job in ("1", "3"):
+        (sweep / job / "result.json").unlink()
     (sweep / "11").mkdir()
     collect(collecting(tmp_path, sweep))
     out = capsys.readouterr().out
     assert "Collected 5 of 8 jobs" in out
-    assert "Left out: job 1 (1 of 2 trainings), job 3 (it trained nothing), job 11 (it was not started)" in out
+    assert "Left out, as they are not finished: job 1, job 3, job 11." in out
     kept = {name for job in ("0", "2", "4", "5", "10") for name in rows_of(sweep / job)["fingerprint"]}
     assert set(rows_of(tmp_path / "collected")["fingerprint"]) == kept
 
@@ -196,7 +198,7 @@ def test_jobs_may_differ_in_their_seed(tmp_path: Path, sweep: Path, ranking: Pat
 
 def test_a_sweep_without_a_finished_job_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "0").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"no job of .*sweep has finished its trainings: job 0 \(it was not started\)"):
+    with pytest.raises(ValueError, match=r"no job of .*sweep has finished its trainings"):
         collect(collecting(tmp_path, tmp_path / "sweep"))
 
 
