@@ -34,8 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """Reads a checkpoint that holds `key`.
 
-    Raises:
-        ValueError: the file is missing, truncated, or holds something else; the message has its path.
+    Raises ValueError where the file is missing, truncated, or holds something else; the message has its path.
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint at {path}")

@@ -32,13 +32,9 @@ class Drawing(str):
 
 
 def load(folder: str | Path) -> FinishedRun:
-    """Reads a run folder, whether the whole job or a stage wrote it.
+    """Reads a run folder, the last line that a run prints; also that of a single stage after the ranking.
 
-    Args:
-        folder: of the run, the last line that the run printed.
-
-    Raises:
-        ValueError: there is no ranking, a table holds a wrong value, or the run is of an earlier version.
+    Raises ValueError where there is no ranking, a table holds a wrong value, or the run is of an earlier version.
     """
     return FinishedRun(Path(folder))
 
@@ -46,9 +42,6 @@ def load(folder: str | Path) -> FinishedRun:
 @final
 class FinishedRun:
     """A run and its results. Tables that the run did not write have no rows.
-
-    Args:
-        folder: of the run.
 
     Attributes:
         folder: of the run.
@@ -92,8 +85,7 @@ class FinishedRun:
 
         It maps raw images (batch, channels, *size), bytes or floats in units of bytes, to logits (batch, classes).
 
-        Raises:
-            ValueError: nothing was retrained, or the checkpoint does not exist any more.
+        Raises ValueError where nothing was retrained, or the checkpoint does not exist any more.
         """
         name = self.best["fingerprint"]
         seeds = self._trainings["seed"][self._trainings["fingerprint"] == name]

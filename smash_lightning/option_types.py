@@ -23,8 +23,7 @@ SHOWN = 3  # differences in a message
 def require_types(value: Any, name: str, hint: Any = Any) -> None:
     """Checks the plain value of the option `name` against a type hint; a section against what its `_target_` accepts.
 
-    Raises:
-        ValueError: there is no such target, it is not of the expected class, or a value is of another type.
+    Raises ValueError where there is no such target, it is not of the expected class, or a value is of another type.
     """
     if not isinstance(value, dict):
         require_type(name, value, hint)
@@ -41,8 +40,7 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
 def require_type(name: str, value: Any, hint: Any) -> None:
     """Checks one plain value; JSON's rules accept a list as a tuple and a whole number as a float, no more.
 
-    Raises:
-        ValueError: it is of another type.
+    Raises ValueError where it is of another type.
     """
     try:
         TypeAdapter(list[hint], config=ANY_CLASS).validate_json(json.dumps([value]), strict=True)

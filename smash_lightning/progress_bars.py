@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ProgressBars:
-    """One bar for each of `labels`, with as many steps as `totals`; without a terminal only the last state is printed."""
+    """A bar of `totals` steps for each of `labels`; without a terminal only the last state is printed."""
 
     def __init__(self, labels: list[str], totals: list[int]) -> None:
         columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -10,7 +10,8 @@
 
 Every function takes the same options, and a stage needs those of the stages before it. Without options it is the
 default experiment of the command line: what is not given has the value in conf/. A stage that was interrupted continues
-when it is called again.
+when it is called again. All raise ValueError where an option is wrong or differs from an earlier call, or a result of
+an earlier stage is missing, and RuntimeError where a training failed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypedDict, Unpack
 
 import pandas as pd
@@ -92,50 +94,27 @@ class Options(TypedDict, total=False):
 
 
 def search(folder: str | Path, **options: Unpack[Options]) -> list[Path]:
-    """Trains the HyperNets (paper, algorithm 1), and writes their checkpoints into the run folder.
-
-    Returns:
-        The checkpoints.
-
-    Raises:
-        ValueError: an option is wrong.
-        RuntimeError: a training failed.
-    """
+    """Trains the HyperNets (paper, algorithm 1), and returns their checkpoints in the run folder."""
     return stages.search(_begin("search", folder, options), Tracker([]))
 
 
 def rank(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
-    """Scores architectures with generated weights (paper, algorithm 1); writes `ranking.csv` and `architectures.jsonl`.
+    """Scores architectures with generated weights (paper, algorithm 1); writes `architectures.jsonl` and `ranking.csv`.
 
-    Returns:
-        `ranking.csv`, best SMASH score first.
-
-    Raises:
-        ValueError: an option is wrong, or the folder holds no HyperNets of these options.
+    Returns the latter, best SMASH score first.
     """
     return stages.rank(_begin("rank", folder, options), Tracker([]))
 
 
 def retrain(folder: str | Path, **options: Unpack[Options]) -> pd.DataFrame:
-    """Trains a shortlist, and a sample that no score selected, with standalone weights; writes `retrained.csv`.
-
-    Returns:
-        `retrained.csv`, a row per training.
-
-    Raises:
-        ValueError: an option is wrong, or the folder holds no complete ranking.
-    """
+    """Trains a shortlist, and a sample that no score selected, with standalone weights; returns `retrained.csv`."""
     return stages.retrain(_begin("retrain", folder, options), Tracker([]))
 
 
 def correlate(folder: str | Path, **options: Unpack[Options]) -> FinishedRun:
     """Computes the baselines, compares all predictors with the test losses; writes `correlation.json` and the report.
 
-    Returns:
-        The run with all its results.
-
-    Raises:
-        ValueError: an option is wrong, or nothing was retrained in the folder.
+    Returns the run with all its results.
     """
     made, tracker = _begin("correlate", folder, options), Tracker([])
     stages.baselines(made, tracker)
@@ -144,11 +123,7 @@ def correlate(folder: str | Path, **options: Unpack[Options]) -> FinishedRun:
 
 
 def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
-    """What the stages work with, built from options.
-
-    Raises:
-        ValueError: an option does not exist, or has a wrong value.
-    """
+    """What the stages work with, built from options; raises ValueError where one does not exist or is wrong."""
     if unknown := options.keys() - Options.__annotations__.keys():
         raise ValueError(f"there is no option {min(unknown)}; known: {', '.join(Options.__annotations__)}")
     config, given = default_configuration(), dict[str, Any](options)
@@ -181,19 +156,14 @@ def smashv1_tiny(image_spec: ImageSpec) -> SearchSpace:
 
 
 def _begin(stage: str, folder: str | Path, options: Options) -> Experiment:
-    """The experiment of a stage; options of this stage and of those before it are recorded in config.yaml.
-
-    Raises:
-        ValueError: an option has a wrong value, or another one than in an earlier call with this folder.
-    """
+    """The experiment of a stage; options of this stage and of those before it are recorded in config.yaml."""
     made = experiment(folder, **options)
-    recorded = made.folder.read_config()
+    data, recorded, names = made.data, made.folder.read_config(), [*OPTIONS_OF]
     if "overrides" in recorded:  # a run of the command line, whose configuration describes data and space otherwise
         return made
-    data, names = made.data, [*OPTIONS_OF]
     described = {
         "seed": made.seed,
-        "dataset": {**data.specification(), **{name: getattr(data, name) for name in DATA_OPTIONS}},
+        "dataset": data.specification() | {name: getattr(data, name) for name in DATA_OPTIONS},
         "search_space": made.space.specification(),
         "hypernet": {"_target_": made.hypernet.target, **made.hypernet.options},
         "held_out": {name: getattr(made.ranking, name) for name in HELD_OUT},
@@ -220,8 +190,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    plain_value = value is None or isinstance(value, bool | int | float | str)
-    return value if plain_value else f"{kind.__module__}.{kind.__qualname__}"
+    return value if kind in (NoneType, bool, int, float, str) else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _data(data: DataModule | Source) -> DataModule:

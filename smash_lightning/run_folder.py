@@ -68,8 +68,7 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The resolved configuration as plain values; empty where there is none.
 
-        Raises:
-            ValueError: the file cannot be read, or holds no mapping.
+        Raises ValueError where the file cannot be read, or holds no mapping.
         """
         if not self.config.exists():
             return {}
@@ -108,8 +107,7 @@ class RunFolder:
     def read_architectures(self) -> dict[str, Architecture]:
         """Every scored architecture by fingerprint.
 
-        Raises:
-            ValueError: the file is missing, or a line holds no architecture or that of another fingerprint.
+        Raises ValueError where the file is missing, or a line holds no architecture or that of another fingerprint.
         """
         try:
             lines = self.architectures.read_text(encoding="utf-8").splitlines()

@@ -27,8 +27,7 @@ SECTIONS = ("search", "ranking", "retrain", "baselines", "evaluation")
 def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     """Everything that a task needs.
 
-    Raises:
-        ValueError: an option has a value that is refused; the message names it.
+    Raises ValueError where an option has a value that is refused; the message names it.
     """
     data = instantiate(config.dataset, "dataset")
     data.setup()
@@ -74,8 +73,7 @@ def default_configuration() -> DictConfig:
 def instantiate(section: Any, name: str) -> Any:
     """The object that a section of the configuration describes, with plain lists and dictionaries inside.
 
-    Raises:
-        ValueError: a value is not of the type of the parameter that it is for, or refused by the object.
+    Raises ValueError where a value is not of the type of the parameter that it is for, or refused by the object.
     """
     values = plain(section)
     require_types(values, name)
@@ -85,8 +83,7 @@ def instantiate(section: Any, name: str) -> Any:
 def hypernet_specification(section: Any) -> HyperNetSpecification:
     """Class and options of a HyperNet, checked but not built: a training builds it, and a checkpoint records both.
 
-    Raises:
-        ValueError: it is no HyperNet, or an option is of another type.
+    Raises ValueError where it is no HyperNet, or an option is of another type.
     """
     values = plain(section)
     require_types(values, "hypernet", WeightSource)
@@ -119,8 +116,7 @@ def callback_sections(named: Mapping[str, Any], of_trainer: list[Any] | None) ->
 def scoring_device(accelerator: str) -> str:
     """The kind of device of `trainer.accelerator`: cpu, cuda, mps or xpu.
 
-    Raises:
-        ValueError: this machine has none of that kind.
+    Raises ValueError where this machine has none of that kind.
     """
     if accelerator == "cpu":
         return "cpu"

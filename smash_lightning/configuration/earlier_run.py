@@ -94,8 +94,7 @@ def _files() -> Iterator[DictConfig]:
 def as_job(config: DictConfig, folder: Path) -> DictConfig:
     """The configuration of a job of a sweep, which continues the run in its folder if there is one.
 
-    Raises:
-        ValueError: that run has another configuration, or a job is to resume a run in another folder.
+    Raises ValueError where that run has another configuration, or a job is to resume a run in another folder.
     """
     if config.resume:
         raise ValueError(

@@ -56,11 +56,7 @@ def explain(error: Exception) -> str:
 
 
 def require_no_missing(config: DictConfig) -> None:
-    """Checks that every option has a value.
-
-    Raises:
-        ValueError: one has none.
-    """
+    """Checks that every option has a value; raises ValueError where one has none."""
     for name, value in leaves(OmegaConf.to_container(config, resolve=False)).items():
         if value == MISSING:
             raise ValueError(f"{name} has no value: give it one with {name}=...")

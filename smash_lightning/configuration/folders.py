@@ -62,8 +62,7 @@ def claim(folder: Path, config: DictConfig) -> None:
 
     Called by the process that has `locked` the folder.
 
-    Raises:
-        ValueError: the folder holds another run.
+    Raises ValueError where the folder holds another run.
     """
     run = RunFolder(folder)
     if config.resume is None:
@@ -82,11 +81,7 @@ def claim(folder: Path, config: DictConfig) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes from working on the same run.
-
-    Raises:
-        ValueError: one does.
-    """
+    """Keeps other processes from working on the same run; raises ValueError where one does."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

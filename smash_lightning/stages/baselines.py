@@ -100,8 +100,7 @@ def predict(
 ) -> tuple[float, float]:
     """Prediction of a baseline and the seconds that it took, in a worker process.
 
-    Raises:
-        ValueError: the prediction is not a number.
+    Raises ValueError where the prediction is not a number.
     """
     del send
     (baselines, given, device), (name, architecture) = context, job

@@ -15,8 +15,7 @@ from smash_lightning.stages.selection import require_pool
 def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
     """From data to a correlation: search, rank, retrain, baselines, correlate. Returns the value of the metric.
 
-    Raises:
-        ValueError: more architectures are to be retrained than will be ranked.
+    Raises ValueError where more architectures are to be retrained than will be ranked.
     """
     randoms = [strategy.count for strategy in experiment.ranking.active_strategies if strategy.name == "random"]
     require_pool(experiment.retrain, sum(randoms))  # an error here is better than one after hours

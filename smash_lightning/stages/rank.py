@@ -122,8 +122,7 @@ def scorer_of(experiment: Experiment) -> tuple[Scorer, frozenset[str]]:
 def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
     """The HyperNets to score with: the checkpoint that was named, or all of the run that is built on, or of its source.
 
-    Raises:
-        ValueError: there is none, or one that was not trained to the end.
+    Raises ValueError where there is none, or one that was not trained to the end.
     """
     space, specification, folder = experiment.space, experiment.data.specification(), experiment.source_folder()
     if experiment.source is not None and experiment.source.is_file():
@@ -150,11 +149,7 @@ def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
 
 
 def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
-    """Scores, in the order of `architectures`.
-
-    Raises:
-        RuntimeError: one could not be scored.
-    """
+    """Scores, in the order of `architectures`; raises RuntimeError where one could not be scored."""
     found = dict(pool.results(architectures, lambda i: f"scoring architecture {architectures[i].fingerprint}"))
     return [found[position] for position in range(len(architectures))]
 
