@@ -162,7 +162,7 @@ def make_scorer(
     recalibration = data.recalibration_images()
     scoring_data = ScoringData(validation.images, validation.labels, recalibration, batches, data.eval_batch_size)
     scorer = Scorer(hypernets, scoring_data, policy=options.batch_norm, noises=options.noises, seed=seed)
-    return scorer.to(local_device(device))
+    return scorer.to(device)
 
 
 def settling(path: Path) -> list[tuple[int, list[float]]]:

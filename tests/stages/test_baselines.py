@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_table, 
 from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, load_hypernet
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
-from smash_lightning.stages import Experiment, baselines, correlate, search
+from smash_lightning.stages import Experiment, baselines, search
 from smash_lightning.stages.baselines import baseline_context, images_per_candidate
 from smash_lightning.stages.search import make_scorer, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
@@ -115,26 +114,17 @@ def test_baselines_of_an_earlier_run_get_a_folder_of_their_own(tmp_path: Path) -
         assert (later.folder.path / name).read_text() == (earlier.folder.path / name).read_text()
 
 
-def test_a_prediction_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    experiment = run_of(tmp_path, BaselineOptions({"depth": Depth(), "nothing": NotANumber()}, (), 8))
+def test_a_baseline_that_fails_is_named_and_earlier_predictions_are_kept(tmp_path: Path) -> None:
+    experiment = run_of(tmp_path, BaselineOptions({"infinite": Undefined(), "nothing": NotANumber()}, (), 8))
     message = r"^baseline nothing, architecture [0-9a-f]{16}: ValueError: the prediction is NaN, .* return inf"
     with pytest.raises(RuntimeError, match=message):
         baselines(experiment, SILENT)
     kept = read_table(experiment.folder.baselines, BASELINES)
-    assert kept["baseline"].tolist() == ["depth"] * COUNT, "earlier predictions are kept"
-    # Without it the run is continued.
-    baselines(replace(experiment, baselines=BaselineOptions({"depth": Depth()}, (), 8)), SILENT)
-
-
-def test_a_baseline_that_fails_is_named(tmp_path: Path) -> None:
-    experiment = run_of(tmp_path, BaselineOptions({"mine": Broken()}, (), 8))
+    assert kept["baseline"].tolist() == ["infinite"] * COUNT
+    assert set(kept["prediction"]) == {0.0, math.inf}
+    broken = replace(experiment, baselines=BaselineOptions({"infinite": Undefined(), "mine": Broken()}, (), 8))
     with pytest.raises(RuntimeError, match=r"^baseline mine, architecture [0-9a-f]{16}: KeyError: 'no such layer'"):
-        baselines(experiment, SILENT)
-
-
-def test_predictions_may_be_infinite(tmp_path: Path) -> None:
-    experiment = run_of(tmp_path, BaselineOptions({"mine": Undefined()}, (), 8))
-    assert set(baselines(experiment, SILENT)["prediction"]) == {0.0, math.inf}
+        baselines(broken, SILENT)
 
 
 def test_baselines_need_trainings(tmp_path: Path) -> None:
@@ -188,20 +178,6 @@ def test_early_stopping_spends_what_a_score_costs(tmp_path: Path) -> None:
         architecture = architectures[row.fingerprint]
         assert row.prediction == pytest.approx(EarlyStopping(steps).predict(architecture, given), rel=1e-5)
         assert row.prediction != pytest.approx(EarlyStopping(steps + 1).predict(architecture, given), rel=1e-4)
-
-
-# --- what becomes of the predictions ---
-
-
-def test_every_baseline_is_in_the_correlation(tmp_path: Path) -> None:
-    experiment = run_of(tmp_path, BaselineOptions(CHEAP, ("untrained",), 8))
-    baselines(experiment, SILENT)
-    correlate(experiment, SILENT)
-    predictors = json.loads((tmp_path / "correlation.json").read_text())["comparison"]["predictors"]
-    assert {*CHEAP, "untrained", "params", "macs", "ops", "smash_score"} <= set(predictors)
-    assert predictors["mine"]["seconds"] > 0
-    assert predictors["mine"]["training_seconds"] == 0
-    assert predictors["smash_score"]["training_seconds"] is None, "there is no HyperNet"
 
 
 # --- options ---
