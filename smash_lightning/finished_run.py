@@ -11,14 +11,14 @@ from typing import Any, final
 
 import pandas as pd
 
-from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exists, read_ranking
 from smash_lightning.network import Classifier
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import estimate_text, label
 from smash_lightning.report.verdict import sentences
-from smash_lightning.run_folder import RunFolder
+from smash_lightning.run_folder import RunFolder, image_spec_of
 from smash_lightning.training import load_classifier
 
 WIDTH = 96
@@ -108,11 +108,7 @@ class FinishedRun:
             fingerprint: of the architecture; None draws the best one.
         """
         chosen = self.best["fingerprint"] if fingerprint is None else fingerprint
-        image_spec = None
-        if self.data:
-            size, classes = tuple(self.data["size"]), len(self.data["classes"])
-            image_spec = ImageSpec(self.data["channels"], size, classes, self.data["stem_stride"])
-        return Drawing(architecture_svg(self.architectures[chosen], image_spec, f"Architecture {chosen}"))
+        return Drawing(architecture_svg(self.architectures[chosen], image_spec_of(self.data), f"Architecture {chosen}"))
 
     def __repr__(self) -> str:
         lines = [f"SMASH run {self.folder}"]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from smash_lightning.architecture import Architecture
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.files import atomic_write
 
 CONFIG = "config.yaml"
@@ -156,6 +156,13 @@ def source_run(checkpoint: Path) -> Path:
         return checkpoint.parent.parent
     jobs = (job for job in job_folders(checkpoint) if (job / CONFIG).exists())
     return next(jobs, checkpoint)
+
+
+def image_spec_of(data: Mapping[str, Any]) -> ImageSpec | None:
+    """Image and classifier around the architectures of a run, from its data.json; None where there was none."""
+    if not data:
+        return None
+    return ImageSpec(data["channels"], tuple(data["size"]), len(data["classes"]), data["stem_stride"])
 
 
 def _line(architecture: Architecture) -> str:

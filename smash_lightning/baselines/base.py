@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import lightning as L
 from pydantic import Field
@@ -76,11 +76,14 @@ class BaselineOptions:
             matrix per block; "unconditional", a HyperNet without the architecture as input; "untrained", an untrained
             HyperNet.
         images: training images for zero-cost proxies.
+        hypernet: options of the HyperNets "unconditional" and "untrained"; what it lacks is as in the run's own source
+            of weights, or where that has no such option, the default of the class.
     """
 
     baselines: Mapping[str, Baseline | None]
     one_shot: tuple[OneShot, ...]
     images: Annotated[int, Field(ge=2)]
+    hypernet: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "one_shot", tuple(self.one_shot))

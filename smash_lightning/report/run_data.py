@@ -20,7 +20,7 @@ from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import REPRESENTATIVE, finished_trainings
 from smash_lightning.evaluation.tables import GROUPS, SETTLING, read_if_exists, read_ranking, read_retrained
 from smash_lightning.report.labels import cost_text, label
-from smash_lightning.run_folder import RunFolder
+from smash_lightning.run_folder import RunFolder, image_spec_of
 
 CHOSEN = ("sample", "sample and shortlist", "shortlist", "preset")  # the sample is what the coefficients are over
 LINE_POINTS, LINE_RESAMPLES = 40, 2_000
@@ -57,10 +57,7 @@ class RunData:
     @property
     def image_spec(self) -> ImageSpec | None:
         """Image and classifier around the architectures; None where the run does not record its data."""
-        if not self.data:
-            return None
-        size, classes = tuple(self.data["size"]), len(self.data["classes"])
-        return ImageSpec(self.data["channels"], size, classes, self.data["stem_stride"])
+        return image_spec_of(self.data)
 
 
 def read_run(path: Path) -> RunData:

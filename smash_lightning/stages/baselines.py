@@ -146,6 +146,8 @@ def images_per_candidate(experiment: Experiment, candidates: int) -> float:
 def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architectures: Sequence[Architecture]) -> None:
     """Predicts with the validation loss under another source of weights."""
     options = experiment.hypernet.with_kind(CLASSES[name])
+    if name != "weight_sharing":
+        options = options.with_values(experiment.baselines.hypernet, "baselines.hypernet")
     other = replace(experiment, hypernet=options, ranking=replace(experiment.ranking, fixed=0))
     if name == "untrained":
         seeds = map(experiment.seed_of, range(experiment.search.hypernets))

@@ -13,7 +13,13 @@ import torch
 
 from smash_lightning.baselines import BaselineOptions, Depth, EarlyStopping, RandomScore, SynFlow
 from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_table, write_table
-from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, load_hypernet
+from smash_lightning.hypernet import (
+    ConditionalHyperNet,
+    HyperNetSpecification,
+    SharedWeights,
+    UnconditionalHyperNet,
+    load_hypernet,
+)
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
 from smash_lightning.stages import Experiment, baselines, search
@@ -85,6 +91,26 @@ def test_other_sources_of_weights_are_trained_and_scored_as_the_hypernets_are(tm
         expected = [scorer(architectures[fingerprint]).val_loss for fingerprint in rows["fingerprint"]]
         assert rows["prediction"].tolist() == pytest.approx(expected, rel=1e-6)
         assert set(rows["training_seconds"]) == {sum(training_seconds(path) for path in paths)} != {0.0}
+
+
+def test_hypernets_among_the_baselines_have_the_size_of_the_run_or_one_of_their_own(tmp_path: Path) -> None:
+    sizes = {}
+    for name, kind, options in (
+        ("own", ConditionalHyperNet, {}),
+        ("given", SharedWeights, {"depths": [2, 1], "growth": 4}),
+        ("default", SharedWeights, {}),
+    ):
+        hypernet = HyperNetSpecification.of(kind, **({"depths": [2, 1], "growth": 4} if name == "own" else {}))
+        given = BaselineOptions({}, ("unconditional", "untrained"), 8, hypernet=options)
+        experiment = run_of(tmp_path / name, given, hypernet=hypernet)
+        baselines(experiment, SILENT)
+        saved = torch.load(experiment.folder.hypernet(0, "unconditional"), weights_only=True)["smash"]["hypernet"]
+        sizes[name] = saved["options"]
+    assert sizes["own"] == sizes["given"] == {"depths": [2, 1], "growth": 4}
+    assert sizes["default"] == {}
+    wrong = BaselineOptions({}, ("untrained",), 8, hypernet={"grwth": 4})
+    with pytest.raises(ValueError, match=r"baselines\.hypernet\.grwth: there is no such value"):
+        baselines(run_of(tmp_path / "wrong", wrong), SILENT)
 
 
 def test_existing_predictions_are_kept(tmp_path: Path) -> None:
