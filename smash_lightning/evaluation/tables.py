@@ -183,14 +183,14 @@ def hypernet_columns(columns: Iterable[str]) -> list[str]:
 
 
 def _parsed(path: Path, kind: TableKind, texts: pd.Series[str]) -> pd.Series[Any]:
-    """The values of a column; an unknown one has numbers where all of its texts are, and texts otherwise."""
+    """The values of a column; an unknown one has numbers where all of its texts are numbers or empty."""
     cell, column = kind.cell(str(texts.name)), texts.name
     if cell is str:
         return texts
     numbers = pd.to_numeric(texts, errors="coerce")
     wrong = numbers.isna() & (texts != "")
     if cell is None:
-        return numbers if numbers.notna().all() else texts
+        return texts if wrong.any() else numbers
     if cell is bool:
         wrong, numbers = ~texts.isin(["", "0", "1"]), numbers.fillna(0)
     if cell is int:
