@@ -311,7 +311,7 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "hypernet.widht=3": "hypernet.widht|did you mean hypernet.width?|--help",
     "retrian.shortlist=3": "retrian|did you mean retrain?",
     "trainer.max_epochs=3": "trainer.max_epochs has no effect here|search.epochs=N",
-    "seed": "'seed'|EQUAL",
+    "seed": "seed cannot be read|NAME=VALUE",
     "task=draw task.preset=vgg": "task.preset=vgg|fractalnet",
     "task=draw": "task.preset|checkpoint=FOLDER",
     "task=draw task.architecture=bad.json": "bad.json|Invalid JSON",
