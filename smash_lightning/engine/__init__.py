@@ -1,5 +1,6 @@
 """How is work divided? Independent jobs over processes, and one job over the ranks of a distributed training."""
 
+from smash_lightning.engine.base import Cause as Cause
 from smash_lightning.engine.base import Engine as Engine
 from smash_lightning.engine.base import Failure as Failure
 from smash_lightning.engine.base import Pool as Pool

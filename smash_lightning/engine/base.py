@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -33,12 +34,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Cause(Enum):
+    """What a failed job lacked: nothing, so that it would fail again, or memory, or a place for its files."""
+
+    JOB = "job"
+    MEMORY = "memory"
+    STORAGE = "storage"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A job that raised an error, or whose process died again and again."""
 
     reason: str
     details: str
+    cause: Cause = Cause.JOB
 
 
 class WorkerDied(Exception):
@@ -46,8 +56,16 @@ class WorkerDied(Exception):
 
 
 def failure(error: BaseException) -> Failure:
-    """Reason and traceback of the current error."""
-    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+    """Reason, traceback and cause of the current error; torch reports a full disk by an error of its own."""
+    chain, each = list[BaseException](), error
+    while each is not None and each not in chain:
+        chain.append(each)
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
+    if storage := next((each for each in chain if isinstance(each, OSError)), None):
+        return Failure(str(storage), traceback.format_exc(), Cause.STORAGE)
+    memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()
+    cause = Cause.MEMORY if memory else Cause.JOB
+    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), cause)
 
 
 @dataclass(frozen=True)
@@ -219,7 +237,7 @@ class Pool(ABC, Generic[Job, Result]):
             deaths[index] += len(chunk) == 1
             self._forget(index)
             if deaths[index] > self.engine.retries:
-                yield index, Failure(LOST.format(deaths[index], died), "")
+                yield index, Failure(LOST.format(deaths[index], died), "", Cause.MEMORY)
             else:
                 waiting.appendleft((index, job))
 

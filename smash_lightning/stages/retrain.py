@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.engine import Failure
+from smash_lightning.engine import Cause, Failure
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GROUPS,
@@ -39,6 +39,7 @@ from smash_lightning.training import Metrics, Progress, RetrainModule, silence_l
 from smash_lightning.training.callbacks import Send
 
 MEASURED = ("true_error", "true_error_top5", "true_loss")
+LACKED_MEMORY = "for lack of memory: "  # begins the reason of a failure that a resumed run tries again
 KEPT = 3  # networks in the artifact, those with the lowest test losses
 
 
@@ -59,13 +60,15 @@ class Job:
 def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     """Trains the selected architectures under one schedule, over several seeds; finished trainings are not repeated.
 
-    A training that fails is recorded with the reason, and the others continue.
+    A training that fails is recorded with the reason, and the others continue. One that lacked memory, or whose process
+    was killed, is tried again when the run is resumed.
 
     Returns:
         The table `retrained.csv`, in the order of the plan.
 
     Raises:
         ValueError: there is no complete ranking to select from, or no HyperNet to start from where it is needed.
+        RuntimeError: a file could not be read or written, for example on a full disk.
     """
     folder, source = experiment.prepare_folder(), experiment.source_folder()
     if experiment.retrain.start == "generated":
@@ -78,7 +81,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     groups = choose(ranking, experiment.retrain, experiment.seed)
     seeds = map(experiment.seed_of, range(experiment.retrain.seeds))  # all architectures with one seed, then the next
     plan = [Job(architectures[name], frozenset(of), seed) for seed in seeds for name, of in groups.items()]
-    table = write_table(folder.retrained, RETRAINED, read_if_exists(folder.retrained, RETRAINED))
+    table = read_if_exists(folder.retrained, RETRAINED)
+    table = write_table(folder.retrained, RETRAINED, table[~table["failure"].str.startswith(LACKED_MEMORY)])
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
     _train(experiment, tracker, [job for job in plan if job.key not in finished], len(table))
@@ -91,7 +95,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if failures := [reason for reason in table["failure"] if reason]:
         print(
             f"{len(failures)} of {len(table)} trainings failed, the first one: {failures[0]}. "
-            f"A row that is deleted from {folder.retrained} is tried again with resume={folder.path}"
+            f"resume={folder.path} tries again those that lacked memory, and rows that are deleted from "
+            f"{folder.retrained.name}"
         )
     return table
 
@@ -111,13 +116,21 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
             for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
                 job = jobs[position]
                 if isinstance(outcome, Failure):
-                    outcome = _row(job, failure=" ".join(outcome.reason.split()))
+                    outcome = _failed(experiment, job, outcome)
                 append_row(folder.retrained, outcome)
                 for values in losses.pop(position, []):
                     history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
                     append_row(folder.training_history, history)
                 bars.show(0, count)
                 tracker.log("retrained", {name: outcome[name] for name in ("true_error", "true_loss")}, count)
+
+
+def _failed(experiment: Experiment, job: Job, failure: Failure) -> dict[str, Any]:
+    """The row of a training that failed."""
+    reason, folder = " ".join(failure.reason.split()), experiment.folder.path
+    if failure.cause is Cause.STORAGE:
+        raise RuntimeError(f"training {job.architecture.fingerprint}: {reason}: make room, then resume={folder}")
+    return _row(job, failure=f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason)
 
 
 def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any]:

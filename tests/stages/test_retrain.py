@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from smash_lightning.engine import Local
-from smash_lightning.evaluation.tables import RANKING, write_table
+from smash_lightning.evaluation.tables import RANKING, read_retrained, write_table
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator
@@ -117,7 +117,7 @@ def one_dies(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_training_whose_process_dies_is_recorded_and_the_others_continue(
+def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = small_experiment(tmp_path, engine=Local(2, retries=1), retrain=replace(RETRAIN, seeds=3, stratified=1))
@@ -127,6 +127,45 @@ def test_a_training_whose_process_dies_is_recorded_and_the_others_continue(
     assert table["seed"].tolist() == [0, 1, 2]
     assert "died 2 times" in table["failure"][1]
     assert (table["failure"] == "").tolist() == table["true_loss"].notna().tolist() == [True, False, True]
+    monkeypatch.setattr(ROOM, "train_network", train_network)
+    again = retrain(experiment, SILENT)
+    assert again["failure"].tolist() == ["", "", ""]
+    assert again.loc[[0, 2]].equals(table.loc[[0, 2]]), "what was finished was repeated"
+
+
+def test_a_training_that_lacks_memory_is_tried_again_by_a_resumed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
+        if job.seed == 1:
+            raise MemoryError
+        return train_network(experiment, job, send)
+
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=2, stratified=1))
+    rank_at_random(experiment.folder, 3)
+    monkeypatch.setattr(ROOM, "train_network", train)
+    assert retrain(experiment, SILENT)["failure"].tolist() == ["", "for lack of memory: MemoryError:"]
+    monkeypatch.setattr(ROOM, "train_network", train_network)
+    assert retrain(experiment, SILENT)["failure"].tolist() == ["", ""]
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # checkpoints exceed the size limit of a file, and rows do not
+    whole, full = (
+        small_experiment(tmp_path / name, retrain=replace(RETRAIN, seeds=2, stratified=1)) for name in ("whole", "full")
+    )
+    for experiment in (whole, full):
+        rank_at_random(experiment.folder, 3)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(RuntimeError, match=f"File too large: make room, then resume={full.folder.path}"):
+            retrain(full, SILENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert read_retrained(full.folder).empty, "a failure was recorded"
+    resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (full, whole))
+    assert resumed.equals(undisturbed)
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
