@@ -1,16 +1,18 @@
-"""Laws of every baseline, and a user's own."""
+"""Laws of every baseline, a user's own, and those that need no network: depth and a random score."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from hydra.utils import instantiate
+from scipy.stats import kstest, spearmanr
 
-from smash_lightning.architecture import Architecture, cost
+from smash_lightning.architecture import Architecture, Block, cost
 from smash_lightning.baselines import (
     Baseline,
     BaselineContext,
@@ -23,12 +25,12 @@ from smash_lightning.baselines import (
     Snip,
     SynFlow,
     initial_weights,
-    nan_to_inf,
 )
 from smash_lightning.random_streams import rng
+from smash_lightning.search_space.presets import densenet, fractalnet, resnet
 from smash_lightning.training import RetrainModule
 from tests.baselines.small_context import digits_context, random_context
-from tests.cases import Case, every_bare_case
+from tests.cases import Case, every_bare_case, every_seed
 from tests.stages.small_run import RETRAIN, SPACE
 
 WITH_IMAGES = [Snip(), GradientNorm(), JacobianCovariance(), Naswot()]
@@ -51,25 +53,8 @@ def test_a_configuration_names_a_users_own_baseline(tmp_path: Path) -> None:
     baseline = instantiate({"_target_": "tests.baselines.test_base.Wider", "weight": 0.5})
     assert isinstance(baseline, Baseline)
     architecture = SPACE.sample(rng("own", 0))
-    assert baseline.predict(architecture, digits_context(tmp_path)) == -0.5 * sum(
-        b.channels for b in architecture.blocks
-    )
-
-
-def test_a_baseline_must_implement_predict() -> None:
-    with pytest.raises(TypeError, match="predict"):
-        Baseline()  # type: ignore[abstract]
-
-
-@every_baseline
-def test_baselines_are_frozen_and_plain(baseline: Baseline) -> None:
-    again = instantiate(
-        {"_target_": f"smash_lightning.baselines.{type(baseline).__name__}"}
-        | {field.name: getattr(baseline, field.name) for field in fields(baseline)}  # type: ignore[arg-type]
-    )
-    assert again == baseline
-    with pytest.raises(FrozenInstanceError):
-        baseline.other = 1  # type: ignore[attr-defined]
+    expected = -0.5 * sum(block.channels for block in architecture.blocks)
+    assert baseline.predict(architecture, digits_context(tmp_path)) == expected
 
 
 @every_baseline
@@ -109,11 +94,6 @@ def test_an_undefined_prediction_is_the_worst(baseline: Baseline, tmp_path: Path
     assert baseline.predict(SPACE.sample(rng("blank", 0)), blank) == math.inf
 
 
-def test_nan_to_inf() -> None:
-    assert nan_to_inf(-2.5) == -2.5
-    assert [nan_to_inf(value) for value in (math.nan, math.inf, -math.inf)] == [math.inf] * 3
-
-
 @every_bare_case
 def test_baselines_use_the_initial_weights_of_standalone_training(case: Case, tmp_path: Path) -> None:
     architecture, context = case.draw(2), random_context(tmp_path, case.space.image_spec)
@@ -123,3 +103,44 @@ def test_baselines_use_the_initial_weights_of_standalone_training(case: Case, tm
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name].double()) for name in weights)
     assert sum(tensor.numel() for tensor in weights.values()) == cost(architecture, context.image_spec).params
+
+
+def longest(block: Block) -> int:
+    """The longest of all subsequences of ops in which each writes a bank that the next one reads."""
+    return max(
+        length
+        for length in range(1, len(block.ops) + 1)
+        for chain in combinations(block.ops, length)
+        if all(set(before.write) & set(after.read) for before, after in pairwise(chain))
+    )
+
+
+@every_bare_case
+@every_seed
+def test_depth_is_the_longest_of_all_paths(case: Case, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    architecture = case.draw(seed)
+    context = digits_context(tmp_path_factory.mktemp("depth"))
+    assert Depth().predict(architecture, context) == -sum(longest(block) for block in architecture.blocks)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "depth"),
+    [
+        (resnet(depth=16, blocks=3), 3 * 2),
+        (densenet(depth=16, blocks=3), 3 * 2),
+        (fractalnet(columns=3, blocks=2), 2 * 4),
+        (fractalnet(columns=4, blocks=1, dimensions=3), 8),
+    ],
+    ids=["resnet", "densenet", "fractalnet", "fractalnet-3d"],
+)
+def test_depth_of_published_networks(architecture: Architecture, depth: int, tmp_path: Path) -> None:
+    assert Depth().predict(architecture, digits_context(tmp_path)) == -depth
+
+
+def test_random_scores_are_uniform_and_uncorrelated_between_seeds(tmp_path: Path) -> None:
+    architectures = {SPACE.sample(rng("c", i)) for i in range(400)}
+    contexts = [digits_context(tmp_path, seed=seed) for seed in range(2)]
+    one, other = ([RandomScore().predict(each, context) for each in architectures] for context in contexts)
+    assert len(one) > 300
+    assert kstest(one, "uniform").pvalue > 0.01
+    assert abs(spearmanr(one, other).statistic) < 0.15

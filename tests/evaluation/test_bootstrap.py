@@ -44,13 +44,6 @@ def test_differences_are_paired():
     assert difference.high - difference.low < (alone.high - alone.low) / 10
 
 
-def test_a_seed_names_the_resamples():
-    same, again, other = (Bootstrap(12, 200, seed).weights for seed in (5, 5, 6))
-    assert (same == again).all()
-    assert (same != other).any()
-    assert (same.sum(1) == 12).all()
-
-
 def test_chunks_change_nothing():
     x, y = np.random.default_rng(7).normal(size=(2, 10))
     bootstrap = Bootstrap(10, 2_345, seed=0)

@@ -1,4 +1,5 @@
 import warnings
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from scipy import stats
 
 from smash_lightning.evaluation import coefficients as c
 
+COPIES = 5  # of every architecture, so that a fifth is a whole number of rows
 COEFFICIENTS = {"pearson": c.pearson, "spearman": c.spearman, "kendall": c.kendall}
 SCIPY = {
     "pearson": lambda x, y: stats.pearsonr(x, y).statistic,
@@ -123,12 +125,83 @@ def test_concordance_is_that_of_a_loop_over_the_pairs_of_every_resample():
         orders = np.array([(np.sign(x[i] - x[j]), np.sign(y[i] - y[j])) for i, j in pairs])
         agreement = orders.prod(1).sum() / np.sqrt(np.abs(orders).sum(0).prod())
         assert c.kendall(x, y, weights, pairs_mask)[row] == pytest.approx(agreement)
-
-
-def test_concordance_of_no_pairs_is_undefined():
-    x, y = columns(19)
     assert np.isnan(c.kendall(x, y, ones(x), np.zeros((len(x), len(x)), dtype=bool)))
 
 
 def ones(column):
     return np.ones((1, len(column)))
+
+
+# --- the best fifth ---
+
+
+def two_columns(key, n, coarse=False):
+    rng = np.random.default_rng(key)
+    target = rng.normal(size=n)
+    predictor = 0.5 * target + rng.normal(size=n)
+    return (np.round(predictor) if coarse else predictor), target
+
+
+def draws(n, count, key):
+    return np.random.default_rng(key).multinomial(n, np.full(n, 1 / n), size=count).astype(float)
+
+
+def lowest(column, weights):
+    """Rows of the lowest fifth, among five copies of every row of a resample, earlier rows first where they tie."""
+    rows = np.repeat(np.arange(len(column)), COPIES * weights.astype(int))
+    return rows, set(np.argsort(column[rows], kind="stable")[: len(rows) // 5].tolist())
+
+
+@pytest.mark.parametrize("n", [20, 23])
+def test_every_number_is_that_of_a_loop_over_drawn_rows(n):
+    predictor, target = two_columns(1, n)
+    weights = draws(n, 30, key=2)
+    selected, best = c.top_membership(predictor, weights), c.top_membership(target, weights)
+    for row, drawn in enumerate(weights):
+        rows, taken = lowest(predictor, drawn)
+        truly = lowest(target, drawn)[1]
+        of_taken, of_best = (target[rows[list(chosen)]].mean() for chosen in (taken, truly))
+        assert c.regret(selected, best, target, weights)[row] == pytest.approx(of_taken - of_best)
+        assert c.top_gain(predictor, target, weights)[row] == pytest.approx(of_taken - target[rows].mean())
+        assert c.precision(selected, best, weights)[row] == pytest.approx(len(taken & truly) / len(taken))
+
+
+def test_ties_count_as_the_mean_over_every_order_of_the_table():
+    predictor, target = np.array([1.0, 2, 2, 2, 3, 3]), np.array([0.3, 0.1, 0.9, 0.2, 0.5, 0.4])
+    weights = np.ones((1, 6))
+    shuffled = [np.array(order) for order in permutations(range(6))]
+    regrets, precisions = [], []
+    for order in shuffled:
+        rows, taken = lowest(predictor[order], weights[0])
+        truly = lowest(target[order], weights[0])[1]
+        values = target[order][rows]
+        regrets.append(values[list(taken)].mean() - values[list(truly)].mean())
+        precisions.append(len(taken & truly) / len(taken))
+    selected, best = c.top_membership(predictor, weights), c.top_membership(target, weights)
+    assert c.regret(selected, best, target, weights)[0] == pytest.approx(np.mean(regrets))
+    assert c.precision(selected, best, weights)[0] == pytest.approx(np.mean(precisions))
+    assert np.ptp(regrets) > 0
+    assert np.ptp(precisions) > 0
+
+
+def test_regret_is_zero_for_a_perfect_predictor_and_largest_for_a_reversed_one():
+    predictor, target = two_columns(3, 24)
+    weights = draws(24, 50, key=4)
+    best = c.top_membership(target, weights)
+    regrets = {
+        name: c.regret(c.top_membership(column, weights), best, target, weights)
+        for name, column in {"perfect": np.exp(target), "some": predictor, "worst": -target}.items()
+    }
+    assert regrets["perfect"] == pytest.approx(0, abs=1e-12)
+    assert c.precision(best, best, weights) == pytest.approx(1)
+    assert (regrets["some"] >= -1e-12).all()
+    assert (regrets["worst"] >= regrets["some"] - 1e-12).all()
+    assert c.precision(c.top_membership(-target, weights), best, weights) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("constant", [8.0, np.inf])
+def test_a_constant_predictor_selects_nothing(constant):
+    _, target = two_columns(6, 20)
+    weights = np.ones((1, 20))
+    assert np.isnan(c.top_membership(np.full(20, constant), weights)).all()
+    assert np.isnan(c.top_gain(np.full(20, constant), target, weights))

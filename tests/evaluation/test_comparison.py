@@ -101,19 +101,6 @@ def test_every_predictor_is_there_best_first_with_its_cost():
     assert costs["weight_sharing"] == (pytest.approx(0.05), 40.0)
 
 
-def test_it_agrees_with_the_agreement():
-    result = correlate(*tables(), bootstrap=200)
-    predictors, best = result.comparison.predictors, result.loss.top_fraction
-    assert predictors["smash_score"].spearman == result.loss.scores["smash_score"].spearman
-    assert predictors["smash_score"].partial_spearman.value == pytest.approx(result.loss.partial_given_params.value)
-    for name, size in result.loss.sizes.items():
-        assert predictors[name].spearman.value == pytest.approx(size.coefficients.spearman.value)
-        assert predictors[name].delta_spearman.value == pytest.approx(size.delta_spearman.value)
-        assert predictors[name].delta_spearman.low == pytest.approx(size.delta_spearman.low)
-    regret = best["smash_score"].value - best["ground_truth"].value
-    assert predictors["smash_score"].regret.value == pytest.approx(regret)
-
-
 def test_score_and_parameters_together_are_the_sum_of_their_ranks():
     ranking, retrained, table = tables()
     sample = join(ranking, retrained)

@@ -1,14 +1,15 @@
 import json
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from smash_lightning.evaluation.correlation import correlate
+from smash_lightning.evaluation.agreement import shortlist
+from smash_lightning.evaluation.correlation import correlate, value
 from smash_lightning.evaluation.sample import join
-from tests.evaluation.study_tables import baselines, study
+from tests.evaluation.study_tables import FAILED, baselines, changed, study
 
 FAST = {"bootstrap": 300}
 
@@ -73,19 +74,6 @@ def test_the_shortlist_does_not_change_the_correlation():
     assert after.comparison == result.comparison
     assert after.loss.shortlist.difference > result.loss.shortlist.difference + 0.1
     assert replace(after.loss, shortlist=None) == replace(result.loss, shortlist=None)
-
-
-def test_monotone_transforms_change_no_rank_coefficient():
-    ranking, retrained = study()
-    stretched = ranking.assign(
-        smash_score=np.exp(20 * ranking["smash_score"]), val_loss=0.5, params=ranking["params"] ** 2
-    )
-    one, two = (correlate(table, retrained, **FAST).loss for table in (ranking, stretched))
-    assert asdict(one.partial_given_sizes) == pytest.approx(asdict(two.partial_given_sizes))
-    for name in ("spearman", "kendall"):
-        score = asdict(getattr(one.scores["smash_score"], name))
-        assert score == pytest.approx(asdict(getattr(two.scores["smash_score"], name)))
-    assert one.scores["smash_score"].pearson != two.scores["smash_score"].pearson
 
 
 def test_the_order_of_rows_changes_no_value():
@@ -184,3 +172,63 @@ def test_reasons_for_no_verdict():
     noise = np.random.default_rng(1).normal(size=len(retrained))
     assert outcome(ranking, retrained.assign(true_loss=noise)) == no_verdict("low_reliability")
     assert outcome(ranking.assign(smash_score=0.5), retrained) == no_verdict("constant")
+
+
+# --- the shortlist ---
+
+
+def groups(key=1, gain=0.02):
+    rng = np.random.default_rng(key)
+    return 0.145 - gain + 0.01 * rng.normal(size=12), 0.145 + 0.02 * rng.normal(size=36)
+
+
+def test_is_welchs_test():
+    top, sample = groups()
+    result, welch = shortlist(top, sample), stats.ttest_ind(top, sample, equal_var=False)
+    assert result.z == pytest.approx(welch.statistic)
+    interval = welch.confidence_interval(0.95)
+    assert (result.low, result.high) == pytest.approx((interval.low, interval.high))
+    assert result.difference == pytest.approx(result.z * result.standard_error)
+    assert (result.top, result.representative) == (12, 36)
+    assert result.difference == pytest.approx(result.mean_top - result.mean_representative)
+
+
+def test_counts_those_that_beat_the_median():
+    result = shortlist(np.array([1.0, 2.0, 3.0, 9.0]), np.array([2.0, 3.0, 4.0, 2.5, 8.0]))
+    assert (result.beat_median, result.share) == (2, 0.5)  # 3.0 only equals it
+
+
+@pytest.mark.parametrize("top", [[], [0.1], [0.2, 0.2]])
+def test_undefined_groups_give_none(top):
+    assert shortlist(np.array(top), np.array([0.2, 0.2, 0.2])) is None
+    assert shortlist(np.array([0.2, 0.2]), np.array(top)) is None
+
+
+# --- one number for a run ---
+
+
+def test_the_correlation_is_that_of_the_report():
+    tables = study()
+    compared = correlate(*tables, bootstrap=100)
+    assert value("correlation", compared, *tables) == compared.loss.scores["smash_score"].spearman.value
+    few = study(representative=3, shortlist=2)
+    assert value("correlation", correlate(*few, bootstrap=100), *few) is None
+
+
+@pytest.mark.parametrize("column", ["true_loss", "true_error"])
+def test_the_best_is_the_first_by_score_and_not_by_ground_truth(column):
+    ranking, retrained = study(skill=0.2)
+    ranking = ranking.sort_values("smash_score")
+    compared, metric = correlate(ranking, retrained, bootstrap=100), f"best_{column}"
+    means = retrained.groupby("fingerprint")[column].mean()
+    first, second = (name for name in ranking["fingerprint"].iloc[:2])
+    assert value(metric, compared, ranking, retrained) == pytest.approx(means[first])
+    assert means[first] > means.min(), "otherwise the example cannot distinguish the two"
+    # Trainings that failed do not count, nor does an architecture of which all failed.
+    rows = retrained["fingerprint"] == first
+    rest = retrained[column][rows & (retrained["seed"] != 0)]
+    one = changed(retrained, rows & (retrained["seed"] == 0), **FAILED)
+    assert value(metric, compared, ranking, one) == pytest.approx(np.mean(rest))
+    whole = changed(retrained, first, **FAILED)
+    assert value(metric, compared, ranking, whole) == pytest.approx(means[second])
+    assert value(metric, compared, ranking, retrained[:0]) is None
