@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +37,6 @@ ESTIMATES = (
     *("spearman", "size_matched_tau", "partial_spearman", "regret", "precision"),
     *("delta_spearman", "delta_tau_size_matched"),  # the score's minus the predictor's, of the first two
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Predictor:
-    """Ranks of the representative architectures, (n,), and cost as in `PredictorMetrics`, None where unknown."""
-
-    column: Floats
-    seconds: float | None
-    training_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +82,17 @@ def compare_predictors(
     """
     chosen = sample.representative
     target, params = sample.ground_truth("true_loss")[chosen], sample.columns["params"][chosen]
-    predictors, matched = _predictors(sample, training_seconds), size_matched_pairs(params, band)
-    bootstrap = Bootstrap(len(target), resamples, seed)
-    measured = measure({name: p.column for name, p in predictors.items()}, target, params, matched, bootstrap)
-    metrics = {
-        name: PredictorMetrics(**measured[name], seconds=p.seconds, training_seconds=p.training_seconds)
-        for name, p in predictors.items()
-    }
-    order = sorted(metrics, key=lambda name: -_value(metrics[name].spearman))
+    matched, columns, costs = size_matched_pairs(params, band), _columns(sample), _costs(sample, training_seconds)
+    measured = measure(columns, target, params, matched, Bootstrap(len(target), resamples, seed))
+    parts: dict[str, dict[str, Any]] = {name: {**measured[name], **costs[name]} for name in columns}
+    values = {name: estimates["spearman"] for name, estimates in measured.items()}
+    order = sorted(columns, key=lambda name: -one.value if (one := values[name]) else np.inf)
     missing = {name: int(np.isnan(baseline.values[chosen]).sum()) for name, baseline in sample.baselines.items()}
     return PredictorComparison(
         architectures=len(target),
         band=band,
         pairs=int(matched.sum()) // 2,
-        predictors={name: metrics[name] for name in order},
+        predictors={name: PredictorMetrics(**parts[name]) for name in order},
         omitted={name: f"no value for {n} of {len(target)} architectures" for name, n in missing.items() if n},
         above_goal=_above_goal(sample, resamples, seed),
     )
@@ -152,8 +141,8 @@ def measure(
     return estimates
 
 
-def _predictors(sample: Sample, training_seconds: float) -> dict[str, Predictor]:
-    """By name; sizes predict that larger is better and cost nothing."""
+def _columns(sample: Sample) -> dict[str, Floats]:
+    """Ranks of the representative architectures by predictor; sizes predict that larger is better."""
     chosen = sample.representative
     columns = {name: rankdata(sample.columns[name][chosen]) for name in SCORES}
     if np.array_equal(sample.columns[SMASH_SCORE], sample.columns["val_loss"]):
@@ -161,15 +150,18 @@ def _predictors(sample: Sample, training_seconds: float) -> dict[str, Predictor]
     sizes = {name: rankdata(-sample.columns[name][chosen]) for name in SIZES}
     # Ranks within the sample, the same in every resample: a fixed rule that a user could apply.
     columns[TOGETHER] = columns[SMASH_SCORE] + sizes["params"]
-    each = _mean(sample.columns[COST][chosen])
-    predictors = {name: Predictor(ranks, each, _known(training_seconds)) for name, ranks in columns.items()}
-    predictors |= {name: Predictor(ranks, 0.0, 0.0) for name, ranks in sizes.items()}
+    predicted = {name: baseline.values[chosen] for name, baseline in sample.baselines.items()}
+    known = {name: rankdata(values) for name, values in predicted.items() if not np.isnan(values).any()}
+    return columns | sizes | known
+
+
+def _costs(sample: Sample, training_seconds: float) -> dict[str, dict[str, Any]]:
+    """Seconds per architecture and of training by predictor, as in `PredictorMetrics`; sizes cost nothing."""
+    seconds = {name: _mean(sample.columns[COST], sample) for name in OWN} | dict.fromkeys(SIZES, 0.0)
+    training = dict.fromkeys(OWN, training_seconds) | dict.fromkeys(SIZES, 0.0)
     for name, baseline in sample.baselines.items():
-        values = baseline.values[chosen]
-        if not np.isnan(values).any():
-            cost = _mean(baseline.seconds[chosen]), _known(baseline.training_seconds)
-            predictors[name] = Predictor(rankdata(values), *cost)
-    return predictors
+        seconds[name], training[name] = _mean(baseline.seconds, sample), baseline.training_seconds
+    return {name: {"seconds": _known(seconds[name]), "training_seconds": _known(training[name])} for name in seconds}
 
 
 def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
@@ -185,13 +177,10 @@ def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
     return Bootstrap(len(score), resamples, seed).estimate(difference)
 
 
-def _mean(seconds: Floats) -> float | None:
-    return _known(float(seconds.mean())) if len(seconds) else None
+def _mean(seconds: Floats, sample: Sample) -> float:
+    chosen = seconds[sample.representative]
+    return float(chosen.mean()) if len(chosen) else np.nan
 
 
 def _known(seconds: float) -> float | None:
     return seconds if np.isfinite(seconds) else None
-
-
-def _value(estimate: Estimate | None) -> float:
-    return -np.inf if estimate is None else estimate.value

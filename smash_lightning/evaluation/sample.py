@@ -128,16 +128,12 @@ def _baselines(names: list[str], table: pd.DataFrame, scored: Container[str]) ->
             )
         if baseline in (*SCORES, *SIZES, TOGETHER):
             raise ValueError(f"a baseline has the name {baseline} of another predictor: give the baseline another name")
-    return {
-        str(name): _of_baseline(rows.drop_duplicates("fingerprint", keep="last").set_index("fingerprint"), names)
-        for name, rows in table.groupby("baseline", sort=False)[list(BASELINES.columns)]
-    }
-
-
-def _of_baseline(rows: pd.DataFrame, names: list[str]) -> BaselinePredictions:
-    training_seconds = float(rows["training_seconds"].max(skipna=False))
-    rows = rows.reindex(names)
-    return BaselinePredictions(rows["prediction"].to_numpy(float), rows["seconds"].to_numpy(float), training_seconds)
+    found = {}
+    for name, rows in table.groupby("baseline", sort=False)[list(BASELINES.columns)]:
+        last = rows.drop_duplicates("fingerprint", keep="last").set_index("fingerprint")
+        values, seconds = (last[column].reindex(names).to_numpy(float) for column in ("prediction", "seconds"))
+        found[str(name)] = BaselinePredictions(values, seconds, float(last["training_seconds"].max(skipna=False)))
+    return found
 
 
 def _by_hypernet(rows: pd.DataFrame) -> Floats:
