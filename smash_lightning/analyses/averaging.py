@@ -50,16 +50,10 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
         label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
         for key, label in (("spearman", "with the test loss"), ("agreement", "between two disjoint groups"))
     }
-    result = frame.select(
-        found["gain"],
-        above="averaging helps",
-        below="averaging makes the score worse",
-        around="the effect of averaging is not significantly different from zero",
-    )
     note = f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "HyperNets whose losses are averaged", "Spearman's rho"
     picture = frame.Picture("Agreement of averaged scores", note, x, y)
-    sentence = f"Result: {result}; all {total} less a single one: {frame.text(found['gain'])}."
+    sentence = frame.conclusion(f"Spearman of all {total} HyperNets less that of a single one", found["gain"])
     frame.publish(experiment, "averaging", table, found, panels, picture, sentence)
     return frame.value(found["gain"])
 

@@ -74,16 +74,11 @@ def corruption(
     }
     drawn = {label: line for label, line in panels.items() if "error" not in label}
     cost = effects[SWAPPED]["delta_val_loss"]
-    result = frame.select(
-        cost,
-        above="c matters: with the c of another architecture HyperNets generate worse weights",
-        below="with the c of another architecture HyperNets generate better weights, which is evidence against c",
-        around="with the c of another architecture the loss is not significantly different",
-    )
     note = f"{len(pool)} architectures, {known} test losses, {count(len(scorer.hypernets), 'HyperNet')}; {frame.BARS}"
     picture = frame.Picture("Scores with a corrupted c", note, x="")
+    sentence = frame.conclusion("Loss with the c of another architecture less that with its own, nats", cost)
     results: dict[str, Any] = {"architectures": len(pool), "with_test_loss": known, "inputs": effects}
-    frame.publish(experiment, "corruption", table, results, drawn, picture, f"Result: {result}.", printed=panels)
+    frame.publish(experiment, "corruption", table, results, drawn, picture, sentence, printed=panels)
     return frame.value(cost)
 
 

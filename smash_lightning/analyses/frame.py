@@ -181,9 +181,12 @@ def text(one: Estimate | None) -> str:
     return "undefined" if one is None else format(one, ".3g")
 
 
-def select(one: Estimate | None, *, above: str, below: str, around: str) -> str:
-    """The text that fits the position of an interval relative to zero."""
-    return {0: around, 1: above, -1: below}[one.sign if one else 0]
+def conclusion(what: str, one: Estimate | None) -> str:
+    """An estimate in a sentence, and the position of its interval relative to zero."""
+    if one is None:
+        return f"{what}: undefined."
+    sides = {1: "significantly above zero", 0: "not significantly different from zero", -1: "significantly below zero"}
+    return f"{what}: {text(one)}, {sides[one.sign]}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,6 @@ def gradient(
     table = pd.DataFrame([row for part in rows for row in part], columns=COLUMNS)
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     last, difference = list(found["gradient_minus"].items())[-1]
-    result = frame.select(
-        difference,
-        above=f"the gradient is worse than {last}; the paper found it no better",
-        below=f"the gradient is better than {last}, unlike in the paper",
-        around=f"the gradient is not significantly different from {last}",
-    )
     title = "Changes by the gradient in c and by random perturbations"
     note = f"{len(chosen)} parents; 95 % bootstrap intervals over parents"
     picture = frame.Picture(title, note, "change of the validation loss (nats, lower is better)")
@@ -122,7 +116,8 @@ def gradient(
     cost = found["gradient_seconds"] / found["score_seconds"]
     sentences = (
         f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
-        f"Result: {result}. A gradient takes as long as {cost:.1f} scores by all HyperNets.",
+        frame.conclusion(f"Loss after the gradient's change less that after {last}, nats", difference),
+        f"A gradient takes as long as {cost:.1f} scores by all HyperNets.",
     )
     frame.publish(experiment, "gradient", table, found, panels, picture, *sentences)
     return frame.value(difference)

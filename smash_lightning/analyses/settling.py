@@ -59,18 +59,12 @@ def settling(
     table["true_loss"] = table["fingerprint"].map(trained.by_name())
     found = follow(trained, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
     panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
-    result = frame.select(
-        found["second_half"],
-        above="the second half of the training improves the agreement with the ground truth",
-        below="the second half of the training worsens the agreement with the ground truth",
-        around="the second half of the training does not change the agreement with the ground truth significantly",
-    )
     sample = f"{count(len(losses), 'HyperNet')}, {losses.shape[2]} architectures"
     note = f"{sample}, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
     picture = frame.Picture("Agreement of the scores during the training", note, x, y)
-    sentence = f"Result: {result}; epoch {moments[-1]} less epoch {found['half']}: {frame.text(found['second_half'])}."
-    frame.publish(experiment, "settling", table, found, panels, picture, sentence)
+    what = f"Spearman with the test loss after epoch {moments[-1]} less that after epoch {found['half']}"
+    frame.publish(experiment, "settling", table, found, panels, picture, frame.conclusion(what, found["second_half"]))
     return frame.value(found["second_half"])
 
 

@@ -20,10 +20,11 @@ from tests.stages.small_run import SEARCH
 CLEAR, UNCLEAR = Estimate(0.5, 0.25, 0.75, 200), Estimate(0.01, -0.02, 0.04, 200)
 
 
-def test_the_text_follows_the_interval() -> None:
-    texts = {"above": "up", "below": "down", "around": "unknown"}
-    below = Estimate(-0.5, -0.75, -0.25, 200)
-    assert [frame.select(e, **texts) for e in (CLEAR, below, UNCLEAR, None)] == ["up", "down", "unknown", "unknown"]
+def test_a_conclusion_follows_the_interval() -> None:
+    sides = ["significantly above zero.", "significantly below zero.", "not significantly different from zero."]
+    for one, side in zip((CLEAR, Estimate(-0.5, -0.75, -0.25, 200), UNCLEAR), sides, strict=True):
+        assert frame.conclusion("gain", one).endswith(f"], {side}")
+    assert frame.conclusion("gain", None) == "gain: undefined."
 
 
 def test_a_mean_counts_an_architecture_as_often_as_it_was_drawn() -> None:
