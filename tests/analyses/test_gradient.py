@@ -102,15 +102,6 @@ def test_estimates_equal_the_slow_ones() -> None:
     assert (found["gradient_seconds"], found["score_seconds"]) == pytest.approx((2.0, 0.65))
 
 
-def test_differences_are_paired() -> None:
-    table = made_up(11, 3)
-    shift = table["parent"].str[1:].astype(int) - 0.5 * (table["method"] == GRADIENT)
-    found = compare(table.assign(val_loss=table["parent_loss"] + 5 + shift), 300, 0)
-    for difference in found["gradient_minus"].values():
-        assert (difference.low, difference.high) == pytest.approx((-0.5, -0.5))
-    assert found["changes"]["the gradient"].high - found["changes"]["the gradient"].low > 1
-
-
 def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     difference = gradient(experiment_on(source, tmp_path), NO_LOGGERS, **OPTIONS)
     rows, found = read_results(tmp_path, "gradient")

@@ -70,7 +70,7 @@ def longer(source: Path, folder: Path, **changes: Any) -> Experiment:
 
 def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     experiment = longer(source, tmp_path)
-    gain = settling(experiment, NO_LOGGERS, every=2)
+    gain = settling(experiment, NO_LOGGERS, every=2, hypernets=2)
     rows, found = read_results(tmp_path, "settling")
     assert len(rows) == 2 * 3 * TRAINED
     assert [moment["epoch"] for moment in found["moments"]] == [2, 4, 5]
@@ -90,13 +90,6 @@ def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> 
             assert row["val_loss"] == pytest.approx(scorer(architectures[name]).val_loss, rel=1e-6)
             assert row["true_loss"] == pytest.approx(trained[name])
     assert not folder.hypernets(), "they are not mistaken for a run's own"
-
-
-def test_another_number_of_hypernets(source: Path, tmp_path: Path) -> None:
-    settling(longer(source, tmp_path), NO_LOGGERS, every=2, hypernets=1)
-    _, found = read_results(tmp_path, "settling")
-    assert found["hypernets"] == 1
-    assert {moment["agreement"] for moment in found["moments"]} == {None}
 
 
 def test_moments_in_the_first_half_are_needed(source: Path, tmp_path: Path) -> None:

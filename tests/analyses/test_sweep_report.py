@@ -17,7 +17,7 @@ from smash_lightning.report.figures import sweep
 from smash_lightning.report.style import specification
 from tests.analyses.small_analysis import NO_LOGGERS
 from tests.command_line import TINY, smash
-from tests.evaluation.sweep_folders import begin, job_folder, sweep_folder
+from tests.evaluation.study_tables import begin, job_folder, sweep_folder
 from tests.stages.small_run import small_experiment
 
 
@@ -115,10 +115,7 @@ def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "experiment=quick" in page, "an option of all jobs"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"seed": [0, 1]}, {}, {"dataset": ["digits", "folder"]}, {"a": list(range(9)), "b": [0, 1]}],
-)
+@pytest.mark.parametrize("options", [{}, {"a": list(range(9)), "b": [0, 1]}])
 def test_any_sweep_is_drawn(tmp_path: Path, options: dict[str, list[Any]]) -> None:
     _, means, _ = reported(tmp_path / "report", sweep_folder(tmp_path / "sweep", options))
     assert means["jobs"].sum() == math.prod(map(len, options.values()))
