@@ -21,9 +21,8 @@ import wandb
 
 from smash_lightning.report.build import read_charts
 from smash_lightning.report.style import specification
-from smash_lightning.report.wandb_mode import has_key
+from smash_lightning.report.wandb_run import has_key
 
-MISSING = "the dashboard needs the package wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'"
 LINES = {  # metrics as the stages log them
     "HyperNets": {
         "hypernet[0-9]+/loss": "Training loss, nats",
@@ -99,11 +98,7 @@ def plain_values(made: Any) -> Any:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Publishes and saves, or prints.
-
-    Raises:
-        SystemExit: a package, a login or the connection is missing.
-    """
+    """Publishes and saves, or prints; a missing package or login ends the program."""
     parser = argparse.ArgumentParser(prog="python -m smash_lightning.report.dashboard", description=__doc__)
     parser.add_argument("--entity", required=True, help="user or team")
     parser.add_argument("--project", required=True)
@@ -115,20 +110,17 @@ def main(arguments: Sequence[str]) -> None:
     try:
         made = workspace(given.entity, given.project, list(charts))
     except ImportError:
-        sys.exit(f"error: {MISSING}")
+        parser.error("it needs wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'")
     if given.dry_run:
         print(json.dumps({"charts": charts, "workspace": plain_values(made)}, indent=2))
         return
     if not has_key():
-        sys.exit("error: saving needs a login: run `wandb login`, or set WANDB_API_KEY; --dry-run needs neither")
-    try:
-        for name, plain in charts.items():
-            own = {"entity": given.entity, "name": chart_name(name), "display_name": f"SMASH: {name}", "spec": plain}
-            print(wandb.Api().create_custom_chart(**own, spec_type="vega2", access="private"))
-        made.save()
-        print(made.url)
-    except Exception as error:  # of many libraries: of the network, of GraphQL, of W&B
-        sys.exit(f"error: not everything could be saved: {' '.join(str(error).split())}")
+        parser.error("saving needs a login: run `wandb login`, or set WANDB_API_KEY; --dry-run needs neither")
+    for name, plain in charts.items():
+        own = {"entity": given.entity, "name": chart_name(name), "display_name": f"SMASH: {name}", "spec": plain}
+        print(wandb.Api().create_custom_chart(**own, spec_type="vega2", access="private"))
+    made.save()
+    print(made.url)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import netrc
 import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
+import requests
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from smash_lightning.files import atomic_write
-from smash_lightning.report.wandb_mode import choose_mode
+from smash_lightning.run_folder import source_run
 
-LONGEST_NAME, LONGEST_TAG, FORBIDDEN = 128, 64, frozenset("/\\#?%:")  # what W&B accepts
+SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
+LONGEST_TAG = 64  # characters that W&B accepts
 
 
 class WandbRun(WandbLogger):
@@ -28,57 +32,41 @@ class WandbRun(WandbLogger):
         folder: of the run; everything that W&B writes is below it, and can be uploaded later with `wandb sync`.
         identity: `run` (id) and `group`.
         charts: account under which our charts are published; None for none.
-        options: of `wandb.init`.
+        settings: of the run.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str], charts: str | None, **options: Any) -> None:
-        settings = wandb.Settings(silent=True, console="off")
-        super().__init__(save_dir=folder, id=identity["run"], group=identity["group"], settings=settings, **options)
+    def __init__(self, folder: Path, identity: dict[str, str], charts: str | None, settings: wandb.Settings) -> None:
+        super().__init__(save_dir=folder, id=identity["run"], project=settings.project, settings=settings)
         self._wandb_init.pop("anonymous", None)  # Lightning passes it on, W&B no longer accepts it
-        self.folder, self.identity, self.charts = folder, identity, charts
+        self.folder, self.identity, self.charts, self.mode = folder, identity, charts, settings.mode
         self._axes: set[str] = set()  # metrics whose step axis W&B has
 
     @property
-    def _run(self) -> Any:
+    def experiment(self) -> Any:
         """The run on W&B, opened at first use."""
-        if self._experiment is None and self._wandb_init["mode"] != "disabled":
+        if self._experiment is None and self.mode != "disabled":
             _file(self.folder).parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(_file(self.folder)) as partial:  # before opening: an interrupted run has an id as well
                 partial.write_text(json.dumps(self.identity) + "\n", encoding="utf-8")
-        return self.experiment
+        return super().experiment
 
-    def configure(self, values: Mapping[str, Any]) -> None:
-        """Hyperparameters; a resumed run may have another configuration of its loggers."""
-        self._run.config.update(dict(values), allow_val_change=True)
-
-    def log_with_axis(self, prefix: str, values: Mapping[str, float], step: int) -> None:
-        """Metrics as `prefix/name` over `prefix/step`."""
-        run, axis = self._run, f"{prefix}/step"
-        named = {f"{prefix}/{name}": value for name, value in values.items()}
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Metrics named `prefix/name`, over the axis `prefix/step`."""
+        axis = f"{next(iter(metrics)).split('/')[0]}/step"
         if axis not in self._axes:
-            run.define_metric(axis, hidden=True)
-        for name in named.keys() - self._axes:
-            run.define_metric(name, step_metric=axis)
-        self._axes |= named.keys() | {axis}
-        run.log({**named, axis: step})
+            self.experiment.define_metric(axis, hidden=True)
+        for name in metrics.keys() - self._axes:
+            self.experiment.define_metric(name, step_metric=axis)
+        self._axes |= {*metrics, axis}
+        self.experiment.log({**metrics, axis: step})
 
-    def log_summary(self, values: Mapping[str, float]) -> None:
-        """The run's main numbers."""
-        self._run.summary.update(dict(values))
-
-    def log_file(self, path: Path) -> None:
-        """A CSV file as a table, a PNG picture, a page or an SVG drawing."""
-        if path.suffix == ".csv":
-            self._run.log({path.stem: _table(pd.read_csv(path))})
-        elif path.suffix == ".png":
-            self._run.log({path.name.replace(".", "_"): wandb.Image(str(path))})
-        else:
-            html = wandb.Html(path.read_text(encoding="utf-8"), inject=False, data_is_not_path=True)
-            self._run.log({path.name.replace(".", "_"): html})
-
-    def log_charts(self, folder: Path) -> None:
-        """The charts of a finished run over logged tables, where our charts are published."""
-        if self.charts is None:
+    def log_results(self, folder: Path, paths: Sequence[Path], numbers: Mapping[str, float]) -> None:
+        """Tables, pictures and pages of a finished run, its main numbers, and the charts of `charts`."""
+        for path in paths:
+            name = path.stem if path.suffix == ".csv" else path.name.replace(".", "_")
+            self.experiment.log({name: _shown(path)})
+        self.experiment.summary.update(dict(numbers))
+        if self.charts is None or not (folder / "correlation.json").exists():
             return
         from smash_lightning.report.build import read_charts
         from smash_lightning.report.dashboard import chart_name, split_specification
@@ -89,29 +77,29 @@ class WandbRun(WandbLogger):
             rows, title = split_specification(plain)[1], {"title": plain["title"]["text"]}
             columns = {str(column): str(column) for column in rows}
             published = wandb.plot_table(f"{self.charts}/{chart_name(name)}", _table(rows), columns, title)
-            self._run.log({f"{name}_chart": published})
+            self.experiment.log({f"{name}_chart": published})
 
     def keep(self, name: str, kind: str, paths: Sequence[Path], used: Sequence[tuple[str, Path]]) -> None:
         """Publishes files as an artifact, see `Tracker.artifact`."""
         own, sources = self.identity["run"], []
         for source, folder in used:
-            identity = read_identity(folder)
-            sources.append(f"{source}-{identity['run'] if identity else folder.resolve().name}")
-            if self._wandb_init["mode"] == "online" and (identity or {}).get("run") != own:
+            run = (read_identity(folder) or {}).get("run")
+            sources.append(f"{source}-{run or folder.resolve().name}")
+            if self.mode == "online" and run != own:
                 with suppress(wandb.Error, ValueError):  # that run may never have been uploaded
-                    self._run.use_artifact(f"{sources[-1]}:latest")
+                    self.experiment.use_artifact(f"{sources[-1]}:latest")
         artifact = wandb.Artifact(f"{name}-{own}", type=kind, metadata={"inputs": sources, "run": own})
         for path in paths:  # immutable: uploaded from the run folder, not from a copy in the user's home
             if path.is_dir():
                 artifact.add_dir(str(path), name=path.name, policy="immutable", skip_cache=True)
             else:
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
-        self._run.log_artifact(artifact)
+        self.experiment.log_artifact(artifact)
 
-    def end(self, *, failed: bool) -> None:
+    def finalize(self, status: str) -> None:
         """Ends the run on W&B, so that the next job of this process opens one of its own."""
         if self._experiment is not None:
-            self._experiment.finish(exit_code=int(failed))
+            self._experiment.finish(exit_code=int(status != "success"))
             self._experiment = None
 
 
@@ -129,52 +117,32 @@ def wandb_logger(
     sweep: str | None = None,
     checkpoint: str | None = None,
 ) -> WandbRun:
-    """A logger of W&B that needs no input and prints nothing.
-
-    Args:
-        folder: of the run.
-        project: on W&B.
-        entity: user or team; the account's default if None.
-        name: of the run; W&B invents one if None.
-        group: of runs that belong together; if None, that of the sweep, that of the run which `checkpoint` names, or
-            the run's own id.
-        tags: of the run.
-        mode: auto, online, offline or disabled. Auto is online where an API key is found (WANDB_API_KEY or .netrc),
-            the server is reachable and WANDB_MODE is not set otherwise; else offline.
-        charts: account under which `smash_lightning.report.dashboard` published our charts.
-        task: dotted name of the task; its last part is the job type.
-        about: further tags from the configuration: dotted names by their last part, cut to the length that W&B accepts.
-        sweep: folder of the sweep that the run may belong to.
-        checkpoint: run folder, or a checkpoint in it, that the run builds on.
+    """A logger of W&B that needs no input and prints nothing; conf/logger/wandb.yaml describes the options.
 
     Raises:
-        ValueError: an unknown mode, online without an API key, or a name or tag that W&B refuses.
+        ValueError: online without an API key, or a mode, project or tag that W&B refuses.
     """
-    for option, value in (("project", project), ("name", name), ("group", group)):
-        if value is not None and not 0 < len(value) <= LONGEST_NAME:
-            raise ValueError(f"logger.wandb.{option} must have 1 to {LONGEST_NAME} characters, got {len(value)}")
-    if wrong := FORBIDDEN & set(project):
-        raise ValueError(f"logger.wandb.project={project}: W&B does not accept {' '.join(sorted(wrong))} in it")
-    if wrong_tag := next((tag for tag in tags if not 0 < len(tag) <= LONGEST_TAG), None):
-        raise ValueError(f"logger.wandb.tags: {wrong_tag!r} must have 1 to {LONGEST_TAG} characters")
     home = Path(folder)
     # W&B reads these from the environment alone. By default they are in the user's home, which may be read-only.
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(home.resolve() / "wandb")
-    found = read_identity(home)
-    run = found["run"] if found else secrets.token_hex(4)
-    joined = group or (found["group"] if found else _group_of(home, sweep, checkpoint)) or run
+    found = read_identity(home) or {"run": secrets.token_hex(4), "group": _group_of(home, sweep, checkpoint)}
+    identity = {"run": found["run"], "group": group or found["group"] or found["run"]}
     short = (tag.rsplit(".", 1)[-1][:LONGEST_TAG] for tag in about)
-    return WandbRun(
-        home,
-        {"run": run, "group": joined},
-        charts,
-        project=project,
-        entity=entity,
-        name=name,
-        tags=list(dict.fromkeys([*short, *tags])),
-        mode=choose_mode(mode),  # Lightning's `offline=True` would set WANDB_MODE for all later runs of the process
-        job_type=task.rsplit(".", 1)[-1] or None,
-    )
+    try:
+        settings = wandb.Settings(
+            silent=True,
+            console="off",
+            project=project,
+            entity=entity,
+            run_name=name,
+            run_group=identity["group"],
+            run_tags=tuple(dict.fromkeys([*short, *tags])),
+            run_job_type=task.rsplit(".", 1)[-1] or None,
+            mode=choose_mode(mode),  # Lightning's `offline=True` would set WANDB_MODE for all later runs of the process
+        )
+    except (wandb.errors.UsageError, ValueError) as error:
+        raise ValueError(f"logger.wandb: {error}") from None
+    return WandbRun(home, identity, charts, settings)
 
 
 def read_identity(folder: Path) -> dict[str, str] | None:
@@ -186,14 +154,50 @@ def read_identity(folder: Path) -> dict[str, str] | None:
     return None
 
 
+def choose_mode(mode: str) -> str:
+    """The mode that `auto` means here, decided within seconds; others are kept.
+
+    Raises:
+        ValueError: online without an API key.
+    """
+    if mode == "online" and not has_key():
+        raise ValueError("W&B online needs an API key: run `wandb login`, set WANDB_API_KEY, or use the mode auto")
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE", "online")
+        if mode == "online" and not (has_key() and _answers()):
+            return "offline"
+    return mode
+
+
+def has_key() -> bool:
+    """Whether an API key is in the environment (WANDB_API_KEY) or in .netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    with suppress(OSError, netrc.NetrcParseError):
+        return urlsplit(_server()).netloc in netrc.netrc(path).hosts
+    return False
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
+
+
+def _answers() -> bool:
+    """Whether the server answers, through a proxy where the environment names one."""
+    with suppress(requests.RequestException):
+        requests.head(_server(), timeout=SECONDS)
+        return True
+    return False
+
+
 def _group_of(folder: Path, sweep: str | None, checkpoint: str | None) -> str:
     """The group that a new run joins; empty for a new group."""
     if sweep is not None and folder.resolve().is_relative_to(Path(sweep).resolve()):
         return "-".join(Path(sweep).resolve().parts[-2:])  # by default the day and the time
     if checkpoint is None:
         return ""
-    source = Path(checkpoint)
-    joined = read_identity(source if source.is_dir() else source.parent.parent)
+    joined = read_identity(source_run(Path(checkpoint)))
     return joined["group"] if joined else ""
 
 
@@ -201,7 +205,16 @@ def _file(folder: Path) -> Path:
     return folder / "wandb" / "run.json"
 
 
-def _table(frame: pd.DataFrame) -> Any:
+def _shown(path: Path) -> Any:
+    """A CSV file as a table, a PNG picture, a page or an SVG drawing."""
+    if path.suffix == ".csv":
+        return _table(pd.read_csv(path))
+    if path.suffix == ".png":
+        return wandb.Image(str(path))
+    return wandb.Html(path.read_text(encoding="utf-8"), inject=False, data_is_not_path=True)
+
+
+def _table(frame: pd.DataFrame) -> wandb.Table:
     """A table of W&B; what is not finite becomes an empty cell, as JSON has no NaN."""
     plain = frame.astype(object).where(frame.notna(), None).replace([math.inf, -math.inf], None)
-    return wandb.Table(columns=[str(name) for name in frame], data=plain.to_numpy().tolist(), allow_mixed_types=True)
+    return wandb.Table(dataframe=plain, allow_mixed_types=True)

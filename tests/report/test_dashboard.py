@@ -64,12 +64,16 @@ def test_a_dry_run_prints_charts_and_workspace_and_needs_no_login(
     assert values(printed["workspace"], "chart_name")
 
 
-def test_a_missing_login_and_a_missing_package_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_login_and_a_missing_package_are_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("wandb_workspaces")
-    with pytest.raises(SystemExit, match=r"^error: saving needs a login: run `wandb login`"):
+    with pytest.raises(SystemExit):
         main(ACCOUNT)
+    assert "error: saving needs a login: run `wandb login`" in capsys.readouterr().err
     for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    with pytest.raises(SystemExit, match=r"wandb-workspaces.*pip install 'smash-lightning\[dashboards\]'"):
+    with pytest.raises(SystemExit):
         main([*ACCOUNT, "--dry-run"])
+    assert "wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'" in capsys.readouterr().err

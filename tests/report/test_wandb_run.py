@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
 
-from smash_lightning.report import wandb_mode as module
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.report.wandb_mode import choose_mode
-from smash_lightning.report.wandb_run import WandbRun, read_identity, wandb_logger
+from smash_lightning.report.wandb_run import WandbRun, choose_mode, read_identity, wandb_logger
 from tests.report.offline import Record, offline_runs, start, without_account
 
 KEY = 40 * "k"  # of the right length and nobody's
@@ -29,9 +27,13 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """An address where connections are accepted."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    """An address that answers, as a server and as a proxy."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
 
 
 def logged(folder: Path, **options: Any) -> list[Record]:
@@ -84,12 +86,9 @@ def test_tags_name_the_parts_of_a_run_and_are_cut_where_they_are_too_long(tmp_pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"project": "my/project"}, r"logger\.wandb\.project=my/project: W&B does not accept / in it"),
-        ({"project": ""}, r"logger\.wandb\.project must have 1 to 128 characters, got 0"),
-        ({"name": "n" * 129}, r"logger\.wandb\.name must have 1 to 128 characters, got 129"),
-        ({"group": "n" * 129}, r"logger\.wandb\.group must have 1 to 128"),
-        ({"tags": ["t" * 65]}, r"logger\.wandb\.tags: 't+' must have 1 to 64 characters"),
-        ({"mode": "on"}, r"logger\.wandb\.mode must be one of auto, online, offline, disabled, got 'on'"),
+        ({"project": "my/project"}, r"logger\.wandb: Invalid project name 'my/project': cannot contain .*, found '/'"),
+        ({"tags": ["t" * 65]}, r"logger\.wandb: (.|\n)*Tags must be between 1 and 64 characters"),
+        ({"mode": "on"}, r"logger\.wandb: (.|\n)*mode\n.*'online', 'offline'"),
         ({"mode": "online"}, r"W&B online needs an API key: run `wandb login`"),
     ],
 )
@@ -142,7 +141,7 @@ def test_online_an_artifact_of_another_run_is_used_where_it_exists(
     keep(tmp_path / "rank", "ranking", [])
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     logger, service = wandb_logger(tmp_path / "rank", "p", mode="online"), Service(refuses)
-    monkeypatch.setattr(WandbRun, "_run", service)
+    monkeypatch.setattr(WandbRun, "experiment", service)
     used = [("hypernets", tmp_path / "search"), ("ranking", tmp_path / "rank")]
     logger.keep("ranking", "ranking", [tmp_path / "rank" / "file"], used)
     assert service.used == [f"{search}:latest"], "its own artifact is no input of the run"
@@ -159,7 +158,7 @@ def test_online_takes_a_key_and_a_server(server: str, monkeypatch: pytest.Monkey
         assert choose_mode("auto") == "offline"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert choose_mode("auto") == choose_mode("online") == "online"
-    for requested, result in (("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")):
+    for requested, result in (("offline", "offline"), ("disabled", "disabled")):
         monkeypatch.setenv("WANDB_MODE", requested)
         assert choose_mode("auto") == result
 
@@ -170,26 +169,14 @@ def test_a_key_without_a_network_is_offline_at_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
     assert choose_mode("auto") == "offline"
-    released = threading.Event()
-
-    def look_up(*_: object) -> list[object]:
-        released.wait(30)
-        return []
-
-    monkeypatch.setattr(module, "SECONDS", 0.2)
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    begun = time.monotonic()
-    assert choose_mode("auto") == "offline"
-    assert time.monotonic() - begun < 5
-    released.set()
 
 
 def test_a_proxy_counts_as_a_network(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", "https://api.example.invalid")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://api.example.invalid")
     assert choose_mode("auto") == "offline"
     for proxy in (server, server.removeprefix("http://")):
-        monkeypatch.setenv("https_proxy", proxy)
+        monkeypatch.setenv("http_proxy", proxy)
         assert choose_mode("auto") == "online"
     monkeypatch.setenv("no_proxy", "example.invalid")
     assert choose_mode("auto") == "offline"
