@@ -11,13 +11,12 @@ import yaml
 
 from smash_lightning.files import atomic_write
 from smash_lightning.report import figures, run_data
-from smash_lightning.report.console import agreement, predictors
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import duration, estimate_text
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import DETAILS, RunData, read_run
 from smash_lightning.report.style import Chart, save
-from smash_lightning.report.verdict import next_steps
+from smash_lightning.report.verdict import agreement, next_steps, predictors
 
 DRAWN = 5  # of the best architectures, in full
 DRAWINGS = 20_000_000  # characters of the drawings that appear at points, before they are compressed

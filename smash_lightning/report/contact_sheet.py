@@ -9,19 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 Bytes = NDArray[np.uint8]
-
 CELL, GAP, FONT = 112, 6, 24  # pixels of an example's side, between examples, and of the text
 LIMIT = 22  # letters of a name
 
 
 def contact_sheet(examples: Sequence[Bytes], classes: Sequence[str], title: str) -> Image.Image:
-    """A row for each class: its name and its examples.
+    """A row for each class: its name and its examples, bytes (count, channels, *size).
 
-    Args:
-        examples: bytes (count, channels, *size) for each class, of 1 or 3 channels in two or three dimensions; voxels
-            are shown from the front, near ones light, with their last axis up.
-        classes: their names.
-        title: above all.
+    They have 1 or 3 channels and two or three dimensions; voxels are shown from the front, near ones light, with their
+    last axis up.
     """
     font = ImageFont.load_default(FONT)
     names = [name if len(name) <= LIMIT else name[: LIMIT - 1] + "…" for name in classes]

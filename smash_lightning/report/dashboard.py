@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +87,6 @@ def workspace(entity: str, project: str, charts: Sequence[str] = ()) -> Any:
     return ws.Workspace(entity=entity, project=project, name="SMASH", sections=sections, runset_settings=runs)
 
 
-def plain_values(made: Any) -> Any:
-    """A workspace or a part of one in plain values: its kind and the fields that are set."""
-    if is_dataclass(made):
-        known = {f.name: plain_values(getattr(made, f.name)) for f in fields(made) if not f.name.startswith("_")}
-        return {"kind": type(made).__name__} | {key: one for key, one in known.items() if one not in (None, "", [], {})}
-    if isinstance(made, list | tuple):
-        return [plain_values(one) for one in made]
-    return {str(key): plain_values(one) for key, one in made.items()} if isinstance(made, dict) else made
-
-
 def main(arguments: Sequence[str]) -> None:
     """Publishes and saves, or prints; a missing package or login ends the program."""
     parser = argparse.ArgumentParser(prog="python -m smash_lightning.report.dashboard", description=__doc__)
@@ -112,7 +102,7 @@ def main(arguments: Sequence[str]) -> None:
     except ImportError:
         parser.error("it needs wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'")
     if given.dry_run:
-        print(json.dumps({"charts": charts, "workspace": plain_values(made)}, indent=2))
+        print(json.dumps({"charts": charts, "workspace": asdict(made)}, indent=2))
         return
     if not has_key():
         parser.error("saving needs a login: run `wandb login`, or set WANDB_API_KEY; --dry-run needs neither")

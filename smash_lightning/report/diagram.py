@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jinja2
@@ -25,6 +25,7 @@ LANE = 1.25 * FONT  # distance of two lanes: the two digits of a bank's number f
 MARK = 0.42 * FONT  # radius of a mark: those on neighbouring lanes do not touch
 PILL = 1.35 * FONT  # height of a convolution
 PAD = 0.7 * FONT
+SPACE = 0.5 * FONT  # from a mark of the legend to its meaning
 INSET = 0.4 * FONT  # between the frame of a node and its convolutions, and between these
 DROP = 0.85 * FONT  # from the line that reads down to the node, and from the node down to the line that writes
 TIP = 0.4 * FONT  # from the end of a line to the tip of its arrowhead
@@ -68,7 +69,7 @@ def architecture_svg(
     caption = textwrap.wrap(_caption(architecture, image_spec), int((width - 2 * PAD) / text_width("n")))
     top = 1.5 * PAD + LINE + 1.4 * LINE * len(heading) + LINE * len(caption)
     bottom = top + max(panel.height for panel in panels) + 2 * PAD
-    entries = list(_placed(_legend(architecture, panels), bottom, width - PAD)) if legend else []
+    entries = list(_legend(architecture, panels, bottom + 1.5 * LINE, width - PAD)) if legend else []
     height = (entries[-1][2] + 0.75 * LINE if legend else bottom) + PAD
     texts = {"title": title, "heading": heading, "caption": caption}
     sizes = {"width": width, "height": height, "top": top, "bottom": bottom}
@@ -110,11 +111,8 @@ class _Panel:
         self.width = max(content + PAD, max(text_width(line) for part in texts for line in part) + 2 * PAD) + 2 * PAD
         self.right = left + self.width
         margin = (self.width - content) / 2
-        self.names, self.lanes, self.node = (
-            left + 1.5 * PAD,
-            left + margin + name,
-            self.right - margin - self.node_width,
-        )
+        self.names, self.lanes = left + 1.5 * PAD, left + margin + name
+        self.node = self.right - margin - self.node_width
         self.middle = self.node + self.node_width / 2
         self.rows = list(_rows(block))
         self.filled = dict.fromkeys(range(block.inputs), CAPS)  # from where on a bank is
@@ -165,14 +163,19 @@ def _rows(block: Block) -> Iterator[_Row]:
         top = bottom + INSET
 
 
-def _legend(architecture: Architecture, panels: Sequence[_Panel]) -> Iterator[tuple[str, float, str]]:
-    """Name or text of each mark that occurs, its width and its meaning."""
+def _legend(
+    architecture: Architecture, panels: Sequence[_Panel], y: float, right: float
+) -> Iterator[tuple[str, float, float, float, float, str]]:
+    """Name or text of each mark that occurs, its place (x, y) and width, the x of its meaning, and the meaning."""
     ops, axes, long = list(architecture.ops()), architecture.dimensions, 2.4 * FONT
     joins = {join for panel in panels for row in panel.rows for join in row.joins.values()}
     activations = {op.activation for op in ops}
     example = Convolution((3,) * axes, (2,) * axes, groups=4)
+    convolution = _label(example)
     pointwise = _pointwise_label(Op((0,), (0,), 1, bottleneck=8, paths=((example,),)))
-    unless = ", unless marked post" if "post" in activations else ""
+    slices, unless = "0 1 0", ", unless marked post" if "post" in activations else ""
+    reused = any(op.units < len(op.write) for op in ops)
+    has_pointwise, has_sum = any(op.bottleneck is not None for op in ops), any(len(op.paths) == 2 for op in ops)
     marks = [
         ("input", LANE, "bank that holds the block's input", True),
         ("empty", LANE, "bank, still empty", any(block.banks > block.inputs for block in architecture.blocks)),
@@ -182,37 +185,20 @@ def _legend(architecture: Architecture, panels: Sequence[_Panel]) -> Iterator[tu
         ("sum", long, "op adds to the bank", "sum" in joins),
         ("mean", long, "bank becomes the mean of all that was written to it", "mean" in joins),
         ("channels", long, "channels read and written", True),
-        (
-            "0 1 0",
-            0.0,
-            "which slice of the output, where slices are reused",
-            any(op.units < len(op.write) for op in ops),
-        ),
-        (pointwise, 0.0, "pointwise convolution and its output channels", any(op.bottleneck is not None for op in ops)),
-        (_label(example), 0.0, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
-        ("plus", 2 * MARK, "paths are added", any(len(op.paths) == 2 for op in ops)),
-        ("", 0.0, f"norm and ReLU come before a convolution{unless}", "pre" in activations),
-        ("post", 0.0, "norm and ReLU come after a convolution", "post" in activations),
+        (slices, text_width(slices, SMALL), "which slice of the output, where slices are reused", reused),
+        (pointwise, text_width(pointwise) + FONT, "pointwise convolution and its output channels", has_pointwise),
+        (convolution, text_width(convolution) + FONT, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
+        ("plus", 2 * MARK, "paths are added", has_sum),
+        ("", -SPACE, f"norm and ReLU come before a convolution{unless}", "pre" in activations),
+        ("post", text_width("post", SMALL), "norm and ReLU come after a convolution", "post" in activations),
     ]
-    for mark, width, meaning, occurs in marks:
-        if occurs:
-            in_a_box = mark in (pointwise, _label(example))
-            yield mark, width or (text_width(mark) + FONT if in_a_box else text_width(mark, SMALL)), meaning
-
-
-def _placed(
-    entries: Iterable[tuple[str, float, str]], top: float, right: float
-) -> Iterator[tuple[str, float, float, float, float, str]]:
-    """The legend's marks with their place (x, y) and width, and the x of their text, in as many lines as it takes."""
-    step, space = 1.5 * LINE, 0.5 * FONT
-    x, y = PAD, top + step
-    for mark, width, meaning in entries:
-        start = width + space if width else 0.0
-        end = start + text_width(meaning, 0.95 * FONT)
-        if x > PAD and x + end > right:
-            x, y = PAD, y + step
-        yield mark, x, y, width, x + start, meaning
-        x += end + 3 * space
+    x = PAD
+    for mark, width, meaning in [mark[:3] for mark in marks if mark[3]]:
+        size = width + SPACE + text_width(meaning, 0.95 * FONT)
+        if x > PAD and x + size > right:
+            x, y = PAD, y + 1.5 * LINE
+        yield mark, x, y, width, x + width + SPACE, meaning
+        x += size + 3 * SPACE
 
 
 def _caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
@@ -225,18 +211,6 @@ def _caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
     return ", ".join(parts)
 
 
-def _sentence(row: _Row, width: int) -> str:
-    """An op in words, where banks have `width` channels."""
-    op, ends = row.op, []
-    paths = " in parallel with ".join(" then ".join(map(_label, path)) for path in op.paths)
-    for join, verb in (("fill", "fills"), ("sum", "adds to"), ("mean", "joins the mean of")):
-        if banks := [bank for bank, one in row.joins.items() if one == join]:
-            ends.append(f"{verb} {_banks(banks)}")
-    read, pointwise = f"reads {_banks(op.read)} ({len(op.read) * width} channels)", _pointwise_label(op)
-    parts = [read, pointwise, paths, f"{' and '.join(ends)} ({op.units * width} channels)"]
-    return "; ".join(filter(None, parts))
-
-
 def _label(convolution: Convolution) -> str:
     """Kernel; dilation and groups where they are not 1: `3x3 d2 g4`."""
     dilation = sorted(set(convolution.dilation))
@@ -247,10 +221,6 @@ def _label(convolution: Convolution) -> str:
 def _pointwise_label(op: Op) -> str:
     """The 1x1 convolution and its output channels; empty where there is none."""
     return "" if op.bottleneck is None else f"{_by((1,) * len(op.paths[0][0].kernel))} → {op.bottleneck}"
-
-
-def _banks(banks: Sequence[int]) -> str:
-    return f"{'bank' if len(banks) == 1 else 'banks'} {', '.join(map(str, banks))}"
 
 
 def _by(sizes: tuple[int, ...]) -> str:
@@ -269,5 +239,5 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     finalize=_rounded,
 )
-_ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label, "sentence": _sentence}
+_ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label}
 _TEMPLATE = _ENVIRONMENT.get_template("architecture.svg.jinja", globals=LENGTHS)

@@ -48,9 +48,11 @@ def decimals_for(widths: pd.Series[float]) -> int:
     return 2 if math.isnan(middle) else min(max(1 - math.floor(math.log10(middle)), 0), 8)
 
 
-def side(estimate: Estimate) -> str:
-    """Position of an interval relative to zero: above, below or around."""
-    return "above" if estimate["low"] > 0 else "below" if estimate["high"] < 0 else "around"
+def side(estimate: Estimate | None) -> str:
+    """Position of an interval relative to zero: above, below or around (also where it is undefined)."""
+    if estimate is None or estimate["low"] <= 0 <= estimate["high"]:
+        return "around"
+    return "above" if estimate["low"] > 0 else "below"
 
 
 def omitted_text(omitted: Mapping[str, Any]) -> str:
@@ -92,3 +94,7 @@ def _rounded(number: float, decimals: int) -> str:
 
 def _two_digits(number: float) -> str:
     return f"{number:.0f}" if number >= 9.5 or number < 5e-4 else f"{float(f'{number:.2g}'):g}"
+
+
+FILTERS = {"count_of": count, "estimate": estimate_text, "label": label, "listed": listed, "side": side}
+"""For templates."""

@@ -11,21 +11,14 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 
 def mlflow_logger(folder: str, experiment: str, name: str | None = None, uri: str | None = None) -> MLFlowLogger:
-    """Writes to a data base in the run's folder, or to a tracking server.
-
-    Args:
-        folder: of the run; without `uri`, `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow/runs.db` shows it.
-        experiment: MLflow's word for a project.
-        name: of the run; MLflow invents one if None.
-        uri: of a tracking server.
+    """Writes to the tracking server `uri`, or to a data base in the run's folder; see conf/logger/mlflow.yaml.
 
     Raises:
         ValueError: a package is missing.
     """
-    if missing := [name for name in ("mlflow", "sqlalchemy", "alembic") if find_spec(name) is None]:
-        raise ValueError(
-            f"logger=mlflow needs the package {missing[0]}: install it with pip install 'smash-lightning[mlflow]'"
-        )
+    if missing := [package for package in ("mlflow", "sqlalchemy", "alembic") if find_spec(package) is None]:
+        remedy = "install it with pip install 'smash-lightning[mlflow]'"
+        raise ValueError(f"logger=mlflow needs the package {missing[0]}: {remedy}")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # a data base prints a line for each of its tables
     logging.getLogger("lightning.pytorch.loggers.mlflow").setLevel(logging.ERROR)  # that an experiment is a new one

@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from smash_lightning.report.console import summary
-from smash_lightning.report.labels import count, estimate_text, listed, omitted_text
+from smash_lightning.report.labels import FILTERS, omitted_text
 from smash_lightning.report.style import Chart, specification, svg
-from smash_lightning.report.verdict import best_fraction, sentences
+from smash_lightning.report.verdict import best_fraction, sentences, summary
 
 DIGITS = 4  # significant ones of a column's middle value
 DASH = "\N{EN DASH}"
@@ -39,13 +38,10 @@ def render(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("smash_lightning.report", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
+    environment.filters |= FILTERS | {
         "best_fraction": best_fraction,
         "columns": columns,
-        "count_of": count,
         "drawing_width": lambda svg: round(1.25 * float(svg.split('viewBox="0 0 ', 1)[1].split()[0])),
-        "estimate": estimate_text,
-        "listed": listed,
         "omitted": omitted_text,
         "sentences": sentences,
         "summary": summary,

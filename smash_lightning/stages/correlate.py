@@ -10,8 +10,8 @@ from smash_lightning.evaluation.correlation import value
 from smash_lightning.evaluation.tables import BASELINES, read_if_exists, read_ranking, read_retrained
 from smash_lightning.files import atomic_write
 from smash_lightning.report.build import build
-from smash_lightning.report.console import summary
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.report.verdict import summary
 from smash_lightning.stages.collect import collect
 from smash_lightning.stages.experiment import Experiment, copy_tables
 from smash_lightning.stages.search import training_seconds

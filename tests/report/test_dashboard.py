@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smash_lightning.report.build import read_charts
-from smash_lightning.report.dashboard import LINES, main, plain_values, split_specification, workspace
+from smash_lightning.report.dashboard import LINES, main, split_specification, workspace
 from smash_lightning.report.style import specification
 from tests.report.offline import without_account
 from tests.report.small_run import write_run
@@ -44,7 +45,7 @@ def test_a_published_chart_has_the_columns_of_its_table_and_nothing_of_one_run(t
 
 def test_the_workspace_has_every_metric_table_and_chart() -> None:
     pytest.importorskip("wandb_workspaces")
-    plain = plain_values(workspace("me", "smash", ["correlation", "baselines"]))
+    plain = asdict(workspace("me", "smash", ["correlation", "baselines"]))
     assert [section["name"] for section in plain["sections"]] == ["Verdict", *LINES, "Tables"]
     assert values(plain, "chart_name") == ["me/smash-correlation", "me/smash-baselines"]
     assert values(plain, "tableKey") == ["correlation_chart_table", "baselines_chart_table"]

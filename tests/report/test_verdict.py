@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.report.console import summary
 from smash_lightning.report.labels import cost_text, duration, estimate_text, label, listed
-from smash_lightning.report.verdict import best_fraction, next_steps, sentences
+from smash_lightning.report.verdict import best_fraction, next_steps, sentences, summary
 from tests.report.small_run import correlation, estimate
 
 
