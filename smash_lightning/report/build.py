@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
@@ -22,11 +21,8 @@ DRAWN = 5  # of the best architectures, in full
 DRAWINGS = 20_000_000  # characters of the drawings that appear at points, before they are compressed
 
 
-def build(folder: Path) -> list[Path]:
+def build(folder: Path) -> None:
     """Writes the pictures of a run and report.html into its folder; settling.png needs settling.csv.
-
-    Returns:
-        What was written.
 
     Raises:
         ValueError: a file that is needed is missing, or the run is of an earlier version.
@@ -45,7 +41,6 @@ def build(folder: Path) -> list[Path]:
     for name, text in texts.items():
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
-    return [folder / name for name in [*(f"{name}.png" for name in charts), *texts]]
 
 
 def read_charts(folder: Path) -> dict[str, Chart]:
@@ -56,7 +51,10 @@ def read_charts(folder: Path) -> dict[str, Chart]:
 
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:
     """The charts of a run by name; `settling` only where a HyperNet was followed."""
-    charts = {"correlation": _scatter(run, table), "baselines": _forest(run), "pareto": _pareto(table)}
+    charts = {"correlation": _scatter(run, table), "baselines": _forest(run)}
+    costs, y = {"params": "parameters", "macs": "multiply-accumulates"}, "SMASH score (lower is better)"
+    scored = table[list(DETAILS)].assign(y=table["smash_score"])
+    charts["pareto"] = figures.pareto(scored, x=costs, y=y, title="Score against cost", details=DETAILS)
     if found := run_data.settling_frames(run.settling):
         note = "Held-out architectures, scored by the first HyperNet while it was trained. Band: 95 %."
         title = "Losses and their order while a HyperNet is trained"
@@ -94,17 +92,6 @@ def _forest(run: RunData) -> Chart:
         title="Predictors of the test loss",
         note=f"Bars: 95 % intervals. {note}",
         ceiling=None if ceiling is None else pd.DataFrame([{end: ceiling[end] for end in ("value", "low", "high")}]),
-        details={"cost": "cost of each + once"},
-    )
-
-
-def _pareto(table: pd.DataFrame) -> Chart:
-    return figures.pareto(
-        table[list(DETAILS)].assign(y=table["smash_score"]),
-        x={"params": "parameters", "macs": "multiply-accumulates"},
-        y="SMASH score (lower is better)",
-        title="Score against cost",
-        details=DETAILS,
     )
 
 
@@ -152,7 +139,7 @@ def _costs(run: RunData) -> pd.DataFrame:
         ("scores", len(run.ranking), run.ranking["seconds"].sum()),
         ("standalone trainings", len(run.retrained), run.retrained["seconds"].sum()),
     ]
-    rows: list[dict[str, Any]] = [
+    rows = [
         {"stage": stage, "number": number, "each": duration(seconds / max(number, 1)), "in all": duration(seconds)}
         for stage, number, seconds in stages
     ]

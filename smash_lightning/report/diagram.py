@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jinja2
 
@@ -228,16 +228,12 @@ def _by(sizes: tuple[int, ...]) -> str:
     return TIMES.join(map(str, sizes))
 
 
-def _rounded(value: Any) -> Any:
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
-
-
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("smash_lightning.report", ""),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
-    finalize=_rounded,
+    finalize=lambda value: f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value,
 )
 _ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label}
 _TEMPLATE = _ENVIRONMENT.get_template("architecture.svg.jinja", globals=LENGTHS)

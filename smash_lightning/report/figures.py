@@ -135,20 +135,12 @@ def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str
     return finish(alt.hconcat(left.properties(**size), right.properties(**size), spacing=50), title, note)
 
 
-def forest(
-    frame: pd.DataFrame,
-    *,
-    x: str,
-    title: str,
-    note: str = "",
-    ceiling: pd.DataFrame | None = None,
-    details: Mapping[str, str] | None = None,
-) -> Chart:
+def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: pd.DataFrame | None = None) -> Chart:
     """Estimates with their intervals: a row per name, from top to bottom in the order of the frame, around zero.
 
     `frame` has a row per estimate: `name`, `value`, `low`, `high` (NaN where undefined), `panel` (its title; panels are
-    side by side and share the names) and optional `highlighted` (blue instead of grey; all by default). `ceiling` is a
-    green band from `low` to `high` with a line at `value`, in the first panel.
+    side by side and share the names) and optional `highlighted` (blue instead of grey; all by default) and `cost`.
+    `ceiling` is a green band from `low` to `high` with a line at `value`, in the first panel.
     """
     rows = frame.assign(kind="estimate", highlighted=frame.get("highlighted", True))
     rows["text"] = _texts(rows)
@@ -163,7 +155,8 @@ def forest(
     y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=400, ticks=False, domain=False))
     low = alt.X("low:Q", title=x, axis=alt.Axis(tickCount=5, grid=True), scale=alt.Scale(zero=False, nice=True))
     colour = alt.condition("datum.highlighted", alt.value(BLUE), alt.value(GREY))
-    hover = tooltips({"name": "name", "text": "estimate [95 % interval]"} | dict(details or {}), rows)
+    details = {"name": "name", "text": "estimate [95 % interval]", "cost": "cost of each + once"}
+    hover = tooltips(details, rows)
     text = estimates.mark_text(align="left", dx=8, fontSize=12, color=INK)
     layered = alt.layer(
         bands.mark_rect(color=GREEN, opacity=0.15).encode(x=low, x2="high:Q"),

@@ -38,8 +38,8 @@ def interval_text(value: float, low: float, high: float, decimals: int = 2) -> s
     """The same for three numbers; 'undefined' for NaN."""
     if math.isnan(value):
         return "undefined"
-    first, lower, upper = (_rounded(number, decimals) for number in (value, low, high))
-    return f"{first} [{lower}, {upper}]"
+    texts = (f"{number:z.{decimals}f}".replace("-", "\N{MINUS SIGN}") for number in (value, low, high))
+    return "{} [{}, {}]".format(*texts)
 
 
 def decimals_for(widths: pd.Series[float]) -> int:
@@ -86,10 +86,6 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     """Names with commas; of more than `limit` the first ones and the number of the others."""
     every = list(names)
     return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
-
-
-def _rounded(number: float, decimals: int) -> str:
-    return f"{number:z.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _two_digits(number: float) -> str:

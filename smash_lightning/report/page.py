@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import math
 import zlib
@@ -16,8 +15,8 @@ import pandas as pd
 import vl_convert
 
 from smash_lightning.report.labels import FILTERS, omitted_text
-from smash_lightning.report.style import Chart, specification, svg
-from smash_lightning.report.verdict import best_fraction, sentences, summary
+from smash_lightning.report.style import Chart, specification
+from smash_lightning.report.verdict import sentences, summary
 
 DIGITS = 4  # significant ones of a column's middle value
 DASH = "\N{EN DASH}"
@@ -39,19 +38,21 @@ def render(
         loader=jinja2.PackageLoader("smash_lightning.report", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FILTERS | {
-        "best_fraction": best_fraction,
         "columns": columns,
         "drawing_width": lambda svg: round(1.25 * float(svg.split('viewBox="0 0 ', 1)[1].split()[0])),
         "omitted": omitted_text,
         "sentences": sentences,
         "summary": summary,
     }
+    specifications = {name: specification(chart) for name, chart in charts.items()}
+    # Vega, Vega-Lite and Vega-Embed in one script, of the version that draws the static pictures.
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires a snippet
     return environment.get_template(template).render(
         title=title,
-        pictures={name: base64.b64encode(svg(chart).encode()).decode() for name, chart in charts.items()},
-        specifications={name: specification(chart) for name, chart in charts.items()},
-        vega=_vega(),
-        drawings=base64.b64encode(zlib.compress(json.dumps(dict(drawings or {})).encode(), 9)).decode(),
+        specifications=specifications,
+        pictures={name: _base64(vl_convert.vegalite_to_svg(one).encode()) for name, one in specifications.items()},
+        vega=bundle.replace("</script", "<\\/script"),
+        drawings=_base64(zlib.compress(json.dumps(dict(drawings or {})).encode(), 9)),
         **content,
     )
 
@@ -76,8 +77,5 @@ def _cells(column: pd.Series) -> tuple[bool, list[str]]:
     return True, [text.replace("inf", "\N{INFINITY}").replace("nan", DASH) for text in texts]
 
 
-@functools.cache
-def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, of the version that draws the static pictures."""
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires a snippet
-    return bundle.replace("</script", "<\\/script")
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -88,11 +88,6 @@ def specification(chart: Chart) -> dict[str, Any]:
         return chart.to_dict()
 
 
-def svg(chart: Chart) -> str:
-    """The chart as an SVG drawing."""
-    return vl_convert.vegalite_to_svg(specification(chart))
-
-
 def save(chart: Chart, path: Path) -> None:
     """Writes a chart as a PNG file."""
     with atomic_write(path) as partial:

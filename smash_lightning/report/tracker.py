@@ -69,21 +69,21 @@ class Tracker:
     def log_folder(self, folder: Path) -> None:
         """A finished run's folder: tables to W&B, the main numbers to all, pictures and page to whatever shows them."""
         paths = [path for kind in ("*.csv", "*.png", "*.svg", "report.html") for path in sorted(folder.glob(kind))]
-        numbers = main_numbers(folder)
-        self._each(lambda run: run.log_results(folder, paths, numbers), WandbLogger)
-        self._each(lambda logger: self._show(logger, paths, numbers))
+        numbers, step = main_numbers(folder), self._last_step
 
-    def _show(self, logger: Any, paths: Sequence[Path], numbers: Mapping[str, float]) -> None:
-        if isinstance(logger, WandbLogger):
-            return
-        logger.log_metrics(numbers, self._last_step)
-        logger.save()
-        for path in paths:
-            if isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
-                pixels = np.asarray(Image.open(path).convert("RGB"))
-                logger.experiment.add_image(path.stem, pixels, self._last_step, dataformats="HWC")
-            elif isinstance(logger, MLFlowLogger) and path.suffix != ".csv":
-                logger.experiment.log_artifact(logger.run_id, str(path))
+        def show(logger: Any) -> None:
+            if hasattr(logger, "log_results"):  # of W&B
+                return logger.log_results(folder, paths, numbers)
+            logger.log_metrics(numbers, step)
+            logger.save()
+            for path in paths:
+                if isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
+                    pixels = np.asarray(Image.open(path).convert("RGB"))
+                    logger.experiment.add_image(path.stem, pixels, step, dataformats="HWC")
+                elif isinstance(logger, MLFlowLogger) and path.suffix != ".csv":
+                    logger.experiment.log_artifact(logger.run_id, str(path))
+
+        self._each(show)
 
     def _each(self, action: Callable[[Any], object], kind: type = Logger) -> None:
         for logger in [logger for logger in self._loggers if isinstance(logger, kind)]:
@@ -91,7 +91,7 @@ class Tracker:
                 action(logger)
             except Exception as error:
                 reason, name = " ".join(str(error).split()) or type(error).__name__, type(logger).__name__
-                print(f"{name} failed, and the run continues without it: {reason}. Its files hold all", file=sys.stderr)
+                print(f"{name} failed: {reason}. The run continues without it, its files hold all", file=sys.stderr)
                 self._loggers.remove(logger)
                 with suppress(Exception):
                     logger.finalize("failed")

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from smash_lightning.evaluation.comparison import GOAL, OWN
-from smash_lightning.report.labels import FILTERS, cost_text, estimate_text, label, listed, omitted_text
+from smash_lightning.report.labels import FILTERS, cost_text, estimate_text, label, omitted_text
 
 WIDTH = 110  # characters of a printed line
 COST = "cost of each + once"
@@ -48,14 +48,6 @@ def next_steps(
     """
     steps = _paragraphs(_wording(correlation).steps(untrained, best))
     return [(heading, sentence) for heading, _, sentence in (step.partition(" | ") for step in steps)]
-
-
-def best_fraction(correlation: Correlation) -> str:
-    """Gain from the best fifth by each predictor, within the sample that no score selected."""
-    names = {"smash_score": "SMASH score", "params": "parameters", "macs": "MACs", "ground_truth": "the ground truth"}
-    found = {words: correlation["loss"]["top_fraction"].get(name) for name, words in names.items()}
-    gains = [f"{estimate_text(one, 3) if one else 'nothing known'} by {words}" for words, one in found.items()]
-    return f"Within the sample the best fifth differs in mean test loss (nats) from all by {listed(gains)}."
 
 
 def summary(correlation: Mapping[str, Any]) -> str:

@@ -22,17 +22,15 @@ from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import source_run
 
 SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
+IDENTITY = Path("wandb", "run.json")  # in a run folder
 LONGEST_TAG = 64  # characters that W&B accepts
 
 
 class WandbRun(WandbLogger):
     """Lightning's logger for W&B that keeps its id and group in the run folder, so that a resumed run has the same.
 
-    Args:
-        folder: of the run; everything that W&B writes is below it, and can be uploaded later with `wandb sync`.
-        identity: `run` (id) and `group`.
-        charts: account under which our charts are published; None for none.
-        settings: of the run.
+    Everything that W&B writes is below `folder`, and can be uploaded later with `wandb sync`. `identity` holds `run`
+    (id) and `group`; `charts` is the account under which our charts are published, if any.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], charts: str | None, settings: wandb.Settings) -> None:
@@ -45,8 +43,10 @@ class WandbRun(WandbLogger):
     def experiment(self) -> Any:
         """The run on W&B, opened at first use."""
         if self._experiment is None and self.mode != "disabled":
-            _file(self.folder).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(_file(self.folder)) as partial:  # before opening: an interrupted run has an id as well
+            (self.folder / IDENTITY).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(
+                self.folder / IDENTITY
+            ) as partial:  # before opening: an interrupted run has an id as well
                 partial.write_text(json.dumps(self.identity) + "\n", encoding="utf-8")
         return super().experiment
 
@@ -127,19 +127,12 @@ def wandb_logger(
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(home.resolve() / "wandb")
     found = read_identity(home) or {"run": secrets.token_hex(4), "group": _group_of(home, sweep, checkpoint)}
     identity = {"run": found["run"], "group": group or found["group"] or found["run"]}
+    named = {"project": project, "entity": entity, "run_name": name, "run_group": identity["group"]}
     short = (tag.rsplit(".", 1)[-1][:LONGEST_TAG] for tag in about)
+    shown = {"run_tags": tuple(dict.fromkeys([*short, *tags])), "run_job_type": task.rsplit(".", 1)[-1] or None}
     try:
-        settings = wandb.Settings(
-            silent=True,
-            console="off",
-            project=project,
-            entity=entity,
-            run_name=name,
-            run_group=identity["group"],
-            run_tags=tuple(dict.fromkeys([*short, *tags])),
-            run_job_type=task.rsplit(".", 1)[-1] or None,
-            mode=choose_mode(mode),  # Lightning's `offline=True` would set WANDB_MODE for all later runs of the process
-        )
+        # Lightning's `offline=True` would set WANDB_MODE for all later runs of the process.
+        settings = wandb.Settings(**named, **shown, mode=choose_mode(mode), silent=True, console="off")
     except (wandb.errors.UsageError, ValueError) as error:
         raise ValueError(f"logger.wandb: {error}") from None
     return WandbRun(home, identity, charts, settings)
@@ -148,7 +141,7 @@ def wandb_logger(
 def read_identity(folder: Path) -> dict[str, str] | None:
     """Id and group of a folder's run on W&B; None where it was never logged there."""
     with suppress(OSError, ValueError):
-        plain = json.loads(_file(folder).read_text(encoding="utf-8"))
+        plain = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
         if isinstance(plain, dict) and plain.keys() == {"run", "group"}:
             return plain
     return None
@@ -199,10 +192,6 @@ def _group_of(folder: Path, sweep: str | None, checkpoint: str | None) -> str:
         return ""
     joined = read_identity(source_run(Path(checkpoint)))
     return joined["group"] if joined else ""
-
-
-def _file(folder: Path) -> Path:
-    return folder / "wandb" / "run.json"
 
 
 def _shown(path: Path) -> Any:

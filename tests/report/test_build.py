@@ -65,7 +65,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_run(tmp_path_factory.mktemp("run"))
-    assert [path.name for path in build(folder)] == PICTURES
+    build(folder)
     assert all((folder / name).stat().st_size > 1000 for name in PICTURES)
     return folder
 
@@ -136,7 +136,8 @@ def test_a_run_that_builds_on_another_finds_its_tables_there(tmp_path: Path) -> 
     (later / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"source_run": str(source)}))
     (source / "settling.csv").unlink()
     (source / "data.json").unlink()
-    assert [path.name for path in build(later)] == [name for name in PICTURES if name != "settling.png"]
+    build(later)
+    assert {path.name for path in later.iterdir()} == {*PICTURES, "config.yaml", "correlation.json"} - {"settling.png"}
     assert {path.name for path in source.iterdir()} == {
         *("architectures.jsonl", "baselines.csv", "config.yaml", "ranking.csv", "retrained.csv")
     }
@@ -175,7 +176,9 @@ def test_a_study_without_a_verdict_has_a_page(tmp_path: Path) -> None:
     content["comparison"]["above_goal"] = None
     (folder / "correlation.json").write_text(json.dumps(content))
     build(folder)
-    assert "No verdict: 10 architectures" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "No verdict: 10 architectures" in page
+    assert "differs in mean test loss (nats) from all by nothing known by SMASH score, nothing known by" in page
 
 
 def test_the_frame_of_the_scatter_joins_means_and_groups(run: Path) -> None:

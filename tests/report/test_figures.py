@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from PIL import Image
 
 from smash_lightning.report.figures import forest, lines, pareto, scatter, settling
 from smash_lightning.report.labels import decimals_for, interval_text
-from smash_lightning.report.style import save, specification, svg
+from smash_lightning.report.style import save, specification
 
 GROUPS = pd.Categorical(["shortlist", "sample", "sample"], ["sample", "shortlist", "preset"])
 POINTS = pd.DataFrame(
@@ -29,6 +30,10 @@ OTHERS: dict[str, Any] = {"note": "Bars: 95 %", "legend": "trained as", "details
 def data(chart: Any) -> list[dict[str, Any]]:
     """The rows of the main data set."""
     return max(specification(chart)["datasets"].values(), key=len)
+
+
+def svg(chart: Any) -> str:
+    return vl_convert.vegalite_to_svg(specification(chart))
 
 
 def test_points_have_groups_bars_and_a_line() -> None:

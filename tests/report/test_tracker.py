@@ -161,7 +161,7 @@ def test_wandb_may_fail_and_the_run_goes_on(
         for step in range(2):
             tracker.log("ranking", {"val_loss": 1.0}, step)
     assert capsys.readouterr().err.splitlines() == [
-        "WandbRun failed, and the run continues without it: no room left on the device. Its files hold all"
+        "WandbRun failed: no room left on the device. The run continues without it, its files hold all"
     ]
     assert len((tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()) == 3
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smash_lightning.report.labels import cost_text, duration, estimate_text, label, listed
-from smash_lightning.report.verdict import best_fraction, next_steps, sentences, summary
+from smash_lightning.report.verdict import next_steps, sentences, summary
 from tests.report.small_run import correlation, estimate
 
 
@@ -81,7 +81,6 @@ def test_undefined_estimates_leave_whole_sentences() -> None:
         "The gain of a shortlist is unknown: it takes two architectures or more in the shortlist and the sample.",
     ]
     assert "to about undefined" in sentences(content)[0]
-    assert "nothing known by SMASH score" in best_fraction(content)
     assert summary(content)
 
 
