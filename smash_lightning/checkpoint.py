@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
     """Reads a checkpoint that holds `key`.
 
-    Raises ValueError where the file is missing, truncated, or holds something else; the message has its path.
+    Raises ValueError where the file is missing, truncated, damaged, or holds something else; the message has its path.
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint at {path}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch does not compare the checksums
+                raise ValueError(f"the checksum of {damaged} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise any error in the unpickler
         reason = (str(error).partition(". ")[0].splitlines() or [type(error).__name__])[0]
         remedy = "If it is in the run's own folder, delete it, and the run repeats this part"
-        raise ValueError(f"{path} is not a readable checkpoint, perhaps truncated: {reason}. {remedy}") from None
+        raise ValueError(
+            f"{path} is not a readable checkpoint, perhaps truncated or damaged: {reason}. {remedy}"
+        ) from None
     if not isinstance(checkpoint, dict) or key not in checkpoint:
         raise ValueError(f"{path} is a checkpoint of something else: it holds no {key!r}")
     return checkpoint

@@ -303,8 +303,19 @@ def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
     content = (folder / "21.ckpt").read_bytes()
     for size in (0, 10, len(content) // 2):
         cut.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps it was truncated"):
+        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps truncated or damaged"):
             load_checkpoint(cut, "smash")
+    whole_file = load_checkpoint(folder / "21.ckpt", "smash")["state_dict"]
+    refused = 0
+    for place in range(64, len(content), len(content) // 40):
+        cut.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        try:
+            loaded = load_checkpoint(cut, "smash")["state_dict"]
+        except ValueError:
+            refused += 1
+        else:  # between two entries of the archive
+            assert all(torch.equal(loaded[name], value) for name, value in whole_file.items())
+    assert refused > 20, "flipped bits were loaded"
     torch.save({"state_dict": {}}, cut)
     with pytest.raises(ValueError, match=r"cut\.ckpt is a checkpoint of something else: it holds no 'smash'"):
         load_checkpoint(cut, "smash")
