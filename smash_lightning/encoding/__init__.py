@@ -16,15 +16,8 @@ EMPTY = -1.0
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Consecutive channels of c for one property of an op, one channel for each of `options`.
+    """Consecutive channels of c for one property of an op, one for each of `options`: values, or positions."""
 
-    Args:
-        name: of the property.
-        first: channel.
-        options: values of a one-hot field, or positions of a pattern.
-    """
-
-    name: str
     first: int
     options: tuple[int, ...]
 
@@ -76,7 +69,7 @@ def layout(limits: Limits) -> Layout:
         options[f"conv{position}.groups"] = limits.groups
     fields, first = {}, 0
     for name, values in options.items():
-        fields[name] = Field(name, first, values)
+        fields[name] = Field(first, values)
         first += len(values)
     return Layout(fields)
 

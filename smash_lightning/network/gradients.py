@@ -135,28 +135,22 @@ def _to_images(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
     return rows.view(shape[0], *shape[2:], rows.shape[1]).movedim(-1, 1)
 
 
-def open_memory(x: Tensor, channels: int) -> Tensor:
-    """A block's banks as one matrix (pixels, channels), the first ones filled with x (batch, inputs, *space).
+open_memory = _Open.apply
+"""(x, channels): a block's banks as a matrix (pixels, channels), the first ones filled with x (batch, inputs, *space).
 
-    The memory and its gradient are changed in place by `read`, `add` and `average`, each of which returns the memory.
-    Use each returned memory once, and end with an operation whose backward pass makes a new gradient, such as a norm.
-    """
-    return _Open.apply(x, channels)
+The memory and its gradient are changed in place by `read`, `add` and `average`, each of which returns the memory.
+Use each returned memory once, and end with an operation whose backward pass makes a new gradient, such as a norm.
+"""
 
+read = _Read.apply
+"""(memory, channels, shape): copies `channels` of images of `shape`, (batch, len(channels), *space), and the memory."""
 
-def read(memory: Tensor, channels: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Copies `channels` out of the memory of images of `shape`: (batch, len(channels), *space), and the memory."""
-    return _Read.apply(memory, channels, shape)
+add = _Add.apply
+"""(memory, y, cycles): adds y (batch, outputs, *space) to the channels of each cycle, its first to a shorter one."""
 
-
-def add(memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
-    """Adds y (batch, outputs, *space) to the channels of each cycle, its first channels to a shorter one."""
-    return _Add.apply(memory, y, cycles)
-
-
-def average(memory: Tensor, y: Tensor, channels: Tensor, source: Tensor, writes: Tensor) -> Tensor:
-    """Makes each of `channels` the mean of its `writes`, the last of which is channel `source` of y."""
-    return _Average.apply(memory, y, channels, source, writes)
+average = _Average.apply
+"""(memory, y, channels, source, writes): makes each of `channels` the mean of its `writes`, the last of which is channel
+`source` of y."""
 
 
 def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:
