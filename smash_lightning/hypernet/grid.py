@@ -22,15 +22,7 @@ from smash_lightning.network.gradients import Region, crop, unit_norm
 class GridHyperNet(WeightSource):
     """The 1x1 convolutions of ops come from a grid, each divided by its norm; all other tensors are shared.
 
-    Args:
-        limits: bounds of the search space.
-        image_spec: image, stem and classifier around the blocks.
-        generator: random stream of the initialization.
-        width: channels that enter each dense block; None is the paper's, see `GridDenseNet`.
-        depths: layers of each dense block.
-        growth: channels that a layer adds.
-        noise: whether a channel of Gaussian noise z is concatenated to c.
-        depth_compression: the paper's D.
+    conf/hypernet/small.yaml explains the options, and `GridDenseNet` the layers.
     """
 
     def __init__(

@@ -149,8 +149,8 @@ add = _Add.apply
 """(memory, y, cycles): adds y (batch, outputs, *space) to the channels of each cycle, its first to a shorter one."""
 
 average = _Average.apply
-"""(memory, y, channels, source, writes): makes each of `channels` the mean of its `writes`, the last of which is channel
-`source` of y."""
+"""(memory, y, channels, source, writes): makes each of `channels` the mean of its `writes`, the last of which is
+channel `source` of y."""
 
 
 def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:

@@ -18,24 +18,7 @@ from smash_lightning.strategies.racing import Racing
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """How architectures are proposed and scored.
-
-    Args:
-        strategies: by name, in order; one with a count of 0 is left out.
-        batch_norm: statistics of BatchNorm under generated weights.
-        fixed: architectures that are scored during training, which shows how scores converge; 0 for none.
-        fixed_every: epochs between those scores.
-        size_tolerance: candidates are within this share of one size; None for all sizes.
-        size_target: that size in parameters; None for the median of the space.
-        max_params: most trainable parameters of a candidate's standalone network; None for any number.
-        max_macs: most multiply-accumulates of one image; None for any number.
-        max_latency: longest forward pass on this device, milliseconds; None for any.
-        latency_batch: images in the forward pass that is timed.
-        smash_score: what candidates are ranked by.
-        noises: samples of z over which a score is averaged.
-        racing: scores candidates that do not depend on each other's scores on growing parts of the validation images;
-            None scores each on all of them.
-    """
+    """How architectures are proposed and scored; conf/ranking/small.yaml explains each option."""
 
     strategies: Mapping[str, Strategy]
     batch_norm: BatchNormPolicy

@@ -32,17 +32,9 @@ MIN_VARIANCE_SHARE = 0.5  # least variance of a difference, as a share of the ca
 
 @dataclass(frozen=True)
 class Racing:
-    """Options of a race.
+    """Options of a race; conf/ranking/racing.yaml explains each."""
 
-    Args:
-        first: images of the first round, at least 20: losses are skewed, and a t-test of fewer shows little.
-        growth: largest factor between the numbers of images of two rounds.
-        keep: share of the candidates that is to be found, the best ones.
-        min_keep: fewest candidates to be found, whatever their share.
-        risk: largest probability to lose one of them, however little candidates differ; 0 drops none.
-    """
-
-    first: Annotated[int, Field(ge=20)]
+    first: Annotated[int, Field(ge=20)]  # losses are skewed, and a t-test of fewer shows little
     growth: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     keep: Share
     min_keep: PositiveInt
@@ -73,11 +65,9 @@ class Racing:
 
 @dataclass(frozen=True, slots=True)
 class RaceState:
-    """Between two rounds of a race.
+    """Between two rounds of a race: values of each candidate, and the candidates that are still in the race.
 
-    Args:
-        values: of each candidate (HyperNets + 1, its images so far): losses with each HyperNet, and last the errors.
-        active: candidates that are still in the race.
+    Values are (HyperNets + 1, images so far): losses with each HyperNet, and last whether it was wrong, from 0 to 1.
     """
 
     values: tuple[Tensor, ...]
@@ -190,15 +180,8 @@ def run_race(
 ) -> tuple[list[Score], float]:
     """Scores `architectures` in a race; returns scores in their order, and the share of all images that was scored.
 
-    Args:
-        racing: the options.
-        architectures: candidates.
-        images: number of validation images.
-        seed: of the order of the images.
-        engine: its workers have a copy of `scorer` each.
-        scorer: scores candidates on single images.
-        path: file of the rounds that are finished, from which an interrupted race resumes; None for no file.
-        progress: called with the share of all images after each round.
+    Each process of `engine` has a copy of `scorer`. The file at `path` keeps finished rounds, from which an interrupted
+    race resumes; `progress` is called with the share of all images after each round.
     """
     owner = [repr(racing), str(seed), *(architecture.fingerprint for architecture in architectures)]
     state, total = None, images * len(architectures)

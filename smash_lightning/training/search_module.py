@@ -24,23 +24,7 @@ from smash_lightning.training.base import TrainingModule
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How HyperNets are trained.
-
-    Args:
-        hypernets: HyperNets of different seeds; their scores are averaged (paper, figure 5b).
-        epochs: passes over the training images.
-        learning_rate: of Adam; it falls to zero along a cosine.
-        betas: of Adam.
-        epsilon: of Adam.
-        weight_decay: on everything but the HyperNet.
-        architectures_per_step: architectures whose gradients are averaged in each step.
-        checkpoint_every: epochs between checkpoints.
-        sampling: space of the architectures of training: the whole "space"; the "candidates", those of the size that is
-            ranked; or "balanced", the whole space with balanced sizes.
-        architectures: "per_rank", each process of a distributed training, and each batch of accumulated gradients, has
-            its own architectures; or "shared", all have the same.
-        average: decay of an exponential moving average of all weights, which is then scored; None for no average.
-    """
+    """How HyperNets are trained; conf/search/digits.yaml explains each option."""
 
     hypernets: PositiveInt
     epochs: PositiveInt

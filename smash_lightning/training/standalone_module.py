@@ -28,23 +28,7 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class RetrainOptions:
-    """How architectures are trained standalone, and which ones.
-
-    Args:
-        epochs: passes over the training images.
-        learning_rate: of SGD; it falls to zero along a cosine.
-        momentum: of SGD, in Nesterov's form.
-        weight_decay: on everything.
-        seeds: trainings of each architecture.
-        shortlist: the best of the ranking, one of each family of siblings.
-        stratified: random candidates at evenly spaced ranks.
-        random: further random candidates, chosen independently of their score.
-        rank: instead of all these, the one of this rank among the random candidates by score, 0 is the best; None for
-            all these. Several ranks are trained by as many independent jobs.
-        start: "random" weights, or the "generated" ones where the network has the same tensors.
-        use_validation: whether to train on the validation images as well, on which scores are based.
-        checkpoint_minutes: minutes between checkpoints within one training.
-    """
+    """How architectures are trained standalone, and which ones; conf/retrain/digits.yaml explains each option."""
 
     epochs: PositiveInt
     learning_rate: NonNegativeFloat
