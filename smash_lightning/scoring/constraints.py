@@ -24,27 +24,24 @@ class Constraints:
         max_params: most trainable parameters.
         max_macs: most multiply-accumulates of one image's forward pass.
         max_latency: longest forward pass, milliseconds.
+        latency: milliseconds of an architecture's forward pass, which a bound on it needs.
     """
 
     max_params: int | None = None
     max_macs: int | None = None
     max_latency: float | None = None
+    latency: Latency | None = None
 
-    def violated(
-        self, architecture: Architecture, image_spec: ImageSpec, latency: Latency | None
-    ) -> tuple[str, float] | None:
-        """Name of the first bound that `architecture` violates, and its value; None if it satisfies all.
-
-        `latency` gives the milliseconds of a forward pass. It is called last, as it may measure, and only for a bound.
-        """
+    def violated(self, architecture: Architecture, image_spec: ImageSpec) -> tuple[str, float] | None:
+        """Name of the first bound that `architecture` violates, and its value; None if it satisfies all."""
         size = cost(architecture, image_spec)
         if self.max_params is not None and size.params > self.max_params:
             return "max_params", size.params
         if self.max_macs is not None and size.macs > self.max_macs:
             return "max_macs", size.macs
-        if self.max_latency is not None:
-            assert latency is not None
-            if (milliseconds := latency(architecture)) > self.max_latency:
+        if self.max_latency is not None:  # last, as it may measure
+            assert self.latency is not None, "max_latency needs a measurement of latency"
+            if (milliseconds := self.latency(architecture)) > self.max_latency:
                 return "max_latency", milliseconds
         return None
 
@@ -57,26 +54,19 @@ class CandidateFilter:
         drawn: fingerprints of those that training has sampled.
         constraints: bounds on the cost.
         image_spec: image, stem and classifier of the standalone networks.
-        latency: milliseconds of a forward pass, where it is bounded.
     """
 
     def __init__(
-        self,
-        taken: Set[Architecture],
-        drawn: Set[str],
-        constraints: Constraints,
-        image_spec: ImageSpec,
-        latency: Latency | None,
+        self, taken: Set[Architecture], drawn: Set[str], constraints: Constraints, image_spec: ImageSpec
     ) -> None:
-        self.taken, self.drawn = taken, drawn
-        self.constraints, self.image_spec, self.latency = constraints, image_spec, latency
+        self.taken, self.drawn, self.constraints, self.image_spec = taken, drawn, constraints, image_spec
         self._smallest: dict[str, float] = {}
 
     def __call__(self, architecture: Architecture) -> bool:
         """Whether `architecture` is accepted."""
         if architecture in self.taken or architecture.fingerprint in self.drawn:
             return False
-        violated = self.constraints.violated(architecture, self.image_spec, self.latency)
+        violated = self.constraints.violated(architecture, self.image_spec)
         if violated is not None:
             name, value = violated
             self._smallest[name] = min(value, self._smallest.get(name, value))

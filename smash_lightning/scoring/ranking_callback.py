@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from smash_lightning.architecture import Architecture
@@ -35,21 +34,16 @@ class RankingCallback(L.Callback):
         self.history: list[tuple[int, list[float]]] = []
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Scores the fixed architectures, and logs their mean and lowest loss."""
+        """Scores the fixed architectures, and logs their mean and lowest loss; every process scores all of them."""
         epoch = trainer.current_epoch + 1
         if not self.fixed or (epoch % self.every and epoch != trainer.max_epochs):
             return
         with _averaged_weights(trainer, pl_module):
-            scorer = self.make_scorer([self._trained(pl_module)])
-            losses = _score_shares(self.fixed, lambda architecture: scorer(architecture).val_loss, trainer)
+            scorer = self.make_scorer([_trained(pl_module)])
+            losses = [scorer(architecture).val_loss for architecture in self.fixed]
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})
-
-    @staticmethod
-    def _trained(module: Any) -> TrainedHyperNet:
-        # A copy in evaluation mode, as scores must not update the running averages.
-        return TrainedHyperNet(module.weights, copy.deepcopy(module.statistics).eval(), frozenset(module.drawn))
 
     def state_dict(self) -> dict[str, Any]:
         """The history, as plain values."""
@@ -60,17 +54,9 @@ class RankingCallback(L.Callback):
         self.history = [(epoch, list(losses)) for epoch, losses in state_dict["history"]]
 
 
-def _score_shares(
-    architectures: Sequence[Architecture], score: Callable[[Architecture], float], trainer: L.Trainer
-) -> list[float]:
-    """Scores in order; processes of a distributed training score a share each."""
-    rank, world = trainer.global_rank, trainer.world_size
-    mine = [score(architecture) for architecture in architectures[rank::world]]
-    if world == 1:
-        return mine
-    shares: list[list[float]] = [[] for _ in range(world)]
-    torch.distributed.all_gather_object(shares, mine)
-    return [shares[position % world][position // world] for position in range(len(architectures))]
+def _trained(module: Any) -> TrainedHyperNet:
+    # A copy in evaluation mode, as scores must not update the running averages.
+    return TrainedHyperNet(module.weights, copy.deepcopy(module.statistics).eval(), frozenset(module.drawn))
 
 
 @contextmanager

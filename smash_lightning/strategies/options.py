@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy import BatchNormPolicy
-from smash_lightning.scoring.constraints import Constraints
+from smash_lightning.scoring.constraints import Constraints, Latency
 from smash_lightning.scoring.smash_score import SmashScore, ValidationLoss
 from smash_lightning.strategies.base import Strategy
 from smash_lightning.strategies.racing import Racing
@@ -39,10 +39,9 @@ class RankingOptions:
         if not self.active_strategies or self.active_strategies[0].name != "random":
             raise ValueError("ranking: the first strategy must be random, with a count of at least 1")
 
-    @property
-    def constraints(self) -> Constraints:
-        """Bounds on the cost of a candidate."""
-        return Constraints(self.max_params, self.max_macs, self.max_latency)
+    def constraints(self, latency: Latency | None = None) -> Constraints:
+        """Bounds on the cost of a candidate; a bound on the latency needs a measurement."""
+        return Constraints(self.max_params, self.max_macs, self.max_latency, latency)
 
     @property
     def active_strategies(self) -> tuple[Strategy, ...]:

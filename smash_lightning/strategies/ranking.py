@@ -14,7 +14,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.scoring.constraints import CandidateFilter, Constraints, Latency
+from smash_lightning.scoring.constraints import CandidateFilter, Constraints
 from smash_lightning.scoring.scorer import Score
 from smash_lightning.scoring.smash_score import CandidateMetrics, SmashScore, ValidationLoss
 from smash_lightning.search_space import SearchSpace
@@ -64,7 +64,6 @@ class Ranking:
         drawn: fingerprints that no candidate may have.
         labels: validation labels (images,), for the ensemble of all candidates.
         constraints: bounds on the cost of a candidate.
-        latency: milliseconds of a forward pass, which a bound on it needs.
         gradient: dE/dc at an architecture, see `History`; called at most once for each call of `propose`.
         encoding: encodes architectures as the c of `gradient`.
         smash_score: what candidates are ranked by.
@@ -76,17 +75,9 @@ class Ranking:
     drawn: frozenset[str]
     labels: Tensor
     constraints: Constraints = field(default_factory=Constraints)
-    latency: Latency | None = None
     gradient: Gradient | None = None
     encoding: Encoding | None = None
     smash_score: SmashScore = field(default_factory=ValidationLoss)
-
-    def __post_init__(self) -> None:
-        if self.constraints.max_latency is not None and self.latency is None:
-            raise ValueError(
-                f"ranking.max_latency={self.constraints.max_latency} needs a measurement of latency, which is absent "
-                "here: set it to null"
-            )
 
     @property
     def total(self) -> int:
@@ -118,7 +109,7 @@ class Ranking:
         ]
         taken = {row.candidate.architecture for row in state.rows}
         count = 1 if strategy.sequential else min(limit, before + strategy.count - done)
-        accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec, self.latency)
+        accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec)
         history = History(
             before=scored[:before],
             own=scored[before:],

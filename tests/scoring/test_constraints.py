@@ -31,12 +31,12 @@ def depth(architecture: Architecture) -> float:
 @every_strategy
 @pytest.mark.parametrize(
     "constraints",
-    [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0)],
+    [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0, latency=depth)],
     ids=["params", "macs", "latency"],
 )
 def test_strategies_satisfy_bounds(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
-    bound = replace(free, constraints=constraints, latency=depth)
+    bound = replace(free, constraints=constraints)
 
     def violates(architecture: Architecture) -> bool:
         size = cost(architecture, V1.image_spec)
@@ -56,17 +56,18 @@ def test_strategies_satisfy_bounds(constraints: Constraints, make: Callable[[int
 @every_strategy
 def test_a_bound_that_all_satisfy_changes_nothing(make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
-    satisfied = replace(free, constraints=Constraints(10**9, 10**12, 1e9), latency=depth)
+    satisfied = replace(free, constraints=Constraints(10**9, 10**12, 1e9, depth))
     assert complete(satisfied, LOSS).rows == complete(free, LOSS).rows
 
 
 def test_bounds_are_inclusive() -> None:
     architecture = V1.sample(rng("exact"))
     size = cost(architecture, V1.image_spec)
-    assert Constraints(size.params, size.macs, depth(architecture)).violated(architecture, V1.image_spec, depth) is None
-    for name, value in (("max_params", size.params), ("max_macs", size.macs), ("max_latency", depth(architecture))):
-        violated = Constraints(**{name: value - 1}).violated(architecture, V1.image_spec, depth)
-        assert violated == (name, value)
+    values = {"max_params": size.params, "max_macs": size.macs, "max_latency": depth(architecture)}
+    assert Constraints(**values, latency=depth).violated(architecture, V1.image_spec) is None
+    for name, value in values.items():
+        bound = Constraints(**{name: value - 1}, latency=depth)
+        assert bound.violated(architecture, V1.image_spec) == (name, value)
 
 
 def test_latency_is_measured_last() -> None:
@@ -77,7 +78,7 @@ def test_latency_is_measured_last() -> None:
         return 1.0
 
     bound = replace(
-        ranking(V1, (Random(10),), LOSS), constraints=Constraints(max_params=PARAMS, max_latency=2.0), latency=latency
+        ranking(V1, (Random(10),), LOSS), constraints=Constraints(max_params=PARAMS, max_latency=2.0, latency=latency)
     )
     state = complete(bound, LOSS)
     assert measured == [row.candidate.architecture for row in state.rows]
@@ -88,27 +89,25 @@ def test_latency_is_measured_last() -> None:
     [
         (Constraints(max_params=10), r"ranking.max_params=10 \(the smallest that was rejected has \d+\)"),
         (Constraints(max_macs=10), r"ranking.max_macs=10 \(the smallest that was rejected has \d+\)"),
-        (Constraints(max_latency=0.5), r"ranking.max_latency=0.5 \(the smallest that was rejected has 2\)"),
+        (
+            Constraints(max_latency=0.5, latency=depth),
+            r"ranking.max_latency=0.5 \(the smallest that was rejected has 2\)",
+        ),
     ],
 )
 def test_a_bound_that_nothing_satisfies_is_an_error(constraints: Constraints, message: str) -> None:
-    bound = replace(ranking(V1, (Random(1),), LOSS), constraints=constraints, latency=depth)
+    bound = replace(ranking(V1, (Random(1),), LOSS), constraints=constraints)
     text = f"random: no new architecture within {message} in 1000 attempts after 0 were scored; raise the bound"
     with pytest.raises(ValueError, match=text):
         complete(bound, LOSS)
-
-
-def test_a_bound_on_latency_needs_a_measurement() -> None:
-    with pytest.raises(ValueError, match=r"ranking.max_latency=2.0 needs a measurement"):
-        replace(ranking(V1, (Random(1),), LOSS), constraints=Constraints(max_latency=2.0))
 
 
 def test_options_hold_the_bounds() -> None:
     options = RankingOptions(
         {"random": Random(1)}, RecalibratedStatistics(), 0, 1, max_params=7, max_macs=8, max_latency=9.5
     )
-    assert options.constraints == Constraints(7, 8, 9.5)
-    assert RankingOptions({"random": Random(1)}, RecalibratedStatistics(), 0, 1).constraints == Constraints()
+    assert options.constraints(depth) == Constraints(7, 8, 9.5, depth)
+    assert RankingOptions({"random": Random(1)}, RecalibratedStatistics(), 0, 1).constraints() == Constraints()
 
 
 def test_an_architecture_is_measured_once_and_can_be_trained_afterwards() -> None:
