@@ -30,8 +30,7 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
         return
     hints = dict.fromkeys(value, get_args(hint)[-1]) if len(get_args(hint)) == 2 else {}
     if "_target_" in value:
-        target = _target(value["_target_"], f"{name}._target_")
-        _require_kind(target, hint, name, value["_target_"])
+        target = resolve_target(value["_target_"], name, hint)
         hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     for key, inner in value.items():
         require_types(inner, f"{name}.{key}", hints.get(key, Any))
@@ -86,17 +85,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(shown) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
 
 
-def _target(path: str, name: str) -> Any:
+def resolve_target(path: str, name: str, hint: Any) -> Any:
+    """The class or function that the section `name` names by `path`.
+
+    Raises:
+        ValueError: it cannot be imported, or is a class that does not extend one in the type hint.
+    """
     try:
-        return resolve_name(":".join(path.rsplit(".", 1)))  # the colon: a task may have the name of its module
+        target = resolve_name(":".join(path.rsplit(".", 1)))  # the colon: a task may have the name of its module
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{name}={path}: {error}") from None
-
-
-def _require_kind(target: Any, hint: Any, name: str, path: str) -> None:
+        raise ValueError(f"{name}._target_={path}: {error}") from None
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     wanted = [kind for kind in kinds if kind is not NoneType]
     comparable = Any not in wanted and all(map(inspect.isclass, [target, *wanted]))
     if comparable and not issubclass(target, tuple(wanted)):
         expected = " or ".join(kind.__name__ for kind in wanted)
         raise ValueError(f"{name} must be a {expected}, and {path} is none")
+    return target

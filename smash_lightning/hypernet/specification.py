@@ -8,14 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
 from smash_lightning.checkpoint import load_checkpoint, require_same
 from smash_lightning.hypernet.base import TrainedHyperNet, WeightSource
-from smash_lightning.option_types import require_types
+from smash_lightning.option_types import require_types, resolve_target
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.search_space import SearchSpace
 
@@ -49,13 +48,7 @@ class HyperNetSpecification:
         Raises:
             ValueError: it cannot be imported, or does not extend `WeightSource`.
         """
-        try:
-            kind = resolve_name(":".join(self.target.rsplit(".", 1)))
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(f"hypernet._target_={self.target}: {error}") from None
-        if not (inspect.isclass(kind) and issubclass(kind, WeightSource)):
-            raise ValueError(f"hypernet must be a WeightSource, and {self.target} is none")
-        return kind
+        return resolve_target(self.target, "hypernet", WeightSource)
 
     def build(self, space: SearchSpace, seed: int) -> WeightSource:
         """Weights for the architectures of `space`, initialized from `seed`."""
