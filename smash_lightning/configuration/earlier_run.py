@@ -15,7 +15,7 @@ from smash_lightning.configuration.trust import require_trusted_overrides, requi
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.option_types import differences
 from smash_lightning.run_folder import RunFolder, source_run
-from smash_lightning.stages.collect import PLACES
+from smash_lightning.stages.correlate import PLACES
 
 NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "engine", "logger", "trainer"]
 NOT_COMPARED += ["data_folder", "cache_folder"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import lightning as L
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from smash_lightning.baselines import BaselineOptions, OneShot
 from smash_lightning.data import DataModule
@@ -18,9 +20,10 @@ from smash_lightning.engine import Engine
 from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.correlation import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
-from smash_lightning.evaluation.tables import RANKING, TABLES, read_ranking, read_table, write_table
+from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.files import atomic_write
 from smash_lightning.hypernet import HyperNetSpecification
+from smash_lightning.option_types import require_bounds
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.search_space import SearchSpace, SizeMatched
 from smash_lightning.strategies import RankingOptions
@@ -29,62 +32,36 @@ from smash_lightning.training import RetrainOptions, SearchOptions
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How scores are compared with the ground truth.
+    """How scores are compared with the ground truth."""
 
-    Args:
-        bootstrap: resamples over architectures for every interval.
-        metric: value that a comparison returns, for searches over options.
-    """
-
-    bootstrap: int
-    metric: Metric = "correlation"
+    bootstrap: Annotated[int, Field(ge=LEAST_RESAMPLES)]  # resamples over architectures for every interval
+    metric: Metric = "correlation"  # value that a comparison returns, for searches over options
 
     def __post_init__(self) -> None:
-        if self.bootstrap < LEAST_RESAMPLES:  # refused here, not at the end of the run
-            raise ValueError(f"evaluation.bootstrap must be at least {LEAST_RESAMPLES}, got {self.bootstrap}")
+        require_bounds(self, "evaluation")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a stage needs, built and checked.
+    """Everything that a stage needs, built and checked."""
 
-    Args:
-        folder: of the results.
-        source: an earlier run's folder, or one of its checkpoints, that a single stage starts from; None for this run.
-        seed: of everything; runs of two seeds share only the data, its splits and the size of candidates.
-        data: the data set.
-        space: what HyperNets are trained on.
-        candidates: what is ranked: the same space, or its architectures of one size.
-        hypernet: class and options of the source of weights.
-        search: how HyperNets are trained.
-        ranking: how architectures are proposed and scored.
-        retrain: which are trained standalone, and how.
-        baselines: what they are compared with.
-        evaluation: how scores are compared with the ground truth.
-        trainer: makes a Lightning Trainer for the devices that were chosen.
-        device: where scores are computed.
-        engine: runs independent trainings and scores concurrently.
-        callbacks: make Lightning callbacks that join the search and standalone trainings, new ones for each.
-        together: whether its workers train each HyperNet together, instead of several HyperNets concurrently.
-    """
-
-    folder: RunFolder
-    source: Path | None
-    seed: int
+    folder: RunFolder  # of the results
+    source: Path | None  # a folder or checkpoint of an earlier run, from which a single stage starts; None for this run
+    seed: int  # of everything; runs of two seeds share only the data, its splits and the size of candidates
     data: DataModule
-    space: SearchSpace
-    candidates: SearchSpace
-    hypernet: HyperNetSpecification
+    space: SearchSpace  # of the architectures on which HyperNets are trained
+    candidates: SearchSpace  # of the architectures that are ranked: the same space, or those of one size
+    hypernet: HyperNetSpecification  # class and options of the source of weights
     search: SearchOptions
     ranking: RankingOptions
     retrain: RetrainOptions
     baselines: BaselineOptions
     evaluation: EvaluationOptions
-    trainer: Callable[..., L.Trainer]
-    device: str
-    engine: Engine
-    together: bool = False
-    callbacks: Sequence[Callable[[], L.Callback]] = ()
+    trainer: Callable[..., L.Trainer]  # makes a Trainer for the devices that were chosen
+    device: str  # where scores are computed
+    engine: Engine  # runs independent trainings and scores concurrently
+    together: bool = False  # whether its workers train each HyperNet together, instead of several concurrently
+    callbacks: Sequence[Callable[[], L.Callback]] = ()  # each makes a callback of a search or standalone training
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, int) or self.seed < 0:
@@ -113,27 +90,22 @@ class Experiment:
 
 
 def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: bool = False) -> None:
-    """Copies the ranking, and `more` tables that exist, of an earlier run: a run folder is complete in itself.
+    """Copies ranking and architectures of an earlier run, and `more` tables that it has, such as "retrained".
 
-    Args:
-        source: the earlier run.
-        folder: the new one; nothing happens where it is the same.
-        more: such as "retrained".
-        overwrite: whether tables that exist already are replaced.
+    A run folder is complete in itself. Tables that it has already are replaced where `overwrite` is true.
 
     Raises:
-        ValueError: the earlier run has no ranking, or a table cannot be read.
+        ValueError: the earlier run has no ranking, or it cannot be read.
     """
     if source.path.resolve() == folder.path.resolve():
         return
     if overwrite or not folder.ranking.exists():
-        ranking, architectures = read_ranking(source), source.read_architectures()
-        folder.write_architectures(architectures.values())
-        write_table(folder.ranking, RANKING, ranking)
-    for name in more:
-        path, target, kind = getattr(source, name), getattr(folder, name), TABLES[name]
+        read_ranking(source)
+    for name in ("architectures", "ranking", *more):
+        path, target = getattr(source, name), getattr(folder, name)
         if path.exists() and (overwrite or not target.exists()):
-            write_table(target, kind, read_table(path, kind))
+            with atomic_write(target) as partial:
+                shutil.copyfile(path, partial)
 
 
 def in_order(table: pd.DataFrame, columns: Sequence[str], keys: Iterable[tuple[Any, ...]]) -> pd.DataFrame:

@@ -7,9 +7,8 @@ from smash_lightning.stages.baselines import baselines
 from smash_lightning.stages.correlate import correlate
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import rank
-from smash_lightning.stages.retrain import retrain
+from smash_lightning.stages.retrain import require_pool, retrain
 from smash_lightning.stages.search import search
-from smash_lightning.stages.selection import require_pool
 
 
 def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:

@@ -21,8 +21,7 @@ from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
-from smash_lightning.stages.retrain import Job, train_network
-from smash_lightning.stages.selection import choose
+from smash_lightning.stages.retrain import Job, choose, train_network
 from smash_lightning.training import RetrainOptions
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_experiment
 
