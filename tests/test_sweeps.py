@@ -177,7 +177,7 @@ def test_what_may_go_wrong_in_a_search(tmp_path: Path) -> None:
 def test_a_job_of_a_search_is_a_run_like_any(tmp_path: Path) -> None:
     assert smash(tmp_path, *SEARCH, "hypernet.width=128", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep").well
     before = digest(tmp_path / "sweep" / "0")
-    assert smash(tmp_path, "resume=sweep/0").well
+    assert smash(tmp_path, "resume=sweep/0", "trust=true").well
     assert digest(tmp_path / "sweep" / "0") == before
     assert smash(tmp_path, "task=draw", "task.preset=resnet", "checkpoint=sweep/0", "hydra.run.dir=on").well
     assert configuration(tmp_path / "on").search == configuration(tmp_path / "sweep" / "0").search
