@@ -224,8 +224,3 @@ def test_policies_predict_with_any_source_of_weights(kind: str) -> None:
     hypernet, given = in_doubles(CASE, kind)
     for policy in EVERY.values():
         assert predicted(policy, CASE.draw(1), hypernet, given).isfinite().all()
-
-
-def test_a_policy_must_implement_predictor() -> None:
-    with pytest.raises(TypeError, match="predictor"):
-        BatchNormPolicy()  # type: ignore[abstract]

@@ -242,14 +242,6 @@ def scores(one: Scorer) -> Callable[[Sequence[Architecture]], list[Score]]:
     return lambda architectures: [one(architecture) for architecture in architectures]
 
 
-def test_a_ranking_steps_with_real_scores() -> None:
-    one = scorer()
-    ranking = Ranking(CASE.space, (Random(4),), 0, frozenset(), labels(CASE))
-    states = [rank(ranking, ranking.init(), scores(one), lambda s, c: None, limit) for limit in (1, 3)]
-    assert states[0].rows == states[1].rows
-    assert states[0].rows[0].ensemble_error == states[0].rows[0].val_error
-
-
 def test_a_ranking_follows_the_real_gradient() -> None:
     one, calls = scorer(), []
 

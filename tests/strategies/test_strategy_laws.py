@@ -116,6 +116,7 @@ def test_a_strategy_needs_only_propose() -> None:
 @pytest.mark.parametrize(
     "strategy",
     [
+        Random(2),
         Evolution(2, 2, 1, 0.3),
         LearnedPredictor(2, pool=2, parents=1, probability=0.3, members=2),
         ArchitecturalGradient(2, pool=1, probability=0.3),

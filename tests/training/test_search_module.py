@@ -261,17 +261,6 @@ def test_scoring_by_running_statistics_does_not_change_them(whole: Any, tmp_path
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_a_hypernet_is_rebuilt_from_its_checkpoint_alone(whole: Any) -> None:
-    folder, module, _ = whole
-    loaded = load_hypernet(folder / "21.ckpt", DIGITS, data().specification())
-    assert loaded.drawn == module.drawn
-    for name, tensor in module.weights.state_dict().items():
-        assert torch.equal(tensor, loaded.weights.state_dict()[name])
-    for name, tensor in module.statistics.state_dict().items():
-        assert torch.equal(tensor, loaded.statistics.state_dict()[name])
-    assert not loaded.statistics.training
-
-
 def test_a_checkpoint_has_whether_its_training_is_finished(whole: Any) -> None:
     folder, _, _ = whole
     loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
@@ -348,6 +337,9 @@ def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path
     assert loaded.seconds > 0
     assert not loaded.finished
     assert not loaded.weights.training
+    assert not loaded.statistics.training
+    for name, tensor in module.statistics.state_dict().items():
+        assert torch.equal(tensor, loaded.statistics.state_dict()[name])
     assert loaded.drawn == module.drawn
     assert len(loaded.drawn) == 4
     for seed in range(3):
@@ -462,10 +454,6 @@ def test_scoring_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> No
     other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
     trainer(tmp_path, *averaging(AVERAGED)).fit(other, datamodule=data())
     assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
-
-
-def test_without_an_average_nothing_averages() -> None:
-    assert averaging(SEARCH) == []
 
 
 @pytest.mark.filterwarnings("ignore")
