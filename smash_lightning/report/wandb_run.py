@@ -44,9 +44,8 @@ class WandbRun(WandbLogger):
         """The run on W&B, opened at first use."""
         if self._experiment is None and self.mode != "disabled":
             (self.folder / IDENTITY).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(
-                self.folder / IDENTITY
-            ) as partial:  # before opening: an interrupted run has an id as well
+            # Before opening: an interrupted run has an id as well.
+            with atomic_write(self.folder / IDENTITY) as partial:
                 partial.write_text(json.dumps(self.identity) + "\n", encoding="utf-8")
         return super().experiment
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,8 @@ CONFIG = {
     "search": {"epochs": 6, "hypernets": HYPERNETS},
     "retrain": {"epochs": 3, "seeds": SEEDS, "use_validation": False},
 }
-DATA = {
-    "name": "digits",
-    "train": 100,
-    "validation": 40,
-    "test": 60,
-    "channels": 3,
-    "size": [8, 8],
-    "classes": ["zero", "one"],
-    "stem_stride": 1,
-    "views": 1,
-    "notes": [],
-}
+DATA: dict[str, Any] = {"name": "digits", "train": 100, "validation": 40, "test": 60, "views": 1, "notes": []}
+DATA |= {"channels": 3, "size": [8, 8], "classes": ["zero", "one"], "stem_stride": 1}
 
 
 def architectures(count: int = ARCHITECTURES) -> list[Architecture]:
@@ -108,24 +99,19 @@ def write_run(folder: Path, config: Mapping[str, Any] = CONFIG) -> Path:
     ranking = ranking.assign(val_error=20 + 5 * losses, val_loss=losses, val_loss_0=losses, val_loss_1=losses)
     ranking = ranking.assign(ensemble_error=18.0, images=40, params=1000 + np.arange(ARCHITECTURES), ops=4, seconds=0.1)
     ranking.assign(macs=5000 - ranking["params"]).to_csv(folder / "ranking.csv", index=False)
-    rows = []
-    for place, name in enumerate(names[:TRAINED]):
-        groups = {"shortlist": int(place < SHORTLIST), "stratified": int(place > 1), "random": 0, "preset": 0}
-        for seed in range(SEEDS):
-            loss = losses[place] + rng.normal(0, 0.02)
-            results = {"true_error": 20 * loss, "true_error_top5": 5.0, "true_loss": loss, "epochs": 3, "seconds": 2.0}
-            rows.append({"fingerprint": name, "seed": seed, **groups, **results, "failure": ""})
-    rows[-1] |= {"true_error": np.nan, "true_error_top5": np.nan, "true_loss": np.nan, "failure": "it <failed> & ended"}
-    pd.DataFrame(rows).to_csv(folder / "retrained.csv", index=False)
-    baselines = [{"fingerprint": name, "baseline": "early_stopping", "prediction": 1.0} for name in names[:TRAINED]]
-    pd.DataFrame(baselines).assign(seconds=1.0, training_seconds=0.0).to_csv(folder / "baselines.csv", index=False)
-    settling = [
-        {"hypernet": h, "epoch": epoch, "fingerprint": f"{one:016x}", "val_loss": 3 / epoch + one / 100 + h}
-        for h in range(HYPERNETS)
-        for epoch in (2, 4, 6)
-        for one in range(6)
-    ]
-    pd.DataFrame(settling).to_csv(folder / "settling.csv", index=False)
+    place = np.repeat(np.arange(TRAINED), SEEDS)
+    loss = losses[place] + rng.normal(0, 0.02, len(place))
+    retrained = pd.DataFrame({"fingerprint": np.array(names)[place], "seed": np.tile(np.arange(SEEDS), TRAINED)})
+    retrained = retrained.assign(shortlist=(place < SHORTLIST) * 1, stratified=(place > 1) * 1, random=0, preset=0)
+    retrained = retrained.assign(true_error=20 * loss, true_error_top5=5.0, true_loss=loss, epochs=3, seconds=2.0)
+    retrained.loc[len(place) - 1, ["true_error", "true_error_top5", "true_loss"]] = np.nan
+    retrained.loc[len(place) - 1, "failure"] = "it <failed> & ended"
+    retrained.to_csv(folder / "retrained.csv", index=False)
+    baselines = pd.DataFrame({"fingerprint": names[:TRAINED], "baseline": "early_stopping", "prediction": 1.0})
+    baselines.assign(seconds=1.0, training_seconds=0.0).to_csv(folder / "baselines.csv", index=False)
+    settling = pd.DataFrame(product(range(HYPERNETS), (2, 4, 6), range(6)), columns=["hypernet", "epoch", "number"])
+    settling["val_loss"] = 3 / settling["epoch"] + settling["number"] / 100 + settling["hypernet"]
+    settling.assign(fingerprint=settling["number"].map("{:016x}".format)).to_csv(folder / "settling.csv", index=False)
     for name, content in (("data.json", DATA), ("correlation.json", correlation())):
         (folder / name).write_text(json.dumps(content))
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))

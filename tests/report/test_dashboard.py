@@ -13,15 +13,9 @@ import pytest
 from smash_lightning.report.build import read_charts
 from smash_lightning.report.dashboard import LINES, main, split_specification, workspace
 from smash_lightning.report.style import specification
-from tests.report.offline import without_account
 from tests.report.small_run import write_run
 
 ACCOUNT = ["--entity", "me", "--project", "smash"]
-
-
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    without_account(monkeypatch, tmp_path)
 
 
 def values(plain: Any, key: str) -> list[Any]:

@@ -68,16 +68,12 @@ def test_every_op_is_one_node_and_every_read_and_write_has_its_mark(architecture
         assert [bank for bank, _ in marks(nodes[name], "write")] == list(op.write)
 
 
-def test_marks_differ_for_filling_adding_and_averaging() -> None:
+def test_marks_differ_by_join_and_a_node_names_its_convolutions_and_explains_itself_in_words() -> None:
     nodes = ops_of(drawn(MIXED))
     assert marks(nodes["block0.op0"], "write") == [(2, "write fill")]
     kinds = [kind for _, kind in marks(nodes["block0.op1"], "write")]
     assert kinds == ["write sum", "write sum", "write fill", "write fill"]
     assert marks(nodes["block0.op2"], "write") == [(2, "write mean")]
-
-
-def test_a_node_names_its_convolutions_and_channels_and_explains_itself_in_words() -> None:
-    nodes = ops_of(drawn(MIXED))
     # name, channels read and written, slices, convolutions, 1x1
     assert texts(nodes["block0.op1"]) == ["op 1", "8", "8", *"0101", "7x5 d2x1 g2", "3x3", "5x5", "1x1 → 16"]
     assert texts(nodes["block0.op2"]) == ["op 2", "post", "8", "4", "μ", "3x3"]

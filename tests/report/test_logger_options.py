@@ -10,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import smash
-from tests.report.offline import merged, offline_runs, start, without_account
+from tests.report.offline import merged, offline_runs, start
 
 DRAW = ("task=draw", "task.preset=densenet")
-
-
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    without_account(monkeypatch, tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def test_the_jobs_of_a_sweep_are_grouped_resumed_and_built_upon(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -20,11 +22,6 @@ from smash_lightning.report.tracker import Tracker, main_numbers
 from smash_lightning.report.wandb_run import WandbRun, wandb_logger
 from tests.report.offline import history, merged, offline_runs, only, start, without_account
 from tests.report.small_run import correlation, write_run
-
-
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    without_account(monkeypatch, tmp_path)
 
 
 def log_everything(tracker: Tracker, folder: Path) -> None:
@@ -104,23 +101,18 @@ def test_artifact_and_main_numbers_reach_wandb(offline: list[Record], folder: Pa
     assert "spearman_given_sizes" not in summary, "what is undefined is not logged"
 
 
-def test_csv_has_metrics_and_main_numbers(tmp_path: Path, folder: Path) -> None:
-    with Tracker([CSVLogger(tmp_path, name="logs", version=0)]) as tracker:
+def test_csv_and_tensorboard_have_metrics_main_numbers_and_pictures(tmp_path: Path, folder: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoardLogger(str(tmp_path), name="tensorboard")
+    with Tracker([CSVLogger(tmp_path, name="logs", version=0), board]) as tracker:
         log_everything(tracker, folder)
     rows = list(csv.DictReader((tmp_path / "logs" / "version_0" / "metrics.csv").open()))
     assert [row["hypernet0/loss"] for row in rows if row["hypernet0/loss"]] == ["2.0", "1.0"]
     assert rows[-1]["spearman"] == "0.6"
     assert "width: 32" in (tmp_path / "logs" / "version_0" / "hparams.yaml").read_text()
-
-
-def test_tensorboard_has_metrics_and_pictures(tmp_path: Path, folder: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    logger = TensorBoardLogger(str(tmp_path), name="tensorboard")
-    with Tracker([logger]) as tracker:
-        log_everything(tracker, folder)
-    events = EventAccumulator(logger.log_dir).Reload()
+    events = EventAccumulator(board.log_dir).Reload()
     assert [scalar.value for scalar in events.Scalars("hypernet0/loss")] == [2.0, 1.0]
     assert "correlation" in events.Tags()["images"]
 
@@ -131,32 +123,22 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         mlflow_logger(str(tmp_path), "smash")
 
 
-def fail(tracker: Tracker) -> None:
-    tracker.config({})
-    raise RuntimeError("broken")
-
-
-def test_a_run_that_fails_is_closed_as_failed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="broken"), Tracker([wandb_logger(tmp_path, "p")]) as tracker:
-        fail(tracker)
-    (run,) = offline_runs(tmp_path)
+def test_a_run_that_fails_is_closed_as_failed_and_a_logger_that_is_never_used_writes_nothing(tmp_path: Path) -> None:
+    with suppress(RuntimeError), Tracker([wandb_logger(tmp_path / "failed", "p")]) as tracker:
+        tracker.config({})
+        raise RuntimeError("broken")
+    (run,) = offline_runs(tmp_path / "failed")
     assert run[-1].exit.exit_code == 1
     assert wandb.run is None, "the next job of this process opens a run of its own"
-
-
-def test_a_logger_that_is_never_used_writes_nothing(tmp_path: Path) -> None:
-    with Tracker([wandb_logger(tmp_path, "p")]):
+    with Tracker([wandb_logger(tmp_path / "unused", "p")]):
         pass
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "unused").exists()
 
 
 def test_wandb_may_fail_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no room left\non the device")
-
-    monkeypatch.setattr(WandbRun, "log_metrics", refuse)
+    monkeypatch.setattr(WandbRun, "log_metrics", Mock(side_effect=OSError("no room left\non the device")))
     with Tracker([wandb_logger(tmp_path, "p"), CSVLogger(tmp_path, name="logs", version=0)]) as tracker:
         for step in range(2):
             tracker.log("ranking", {"val_loss": 1.0}, step)
