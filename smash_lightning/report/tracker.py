@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 
 NO_RESULTS = ("correlation", "data", "result", "architecture")  # JSON files of other content
@@ -64,7 +64,7 @@ class Tracker:
             used: names of the artifacts that it was made from, each with the folder of the run that made it; its
                 metadata lists them, and online W&B draws them as its lineage.
         """
-        self._each(lambda logger: logger.keep(name, kind, paths, used), WandbLogger)
+        self._each(lambda logger: logger.keep(name, kind, paths, used), method="keep")
 
     def log_folder(self, folder: Path) -> None:
         """A finished run's folder: tables to W&B, the main numbers to all, pictures and page to whatever shows them."""
@@ -85,8 +85,9 @@ class Tracker:
 
         self._each(show)
 
-    def _each(self, action: Callable[[Any], object], kind: type = Logger) -> None:
-        for logger in [logger for logger in self._loggers if isinstance(logger, kind)]:
+    def _each(self, action: Callable[[Any], object], method: str = "finalize") -> None:
+        """An action for each logger that has a method, which Lightning's have or only that of W&B."""
+        for logger in [logger for logger in self._loggers if hasattr(logger, method)]:
             try:
                 action(logger)
             except Exception as error:
