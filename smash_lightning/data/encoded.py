@@ -90,9 +90,8 @@ class EncodedImages(Source):
         """Images (count, 1 or 3, height, width), in the order of files and rows within each split.
 
         Raises:
-            FileNotFoundError: there are no such files.
-            ValueError: the layout is another or ambiguous; a label is missing or of no class; a test set is to be drawn
-                and a class has one image only; or as `decode`.
+            ValueError: a label is missing or of no class; a test set is to be drawn and a class has one image only; or
+                as `files` and `decode`.
         """
         splits, classes, notes = self._examples()
         test, test_notes = _choose_test(splits)

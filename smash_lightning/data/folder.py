@@ -40,13 +40,7 @@ class Folder(EncodedImages):
     nested: bool = False
 
     def files(self) -> Sequence[Path]:
-        """All images, sorted.
-
-        Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: an option is impossible, the layout is another or ambiguous, there are fewer than two classes,
-                or a class is empty.
-        """
+        """All images, sorted; a layout that is another or ambiguous is refused."""
         splits, _ = self._images()
         return sorted(path for classes in splits.values() for images in classes.values() for path in images)
 

@@ -137,16 +137,11 @@ class Source(ABC):
 
         Raises:
             FileNotFoundError: a file is missing; the message, its only argument, names it and the remedy.
-            ValueError: an option is impossible.
         """
 
     @abstractmethod
     def read(self) -> RawDataset:
-        """The whole set, decoded.
-
-        Raises:
-            ValueError: a file is corrupt; the message names it and the remedy.
-        """
+        """The whole set, decoded; a corrupt file is a ValueError that names it and the remedy."""
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

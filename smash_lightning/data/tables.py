@@ -162,7 +162,11 @@ class Hub(Tables):
 
     def _splits(self) -> tuple[dict[str, Any], list[str]]:
         """The library's data set for each of our splits, and notes."""
-        names, found = self._named_splits(), self._load()
+        from datasets import load_dataset  # here, as its import takes a second
+
+        if Path(self.path).expanduser().exists():
+            raise ValueError(f"dataset.path={self.path} is a file or folder: choose dataset=folder or dataset=parquet")
+        names, found = self._named_splits(), load_dataset(self.path, self.config)
         if not names:
             for name in sorted(found, key=len):  # "train" before "train_extra"
                 if len(words := split_words(name)) == 1:
@@ -174,24 +178,6 @@ class Hub(Tables):
         others = [name for name in found if name not in names.values()]
         notes = [f"Splits that are not used: {listed(others)}."] if others else []
         return {word: found[names[word]] for word in ("train", "test", "validation") if word in names}, notes
-
-    def _load(self) -> Mapping[str, Any]:
-        if Path(self.path).expanduser().exists():
-            raise ValueError(
-                f"dataset.path={self.path} is a file or folder: choose dataset=folder or dataset=parquet for it"
-            )
-        from datasets import load_dataset  # here, as its import takes a second
-        from datasets.exceptions import DatasetsError
-
-        try:
-            return load_dataset(self.path, self.config)
-        except (DatasetsError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise FileNotFoundError(
-                f"the hub's data set {self.path} cannot be loaded ({reason}): check dataset.path=NAME"
-            ) from error
-        except (ValueError, RuntimeError) as error:  # several configurations, or a data set that runs code of its own
-            raise ValueError(f"{self.path}: {' '.join(str(error).split())} (dataset.config=NAME)") from error
 
 
 def _found(root: str) -> tuple[Path, list[Path]]:

@@ -309,11 +309,9 @@ def test_a_data_set_of_the_hub_is_read_from_its_cache(tmp_path: Path, hub: Path)
     assert sets.train.labels.tolist() == LABELS + LABELS[:3]
     assert (sets.classes, sets.notes) == (NAMES, ())
     assert [path.name for path in source.files()] == ["tiny-train.arrow", "tiny-test.arrow"]
-    with pytest.raises(ValueError, match=r"some/tiny: .*config 'other'.*\(dataset\.config=NAME\)"):
+    with pytest.raises(ValueError, match=r"some/tiny for config 'other'"):
         Hub(path="some/tiny", config="other").files()
-    with pytest.raises(
-        FileNotFoundError, match=r"the hub's data set some/none cannot be loaded .*: check dataset\.path"
-    ):
+    with pytest.raises(OSError, match=r"some/none"):
         Hub(path="some/none").files()
     with pytest.raises(ValueError, match=r"dataset\.path=\S+ is a file or folder: choose dataset=folder"):
         Hub(path=str(tmp_path)).files()
