@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None takes those of this process.
     """
     sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
+    if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
+        # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.
+        sys.argv[1:] = [f"++{option}" if option.startswith("dataset.") else option for option in sys.argv[1:]]
     sys.path.append(os.getcwd())  # plug-ins are found where the command is started
     paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))  # also by jobs in other processes

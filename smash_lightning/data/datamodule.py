@@ -161,12 +161,12 @@ class DataModule(L.LightningDataModule):
         return ImageSpec(channels, tuple(size), len(self.classes), self.stem_stride)
 
     def describe(self) -> dict[str, Any]:
-        """The content of a run's data.json: name, counts, shape, classes, stem stride, views and notes."""
+        """What data.json holds: name, counts, shape, classes, stem stride, views, notes, and digests of the content."""
         spec = self.image_spec
         counts = {split: len(getattr(self, split)) for split in SPLITS}
         shape = {"channels": spec.channels, "size": list(spec.size), "classes": list(self.classes)}
         options = {"stem_stride": self.stem_stride, "views": self.views, "notes": list(self.sets.notes)}
-        return {"name": str(self.name)} | counts | shape | options
+        return {"name": str(self.name)} | counts | shape | options | {"content": self._digests}
 
     def summary(self) -> str:
         """Lines for the console: what was found, the smallest and the largest class, and the notes."""

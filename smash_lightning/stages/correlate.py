@@ -29,7 +29,7 @@ from smash_lightning.report.build import build
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import summary
 from smash_lightning.run_folder import RunFolder, job_folders
-from smash_lightning.stages.experiment import Experiment, copy_tables
+from smash_lightning.stages.experiment import Experiment, copy_tables, require_same_images
 from smash_lightning.stages.search import training_seconds
 
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
@@ -120,6 +120,8 @@ def _require_same(first: SweepJob, job: SweepJob) -> None:
                 f"{job.folder} has another {name} than {first.folder}: trainings are collected of one ranking, that of "
                 "checkpoint=FOLDER in python run.py -m task=retrain; whole runs are compared by task=sweep_report"
             )
+    if (data := RunFolder(job.folder).data).exists():
+        require_same_images(RunFolder(first.folder), json.loads(data.read_text(encoding="utf-8")).get("content", {}))
     if found := differences(_compared(first.config), _compared(job.config)):
         raise ValueError(
             f"{job.folder} was run with other values than {first.folder}: {found}. Collect jobs that differ in "

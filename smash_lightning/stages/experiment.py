@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -81,12 +81,35 @@ class Experiment:
         return self.folder if self.source is None else RunFolder(source_run(self.source))
 
     def prepare_folder(self) -> RunFolder:
-        """Makes the run folder and writes data.json where it is missing; every stage that writes calls this first."""
+        """Makes the run folder and writes data.json where it is missing; every stage that writes calls this first.
+
+        Raises:
+            ValueError: the images are others than those of this run, or of the run that it builds on.
+        """
+        described = self.data.describe()
+        for earlier in (self.folder, self.source_folder()):
+            require_same_images(earlier, described["content"])
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self.folder.data.exists():
             with atomic_write(self.folder.data) as partial:
-                partial.write_text(json.dumps(self.data.describe(), indent=2) + "\n", encoding="utf-8")
+                partial.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         return self.folder
+
+
+def require_same_images(earlier: RunFolder, content: Mapping[str, str]) -> None:
+    """Checks that a run had images and labels with these digests, by split; their place may be another.
+
+    Raises:
+        ValueError: a split differs.
+    """
+    if not earlier.data.exists():
+        return
+    before = json.loads(earlier.data.read_text(encoding="utf-8")).get("content", {})
+    if changed := [split for split, digest in content.items() if before.get(split, digest) != digest]:
+        raise ValueError(
+            f"the {' and '.join(changed)} images or their labels are others than those of {earlier.path}: restore "
+            "them, name their folder with dataset.root=FOLDER, or start anew in another folder"
+        )
 
 
 def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: bool = False) -> None:

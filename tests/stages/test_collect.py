@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -180,6 +181,14 @@ def test_jobs_that_do_not_belong_together_are_refused(
     with pytest.raises(ValueError, match=message):
         collect(collecting(tmp_path, sweep))
     assert not list((tmp_path / "collected").iterdir())
+
+
+def test_jobs_on_other_images_are_refused(tmp_path: Path, sweep: Path) -> None:
+    for job, test in (("0", "a"), ("3", "b")):
+        content = {"train": "x", "validation": "y", "test": test}
+        (sweep / job / "data.json").write_text(json.dumps({"content": content}))
+    with pytest.raises(ValueError, match=rf"the test images or their labels are others than those of {sweep / '0'}: "):
+        collect(collecting(tmp_path, sweep))
 
 
 def test_jobs_may_differ_in_their_seed(tmp_path: Path, sweep: Path, ranking: Path) -> None:
