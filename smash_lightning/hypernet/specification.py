@@ -114,7 +114,8 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
     checkpoint = load_checkpoint(path, "smash")
     saved = checkpoint["smash"]
     require_same(saved["search_space"], space.specification(), str(path), "search space")
-    require_same(saved["data"], data, str(path), "data set or split")
+    known = {**data, **saved["data"]}  # in 0.2.0 a checkpoint held no digest of the test images
+    require_same(known, data, str(path), "data set or split")
     target = str(saved["hypernet"].get("target"))
     if not target.startswith("smash_lightning.") and target.rpartition(".")[0] not in sys.modules:
         raise ValueError(
