@@ -7,7 +7,7 @@ from smash_lightning.scoring.batch_norm_policy import RunningStatistics as Runni
 from smash_lightning.scoring.batch_norm_policy import ScoringData as ScoringData
 from smash_lightning.scoring.batch_norm_policy import WarmStart as WarmStart
 from smash_lightning.scoring.constraints import Constraints as Constraints
-from smash_lightning.scoring.constraints import MeasuredLatency as MeasuredLatency
+from smash_lightning.scoring.constraints import measured_latency as measured_latency
 from smash_lightning.scoring.pareto import pareto_front as pareto_front
 from smash_lightning.scoring.ranking_callback import RankingCallback as RankingCallback
 from smash_lightning.scoring.scorer import Score as Score

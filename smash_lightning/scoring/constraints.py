@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch.utils.benchmark import Timer
@@ -84,32 +85,20 @@ class CandidateFilter:
         return f"no new architecture{within} in {attempts} attempts after {len(self.taken)} were scored; {remedy}"
 
 
-class MeasuredLatency:
-    """Milliseconds of a forward pass of an architecture's standalone network: the median of several.
+def measured_latency(image_spec: ImageSpec, device: torch.device | str, batch: int) -> Latency:
+    """Measures the forward pass of an architecture's standalone network on `batch` images: milliseconds, the median.
 
     Each architecture is measured once and its value cached. Values differ between runs.
-
-    Args:
-        image_spec: image, stem and classifier.
-        device: of the measurement.
-        batch: images in a pass.
     """
+    shape = (batch, image_spec.channels, *image_spec.size)
+    images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(device)
 
-    def __init__(self, image_spec: ImageSpec, device: torch.device | str, batch: int) -> None:
-        self.image_spec, self.device = image_spec, torch.device(device)
-        shape = (batch, image_spec.channels, *image_spec.size)
-        self.images = torch.randn(shape, generator=generator(Stream.LATENCY)).to(self.device)
-        self._measured: dict[Architecture, float] = {}
-
-    def __call__(self, architecture: Architecture) -> float:
-        """Milliseconds of a forward pass of `architecture`."""
-        if architecture not in self._measured:
-            self._measured[architecture] = self._measure(architecture)
-        return self._measured[architecture]
-
+    @cache
     @torch.no_grad()
-    def _measure(self, architecture: Architecture) -> float:
-        network = StandaloneNetwork(architecture, self.image_spec, generator(Stream.LATENCY)).eval().to(self.device)
-        names = {"network": network, "images": self.images}
+    def latency(architecture: Architecture) -> float:
+        network = StandaloneNetwork(architecture, image_spec, generator(Stream.LATENCY)).eval().to(device)
+        names = {"network": network, "images": images}
         timer = Timer("network(images)", globals=names, num_threads=torch.get_num_threads())  # it waits for a GPU
         return 1000 * timer.blocked_autorange(min_run_time=MIN_SECONDS).median
+
+    return latency

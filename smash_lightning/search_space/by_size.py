@@ -36,6 +36,14 @@ class _SelectedBySize(SearchSpace):
     def limits(self) -> Limits:
         return self.space.limits
 
+    @override
+    def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
+        return self.space.perturb(architecture, rng, probability)
+
+    @override
+    def violation(self, architecture: Architecture) -> str | None:
+        return self.space.violation(architecture)
+
     def params(self, architecture: Architecture) -> int:
         """Parameters of the standalone network."""
         return cost(architecture, self.image_spec).params
@@ -87,14 +95,14 @@ class SizeMatched(_SelectedBySize):
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Perturbs in the whole space until the size fits; returns `architecture` itself if it never does."""
         for _ in range(ATTEMPTS // 10):
-            candidate = self.space.perturb(architecture, rng, probability)
+            candidate = super().perturb(architecture, rng, probability)
             if self._size_violation(candidate) is None:
                 return candidate
         return architecture
 
     @override
     def violation(self, architecture: Architecture) -> str | None:
-        return self.space.violation(architecture) or self._size_violation(architecture)
+        return super().violation(architecture) or self._size_violation(architecture)
 
     def _size_violation(self, architecture: Architecture) -> str | None:
         assert self.target is not None
@@ -134,11 +142,3 @@ class SizeBalanced(_SelectedBySize):
         target = rng.uniform(*self.extremes)
         samples = [self.space.sample(rng, progress) for _ in range(self.pool)]
         return min(samples, key=lambda sample: abs(math.log(self.params(sample)) - target))
-
-    @override
-    def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        return self.space.perturb(architecture, rng, probability)
-
-    @override
-    def violation(self, architecture: Architecture) -> str | None:
-        return self.space.violation(architecture)

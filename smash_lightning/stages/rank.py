@@ -18,7 +18,7 @@ from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, l
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
-from smash_lightning.scoring import MeasuredLatency, Score, Scorer
+from smash_lightning.scoring import Score, Scorer, measured_latency
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
@@ -94,7 +94,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
     options, data, source = experiment.ranking, experiment.data, scorer.hypernets[0].weights
     latency = None
     if options.max_latency is not None:
-        latency = MeasuredLatency(data.image_spec, experiment.device, options.latency_batch)
+        latency = measured_latency(data.image_spec, experiment.device, options.latency_batch)
     gradient, encoding = None, Encoding(source.limits, 1)
     if isinstance(source, ConditionalWeightSource):
         gradient, encoding = lru_cache(maxsize=1)(scorer.gradient), source.encoding

@@ -94,9 +94,7 @@ class GracefulStop(L.Callback):
         """Installs the signal handlers again, as Lightning replaces them."""
         install_signal_handlers()
 
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Installs the signal handlers again, as Lightning replaces them."""
-        install_signal_handlers()
+    on_test_start = on_train_start
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

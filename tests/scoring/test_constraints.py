@@ -12,7 +12,7 @@ import torch
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import rng
-from smash_lightning.scoring import Constraints, MeasuredLatency, RecalibratedStatistics
+from smash_lightning.scoring import Constraints, RecalibratedStatistics, measured_latency
 from smash_lightning.strategies import Random, RankingOptions, Strategy
 from tests.cases import V1
 from tests.strategies.synthetic import STRATEGIES, Separable, complete, ranking
@@ -111,7 +111,7 @@ def test_options_hold_the_bounds() -> None:
 
 
 def test_an_architecture_is_measured_once_and_can_be_trained_afterwards() -> None:
-    latency = MeasuredLatency(V1.image_spec, "cpu", batch=2)
+    latency = measured_latency(V1.image_spec, "cpu", batch=2)
     first, second = V1.sample(rng("first")), V1.sample(rng("second"))
     milliseconds = latency(first)
     assert milliseconds > 0
