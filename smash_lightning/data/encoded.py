@@ -188,14 +188,14 @@ def decode(
     """
     images: list[Pixels] = []  # of train and test; RGB, until it is known that all are grey
     readable = np.zeros(len(held), dtype=bool)
-    unreadable: dict[str, str] = {}
+    unreadable: list[tuple[str, str]] = []
     first, stored, grey = "", [0, 0], True
     # A bounded number of images is read ahead; a batch of them costs less than scheduling each.
     pool = Parallel(os.cpu_count(), prefer="threads", return_as="generator", batch_size=32, pre_dispatch="4*n_jobs")
     decoded = tqdm(pool(delayed(_pixels)(each, size) for each in encoded), "decoding images", len(held), disable=None)
     for position, (test, (name, pixels)) in enumerate(zip(held.long().tolist(), decoded, strict=True)):
         if isinstance(pixels, str):
-            unreadable[name] = pixels
+            unreadable.append((name, pixels))
             continue
         if not images:
             counts = (len(held) - int(held.sum()), int(held.sum()))
@@ -211,14 +211,14 @@ def decode(
         grey &= len(pixels) == 1
         stored[test] += 1
     if len(unreadable) > MAX_UNREADABLE * len(held) or not images:
-        name, reason = next(iter(unreadable.items()))
+        name, reason = unreadable[0]
         raise ValueError(
             f"{len(unreadable)} of {len(held)} images cannot be read, the first is {name} ({reason}): replace or "
             "remove them; only up to 1 % are left out"
         )
     parts = [torch.from_numpy(part[:count]) for part, count in zip(images, stored, strict=True)]
     train, test_images = [part[:, :1].clone() for part in parts] if grey else parts
-    return (train, test_images), torch.from_numpy(readable), list(unreadable)
+    return (train, test_images), torch.from_numpy(readable), [name for name, _ in unreadable]
 
 
 def _pixels(encoded: Encoded, size: int | None) -> tuple[str, Pixels | str]:

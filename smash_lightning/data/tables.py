@@ -166,7 +166,11 @@ class Hub(Tables):
 
         if Path(self.path).expanduser().exists():
             raise ValueError(f"dataset.path={self.path} is a file or folder: choose dataset=folder or dataset=parquet")
-        names, found = self._named_splits(), load_dataset(self.path, self.config)
+        names = self._named_splits()
+        try:
+            found = load_dataset(self.path, self.config)
+        except RuntimeError as error:  # it runs code of its own
+            raise ValueError(f"dataset.path={self.path}: {error}") from error
         if not names:
             for name in sorted(found, key=len):  # "train" before "train_extra"
                 if len(words := split_words(name)) == 1:

@@ -123,13 +123,6 @@ def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
     assert_equal(open_entry(entries.pop()), source.read())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "cache").mkdir(mode=0o500)
-    with pytest.raises(OSError, match=r"cannot write .*cache .*dataset\.cache=FOLDER"):
-        entry_of(raw(tmp_path / "raw"), tmp_path / "cache")
-
-
 def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:
     options = {"validation": 0.25, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
     source = raw(tmp_path / "raw", count=4000)

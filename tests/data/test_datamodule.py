@@ -217,7 +217,9 @@ def test_a_small_set_is_recalibrated_with_all_of_it() -> None:
 
 def test_a_data_set_describes_what_was_found() -> None:
     module = data(stem_stride=2)
+    content = {split: module.specification()[split] for split in ("train", "validation", "test")}
     assert module.describe() == {
+        "content": content,
         "name": "tiny",
         "train": 48,
         "validation": 12,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.data import CIFAR10, STL10, DataModule, Download, ModelNet10
+from smash_lightning.data import CIFAR10, DataModule, Download
 from smash_lightning.data.official import fetch
 from smash_lightning.random_streams import rng
 from tests.data.official_files import cifar10
@@ -199,14 +199,3 @@ def test_a_missing_set_is_downloaded_only_if_wanted(
         data(False).setup()
     assert len(data(True).sets.train) == 20
     assert len(data(False).sets.train) == 20
-
-
-def test_official_addresses() -> None:
-    for source, name in (
-        (CIFAR10, "cifar-10-python.tar.gz"),
-        (STL10, "stl10_binary.tar.gz"),
-        (ModelNet10, "ModelNet10.zip"),
-    ):
-        assert source.download is not None
-        assert source.download.url.endswith(f"/{name}")
-        assert source.download.size > 10**8

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import pickle
 import re
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -365,28 +363,11 @@ class Calls:
 
 
 @every_protocol
-@pytest.mark.parametrize(
-    ("function", "name"),
-    [
-        (builtins.getattr, r"(builtins|__builtin__)\.getattr"),
-        (subprocess.Popen, r"(subprocess|commands)\.Popen"),
-        (np.load, r"numpy\.load"),
-    ],
-)
-def test_a_pickle_that_calls_anything_is_refused(
-    tmp_path: Path, function: Callable[..., Any], name: str, protocol: int
-) -> None:
-    path = write(tmp_path / "batch", {"data": Calls(function, "1")}, protocol)
-    with pytest.raises(ValueError, match=rf"^{path} is not .* {name} is not part of arrays, and was not run\): delete"):
-        read_dictionary(path)
-
-
-@every_protocol
 def test_nothing_in_a_pickle_is_run(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "marker"
     for command in (Calls(os.system, f"touch {marker}"), Calls(eval, f"open({str(marker)!r}, 'w')")):
         path = write(tmp_path / "batch", {"labels": [1], "data": command}, protocol)
-        with pytest.raises(ValueError, match="was not run"):
+        with pytest.raises(ValueError, match=rf"^{path} is not .* is not part of arrays, and was not run\): delete it"):
             read_dictionary(path)
         assert not marker.exists()
         pickle.loads(path.read_bytes())
