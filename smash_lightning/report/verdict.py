@@ -72,19 +72,13 @@ def summary(correlation: Mapping[str, Any]) -> str:
         lines += _aligned(rows, (41, 24, 24))
         shown = predictors(correlation["comparison"])
         shown["predictor"] = "  " + shown["predictor"]
-        headings = (
-            "against the test loss",
-            "Spearman's rho",
-            "SMASH minus it",
-            "tau at equal size",
-            "cost each + once",
-        )
+        headings = ("against the test loss", "Spearman's rho", "SMASH minus it", "tau at equal size", COST)
         cells = shown[["predictor", "Spearman", "SMASH minus it", "tau, size-matched", COST]]
         lines += _aligned([headings, *cells.itertuples(index=False)], (27, 21, 21, 21, 20))
         lines += textwrap.wrap(omitted_text(correlation["comparison"]["omitted"]), WIDTH)
-    return "\n".join(
-        [*lines, *(line for sentence in sentences(correlation) for line in textwrap.wrap(sentence, WIDTH))]
-    )
+    for sentence in sentences(correlation):
+        lines += textwrap.wrap(sentence, WIDTH)
+    return "\n".join(lines)
 
 
 def agreement(correlation: Mapping[str, Any], sizes: bool = True) -> pd.DataFrame:

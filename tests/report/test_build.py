@@ -60,19 +60,12 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_run(tmp_path_factory.mktemp("run"))
-    build(folder)
-    assert all((folder / name).stat().st_size > 1000 for name in PICTURES)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def page(run: Path) -> Reader:
     return Reader((run / "report.html").read_text(encoding="utf-8"))
 
 
-def test_the_first_section_has_verdict_next_steps_and_scatter(page: Reader) -> None:
+def test_the_first_section_has_verdict_next_steps_and_scatter(page: Reader, run: Path) -> None:
+    assert all((run / name).stat().st_size > 1000 for name in PICTURES)
     names = [tag for tag, _ in page.elements]
     assert names.index("h1") < names.index("h2") < names.index("p") < names.index("li") < names.index("figure")
     assert names[: names.index("figure")].count("p") == 3

@@ -13,7 +13,6 @@ import pytest
 from smash_lightning.report.build import read_charts
 from smash_lightning.report.dashboard import LINES, main, split_specification, workspace
 from smash_lightning.report.style import specification
-from tests.report.small_run import write_run
 
 ACCOUNT = ["--entity", "me", "--project", "smash"]
 
@@ -25,8 +24,8 @@ def values(plain: Any, key: str) -> list[Any]:
     return [one for value in plain for one in values(value, key)] if isinstance(plain, list) else []
 
 
-def test_a_published_chart_has_the_columns_of_its_table_and_nothing_of_one_run(tmp_path: Path) -> None:
-    for chart in read_charts(write_run(tmp_path)).values():
+def test_a_published_chart_has_the_columns_of_its_table_and_nothing_of_one_run(run: Path) -> None:
+    for chart in read_charts(run).values():
         generic, rows = split_specification(specification(chart))
         assert {"name": "wandb"} in values(generic, "data")
         assert generic["title"] == "${string:title}"
@@ -49,11 +48,9 @@ def test_the_workspace_has_every_metric_table_and_chart() -> None:
     assert [key["name"] for key in view["spec"]["section"]["runSets"][0]["grouping"]] == ["group", "jobType"]
 
 
-def test_a_dry_run_prints_charts_and_workspace_and_needs_no_login(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_dry_run_prints_charts_and_workspace(capsys: pytest.CaptureFixture[str], run: Path) -> None:
     pytest.importorskip("wandb_workspaces")
-    main([*ACCOUNT, "--charts", str(write_run(tmp_path)), "--dry-run"])
+    main([*ACCOUNT, "--charts", str(run), "--dry-run"])
     printed = json.loads(capsys.readouterr().out)
     assert printed["charts"].keys() == {"correlation", "baselines", "pareto", "settling"}
     assert values(printed["workspace"], "chart_name")

@@ -16,12 +16,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from wandb.proto.wandb_internal_pb2 import Record
 
 from smash_lightning.report import loggers
-from smash_lightning.report.build import build
 from smash_lightning.report.loggers import mlflow_logger
 from smash_lightning.report.tracker import Tracker, main_numbers
 from smash_lightning.report.wandb_run import WandbRun, wandb_logger
 from tests.report.offline import history, merged, offline_runs, only, start, without_account
-from tests.report.small_run import correlation, write_run
+from tests.report.small_run import correlation
 
 
 def log_everything(tracker: Tracker, folder: Path) -> None:
@@ -34,23 +33,15 @@ def log_everything(tracker: Tracker, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run's folder with its report."""
-    folder = write_run(tmp_path_factory.mktemp("run"))
-    build(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def offline(folder: Path) -> list[Record]:
+def offline(run: Path) -> list[Record]:
     """The records of a run on W&B, with our charts published under an account."""
     with pytest.MonkeyPatch.context() as patch:
-        without_account(patch, folder)
+        without_account(patch, run)
         options: dict[str, Any] = {"entity": "me", "name": "run", "group": "sweep", "tags": ["one"], "charts": "me"}
-        with Tracker([wandb_logger(folder, "project", **options)]) as tracker:
-            log_everything(tracker, folder)
-        (run,) = offline_runs(folder)
-    return run
+        with Tracker([wandb_logger(run, "project", **options)]) as tracker:
+            log_everything(tracker, run)
+        (records,) = offline_runs(run)
+    return records
 
 
 def test_run_and_configuration_reach_wandb(offline: list[Record]) -> None:
@@ -70,44 +61,44 @@ def test_each_training_has_its_own_step_axis_on_wandb(offline: list[Record]) -> 
     assert rows == [(0, 2.0), (10, 1.0)]
 
 
-def test_tables_pictures_and_page_reach_wandb(offline: list[Record], folder: Path) -> None:
-    media = only(folder.glob("wandb/offline-run-*/files")) / "media"
+def test_tables_pictures_and_page_reach_wandb(offline: list[Record], run: Path) -> None:
+    media = only(run.glob("wandb/offline-run-*/files")) / "media"
     table = json.loads(only(media.glob("table/retrained_*.json")).read_text())
     assert table["columns"][:3] == ["fingerprint", "seed", "shortlist"]
     assert table["data"][-1][6:9] == [None, None, None], "a failed training has no numbers"
-    assert only(media.glob("images/correlation_png_*.png")).read_bytes() == (folder / "correlation.png").read_bytes()
-    assert only(media.glob("html/report_html_*.html")).read_text() == (folder / "report.html").read_text()
+    assert only(media.glob("images/correlation_png_*.png")).read_bytes() == (run / "correlation.png").read_bytes()
+    assert only(media.glob("html/report_html_*.html")).read_text() == (run / "report.html").read_text()
     logged = {key.split("/")[0] for row in history(offline) for key in row}
     assert {"ranking", "retrained", "baselines", "settling", "pareto_png", "architecture_svg"} <= logged
 
 
-def test_published_charts_are_drawn_over_the_rows_of_our_own(offline: list[Record], folder: Path) -> None:
+def test_published_charts_are_drawn_over_the_rows_of_our_own(offline: list[Record], run: Path) -> None:
     config = merged(offline, "config", "update")
     for name in ("correlation", "baselines", "pareto", "settling"):
         chart = config[f"_wandb/visualize/{name}_chart"]["panel_config"]
         assert chart["panelDefId"] == f"me/smash-{name}"
         assert chart["stringSettings"]["title"]
-    table = json.loads(only(folder.glob("**/correlation_chart_table_*.json")).read_text())
+    table = json.loads(only(run.glob("**/correlation_chart_table_*.json")).read_text())
     assert {"x", "y", "low", "high", "group", "kind", "fingerprint"} <= set(table["columns"])
 
 
-def test_artifact_and_main_numbers_reach_wandb(offline: list[Record], folder: Path) -> None:
+def test_artifact_and_main_numbers_reach_wandb(offline: list[Record], run: Path) -> None:
     artifacts = {record.artifact.name: record.artifact for record in offline if record.HasField("artifact")}
     ranking = artifacts[f"ranking-{start(offline).run_id}"]
     (entry,) = ranking.manifest.contents
-    assert (ranking.type, entry.path, Path(entry.local_path)) == ("ranking", "ranking.csv", folder / "ranking.csv")
+    assert (ranking.type, entry.path, Path(entry.local_path)) == ("ranking", "ranking.csv", run / "ranking.csv")
     summary = merged(offline, "summary", "update")
     assert (summary["spearman"], summary["noise_ceiling_low"]) == (0.6, pytest.approx(0.82))
     assert "spearman_given_sizes" not in summary, "what is undefined is not logged"
 
 
-def test_csv_and_tensorboard_have_metrics_main_numbers_and_pictures(tmp_path: Path, folder: Path) -> None:
+def test_csv_and_tensorboard_have_metrics_main_numbers_and_pictures(tmp_path: Path, run: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = TensorBoardLogger(str(tmp_path), name="tensorboard")
     with Tracker([CSVLogger(tmp_path, name="logs", version=0), board]) as tracker:
-        log_everything(tracker, folder)
+        log_everything(tracker, run)
     rows = list(csv.DictReader((tmp_path / "logs" / "version_0" / "metrics.csv").open()))
     assert [row["hypernet0/loss"] for row in rows if row["hypernet0/loss"]] == ["2.0", "1.0"]
     assert rows[-1]["spearman"] == "0.6"

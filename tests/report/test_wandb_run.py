@@ -39,13 +39,6 @@ def logged(folder: Path, **options: Any) -> list[Record]:
     return offline_runs(folder)[-1]
 
 
-def test_a_resumed_run_keeps_its_id_and_group(tmp_path: Path) -> None:
-    first, second = (start(logged(tmp_path, task="stages.pipeline")) for _ in range(2))
-    assert (second.run_id, second.run_group) == (first.run_id, first.run_group) == (first.run_id, first.run_id)
-    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
-    assert start(logged(tmp_path / "other")).run_id != first.run_id
-
-
 def test_a_stage_joins_the_group_of_the_run_that_it_builds_on(tmp_path: Path) -> None:
     search = start(logged(tmp_path / "search", task="smash_lightning.stages.search"))
     assert search.job_type == "search"
