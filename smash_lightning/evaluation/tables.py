@@ -206,7 +206,9 @@ def _complete(kind: TableKind, given: pd.DataFrame) -> pd.DataFrame:
     filled = {}
     for name in kind.ordered(map(str, given)):
         cell = kind.cell(name)
-        column = given[name] if name in given else pd.Series(EMPTY.get(cell, math.nan), given.index)
+        column = given[name] if name in given else pd.Series(math.nan, given.index)
+        if cell in EMPTY:
+            column = column.astype(object).where(column.notna(), EMPTY[cell])
         whole = cell in (int, bool) and not column.isna().any()
         filled[name] = column if cell is None else column.astype(int if whole else str if cell is str else float)
     return pd.DataFrame(filled, given.index).reset_index(drop=True)

@@ -64,6 +64,14 @@ def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
         append_row(path, {"place": 1})
 
 
+def test_cells_that_rows_lack_are_empty(tmp_path: Path) -> None:
+    rows = [TRAININGS[0], {"fingerprint": "r1", "seed": 1, "true_error": math.nan, "true_loss": math.nan}]
+    written = write_table(tmp_path / "retrained.csv", RETRAINED, rows)
+    assert written.loc[1, ["failure", "shortlist", "preset"]].tolist() == ["", 0, 0]
+    assert (tmp_path / "retrained.csv").read_text().endswith("\nr1,1,0,0,0,0,,,,,,\n")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "retrained.csv", RETRAINED), written)
+
+
 def test_a_last_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "retrained.csv"
     whole = write_table(path, RETRAINED, TRAININGS)
