@@ -25,8 +25,8 @@ class TensorLoader:
 
     Args:
         subset: what to iterate over.
-        mean: per-channel mean to subtract (1, channels, 1, ...), on the device of the batches.
-        std: per-channel standard deviation to divide by, likewise.
+        mean: of each channel, to subtract (1, channels, 1, ...), on the device of the batches.
+        std: of each channel, to divide by, likewise.
         batch_size: images in a batch; an incomplete last batch is dropped where the order is shuffled.
         order: name of the random stream that shuffles and augments; None keeps order and images as they are.
         augmentation: random changes before normalisation.

@@ -30,9 +30,7 @@ ROW = 3 * 32 * 32  # bytes of an image in a batch
 def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
     """The files `names` of a distribution's `folder`, which is in `root` or is `root` itself.
 
-    Raises:
-        FileNotFoundError: there are none.
-        ValueError: some are missing.
+    None of them is a FileNotFoundError, after which they may be downloaded; some of them are a ValueError.
     """
     base = Path(root).expanduser()
     place = base / folder if (base / folder).is_dir() else base
@@ -59,11 +57,8 @@ def fetch(download: Download, root: Path) -> None:
     """Downloads an official archive and unpacks its folder into `root`, where it appears when it is complete.
 
     Nothing is done where the folder exists. Processes that need the same archive wait for the first one. The published
-    archive, where it is in `root` already under the name in its address, is unpacked instead, and kept.
-
-    Raises:
-        OSError: the download failed, or `root` cannot be written or has no room.
-        ValueError: the archive differs from the published one, or is corrupt.
+    archive, where it is in `root` already under the name in its address, is unpacked instead, and kept. A failed
+    download is an OSError; an archive that differs from the published one, or is corrupt, a ValueError.
     """
     archive = root / PurePosixPath(urlsplit(download.url).path).name
     partial = root / f"{download.folder}.partial"
@@ -101,9 +96,7 @@ def read_dictionary(path: Path) -> dict[str, Any]:
     """A pickled dictionary of lists, numbers, text and numpy arrays of plain numbers, its keys as text.
 
     Strings of Python 2 are returned as bytes. Arrays may share memory with the file's content: copy, do not change.
-
-    Raises:
-        ValueError: it contains anything else, which is not executed, or it is not a whole pickle.
+    Anything else in it is not executed, but a ValueError, and so is a truncated pickle.
     """
     try:
         with path.open("rb") as file:
@@ -164,10 +157,7 @@ class _Array(np.ndarray):
 def read_batches(paths: Sequence[Path], key: str) -> Split:
     """Images (count, 3, 32, 32) of all batches, of which there is never a second copy, and the labels named `key`.
 
-    A batch is a pickled dictionary with `data`, a row of 3 x 32 x 32 bytes for each image.
-
-    Raises:
-        ValueError: a file is not such a batch.
+    A batch is a pickled dictionary with `data`, a row of 3 x 32 x 32 bytes for each image; others are a ValueError.
     """
     # The images take no more bytes than the files: so many are reserved; an end that stays unused costs nothing.
     images = torch.empty(sum(path.stat().st_size for path in paths) // ROW + 1, ROW, dtype=torch.uint8)

@@ -153,14 +153,8 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
 def stratified_split(labels: Tensor, classes: Sequence[str], wanted: float, seed: int) -> tuple[Tensor, Tensor]:
     """Positions of a class-balanced subset, and those of the rest, both in random order.
 
-    Args:
-        labels: of all examples.
-        classes: name of each label.
-        wanted: examples of the subset; below 1, its share of all.
-        seed: of the choice.
-
-    Raises:
-        ValueError: there are not so many, or nothing would be left of a class.
+    `wanted` is the number of examples of the subset or, below 1, its share of all. It is a ValueError where there are
+    not so many, or nothing would be left of a class.
     """
     total = len(labels)
     count = round(wanted * total) if wanted < 1 else int(wanted)

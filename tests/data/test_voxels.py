@@ -156,21 +156,6 @@ FACES = "\n".join("4 " + " ".join(map(str, side)) for side in SIDES)
         f"OFF\n8 8 0\n{CUBE}\n2 0 1\n{FACES}\n1 3\n",
         f"OFF\n9 6 0\n{CUBE}\n700 700 700\n{FACES}\n",
     ],
-    ids=[
-        "official",
-        "one line",
-        "spaced",
-        "no edges",
-        "mark",
-        "colours of points",
-        "normals",
-        "all",
-        "comments",
-        "Windows",
-        "colours",
-        "degenerate",
-        "stray vertex",
-    ],
 )
 def test_the_ways_in_which_meshes_are_written(tmp_path: Path, text: str) -> None:
     triangles = read_off(write(tmp_path / "cube.off", text)).triangles
