@@ -41,11 +41,10 @@ DIGITS = DataModule(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """A whole run, with two callbacks that note which trainings they join."""
+    """A whole run, with a callback that notes which trainings it joins."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    noted = f"_target_: tests.plugins.Noted, path: {folder.parent}/noted.txt"
-    callbacks = [f"+callbacks.mine={{{noted}, name: group}}", f"+trainer.callbacks=[{{{noted}, name: trainer}}]"]
-    ended = smash(folder.parent, *TINY, *callbacks, f"hydra.run.dir={folder}")
+    callback = f"+callbacks.mine={{_target_: tests.plugins.Noted, path: {folder.parent}/noted.txt, name: group}}"
+    ended = smash(folder.parent, *TINY, callback, f"hydra.run.dir={folder}")
     assert ended.well
     return folder, ended
 
@@ -176,7 +175,7 @@ def test_callbacks_join_the_search_and_the_standalone_trainings(run: tuple[Path,
     lines = (run[0].parent / "noted.txt").read_text().split()
     # Two HyperNets, two by weight sharing, two unconditional ones; 16 trainings, each with callbacks of its own.
     trainings = [*["HyperNetModule"] * 6, *["RetrainModule"] * len(retrained(run[0]))]
-    assert sorted(lines) == sorted(f"{name}-1-{module}" for name in ("group", "trainer") for module in trainings)
+    assert sorted(lines) == sorted(f"group-1-{module}" for module in trainings)
 
 
 # --- each task alone ---

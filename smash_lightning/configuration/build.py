@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
+import lightning as L
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
@@ -34,7 +35,6 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     print(data.summary())
     space = instantiate(config.search_space, "search_space")(image_spec=data.image_spec)
     trainer = plain(config.trainer)
-    callbacks = callback_sections(plain(config.callbacks), trainer.pop("callbacks", None))
     for name in trainer.keys() & REPLACED.keys():
         raise ValueError(f"trainer.{name} has no effect here: use {REPLACED[name]}")
     parts = {name: instantiate(config[name], name) for name in SECTIONS}
@@ -50,7 +50,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
         hypernet=hypernet_specification(config.hypernet),
         candidates=candidates_of(space, parts["ranking"]),
         trainer=instantiate(trainer, "trainer"),
-        callbacks=tuple(instantiate(section, name) for name, section in callbacks.items()),
+        callbacks=callbacks_of(plain(config.callbacks)),
         device=device,
         engine=engine,
         together=together,
@@ -95,22 +95,16 @@ def plain(section: Any) -> dict[str, Any]:
     return OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section  # type: ignore[return-value]
 
 
-def callback_sections(named: Mapping[str, Any], of_trainer: list[Any] | None) -> dict[str, dict[str, Any]]:
-    """Sections that make a callback when they are called, as each training needs callbacks of its own.
+def callbacks_of(sections: Mapping[str, Any]) -> tuple[Callable[[], L.Callback], ...]:
+    """For each section of the group `callbacks` what makes a callback, as each training needs callbacks of its own.
 
-    Args:
-        named: the group `callbacks`; null leaves one out.
-        of_trainer: the option `trainer.callbacks`.
-
-    Raises:
-        ValueError: a callback is no section with a `_target_`.
+    Raises ValueError where one is no section with a `_target_`; null leaves one out.
     """
-    found = {f"callbacks.{name}": section for name, section in named.items() if section is not None}
-    found |= {f"trainer.callbacks[{index}]": section for index, section in enumerate(of_trainer or [])}
-    for name, section in found.items():
+    given = {f"callbacks.{name}": section for name, section in sections.items() if section is not None}
+    for name, section in given.items():
         if not isinstance(section, dict) or "_target_" not in section:
             raise ValueError(f"{name} must be a section with a _target_, got {section!r}")
-    return {name: {**section, "_partial_": True} for name, section in found.items()}
+    return tuple(instantiate({**section, "_partial_": True}, name) for name, section in given.items())
 
 
 def scoring_device(accelerator: str) -> str:

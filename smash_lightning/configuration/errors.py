@@ -23,6 +23,7 @@ REPLACED = {  # options of the Trainer that have no effect, as this package sets
     "limit_predict_batches": FEWER,
     "fast_dev_run": "debug=smoke",
     "logger": "logger=NAME",
+    "callbacks": "+callbacks.NAME={_target_: CLASS}",
     "default_root_dir": "hydra.run.dir=FOLDER",
     "enable_checkpointing": "search.checkpoint_every=N or retrain.checkpoint_minutes=N",
     "barebones": "logger=none",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 
-from smash_lightning.configuration.build import callback_sections, scoring_device
+from smash_lightning.configuration.build import callbacks_of, scoring_device
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,10 @@ def test_the_device_of_an_accelerator(
         scoring_device(accelerator)
 
 
-def test_callbacks_of_the_group_and_of_the_trainer_are_made_when_they_are_called() -> None:
+def test_callbacks_are_made_when_they_are_called() -> None:
     section: dict[str, Any] = {"_target_": "lightning.Callback"}
-    found = callback_sections({"mine": section, "other": None}, [section])
-    assert found == {
-        "callbacks.mine": {**section, "_partial_": True},
-        "trainer.callbacks[0]": {**section, "_partial_": True},
-    }
-    with pytest.raises(ValueError, match=r"trainer.callbacks\[0\] must be a section with a _target_, got 'x'"):
-        callback_sections({}, ["x"])
+    (make,) = callbacks_of({"mine": section, "other": None})
+    assert type(make()) is L.Callback
+    assert make() is not make()
+    with pytest.raises(ValueError, match=r"callbacks.mine must be a section with a _target_, got 'x'"):
+        callbacks_of({"mine": "x"})
