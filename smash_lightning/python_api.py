@@ -144,7 +144,7 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
         hypernet=_hypernet(options.get("hypernet", {})),
         trainer=instantiate(plain(config.trainer) | {"accelerator": accelerator}, "trainer"),
         device=device,
-        engine=Local(options.get("workers", 1)),
+        engine=Local(options.get("workers", 1), device=device),
         **sections,
     )
 

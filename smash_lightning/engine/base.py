@@ -77,11 +77,13 @@ class Engine(ABC):
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
         retries: how often a job whose process died is repeated. A job that raises an error is not.
+        device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
     workers: int | None = None
     threads: int = 1
     retries: int = 2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
@@ -90,8 +92,8 @@ class Engine(ABC):
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
 
     @abstractmethod
-    def default_workers(self, device: str) -> int:
-        """Number of workers where none is given: of one for each core or GPU that the engine has."""
+    def default_workers(self) -> int:
+        """Number of workers where none is given."""
 
     @abstractmethod
     def pool(
@@ -121,8 +123,9 @@ class Pool(ABC, Generic[Job, Result]):
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._release(keep=kind is None)
-        self._busy.clear()
+        if kind is not None or stop_requested():
+            self._end_workers()
+            self._busy.clear()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failure]]:
         """Yields each job's position with its result or failure, in the order in which they end.
@@ -174,8 +177,8 @@ class Pool(ABC, Generic[Job, Result]):
         """Makes `stop_requested` true in busy workers."""
 
     @abstractmethod
-    def _release(self, keep: bool) -> None:
-        """Keeps the workers for other pools, or ends them."""
+    def _end_workers(self) -> None:
+        """Ends all workers, whatever they are doing."""
 
     def _run_here(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failure]]:
         for index, job in enumerate(jobs):
@@ -215,6 +218,8 @@ class Pool(ABC, Generic[Job, Result]):
                 chunk = self._busy.pop(worker)
                 if not isinstance(ended, WorkerDied):
                     self._seconds = ended.seconds
+                    done = {index for index, _ in ended.by_position}
+                    waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in done)
                     yield from ended.by_position
                 elif not stop_requested():  # otherwise the same signal may have killed it, which is no failure
                     yield from self._repeat(chunk, waiting, deaths, ended)
@@ -267,7 +272,7 @@ class Outcomes:
 def outcomes(
     function: Function, context: Any, chunk: Sequence[tuple[int, Any]], send: OnMessage, pack: Callable[[Any], Any]
 ) -> Outcomes:
-    """Runs jobs in a worker process. After a request to stop, jobs that did not finish are left out.
+    """Runs jobs in a worker process, the first one and others for a while; those that are left out have no outcome.
 
     Args:
         function: see `Engine.pool`.
@@ -279,7 +284,7 @@ def outcomes(
     found: list[tuple[int, Any]] = []
     started = time.perf_counter()
     for index, job in chunk:
-        if found and stop_requested():
+        if found and (stop_requested() or time.perf_counter() - started > CHUNK_SECONDS):
             break
         try:
             found.append((index, pack(function(context, job, partial(send, index)))))
@@ -289,7 +294,7 @@ def outcomes(
             found.append((index, pack(failure(error))))
     sys.stdout.flush()  # the process may be killed at any time after this
     sys.stderr.flush()
-    return Outcomes(found, (time.perf_counter() - started) / len(chunk))
+    return Outcomes(found, (time.perf_counter() - started) / max(1, len(found)))
 
 
 @contextmanager

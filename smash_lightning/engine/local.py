@@ -49,9 +49,9 @@ SPAWN = multiprocessing.get_context("spawn")
 class Local(Engine):
     """Processes of this machine, each with one of its GPUs."""
 
-    def default_workers(self, device: str) -> int:
+    def default_workers(self) -> int:
         """One for each core on a CPU, one on a GPU."""
-        return cores() if device == "cpu" else 1
+        return cores() if self.device == "cpu" else 1
 
     def pool(
         self, function: Function, context: Any, on_message: OnMessage = lambda index, message: None
@@ -64,22 +64,23 @@ class Worker:
     """A process, which waits for jobs.
 
     Args:
-        slot: index among the workers of a pool.
-        state: everything that the process inherits.
+        engine: it is of.
+        slot: index among its workers.
     """
 
-    def __init__(self, slot: int, state: tuple[Any, ...], threads: int) -> None:
-        self.slot, self.state = slot, state
+    def __init__(self, engine: Engine, slot: int) -> None:
+        self.slot, self.state = slot, inherited(engine)
         self.connection, self._end = SPAWN.Pipe()
-        self.executor = ProcessPoolExecutor(1, SPAWN, prepare, (self._end, threads, own_gpu(slot)))
+        arguments = (self._end, engine.threads, own_gpu(engine.device, slot))
+        self.executor = ProcessPoolExecutor(1, SPAWN, prepare, arguments)
         self.call = b""  # function and context that the process has
         self.future: Future[Outcomes] = Future()
 
-    def start(self, call: bytes, chunk: Any) -> None:
+    def start(self, call: bytes, chunk: bytes) -> None:
         """Starts jobs, and first the process."""
         try:
             with blocked_signals():
-                self.future = self.executor.submit(work, None if call is self.call else call, pickle.dumps(chunk))
+                self.future = self.executor.submit(work, None if call is self.call else call, chunk)
         except BrokenProcessPool as died:  # while it had no job
             self.future = Future()
             self.future.set_exception(died)
@@ -104,27 +105,23 @@ class LocalPool(Pool[Job, Result]):
 
     def __init__(self, engine: Engine, function: Function, context: Any, on_message: OnMessage) -> None:
         super().__init__(engine, function, context, on_message)
-        self._idle: list[Worker] = []
         self._call = b""
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Worker:
         self._call = self._call or pickle.dumps((self.function, self.context))
-        worker = self._idle.pop() if self._idle else self._new_worker()
-        self._idle.append(worker)  # released with the others, should the jobs not be picklable
-        worker.start(self._call, chunk)
-        return self._idle.pop()
+        worker = self._free_worker()
+        worker.start(self._call, pickle.dumps(chunk))
+        return worker
 
-    def _new_worker(self) -> Worker:
-        used = {worker.slot for worker in [*self._idle, *self._busy]}
+    def _free_worker(self) -> Worker:
+        used = {worker.slot for worker in self._busy}
         slot = next(slot for slot in range(self.workers) if slot not in used)
-        threads = self.engine.threads
-        state = (threads, os.getcwd(), tuple(sys.path), frozenset(os.environ.items()))
         for worker in [worker for worker in kept if worker.slot == slot]:
             kept.remove(worker)
-            if worker.state == state:
+            if worker.state == inherited(self.engine):
                 return worker
             worker.end()
-        return Worker(slot, state, threads)
+        return Worker(self.engine, slot)
 
     def _wait(self) -> Iterator[tuple[Worker, Outcomes | WorkerDied]]:
         wait([worker.future for worker in self._busy], POLL_SECONDS, FIRST_COMPLETED)
@@ -138,12 +135,12 @@ class LocalPool(Pool[Job, Result]):
                 outcome: Outcomes | WorkerDied = Outcomes(
                     [(index, pickle.loads(each)) for index, each in done.by_position], done.seconds
                 )
-                self._idle.append(worker)
+                kept.append(worker)
             except BrokenProcessPool as error:
                 worker.end()
                 outcome = WorkerDied(str(error))
             except Exception as error:  # of a context that cannot be read there
-                self._idle.append(worker)
+                kept.append(worker)
                 outcome = Outcomes([(index, failure(error)) for index, _ in self._busy[worker]], 1.0)
             yield worker, outcome
 
@@ -152,12 +149,10 @@ class LocalPool(Pool[Job, Result]):
             with suppress(OSError):
                 worker.connection.send_bytes(b"stop")
 
-    def _release(self, keep: bool) -> None:
-        for worker in self._busy:
+    def _end_workers(self) -> None:
+        for worker in [*self._busy, *kept]:
             worker.end()
-        for worker in self._idle:
-            kept.append(worker) if keep else worker.end()
-        self._idle.clear()
+        kept.clear()
 
     def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """See `Pool`. The ranks are new processes, which do all the jobs unless one dies."""
@@ -238,15 +233,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def own_gpu(slot: int) -> dict[str, str]:
-    """The variable that makes one GPU visible to a process; nothing where there are none."""
+def inherited(engine: Engine) -> tuple[Any, ...]:
+    """Everything that a worker has from the moment of its start."""
+    return engine.threads, engine.device, os.getcwd(), tuple(sys.path), frozenset(os.environ.items())
+
+
+def own_gpu(device: str, slot: int) -> dict[str, str]:
+    """The variable that makes one GPU visible to a process; nothing on other devices."""
     import torch
 
-    for name, module in (("CUDA_VISIBLE_DEVICES", torch.cuda), ("ZE_AFFINITY_MASK", torch.xpu)):
-        if count := module.device_count():
-            visible = os.environ.get(name) or ",".join(map(str, range(count)))
-            return {name: visible.split(",")[slot % count]}
-    return {}
+    if (name := {"cuda": "CUDA_VISIBLE_DEVICES", "xpu": "ZE_AFFINITY_MASK"}.get(device)) is None:
+        return {}
+    count = torch.get_device_module(device).device_count()
+    visible = os.environ.get(name) or ",".join(map(str, range(count)))
+    return {name: visible.split(",")[slot % count]}
 
 
 @contextmanager

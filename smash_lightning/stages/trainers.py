@@ -38,9 +38,9 @@ def engine_for(
         raise ValueError(
             f"trainer.devices={devices}: give a number of at least 1, and choose GPUs by CUDA_VISIBLE_DEVICES"
         )
-    count = devices * num_nodes
+    engine, count = replace(engine, device=device), devices * num_nodes
     if count == 1:
-        return replace(engine, workers=engine.workers or engine.default_workers(device)), False
+        return replace(engine, workers=engine.workers or engine.default_workers()), False
     if engine.workers not in (None, count):
         raise ValueError(
             f"workers={engine.workers} does not fit trainer.devices={devices}, where all devices train one HyperNet: "

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
 import torch
 
 from smash_lightning.engine import Engine, Failure, Local, Stopped, handling_stop_signals
-from tests.engine.jobs import Context, Step, meet, sleep_forever, until_requested, work
+from smash_lightning.engine.ray_engine import Ray
+from tests.engine.jobs import Context, Step, meet, until_requested, work
 
-ENGINES: dict[str, type[Engine]] = {"local": Local}
+ENGINES: dict[str, type[Engine]] = {"local": Local, "ray": Ray}
+NO_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["local", pytest.param("ray", marks=[pytest.mark.slow, NO_RAY])])
 def kind(request: pytest.FixtureRequest) -> type[Engine]:
     return ENGINES[request.param]
 
@@ -80,21 +87,23 @@ def test_messages_come_before_the_result_and_the_context_once(kind: type[Engine]
 
 
 def test_processes_are_kept_for_the_next_pool(kind: type[Engine], tmp_path: Path) -> None:
-    first, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+    first: set[int] = set()
+    while len(first) < 2:
+        found, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+        first |= {*found.values()}
     again, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
-    assert len({*first.values()}) == 2
-    assert {*again.values()} == {*first.values()}
+    assert {*again.values()} == first
     with pytest.raises(RuntimeError, match="no such thing"), kind(2).pool(work, Context(tmp_path)) as pool:
         list(pool.results(["a", "raises"], str))
     others, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
-    assert not {*others.values()} & {*first.values()}, "after a failure none is kept"
+    assert not {*others.values()} & first, "after a failure none is kept"
 
 
 def test_what_cannot_be_pickled(kind: type[Engine], tmp_path: Path) -> None:
     found, _ = outcomes(kind(2), tmp_path, ["a", "unpicklable"])
     assert found[0] == "A"
     assert "pickle" in found[1].reason
-    with pytest.raises(Exception, match="pickle"), kind(2).pool(work, lambda: None) as pool:
+    with pytest.raises(Exception, match="pickle"), kind(2).pool(work, Lock()) as pool:
         list(pool.run(["a"]))
     assert outcomes(kind(2), tmp_path, []) == ({}, [])
 
@@ -107,7 +116,9 @@ def test_after_a_request_to_stop_jobs_save(kind: type[Engine], workers: int, num
     def receive(index: int, message: Any) -> None:
         started.append(index)
         if len(started) == workers + 1:
-            os.kill(os.getpid(), number)
+            others = descendants(os.getpid()) if number == signal.SIGTERM else []  # a scheduler sends it to all
+            for process in (*others, os.getpid()):
+                os.kill(process, number)
 
     found = {}
     with handling_stop_signals(), kind(workers).pool(until_requested, tmp_path, receive) as pool:
@@ -144,22 +155,43 @@ def test_ranks_save_after_a_request_to_stop(kind: type[Engine], tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["saved by 0", "saved by 1"]
 
 
-def test_processes_end_with_the_one_that_started_them(kind: type[Engine], tmp_path: Path) -> None:
-    driver = os.fork()
-    if driver == 0:
-        with kind(2).pool(sleep_forever, tmp_path) as pool:
-            list(pool.run(["a", "b"]))
-    deadline = time.monotonic() + 60
-    while len(names := [path.name for path in tmp_path.iterdir()]) < 2 and time.monotonic() < deadline:
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.engine.jobs import sleep_forever
+from tests.engine.test_engines import ENGINES
+if __name__ == "__main__":
+    with ENGINES[sys.argv[1]](2).pool(sleep_forever, Path.cwd()) as pool:
+        list(pool.run(["a", "b"]))
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(kind: type[Engine], tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    driver = subprocess.Popen([sys.executable, "driver.py", kind.__name__.lower()], cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 100
+    while len(names := [path.name for path in tmp_path.glob("*-*")]) < 2 and time.monotonic() < deadline:
+        assert driver.poll() is None
         time.sleep(0.1)
-    os.kill(driver, signal.SIGKILL)
-    os.waitpid(driver, 0)
+    driver.kill()
+    driver.wait()
     workers = [int(name.split("-")[1]) for name in names]
     assert len(workers) == 2
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, workers))
+
+
+def descendants(process: int) -> list[int]:
+    """All processes below a process."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == process:
+                found += [int(path.parent.name), *descendants(int(path.parent.name))]
+    return found
 
 
 def alive(process: int) -> bool:
