@@ -2,70 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
-import sys
+import pickle
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
+from smash_lightning.engine.work import CHUNK_SECONDS, Cause, Failure, Function, OnMessage, Outcomes, failure, threads
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Send = Callable[[Any], None]
-Function = Callable[[Any, Any, Send], Any]  # context, job, send
-OnMessage = Callable[[int, Any], None]  # position of a job, message
-
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
-CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
 LOST = "its process died {} times, perhaps for lack of memory: {}"
 
 
 def cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Cause(Enum):
-    """What a failed job lacked: nothing, so that it would fail again, or memory, or a place for its files."""
-
-    JOB = "job"
-    MEMORY = "memory"
-    STORAGE = "storage"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A job that raised an error, or whose process died again and again."""
-
-    reason: str
-    details: str
-    cause: Cause = Cause.JOB
-
-
-class WorkerDied(Exception):
-    """A process ended in the middle of a job."""
-
-
-def failure(error: BaseException) -> Failure:
-    """Reason, traceback and cause of the current error; torch reports a full disk by an error of its own."""
-    chain, each = list[BaseException](), error
-    while each is not None and each not in chain:
-        chain.append(each)
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
-    if storage := next((each for each in chain if isinstance(each, OSError)), None):
-        return Failure(str(storage), traceback.format_exc(), Cause.STORAGE)
-    memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()
-    cause = Cause.MEMORY if memory else Cause.JOB
-    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), cause)
 
 
 @dataclass(frozen=True)
@@ -84,6 +45,8 @@ class Engine(ABC):
     threads: int = 1
     retries: int = 2
     device: str = "cpu"
+    pool_class: ClassVar[type[Pool[Any, Any]]]
+    alone_here: ClassVar[bool] = True  # whether a single worker is this process
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
@@ -95,7 +58,6 @@ class Engine(ABC):
     def default_workers(self) -> int:
         """Number of workers where none is given."""
 
-    @abstractmethod
     def pool(
         self, function: Function, context: Any, on_message: OnMessage = lambda index, message: None
     ) -> Pool[Any, Any]:
@@ -106,10 +68,11 @@ class Engine(ABC):
             context: first argument of all jobs, sent to each worker once.
             on_message: called in this process with a job's position and what the job gave to `send`.
         """
+        return self.pool_class(self, function, context, on_message)
 
 
 class Pool(ABC, Generic[Job, Result]):
-    """Workers for many jobs of one function. With a single worker, jobs run in this process, in order."""
+    """Workers for many jobs of one function."""
 
     def __init__(self, engine: Engine, function: Function, context: Any, on_message: OnMessage) -> None:
         self.engine, self.function, self.context, self.on_message = engine, function, context, on_message
@@ -135,7 +98,8 @@ class Pool(ABC, Generic[Job, Result]):
         """
         self._last_step.clear()
         self._known_step.clear()
-        yield from self._run_here(jobs) if self.workers == 1 else self._run_in_workers(jobs)
+        here = self.workers == 1 and self.engine.alone_here
+        yield from self._run_here(jobs) if here else self._run_in_workers(jobs)
 
     def results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """The same for jobs of which none may fail.
@@ -153,15 +117,61 @@ class Pool(ABC, Generic[Job, Result]):
                 raise RuntimeError(f"{what(position)}: {outcome.reason}\n{outcome.details}")
             yield position, outcome
 
-    @abstractmethod
     def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
-        """Runs each job on all workers as ranks, one job after the other; result and messages are those of rank 0.
+        """Does each job by all workers as ranks, one job after the other; result and messages are those of rank 0.
 
-        A rank that dies ends the job for all, which is repeated as in `run`.
+        The ranks are new processes, which do all the jobs unless one dies; then the job is repeated, as in `run`.
 
         Raises:
             RuntimeError: a rank failed.
             Stopped: as in `run`.
+        """
+        waiting, deaths = list(enumerate(jobs)), Counter[int]()
+        while waiting:
+            if stop_requested():
+                raise Stopped
+            died = ""
+            for index, kind, content in self._sent_by_ranks(waiting):
+                if kind == "result":
+                    waiting.pop(0)
+                    yield index, content
+                elif kind == "failure":
+                    raise RuntimeError(f"{what(index)}: {content.reason}\n{content.details}")
+                else:
+                    died = content
+            if waiting and not stop_requested():
+                index = waiting[0][0]
+                deaths[index] += 1
+                self._known_step |= self._last_step
+                if deaths[index] > self.engine.retries:
+                    raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], died)}")
+
+    def _sent_by_ranks(self, waiting: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, str, Any]]:
+        """Results, and at last how a rank died, or else the first failure; forwards messages."""
+        ends: list[tuple[int, str, Any]] = []
+        deadline = math.inf
+        with closing(self._ranks(waiting)) as events:
+            for event in events:
+                index, kind, content = event
+                if kind == "message":
+                    self._forward(index, content)
+                elif kind == "result":
+                    yield event
+                elif kind != "nothing":
+                    ends.append(event)
+                if stop_requested() and deadline == math.inf:
+                    self._request_stop()
+                    deadline = time.monotonic() + seconds_to_save()
+                if time.monotonic() > deadline:
+                    break
+        yield from sorted(ends, key=lambda event: event[1] != "died")[:1]
+
+    @abstractmethod
+    def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
+        """Starts ranks for jobs with their positions, and ends them when it is closed.
+
+        Yields what they send: the position of a job, "message", "result" or "failure", and content. In addition "died"
+        with the reason where one died, and from time to time "nothing".
         """
 
     @abstractmethod
@@ -169,8 +179,8 @@ class Pool(ABC, Generic[Job, Result]):
         """Gives jobs to a worker without any, and returns it; None where there is no such worker yet."""
 
     @abstractmethod
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | WorkerDied]]:
-        """Waits a while, forwards the messages of busy workers, and yields those that ended, with their outcomes."""
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | str]]:
+        """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died."""
 
     @abstractmethod
     def _request_stop(self) -> None:
@@ -216,12 +226,12 @@ class Pool(ABC, Generic[Job, Result]):
                 self._busy[worker] = chunk
             for worker, ended in self._wait():
                 chunk = self._busy.pop(worker)
-                if not isinstance(ended, WorkerDied):
+                if isinstance(ended, Outcomes):
                     self._seconds = ended.seconds
-                    done = {index for index, _ in ended.by_position}
-                    waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in done)
-                    yield from ended.by_position
+                    waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in ended.packed)
+                    yield from ((index, pickle.loads(outcome)) for index, outcome in ended.packed.items())
                 elif not stop_requested():  # otherwise the same signal may have killed it, which is no failure
+                    self._known_step |= {index: self._last_step.get(index, -1) for index, _ in chunk}
                     yield from self._repeat(chunk, waiting, deaths, ended)
         if deadline is not None:
             raise Stopped
@@ -236,20 +246,14 @@ class Pool(ABC, Generic[Job, Result]):
         return chunk
 
     def _repeat(
-        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], deaths: Counter[int], died: WorkerDied
+        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], deaths: Counter[int], died: str
     ) -> Iterator[tuple[int, Failure]]:
         for index, job in reversed(chunk):
             deaths[index] += len(chunk) == 1
-            self._forget(index)
             if deaths[index] > self.engine.retries:
                 yield index, Failure(LOST.format(deaths[index], died), "", Cause.MEMORY)
             else:
                 waiting.appendleft((index, job))
-
-    def _forget(self, index: int) -> None:
-        """Prepares for the repetition of a job."""
-        if index in self._last_step:
-            self._known_step[index] = self._last_step[index]
 
     def _forward(self, index: int, message: Any) -> None:
         """Passes on a message, unless it is of a step that the job had reached before its process died."""
@@ -259,65 +263,3 @@ class Pool(ABC, Generic[Job, Result]):
                 return
             self._last_step[index] = max(step, self._last_step.get(index, -1))
         self.on_message(index, message)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """What a worker returns: results or failures of jobs by position, and the seconds that one took on average."""
-
-    by_position: list[tuple[int, Any]]
-    seconds: float
-
-
-def outcomes(
-    function: Function, context: Any, chunk: Sequence[tuple[int, Any]], send: OnMessage, pack: Callable[[Any], Any]
-) -> Outcomes:
-    """Runs jobs in a worker process, the first one and others for a while; those that are left out have no outcome.
-
-    Args:
-        function: see `Engine.pool`.
-        context: likewise.
-        chunk: jobs with their positions.
-        send: sends a message of the job at a position.
-        pack: makes of a result what is sent; its error is the job's.
-    """
-    found: list[tuple[int, Any]] = []
-    started = time.perf_counter()
-    for index, job in chunk:
-        if found and (stop_requested() or time.perf_counter() - started > CHUNK_SECONDS):
-            break
-        try:
-            found.append((index, pack(function(context, job, partial(send, index)))))
-        except Stopped:
-            break
-        except BaseException as error:  # SystemExit too would end the worker
-            found.append((index, pack(failure(error))))
-    sys.stdout.flush()  # the process may be killed at any time after this
-    sys.stderr.flush()
-    return Outcomes(found, (time.perf_counter() - started) / max(1, len(found)))
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Computes with so many threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-_trainer_options: dict[str, Any] = {}
-
-
-def rank_options() -> dict[str, Any]:
-    """Options of a Lightning Trainer in a process that does its job together with others; empty elsewhere."""
-    return _trainer_options
-
-
-def set_rank_options(**options: Any) -> None:
-    """Sets what `rank_options` returns."""
-    _trainer_options.update(options)

@@ -10,13 +10,10 @@ import signal
 import socket
 import sys
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_processes
@@ -24,40 +21,11 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
 
-from smash_lightning.engine.base import (
-    LOST,
-    POLL_SECONDS,
-    Engine,
-    Failure,
-    Function,
-    Job,
-    OnMessage,
-    Outcomes,
-    Pool,
-    Result,
-    WorkerDied,
-    cores,
-    failure,
-    outcomes,
-    set_rank_options,
-)
-from smash_lightning.engine.stop_requests import SIGNALS, Stopped, request_stop, seconds_to_save, stop_requested
+from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores
+from smash_lightning.engine.stop_requests import SIGNALS, request_stop
+from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
 
 SPAWN = multiprocessing.get_context("spawn")
-
-
-class Local(Engine):
-    """Processes of this machine, each with one of its GPUs."""
-
-    def default_workers(self) -> int:
-        """One for each core on a CPU, one on a GPU."""
-        return cores() if self.device == "cpu" else 1
-
-    def pool(
-        self, function: Function, context: Any, on_message: OnMessage = lambda index, message: None
-    ) -> LocalPool[Any, Any]:
-        """See `Engine`. Workers are kept for later pools: starting one takes as long as dozens of scores."""
-        return LocalPool(self, function, context, on_message)
 
 
 class Worker:
@@ -87,10 +55,6 @@ class Worker:
         self.call = call
         self._end.close()
 
-    def messages(self) -> Iterator[Any]:
-        """What has arrived from the process."""
-        yield from received(self.connection)
-
     def end(self) -> None:
         """Ends the process, whatever it is doing."""
         self.connection.close()
@@ -106,6 +70,7 @@ class LocalPool(Pool[Job, Result]):
     def __init__(self, engine: Engine, function: Function, context: Any, on_message: OnMessage) -> None:
         super().__init__(engine, function, context, on_message)
         self._call = b""
+        self._ranks_at: tuple[Connection, ...] = ()
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Worker:
         self._call = self._call or pickle.dumps((self.function, self.context))
@@ -123,100 +88,69 @@ class LocalPool(Pool[Job, Result]):
             worker.end()
         return Worker(self.engine, slot)
 
-    def _wait(self) -> Iterator[tuple[Worker, Outcomes | WorkerDied]]:
+    def _wait(self) -> Iterator[tuple[Worker, Outcomes | str]]:
         wait([worker.future for worker in self._busy], POLL_SECONDS, FIRST_COMPLETED)
         ended = [worker for worker in self._busy if worker.future.done()]
         for worker in self._busy:
-            for index, message in worker.messages():  # all of those that have ended, as they sent them before
+            for index, message in received(worker.connection):  # all of those that ended, as they sent them before
                 self._forward(index, message)
         for worker in ended:
             try:
-                done = worker.future.result()
-                outcome: Outcomes | WorkerDied = Outcomes(
-                    [(index, pickle.loads(each)) for index, each in done.by_position], done.seconds
-                )
+                outcome: Outcomes | str = worker.future.result()
                 kept.append(worker)
             except BrokenProcessPool as error:
                 worker.end()
-                outcome = WorkerDied(str(error))
+                outcome = str(error)
             except Exception as error:  # of a context that cannot be read there
                 kept.append(worker)
-                outcome = Outcomes([(index, failure(error)) for index, _ in self._busy[worker]], 1.0)
+                outcome = failed(self._busy[worker], error)
             yield worker, outcome
 
     def _request_stop(self) -> None:
-        for worker in self._busy:
-            with suppress(OSError):
-                worker.connection.send_bytes(b"stop")
+        for connection in (*(worker.connection for worker in self._busy), *self._ranks_at):
+            with suppress(OSError):  # it is gone
+                connection.send_bytes(b"stop")
 
     def _end_workers(self) -> None:
         for worker in [*self._busy, *kept]:
             worker.end()
         kept.clear()
 
-    def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
-        """See `Pool`. The ranks are new processes, which do all the jobs unless one dies."""
-        waiting, deaths = list(enumerate(jobs)), Counter[int]()
-        while waiting:
-            if stop_requested():
-                raise Stopped
-            ends = [SPAWN.Pipe() for _ in range(self.workers)]
-            mine, other = zip(*ends, strict=True)
-            try:
-                for index, outcome in self._ranks(mine, other, waiting):
-                    if isinstance(outcome, Failure):
-                        raise RuntimeError(f"{what(index)}: {outcome.reason}\n{outcome.details}")
-                    if not isinstance(outcome, WorkerDied):
-                        waiting.pop(0)
-                        yield index, outcome
-                        continue
-                    deaths[index] += 1
-                    self._forget(index)
-                    if deaths[index] > self.engine.retries:
-                        raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], outcome)}")
-            finally:
-                for connection in mine:
-                    connection.close()  # which ends the ranks
-
-    def _ranks(
-        self, mine: Sequence[Connection], other: Sequence[Connection], waiting: Sequence[tuple[int, Job]]
-    ) -> Iterator[tuple[int, Any]]:
-        """Starts ranks for the waiting jobs; yields positions and results, at last perhaps a failure or a death."""
+    def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
         from torch.multiprocessing.spawn import start_processes
 
-        ports = [free_port() for _ in waiting]
-        call = pickle.dumps((self.function, self.context))
-        arguments = (other, self.engine.threads, call, pickle.dumps(waiting), ports)
+        self._ranks_at, ends = zip(*(SPAWN.Pipe() for _ in range(self.workers)), strict=True)
+        call, jobs = pickle.dumps((self.function, self.context)), pickle.dumps(waiting)
+        arguments = (ends, self.engine.threads, call, jobs, [free_port() for _ in waiting])
         with blocked_signals():
             team = start_processes(rank, arguments, self.workers, join=False)
-        for end in other:
+        for end in ends:
             end.close()
-        index, failures, deadline = waiting[0][0], dict[int, Failure](), float("inf")
         codes: list[int | None] = [None]
-        while not any(codes) and None in codes and time.monotonic() < deadline:
-            wait_for_processes(team.sentinels, POLL_SECONDS)
-            codes = [process.exitcode for process in team.processes]
-            for number, connection in enumerate(mine):
-                for index, kind, content in received(connection):
-                    if kind == "result":
-                        yield index, content
-                    elif kind == "message":
-                        self._forward(index, content)
-                    else:
-                        failures[number] = content
-            if stop_requested() and deadline == float("inf"):
-                deadline = time.monotonic() + seconds_to_save()
-                for connection in mine:
-                    with suppress(OSError):
-                        connection.send_bytes(b"stop")
-        killed = {number: -code for number, code in enumerate(codes) if code is not None and code < 0}
-        if failures and not killed:
-            reasons = "; ".join(f"process {number}: {each.reason}" for number, each in failures.items())
-            yield index, Failure(reasons, "\n".join(each.details for each in failures.values()))
-        elif stop_requested():
-            raise Stopped
-        elif any(codes):
-            yield index, WorkerDied(", ".join(f"process {number} by signal {code}" for number, code in killed.items()))
+        try:
+            while None in codes and not any(codes):
+                wait_for_processes(team.sentinels, POLL_SECONDS)
+                codes = [process.exitcode for process in team.processes]
+                for connection in self._ranks_at:
+                    yield from received(connection)
+                yield 0, "nothing", None
+            if killed := [f"process {i} by signal {-code}" for i, code in enumerate(codes) if code and code < 0]:
+                yield 0, "died", ", ".join(killed)
+        finally:
+            for connection, process in zip(self._ranks_at, team.processes, strict=True):
+                connection.close()  # which ends it
+                process.join(5)
+                process.kill()
+
+
+class Local(Engine):
+    """Processes of this machine, each with one of its GPUs. They are kept, as a start takes as long as many scores."""
+
+    pool_class = LocalPool
+
+    def default_workers(self) -> int:
+        """One for each core on a CPU, one on a GPU."""
+        return cores() if self.device == "cpu" else 1
 
 
 def received(connection: Connection) -> Iterator[Any]:
@@ -292,10 +226,10 @@ def listen(connection: Connection) -> None:
 
 
 def work(call: bytes | None, chunk: bytes) -> Outcomes:
-    """Runs jobs. All travels by value: tensors by reference would be lost with the process that sent them."""
+    """Runs jobs."""
     if call is not None:
         _Process.function, _Process.context = pickle.loads(call)
-    return outcomes(_Process.function, _Process.context, pickle.loads(chunk), send, pickle.dumps)
+    return outcomes(_Process.function, _Process.context, pickle.loads(chunk), send)
 
 
 def send(*message: Any) -> None:
@@ -304,25 +238,23 @@ def send(*message: Any) -> None:
 
 
 def rank(
-    index: int, connections: Sequence[Connection], threads: int, call: bytes, jobs: bytes, ports: Sequence[int]
+    number: int, connections: Sequence[Connection], threads: int, call: bytes, jobs: bytes, ports: Sequence[int]
 ) -> None:
-    """Does jobs as one of several ranks. Only rank 0 sends messages and results."""
-    prepare(connections[index], threads, {})
+    """Does jobs as one of several ranks, in a group of processes for each job."""
+    prepare(connections[number], threads, {})
     from torch import distributed
 
-    set_rank_options(devices=len(connections), num_nodes=1)
-    function, context = pickle.loads(call)
-    for (position, job), port in zip(pickle.loads(jobs), ports, strict=True):
-        names = {"LOCAL_RANK": index, "NODE_RANK": 0, "WORLD_SIZE": len(connections), "MASTER_PORT": port}
-        os.environ.update({"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in names.items()}})
-        try:
-            result = function(context, job, partial(send, position, "message") if index == 0 else lambda message: None)
-            if distributed.is_initialized():
-                distributed.destroy_process_group()
-            if index == 0:
-                send(position, "result", result)
-        except Stopped:
-            return
-        except BaseException as error:
-            send(position, "failure", failure(error))
-            os._exit(1)  # others may wait for this process, for which some backends would wait here
+    os.environ.update(MASTER_ADDR="127.0.0.1", NODE_RANK="0", LOCAL_RANK=str(number))
+    RANK_OPTIONS.update(devices=len(connections), num_nodes=1)
+
+    def at_ports() -> Iterator[tuple[int, Any]]:
+        for each, port in zip(pickle.loads(jobs), ports, strict=True):
+            os.environ.update(MASTER_PORT=str(port), WORLD_SIZE=str(len(connections)))
+            yield each
+
+    def leave() -> None:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+    if not do_as_rank(number, pickle.loads(call), at_ports(), send, leave):
+        os._exit(1)  # others may wait for this process, for which some backends would wait here

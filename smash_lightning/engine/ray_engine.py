@@ -9,73 +9,21 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from smash_lightning.engine.base import (
-    LOST,
-    POLL_SECONDS,
-    Engine,
-    Failure,
-    Function,
-    Job,
-    OnMessage,
-    Outcomes,
-    Pool,
-    Result,
-    WorkerDied,
-    cores,
-    failure,
-    outcomes,
-    set_rank_options,
-)
+from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores
 from smash_lightning.engine.local import blocked_signals
-from smash_lightning.engine.stop_requests import Stopped, request_stop, seconds_to_save, stop_requested
+from smash_lightning.engine.stop_requests import request_stop
+from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
 
 STORE_BYTES = 200 * 1024**2  # of an own cluster, for contexts and jobs
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
-
-
-@dataclass(frozen=True)
-class Ray(Engine):
-    """Actors of a Ray cluster. All machines need the same environment and file system.
-
-    Args:
-        workers: as in `Engine`; where none is given, as many as the cluster has places at the start. More of them wait
-            for machines that come later.
-        address: HOST:PORT of a cluster; None starts one that only this machine reaches, and that ends with the run.
-        cpus_per_worker: cores that a worker occupies.
-        gpus_per_worker: GPUs that it occupies, unless the device is a CPU.
-    """
-
-    address: str | None = None
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 1
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """What a worker occupies, by the names of Ray's resources."""
-        gpus = self.gpus_per_worker if self.device in ("cuda", "xpu") else 0
-        return {"CPU": self.cpus_per_worker, "GPU": gpus}
-
-    def default_workers(self) -> int:
-        """The places of the cluster."""
-        found = connected(self).cluster_resources()
-        return max(1, min(int(found.get(name, 0) // share) for name, share in self.resources.items() if share))
-
-    def pool(
-        self, function: Function, context: Any, on_message: OnMessage = lambda index, message: None
-    ) -> RayPool[Any, Any]:
-        """See `Engine`."""
-        return RayPool(self, function, context, on_message)
 
 
 class _Cluster:
@@ -148,6 +96,7 @@ class RayPool(Pool[Job, Result]):
         super().__init__(engine, function, context, on_message)
         self._call: Any = None
         self._references: dict[Any, Any] = {}  # of the results of busy actors
+        self._failed_starts = 0
         self._state = (engine.threads, os.getcwd(), *engine.resources.values())
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Any:
@@ -158,7 +107,7 @@ class RayPool(Pool[Job, Result]):
         for _ in range(self.workers - len(kept) - len(starting) - len(self._busy)):
             cpus, gpus = self.engine.resources.values()
             kind = ray.remote(num_cpus=cpus, num_gpus=gpus)(Actor)
-            actor = kind.remote(self.engine.threads, os.getcwd(), _Cluster.mailbox)
+            actor = kind.remote(*self._preparation())
             starting[actor.ready.remote()] = actor
         if not kept:
             return None
@@ -166,34 +115,40 @@ class RayPool(Pool[Job, Result]):
         self._references[actor.work.remote(self._call, pickle.dumps(chunk))] = actor
         return actor
 
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | WorkerDied]]:
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | str]]:
         import ray
         from ray.exceptions import RayActorError
 
         starting, kept = _Cluster.starting[self._state], _Cluster.kept[self._state]
         done, _ = ray.wait([*self._references, *starting], timeout=POLL_SECONDS)
-        ended: list[tuple[Any, Outcomes | WorkerDied]] = []
+        ended: dict[Any, Outcomes | str] = {}
         for reference in done:
             if reference in starting:
-                actor = starting.pop(reference)
-                with suppress(RayActorError):
-                    ray.get(reference)
-                    kept.append(actor)
+                self._started(starting.pop(reference), reference)
                 continue
             actor = self._references.pop(reference)
             try:
-                found = ray.get(reference)
-                by_position = [(index, pickle.loads(each)) for index, each in found.by_position]
-                ended.append((actor, Outcomes(by_position, found.seconds)))
+                ended[actor] = ray.get(reference)
+                kept.append(actor)
             except RayActorError as error:  # killed, without memory, or its machine is gone
-                ended.append((actor, WorkerDied(str(error))))
-                continue
+                ended[actor] = str(error)
             except Exception as error:  # of a context that cannot be read there
-                ended.append((actor, Outcomes([(index, failure(error)) for index, _ in self._busy[actor]], 1.0)))
-            kept.append(actor)
+                ended[actor] = failed(self._busy[actor], error)
+                kept.append(actor)
         for message in ray.get(_Cluster.mailbox.take.remote()):
             self._forward(*message)
-        yield from ended
+        yield from ended.items()
+
+    def _started(self, actor: Any, reference: Any) -> None:
+        import ray
+
+        try:
+            ray.get(reference)
+            _Cluster.kept[self._state].append(actor)
+        except ray.exceptions.RayActorError as error:
+            self._failed_starts += 1
+            if self._failed_starts > self.workers * self.engine.retries:
+                raise RuntimeError(f"a worker does not start: {error}") from None
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()
@@ -210,70 +165,76 @@ class RayPool(Pool[Job, Result]):
             ray.kill(_Cluster.mailbox)  # with messages that nobody needs
             _Cluster.mailbox = None
 
-    def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
-        """See `Pool`. The ranks are those of Ray Train, and do all the jobs unless one dies."""
-        waiting, deaths = list(enumerate(jobs)), Counter[int]()
-        while waiting:
-            if stop_requested():
-                raise Stopped
-            connected(self.engine)
-            self._end_workers(but_mailbox=True)  # the ranks need their places
-            for index, outcome in self._ranks(waiting):
-                if isinstance(outcome, Failure):
-                    raise RuntimeError(f"{what(index)}: {outcome.reason}\n{outcome.details}")
-                if not isinstance(outcome, WorkerDied):
-                    waiting.pop(0)
-                    yield index, outcome
-                    continue
-                deaths[index] += 1
-                self._forget(index)
-                if deaths[index] > self.engine.retries:
-                    raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], outcome)}")
-
-    def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Any]]:
-        import ray
+    def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
+        ray = connected(self.engine)
         from ray.exceptions import RayActorError
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
+        self._end_workers(but_mailbox=True)  # the ranks need their places
         folder = tempfile.mkdtemp(prefix=".ray-", dir=os.getcwd())
-        call = ray.put(ray.cloudpickle.dumps((self.function, self.context)))
-        loop = {"call": [call], "jobs": pickle.dumps(waiting), "threads": self.engine.threads, "folder": os.getcwd()}
-        use_gpu = self.engine.resources["GPU"] > 0
+        call = [ray.put(ray.cloudpickle.dumps((self.function, self.context)))]
+        loop = {"call": call, "jobs": pickle.dumps(waiting), "prepare": self._preparation()}
         share = {name: amount for name, amount in self.engine.resources.items() if amount}
-        trainer = TorchTrainer(
-            rank,
-            train_loop_config={**loop, "mailbox": _Cluster.mailbox},
-            scaling_config=ScalingConfig(num_workers=self.workers, use_gpu=use_gpu, resources_per_worker=share),
-            run_config=RunConfig(storage_path=folder, name="ranks", failure_config=FailureConfig(max_failures=0)),
-        )
-        index, failures, deadline, ended = waiting[0][0], dict[int, Failure](), float("inf"), False
-        fit = ThreadPoolExecutor(1).submit(trainer.fit)
+        places = ScalingConfig(num_workers=self.workers, use_gpu="GPU" in share, resources_per_worker=share)
+        run = RunConfig(name="ranks", storage_path=folder)
+        trainer = TorchTrainer(rank, train_loop_config=loop, scaling_config=places, run_config=run)
+        fit: Future[None] = Future()
+        threading.Thread(target=fulfil, args=(fit, trainer.fit), daemon=True).start()
         try:
-            while not ended and time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-                ended = fit.done()
-                for index, kind, content in ray.get(_Cluster.mailbox.take.remote()):
-                    if kind == "result":
-                        yield index, pickle.loads(content)
-                    elif kind == "message":
-                        self._forward(index, content)
-                    else:
-                        failures[content[0]] = content[1]
-                if stop_requested() and deadline == float("inf"):
-                    self._request_stop()
-                    deadline = time.monotonic() + seconds_to_save()
+            while wait([fit], POLL_SECONDS).not_done:
+                yield 0, "nothing", None
+                yield from ray.get(_Cluster.mailbox.take.remote())
+            yield from ray.get(_Cluster.mailbox.take.remote())
+            if (error := fit.exception()) is not None:
+                found = getattr(error, "worker_failures", {}).values()
+                lost = [isinstance(getattr(each, "health_check_failure", None), RayActorError) for each in found]
+                if any(lost) or not lost:
+                    yield 0, "died", str(error)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        error = fit.exception() if ended else None
-        lost = [getattr(each, "health_check_failure", None) for each in getattr(error, "worker_failures", {}).values()]
-        if failures and not any(isinstance(each, RayActorError) for each in lost):
-            reasons = "; ".join(f"process {number}: {each.reason}" for number, each in failures.items())
-            yield index, Failure(reasons, "\n".join(each.details for each in failures.values()))
-        elif stop_requested():
-            raise Stopped
-        elif error is not None:
-            yield index, WorkerDied(str(error))
+
+    def _preparation(self) -> tuple[int, str, Any]:
+        return self.engine.threads, os.getcwd(), _Cluster.mailbox
+
+
+def fulfil(future: Future[None], call: Callable[[], Any]) -> None:
+    """Makes a call, and reports its end. A thread of an executor would be waited for at the exit of this process."""
+    try:
+        call()
+        future.set_result(None)
+    except BaseException as error:
+        future.set_exception(error)
+
+
+@dataclass(frozen=True)
+class Ray(Engine):
+    """Actors of a Ray cluster. All machines need the same environment and file system.
+
+    Args:
+        workers: as in `Engine`; where none is given, as many as the cluster has places at the start. More of them wait
+            for machines that come later.
+        address: HOST:PORT of a cluster; None starts one that only this machine reaches, and that ends with the run.
+        cpus_per_worker: cores that a worker occupies.
+        gpus_per_worker: GPUs that it occupies, unless the device is a CPU.
+    """
+
+    pool_class = RayPool
+    alone_here = False  # only a worker has a GPU of its own
+    address: str | None = None
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 1
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What a worker occupies, by the names of Ray's resources."""
+        gpus = self.gpus_per_worker if self.device in ("cuda", "xpu") else 0
+        return {"CPU": self.cpus_per_worker, "GPU": gpus}
+
+    def default_workers(self) -> int:
+        """The places of the cluster."""
+        found = connected(self).cluster_resources()
+        return max(1, min(int(found.get(name, 0) // share) for name, share in self.resources.items() if share))
 
 
 class Actor:
@@ -295,7 +256,7 @@ class Actor:
         if self.call != call:
             self.call = call
             self.function, self.context = pickle.loads(ray.get(call[0]))
-        found = outcomes(self.function, self.context, pickle.loads(chunk), self.send, pickle.dumps)
+        found = outcomes(self.function, self.context, pickle.loads(chunk), self.send)
         if self.last is not None:
             ray.get(self.last)
         return found
@@ -325,23 +286,18 @@ def listen(mailbox: Any) -> None:
 
 
 def rank(loop: dict[str, Any]) -> None:
-    """Does jobs as one of several ranks. Only rank 0 sends messages and results."""
+    """Does jobs as one of several ranks, in the group of processes that Ray has made."""
     import ray
     from ray import train
 
-    context, mailbox = train.get_context(), loop["mailbox"]
-    prepare(loop["threads"], loop["folder"], mailbox)
-    per_machine, number = context.get_local_world_size(), context.get_world_rank()
-    set_rank_options(devices=per_machine, num_nodes=context.get_world_size() // per_machine)
-    function, shared = pickle.loads(ray.get(loop["call"][0]))
-    for position, job in pickle.loads(loop["jobs"]):
-        try:
-            put = partial(mailbox.put.remote, position, "message") if number == 0 else lambda message: None
-            result = function(shared, job, put)
-            if number == 0:
-                ray.get(mailbox.put.remote(position, "result", pickle.dumps(result)))
-        except Stopped:
-            return
-        except BaseException as error:
-            ray.get(mailbox.put.remote(position, "failure", (number, failure(error))))
-            raise
+    context, mailbox = train.get_context(), loop["prepare"][-1]
+    prepare(*loop["prepare"])
+    per_machine = context.get_local_world_size()
+    RANK_OPTIONS.update(devices=per_machine, num_nodes=context.get_world_size() // per_machine)
+
+    def send(*sent: Any) -> None:
+        ray.get(mailbox.put.remote(*sent))
+
+    call, jobs = pickle.loads(ray.get(loop["call"][0])), pickle.loads(loop["jobs"])
+    if not do_as_rank(context.get_world_rank(), call, jobs, send):
+        raise RuntimeError("a rank failed")

@@ -67,6 +67,8 @@ def handling_stop_signals() -> Iterator[None]:
     _received.clear()
     _handling.append(True)
     previous = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a cluster around this process may have blocked them
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from smash_lightning.engine import Engine, Local, rank_options
+from smash_lightning.engine import RANK_OPTIONS, Engine, Local
 from smash_lightning.training import AtomicCheckpointIO
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
@@ -47,7 +47,7 @@ def engine_for(
             "leave workers out"
         )
     if num_nodes > 1 and isinstance(engine, Local):
-        raise ValueError(f"trainer.num_nodes={num_nodes}: engine=local works on one machine")
+        raise ValueError(f"trainer.num_nodes={num_nodes}: engine=local works on one machine, choose engine=ray")
     if isinstance(strategy, str) and (strategy == "auto" or strategy.startswith("ddp")) and strategy != FINDS_UNUSED:
         raise ValueError(
             f"trainer.strategy={strategy}: an architecture leaves weights unused, for which processes would wait "
@@ -68,7 +68,7 @@ def alone(make: MakeTrainer, **options: Any) -> L.Trainer:
 
 def together(make: MakeTrainer, **options: Any) -> L.Trainer:
     """A Trainer for one of several processes that train together; the same as `alone` where there is one process."""
-    return make(**options, **rank_options(), plugins=_plugins()) if rank_options() else alone(make, **options)
+    return make(**options, **RANK_OPTIONS, plugins=_plugins()) if RANK_OPTIONS else alone(make, **options)
 
 
 def _plugins() -> list[Any]:

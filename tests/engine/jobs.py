@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from smash_lightning.engine import Send, Stopped, rank_options, stop_requested
+from smash_lightning.engine import RANK_OPTIONS, Send, Stopped, stop_requested
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def until_requested(context: Path, job: str, send: Send) -> str:
 
 def meet(context: Path, job: str, send: Send) -> tuple[float, int]:
     """Adds a number of each rank over all ranks."""
-    assert rank_options()
+    assert RANK_OPTIONS
     if not dist.is_initialized():  # Ray has made a group
         dist.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
     own = dist.get_rank()

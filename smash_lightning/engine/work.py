@@ -1,0 +1,134 @@
+"""What happens in the processes of an engine: jobs alone, or as one of several ranks."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from smash_lightning.engine.stop_requests import Stopped, stop_requested
+
+Send = Callable[[Any], None]
+Function = Callable[[Any, Any, Send], Any]  # context, job, send
+OnMessage = Callable[[int, Any], None]  # position of a job, message
+
+CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
+
+
+class Cause(Enum):
+    """What a failed job lacked: nothing, so that it would fail again, or memory, or a place for its files."""
+
+    JOB = "job"
+    MEMORY = "memory"
+    STORAGE = "storage"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that raised an error, or whose process died again and again."""
+
+    reason: str
+    details: str
+    cause: Cause = Cause.JOB
+
+
+def failure(error: BaseException) -> Failure:
+    """Reason, traceback and cause of the current error; torch reports a full disk by an error of its own."""
+    chain, each = list[BaseException](), error
+    while each is not None and each not in chain:
+        chain.append(each)
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
+    if storage := next((each for each in chain if isinstance(each, OSError)), None):
+        return Failure(str(storage), traceback.format_exc(), Cause.STORAGE)
+    memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()
+    cause = Cause.MEMORY if memory else Cause.JOB
+    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What a worker returns: pickled results or failures of jobs by position, and the mean seconds of one."""
+
+    packed: dict[int, bytes]
+    seconds: float
+
+
+def failed(chunk: Iterable[tuple[int, Any]], error: BaseException) -> Outcomes:
+    """All jobs failed with the current error."""
+    return Outcomes({index: pickle.dumps(failure(error)) for index, _ in chunk}, 1.0)
+
+
+def do_as_rank(
+    number: int,
+    call: tuple[Function, Any],
+    jobs: Iterable[tuple[int, Any]],
+    send: Callable[[int, str, Any], Any],
+    after: Callable[[], None] = lambda: None,
+) -> bool:
+    """Does jobs as one of several ranks; returns whether none failed.
+
+    Args:
+        number: of this rank. Only rank 0 sends messages and results.
+        call: see `Engine.pool`.
+        jobs: with their positions.
+        send: sends what `Pool._ranks` yields.
+        after: called after each job.
+    """
+    function, context = call
+    for index, job in jobs:
+        try:
+            result = function(context, job, partial(send, index, "message") if number == 0 else lambda message: None)
+            after()
+        except Stopped:
+            return True
+        except BaseException as error:
+            found = failure(error)
+            send(index, "failure", replace(found, reason=f"process {number}: {found.reason}"))
+            return False
+        if number == 0:
+            send(index, "result", result)
+    return True
+
+
+def outcomes(function: Function, context: Any, chunk: Sequence[tuple[int, Any]], send: OnMessage) -> Outcomes:
+    """Runs jobs in a worker process, the first one and others for a while; those that are left out have no outcome.
+
+    Results travel as bytes: tensors by reference would be lost with the process that sent them.
+    """
+    packed: dict[int, bytes] = {}
+    started = time.perf_counter()
+    for index, job in chunk:
+        if packed and (stop_requested() or time.perf_counter() - started > CHUNK_SECONDS):
+            break
+        try:
+            packed[index] = pickle.dumps(function(context, job, partial(send, index)))
+        except Stopped:
+            break
+        except BaseException as error:  # SystemExit too would end the worker
+            packed[index] = pickle.dumps(failure(error))
+    sys.stdout.flush()  # the process may be killed at any time after this
+    sys.stderr.flush()
+    return Outcomes(packed, (time.perf_counter() - started) / max(1, len(packed)))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Computes with so many threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+RANK_OPTIONS: dict[str, Any] = {}  # of a Lightning Trainer, in a process that does its job together with others
