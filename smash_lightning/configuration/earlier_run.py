@@ -63,10 +63,10 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         require_trusted_values(combined, [config, *_files()])
     combined.overrides = [*kept, *overrides]
     combined.resume = config.resume
-    combined.checkpoint = config.checkpoint or earlier["checkpoint"]
+    combined.checkpoint = config.checkpoint or earlier.get("checkpoint")
     combined.source_run = config.source_run or earlier["source_run"]
     if config.resume:
-        moved = ("checkpoint",) if earlier["checkpoint"] else ()  # a run that builds on none cannot begin to
+        moved = ("checkpoint",) if earlier.get("checkpoint") else ()  # a run that builds on none cannot begin to
         require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *moved, "task", "evaluation.metric"))
     return combined
 
