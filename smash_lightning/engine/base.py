@@ -34,7 +34,7 @@ class Engine(ABC):
     """Runs jobs in processes.
 
     Args:
-        workers: number of processes; None where the device decides, see `devices.engine_for`.
+        workers: number of processes; None where the device decides, see `stages.trainers.engine_for`.
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
         retries: how often a job whose process died is repeated. A job that raises an error is not.
