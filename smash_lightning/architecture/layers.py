@@ -151,7 +151,7 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     )
     table = []
     for b, block in enumerate(blocks):
-        ops = tuple(op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
+        ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         norm = Layer(f"block{b}.norm", "norm", block.channels, block.channels, size)
         transition = None
         if b + 1 < len(blocks):
@@ -168,7 +168,7 @@ def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...]) -> L
     return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size))
 
 
-def op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
+def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
     """The layers of an op in banks of `width` channels on images of `size`, with names that begin with `name`."""
     inputs, outputs = len(op.read) * width, op.units * width
     post = op.activation == "post"

@@ -13,7 +13,6 @@ from pydantic import NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
-from smash_lightning.architecture.layers import op_layers
 from smash_lightning.option_types import Share, require_bounds
 from smash_lightning.search_space.base import SearchSpace
 
@@ -274,6 +273,11 @@ def _write_violation(write: tuple[int, ...], units: int, filled: int, banks: int
 
 
 def _op_parameters(op: Op, width: int) -> int:
-    """Weights of an op's convolutions."""
-    table = op_layers(op, width, (1,) * len(op.paths[0][0].kernel), "op", op_norm=False)
-    return sum(math.prod(shape) for layer in table for shape in layer.parameters.values())
+    """Weights of an op's convolutions: those of its layers, without the table, as each proposed op is counted."""
+    inputs, outputs = len(op.read) * width, op.units * width
+    channels = inputs if op.bottleneck is None else op.bottleneck
+    total = 0 if op.bottleneck is None else inputs * channels
+    for path in op.paths:
+        for s, convolution in enumerate(path):
+            total += (outputs if s else channels) // convolution.groups * outputs * math.prod(convolution.kernel)
+    return total

@@ -86,8 +86,9 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
     _train(experiment, tracker, [job for job in plan if job.key not in finished], len(table))
-    table = in_order(read_table(folder.retrained, RETRAINED), ("fingerprint", "seed"), (job.key for job in plan))
-    write_table(folder.retrained, RETRAINED, table)
+    for path, kind in ((folder.training_history, HISTORY), (folder.retrained, RETRAINED)):
+        table = in_order(read_table(path, kind), ("fingerprint", "seed"), (job.key for job in plan))
+        write_table(path, kind, table)
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable
@@ -11,10 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost
+from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost, layers
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
-from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SearchSpace, SingleConvolution
+from smash_lightning.search_space import (
+    MemoryBankSpace,
+    ParallelConvolutions,
+    SearchSpace,
+    SingleConvolution,
+    memory_bank,
+)
 from tests.cases import IMAGES, SMASHV1, SMASHV2, V1, V1_BUDGET, V2, V2_VOLUMES, Case, every_case, every_seed, small
 
 
@@ -60,6 +67,17 @@ def test_only_filled_banks_are_read(case: Case, seed: int) -> None:
             filled |= set(op.write)
         assert filled == set(range(block.banks))
         assert block.channels == block.banks * block.width
+
+
+@every_case
+@every_seed
+def test_the_budget_counts_the_weights_of_the_layers(case: Case, seed: int) -> None:
+    architecture = case.draw(seed)
+    table = layers(architecture, case.space.image_spec, op_norm=False)
+    for block, of_block in zip(architecture.blocks, table.blocks, strict=True):
+        for op, of_op in zip(block.ops, of_block.ops, strict=True):
+            counted = sum(math.prod(shape) for layer in of_op for shape in layer.parameters.values())
+            assert memory_bank._op_parameters(op, block.width) == counted
 
 
 @pytest.mark.parametrize("space", [SMASHV1, SMASHV2], ids=["v1", "v2"])
