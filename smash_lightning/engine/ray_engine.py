@@ -22,7 +22,6 @@ from smash_lightning.engine.local import blocked_signals
 from smash_lightning.engine.stop_requests import request_stop
 from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
 
-STORE_BYTES = 200 * 1024**2  # of an own cluster, for contexts and jobs
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
 
 
@@ -50,7 +49,7 @@ def connected(engine: Ray) -> Any:
         raise ValueError("engine=ray needs pip install -e '.[ray]'") from None
     if not ray.is_initialized():
         count = max(cores(), (engine.workers or 1) * engine.cpus_per_worker)
-        own = {"num_cpus": count, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        own = {"num_cpus": count, "include_dashboard": False, "object_store_memory": 200 * 1024**2}
         path = os.pathsep.join(filter(None, sys.path))
         options = {"log_to_driver": False, "runtime_env": {"env_vars": {"PYTHONPATH": path}}}
         try:
@@ -240,11 +239,12 @@ class Ray(Engine):
 class Actor:
     """A worker."""
 
+    call: Any = None  # of the pool whose function and context it has
+    last: Any = None  # message
+
     def __init__(self, threads: int, folder: str, mailbox: Any) -> None:
         prepare(threads, folder, mailbox)
         self.mailbox = mailbox
-        self.call: Any = None
-        self.last: Any = None
 
     def ready(self) -> None:
         """Returns as soon as the process has imported everything."""
@@ -256,13 +256,12 @@ class Actor:
         if self.call != call:
             self.call = call
             self.function, self.context = pickle.loads(ray.get(call[0]))
-        found = outcomes(self.function, self.context, pickle.loads(chunk), self.send)
+        found = outcomes(self.function, self.context, pickle.loads(chunk), self._send)
         if self.last is not None:
             ray.get(self.last)
         return found
 
-    def send(self, index: int, message: Any) -> None:
-        """Sends a message of a job."""
+    def _send(self, index: int, message: Any) -> None:
         self.last = self.mailbox.put.remote(index, message)
 
 
