@@ -50,8 +50,7 @@ def connected(engine: Ray) -> Any:
     if not ray.is_initialized():
         count = max(cores(), (engine.workers or 1) * engine.cpus_per_worker)
         own = {"num_cpus": count, "include_dashboard": False, "object_store_memory": 200 * 1024**2}
-        path = os.pathsep.join(filter(None, sys.path))
-        options = {"log_to_driver": False, "runtime_env": {"env_vars": {"PYTHONPATH": path}}}
+        options = {"log_to_driver": False, "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}}
         try:
             with blocked_signals():  # the cluster's processes inherit this: a request to stop would end them first
                 ray.init(address=engine.address or "local", **options, **({} if engine.address else own))
@@ -105,8 +104,7 @@ class RayPool(Pool[Job, Result]):
         starting = _Cluster.starting.setdefault(self._state, {})
         for _ in range(self.workers - len(kept) - len(starting) - len(self._busy)):
             cpus, gpus = self.engine.resources.values()
-            kind = ray.remote(num_cpus=cpus, num_gpus=gpus)(Actor)
-            actor = kind.remote(*self._preparation())
+            actor = ray.remote(num_cpus=cpus, num_gpus=gpus)(Actor).remote(*self._preparation())
             starting[actor.ready.remote()] = actor
         if not kept:
             return None
