@@ -55,7 +55,7 @@ def benchmark(
         image_spec = replace(image_spec, channels=image[0], size=tuple(image[1:]))
     image_spec = replace(image_spec, classes=classes or image_spec.classes)
     ours, singly = (
-        seconds(epoch(image_spec, data.batch_size, data.augmentation, device, singly), 1) / BATCHES
+        seconds(epoch(image_spec, data.batch_size, data.augmentation, device, singly), repeats) / BATCHES
         for singly in (False, True)
     )
     step = step_costs(experiment, image_spec, device, repeats)
