@@ -124,10 +124,11 @@ def test_a_strategy_needs_only_propose() -> None:
     ],
     ids=lambda strategy: strategy.name,
 )
-def test_an_exhausted_space_is_an_error(strategy: Strategy) -> None:
+def test_an_exhausted_space_is_an_error(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smash_lightning.strategies.ranking.ATTEMPTS", 100)
     tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     loss = Separable.over(tiny)
-    message = f"{strategy.name}: no new architecture in 1000 attempts after 3 were scored; lower the counts"
+    message = f"{strategy.name}: no new architecture in 100 attempts after 3 were scored; lower the counts"
     with pytest.raises(ValueError, match=message):
         complete(ranking(tiny, (Random(2), strategy), loss), loss)
 
