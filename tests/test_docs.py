@@ -82,6 +82,12 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`([a-z_/]+/[a-z_0-9.]+\.(?:py|jinja))`", page.read_text()):
+        assert any((folder / name).exists() for folder in (ROOT, ROOT / "smash_lightning")), name
+
+
 def test_every_room_has_a_page_of_the_reference() -> None:
     rooms = {path.parent.name for path in (ROOT / "smash_lightning").glob("*/__init__.py")}
     listed = {page.stem for page in (DOCS / "reference").glob("*.md")}
