@@ -30,6 +30,9 @@ def script(name: str) -> ModuleType:
 
 
 RENDER, COLLECT = script("render"), script("collect")
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(RESULTS))
+    SCALE = script("scale")
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -64,6 +67,17 @@ def test_files_say_where_they_come_from(path: Path) -> None:
     assert published.keys() == KEYS
     assert "dirty" not in published["commit"], "published runs use a commit"
     assert len(published["command"]) == len(published["figures"])
+
+
+def test_the_plan_for_many_gpus_has_the_figures_of_its_simulation() -> None:
+    page = (ROOT / "docs" / "scale.md").read_text()
+    figures = json.loads((RESULTS / "scale.json").read_text())["figures"]["plan"]
+    for name, rows in figures["simulations"].items():
+        assert SCALE.table(name, rows) in page, name
+    for size, value in [pair for sizes in figures["sizes"].values() for pair in sizes.items()]:
+        assert f"{value:,.3g}" in page or f"{value:,.0f}" in page, size
+    costs = {name: value for name, (value, _) in SCALE.COSTS.items()}
+    assert figures["costs"] == costs, "run python docs/results/scale.py"
 
 
 def test_the_readme_has_a_table_of_results() -> None:
