@@ -51,7 +51,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         raise ValueError(f"{RunFolder(folder).config} holds no list of overrides: it is not what a run wrote")
     replaced = {_key(override) for override in overrides} | {"resume", "trust"}
     if not config.resume:
-        replaced |= {"task", "logger", "trainer"}
+        replaced |= {"task", "logger", "trainer", "engine"}
         replaced |= {"retrain.rank"} if folder.parent == Path(config.checkpoint) else set()  # of one job of a sweep
     kept = [override for override in written if not _is_within(_key(override), replaced)]
     if not config.trust:

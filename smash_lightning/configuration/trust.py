@@ -16,7 +16,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 PACKAGE = "smash_lightning."
-RESOLVER = re.compile(r"\$\{[^}]*:")
+RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)  # its name may be an interpolation
+MACHINE = re.compile(r"://|\baddress=")  # a tracking server gets all results, and what a cluster sends is unpickled
 REMEDY = "if the run is from somebody you trust, add trust=true, or name it again on this command line"
 
 
@@ -24,10 +25,10 @@ def require_trusted_overrides(overrides: Iterable[str]) -> None:
     """Checks overrides of an earlier run, before Hydra reads them.
 
     Raises:
-        ValueError: one is an option of Hydra, or calls a resolver.
+        ValueError: one is an option of Hydra, calls a resolver, or names another machine.
     """
     for override in overrides:
-        if re.match(r"[+~]*hydra\b", override) or RESOLVER.search(override):
+        if re.match(r"[+~]*hydra\b", override) or RESOLVER.search(override) or MACHINE.search(override):
             raise ValueError(f"the earlier run has the option {override}, which could read or run anything: {REMEDY}")
 
 
@@ -39,13 +40,14 @@ def require_trusted_values(combined: DictConfig, trusted: Iterable[DictConfig]) 
         trusted: the configuration of this command line alone, and every configuration file on its search path.
 
     Raises:
-        ValueError: they name code outside of the package, or a resolver.
+        ValueError: they name code outside of the package, a resolver, or another machine.
     """
     plain = [OmegaConf.to_container(config, resolve=False) for config in trusted]
     known = {value for config in plain for _, value in _leaves(config) if isinstance(value, str)}
-    for _, value in _leaves(OmegaConf.to_container(combined, resolve=False)):
-        if isinstance(value, str) and value not in known and RESOLVER.search(value):
-            raise ValueError(f"the earlier run has the value {value}, which could read anything: {REMEDY}")
+    for key, value in _leaves(OmegaConf.to_container(combined, resolve=False)):
+        new = isinstance(value, str) and value not in known
+        if new and (RESOLVER.search(value) or MACHINE.search(f"{key}={value}")):
+            raise ValueError(f"the earlier run has {key}={value}, which could read or run anything: {REMEDY}")
     targets = {value for config in plain for key, value in _leaves(config) if key == "_target_"}
     for key, value in _leaves(OmegaConf.to_container(combined, resolve=True)):
         if key == "_target_" and value not in targets and not _is_of_package(value):

@@ -29,6 +29,9 @@ ATTACKS = {
     "an interpolation": ("+retrain.more={name: evil.call, _target_: '${retrain.more.name}'}", CODE),
     "the environment": ("dataset.name='${oc.env:SECRET}'", "could read or run anything"),
     "a resolver within another": ("dataset.name='${oc.select:a,${oc.env:SECRET}}'", "could read or run anything"),
+    "a resolver by another name": ("dataset.name='${${task.name}:SECRET}'", "could read or run anything"),
+    "a cluster": ("+engine.address=evil.org:6379", "could read or run anything"),
+    "a server": ("+retrain.uri=https://evil.org", "could read or run anything"),
     "Hydra": ("hydra.searchpath=[file://elsewhere]", "could read or run anything"),
     "Hydra's group": ("hydra/launcher=joblib", "could read or run anything"),
     "another folder": ("+experiment=../../../stranger/evil", CODE),
@@ -55,8 +58,8 @@ def write_config(folder: Path, *overrides: str) -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_options_of_a_stranger_run_nothing(stranger: Path, option: str, attack: str) -> None:
     override, reason = ATTACKS[attack]
-    if option == "checkpoint" and override.startswith(("task", "+trainer")):
-        return  # a later stage takes neither from an earlier run
+    if option == "checkpoint" and override.startswith(("task", "+trainer", "+engine")):
+        return  # a later stage takes none of these from an earlier run
     write_config(stranger, override)
     ended = smash(stranger.parent, f"{option}={stranger}", *["task=correlate"] * (option == "checkpoint"))
     assert ended.error is not None
