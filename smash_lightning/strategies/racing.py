@@ -56,11 +56,14 @@ class Racing:
     def level(self, candidates: int, images: int) -> float:
         """Error probability of one comparison of two candidates in one round.
 
-        One of the best `keep` is dropped only if `keep` others seem better, of which at least one is not: an error in
-        one of (candidates - 1) comparisons in one of the rounds. All of these together have at most the risk.
+        The s-th of the `keep` best from below is dropped only if s candidates seem better by error. On average at most
+        (candidates - 1) level do, and so, by Markov's inequality, s do with at most 1/s of that probability, however
+        candidates depend on each other. The mean over s = 1 to keep, in all rounds together, is the risk.
         """
-        comparisons = max(1, candidates - 1) * max(1, len(self.sizes(images)) - 1)
-        return min(self.risk / comparisons, 0.5)  # a candidate that is not behind is never dropped
+        keep, rounds = self.kept(candidates), max(1, len(self.sizes(images)) - 1)
+        harmonic = sum(1 / s for s in range(1, keep + 1))
+        level = self.risk * keep / (rounds * max(1, candidates - 1) * harmonic)
+        return min(level, 0.5)  # a candidate that is not behind is never dropped
 
 
 @dataclass(frozen=True, slots=True)
