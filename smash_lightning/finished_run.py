@@ -61,7 +61,7 @@ class FinishedRun:
         self.retrained = read_if_exists(self._run.retrained, RETRAINED)
         self.baselines = read_if_exists(self._run.baselines, BASELINES)
         self.correlation = _json(self._run.correlation)
-        self.data = _json(self._run.data)
+        self.data = self._run.read_data()
         self._trainings = finished_trainings(self.retrained)
 
     @property

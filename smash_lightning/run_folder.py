@@ -80,6 +80,10 @@ class RunFolder:
             raise ValueError(f"{self.config} holds no configuration")
         return config
 
+    def read_data(self) -> dict[str, Any]:
+        """The content of data.json; empty where there is none."""
+        return json.loads(self.data.read_text(encoding="utf-8")) if self.data.exists() else {}
+
     def sources(self) -> Iterator[RunFolder]:
         """The run itself, the run that it builds on, and so on, as far as they exist."""
         folder, seen = self, set[Path]()

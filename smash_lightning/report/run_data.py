@@ -77,14 +77,13 @@ def read_run(path: Path) -> RunData:
         correlation = json.loads(holder("correlation.json").correlation.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ValueError(f"{own.correlation} cannot be read: compare the run first, with task=correlate") from None
-    data = holder("data.json").data
     return RunData(
         ranking=read_ranking(holder("ranking.csv")),
         retrained=read_retrained(holder("retrained.csv")),
         architectures=holder("architectures.jsonl").read_architectures(),
         correlation=correlation,
         settling=read_if_exists(holder("settling.csv").settling, SETTLING),
-        data=json.loads(data.read_text(encoding="utf-8")) if data.exists() else {},
+        data=holder("data.json").read_data(),
         config=own.read_config(),
     )
 

@@ -120,8 +120,7 @@ def _require_same(first: SweepJob, job: SweepJob) -> None:
                 f"{job.folder} has another {name} than {first.folder}: trainings are collected of one ranking, that of "
                 "checkpoint=FOLDER in python run.py -m task=retrain; whole runs are compared by task=sweep_report"
             )
-    if (data := RunFolder(job.folder).data).exists():
-        require_same_images(RunFolder(first.folder), json.loads(data.read_text(encoding="utf-8")).get("content", {}))
+    require_same_images(RunFolder(first.folder), RunFolder(job.folder).read_data().get("content", {}))
     if found := differences(_compared(first.config), _compared(job.config)):
         raise ValueError(
             f"{job.folder} was run with other values than {first.folder}: {found}. Collect jobs that differ in "

@@ -102,9 +102,7 @@ def require_same_images(earlier: RunFolder, content: Mapping[str, str]) -> None:
     Raises:
         ValueError: a split differs.
     """
-    if not earlier.data.exists():
-        return
-    before = json.loads(earlier.data.read_text(encoding="utf-8")).get("content", {})
+    before = earlier.read_data().get("content", {})
     if changed := [split for split, digest in content.items() if before.get(split, digest) != digest]:
         raise ValueError(
             f"the {' and '.join(changed)} images or their labels are others than those of {earlier.path}: restore "
