@@ -15,6 +15,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
+
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
 from smash_lightning.engine.work import CHUNK_SECONDS, Cause, Failure, Function, OnMessage, Outcomes, failure, threads
 
@@ -27,6 +29,14 @@ LOST = "its process died {} times, perhaps for lack of memory: {}"
 def cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_process(threads: int) -> None:
+    """Sets the threads of a process that works for another one, and that it prints whatever a scheduler's rank says."""
+    import torch
+
+    torch.set_num_threads(threads)
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning sets this attribute of a function
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,11 @@ class Pool(ABC, Generic[Job, Result]):
             if isinstance(outcome, Failure):
                 raise RuntimeError(f"{what(position)}: {outcome.reason}\n{outcome.details}")
             yield position, outcome
+
+    def ordered_results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> list[Result]:
+        """The results in the order of the jobs; raises as `results`."""
+        found = dict(self.results(jobs, what))
+        return [found[position] for position in range(len(jobs))]
 
     def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """Does each job by all workers as ranks, one job after the other; result and messages are those of rank 0.

@@ -19,9 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_processes
 from typing import Any
 
-from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
-
-from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores
+from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores, prepare_process
 from smash_lightning.engine.stop_requests import SIGNALS, request_stop
 from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
 
@@ -208,10 +206,7 @@ class _Process:
 def prepare(connection: Connection, threads: int, environment: dict[str, str]) -> None:
     """Prepares a worker process; `environment` is set before CUDA starts."""
     os.environ.update(environment)
-    import torch
-
-    torch.set_num_threads(threads)
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # whatever a scheduler's variables say
+    prepare_process(threads)
     _Process.connection = connection
     atexit.register(os._exit, 0)  # without the finalization of libraries, which costs time and may wait for threads
     threading.Thread(target=listen, args=(connection,), daemon=True).start()

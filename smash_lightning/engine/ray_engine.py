@@ -15,9 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lightning_utilities.core.rank_zero import rank_zero_only
-
-from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores
+from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores, prepare_process
 from smash_lightning.engine.local import blocked_signals
 from smash_lightning.engine.stop_requests import request_stop
 from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
@@ -265,10 +263,7 @@ class Actor:
 
 def prepare(threads: int, folder: str, mailbox: Any) -> None:
     """Prepares a process of the cluster."""
-    import torch
-
-    torch.set_num_threads(threads)
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # whatever a scheduler's variables say
+    prepare_process(threads)
     os.chdir(folder)
     threading.Thread(target=listen, args=(mailbox,), daemon=True).start()
 

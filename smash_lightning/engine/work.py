@@ -41,10 +41,11 @@ class Failure:
 
 def failure(error: BaseException) -> Failure:
     """Reason, traceback and cause of the current error; torch reports a full disk by an error of its own."""
-    chain, each = list[BaseException](), error
+    chain: list[BaseException] = []
+    each: BaseException | None = error
     while each is not None and each not in chain:
         chain.append(each)
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)  # type: ignore[assignment]
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     if storage := next((each for each in chain if isinstance(each, OSError)), None):
         return Failure(str(storage), traceback.format_exc(), Cause.STORAGE)
     memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()

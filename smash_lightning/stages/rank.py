@@ -149,8 +149,7 @@ def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
 
 def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
     """Scores, in the order of `architectures`; raises RuntimeError where one could not be scored."""
-    found = dict(pool.results(architectures, lambda i: f"scoring architecture {architectures[i].fingerprint}"))
-    return [found[position] for position in range(len(architectures))]
+    return pool.ordered_results(architectures, lambda i: f"scoring architecture {architectures[i].fingerprint}")
 
 
 def _row(row: Row, smash_score: float, images: int, image_spec: ImageSpec) -> dict[str, Any]:
