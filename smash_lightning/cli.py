@@ -127,7 +127,7 @@ def _job(config: DictConfig, folder: Path) -> float | None:
 def _execute(config: DictConfig, folder: Path) -> float | None:
     """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
-    from smash_lightning.configuration.build import build_experiment, instantiate
+    from smash_lightning.configuration.build import build_experiment, instantiate, plain
     from smash_lightning.report.tracker import Tracker
 
     experiment = build_experiment(config, folder)
@@ -136,7 +136,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     with locked(folder):
         claim(folder, config)
         with Tracker(loggers) as tracker:
-            tracker.config(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+            tracker.config(plain(config))
             outcome = task(experiment, tracker)
             tracker.log_folder(folder)
     value = outcome if isinstance(outcome, float) and math.isfinite(outcome) else None  # sweepers cannot use NaN

@@ -57,7 +57,7 @@ def require_bounds(options: Any, section: str) -> None:
     Raises:
         ValueError: a value is of another type or out of bounds; the message has the name of the option.
     """
-    for name, adapter in _adapters(type(options)).items():  # type: ignore[arg-type]
+    for name, adapter in _adapters(type(options)).items():  # type: ignore[arg-type]  # a class can be hashed
         value = getattr(options, name)
         try:
             adapter.validate_python([value], strict=True)

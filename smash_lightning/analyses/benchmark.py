@@ -95,7 +95,7 @@ def step_costs(
 
     The images are made up.
     """
-    space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]
+    space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]  # a space is a dataclass
     source = experiment.hypernet.build(space, 0).to(device)
     optimizer = _adam(source)
     shape = (experiment.data.batch_size, image_spec.channels, *image_spec.size)

@@ -110,7 +110,7 @@ def corruptions(pool: Sequence[Architecture], levels: Sequence[float], seed: int
 def corrupted(source: ConditionalWeightSource, corruption: Corruption) -> ConditionalWeightSource:
     """A copy with the same parameters, which generates weights from a corrupted c."""
     other = copy.copy(source)
-    other.encode = partial(corruption, source)  # type: ignore[method-assign]
+    other.encode = partial(corruption, source)  # type: ignore[method-assign]  # of this copy alone
     return other
 
 
@@ -118,7 +118,7 @@ def score_corrupted(scorer: Scorer, cases: Mapping[str, Corruption], job: tuple[
     """The score of an architecture by the same HyperNets with a corrupted c."""
     case, architecture = job
     hypernets = [
-        replace(one, weights=corrupted(one.weights, cases[case]))  # type: ignore[arg-type]
+        replace(one, weights=corrupted(one.weights, cases[case]))  # type: ignore[arg-type]  # conditional, as the caller has checked
         for one in scorer.hypernets
     ]
     return Scorer(hypernets, scorer.data, policy=scorer.policy, seed=scorer.seed, noises=scorer.noises)(architecture)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 
@@ -114,7 +114,7 @@ class Architecture:
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal architectures."""
-        return _JSON.dump_json({"format": 1, "blocks": self.blocks}).decode()  # type: ignore[typeddict-item]
+        return _JSON.dump_json({"format": 1, "blocks": self.blocks}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
@@ -195,10 +195,10 @@ def _check_convolution(convolution: Convolution, inputs: int, outputs: int, wher
         raise ValueError(f"{where}: {convolution.groups} groups do not divide {inputs} inputs and {outputs} outputs")
 
 
+@with_config(ConfigDict(extra="forbid"))
 class _Json(TypedDict):
     """The JSON of an architecture."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     format: Literal[1]
     blocks: tuple[Block, ...]
 

@@ -92,7 +92,8 @@ def hypernet_specification(section: Any) -> HyperNetSpecification:
 
 def plain(section: Any) -> dict[str, Any]:
     """A section of the configuration as plain values."""
-    return OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section  # type: ignore[return-value]
+    values: Any = OmegaConf.to_container(section, resolve=True) if OmegaConf.is_config(section) else section
+    return values
 
 
 def callbacks_of(sections: Mapping[str, Any]) -> tuple[Callable[[], L.Callback], ...]:

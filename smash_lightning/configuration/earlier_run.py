@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from smash_lightning.configuration.build import plain
 from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
@@ -84,11 +84,11 @@ def _resolve_source(config: DictConfig) -> None:
         config.source_run = str(source_run(Path(config.checkpoint)))
 
 
-def _files() -> Iterator[DictConfig]:
+def _files() -> Iterator[DictConfig | ListConfig]:
     """Every configuration file of the package and of --config-dir."""
     for source in HydraConfig.get().runtime.config_sources:
         if source.schema == "file":
-            yield from (OmegaConf.load(path) for path in Path(source.path).rglob("*.yaml"))  # type: ignore[misc]
+            yield from (OmegaConf.load(path) for path in Path(source.path).rglob("*.yaml"))
 
 
 def as_job(config: DictConfig, folder: Path) -> DictConfig:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from pkgutil import resolve_name
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from smash_lightning.option_types import resolve_target
 
 PACKAGE = "smash_lightning."
 RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)  # its name may be an interpolation
@@ -32,7 +33,7 @@ def require_trusted_overrides(overrides: Iterable[str]) -> None:
             raise ValueError(f"the earlier run has the option {override}, which could read or run anything: {REMEDY}")
 
 
-def require_trusted_values(combined: DictConfig, trusted: Iterable[DictConfig]) -> None:
+def require_trusted_values(combined: DictConfig, trusted: Iterable[DictConfig | ListConfig]) -> None:
     """Checks what the options of an earlier run add to those of this command line, before anything is imported.
 
     Args:
@@ -59,8 +60,8 @@ def _is_of_package(target: Any) -> bool:
     if not isinstance(target, str) or not target.startswith(PACKAGE):
         return False
     try:
-        found = resolve_name(":".join(target.rsplit(".", 1)))
-    except (ImportError, AttributeError, ValueError):
+        found = resolve_target(target, "", Any)
+    except ValueError:
         return False
     return inspect.isclass(found) and found.__module__.startswith(PACKAGE)
 
