@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores, prepare_process
 from smash_lightning.engine.local import blocked_signals
-from smash_lightning.engine.stop_requests import request_stop
+from smash_lightning.engine.stop_requests import install_signal_handlers, request_stop
 from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
 
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
@@ -54,6 +54,7 @@ def connected(engine: Ray) -> Any:
                 ray.init(address=engine.address or "local", **options, **({} if engine.address else own))
         except ConnectionError as error:
             raise ValueError(f"engine.address={engine.address}: {error}") from None
+        install_signal_handlers()
     if _Cluster.mailbox is None:
         _Cluster.mailbox = ray.remote(num_cpus=0)(mailbox_class()).remote()
     return ray

@@ -55,7 +55,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def install_signal_handlers() -> None:
-    """Installs the handlers again after Lightning's, which ends a training at SIGTERM as if it were complete."""
+    """Installs the handlers again after those of Lightning or Ray, which end a training or the process at SIGTERM."""
     if _handling and threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, _on_signal)
