@@ -63,3 +63,14 @@ def require_same(saved: Mapping[str, str], expected: Mapping[str, str], path: st
     """
     if found := differences(saved, expected):
         raise ValueError(f"{path} belongs to another {what}: {found}. Use the options it was trained with")
+
+
+def require_same_data(saved: Mapping[str, str], data: Mapping[str, str], path: str) -> None:
+    """Checks that a checkpoint was trained on `data`, as far as it is known of both: 0.2.0 saved fewer digests.
+
+    Raises:
+        ValueError: they differ; the message has the splits that do.
+    """
+    both = saved.keys() & data.keys()
+    saved, data = ({key: of[key] for key in of if key in both} for of in (saved, data))
+    require_same(saved, data, path, "data set or split")

@@ -85,14 +85,15 @@ class FinishedRun:
 
         It maps raw images (batch, channels, *size), bytes or floats in units of bytes, to logits (batch, classes).
 
-        Raises ValueError where nothing was retrained, or the checkpoint does not exist any more.
+        Raises ValueError where nothing was retrained, or the checkpoint does not exist any more or is of other data.
         """
         name = self.best["fingerprint"]
         seeds = self._trainings["seed"][self._trainings["fingerprint"] == name]
         if not len(seeds):
             raise ValueError(f"no architecture was retrained in {self.folder}: use task=retrain, or smash.retrain")
         paths = [folder.network(name, int(seeds.min())) for folder in self._run.sources()]
-        return load_classifier(next((path for path in paths if path.exists()), paths[0]))
+        path = next((path for path in paths if path.exists()), paths[0])
+        return load_classifier(path, self.data.get("content"))
 
     @property
     def verdict(self) -> str:

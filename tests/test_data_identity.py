@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from smash_lightning import load
+from smash_lightning.checkpoint import load_checkpoint
+from smash_lightning.run_folder import RunFolder
 from tests.command_line import TINY, Ended, changed, smash
 
 OPTIONS = changed(TINY, ["search.epochs=1", "search.hypernets=1"])
@@ -61,6 +67,26 @@ def test_moved_images_are_found_and_changed_ones_are_refused(tmp_path: Path, sea
         assert refused(ended, "test", run), ended
     retrain = ["task=retrain", f"checkpoint={run}", f"dataset.root={root}", "retrain.random=0", "retrain.shortlist=1"]
     assert smash(tmp_path, *retrain, f"hydra.run.dir={tmp_path}/retrained").well
+    refuses_other_data(tmp_path, tmp_path / "retrained", root, again)
+
+
+def refuses_other_data(folder: Path, run: Path, root: Path, other: Path) -> None:
+    """A retrained network has the digests of its data, even without data.json, and so has an exported one."""
+    export = ["task=export", f"checkpoint={run}"]
+    assert smash(folder, *export, f"dataset.root={root}", f"hydra.run.dir={folder}/exported").well
+    described, files = RunFolder(run).read_data(), {"data.json": ""}
+    torch.export.load(folder / "exported" / "network.pt2", extra_files=files)
+    assert json.loads(files["data.json"]) == RunFolder(folder / "exported").read_data() == described
+    assert refused(smash(folder, *export, f"dataset.root={other}"), "test", run)
+    network = RunFolder(run).network(load(run).best["fingerprint"], 0)
+    assert load_checkpoint(network, "data")["data"].items() >= described["content"].items()
+    assert load(run).model
+    (run / "data.json").write_text(json.dumps(described | {"content": {**described["content"], "validation": "0"}}))
+    with pytest.raises(ValueError, match=rf"{network} belongs to another data set or split: validation was "):
+        _ = load(run).model
+    (run / "data.json").unlink()
+    message = rf"{network} belongs to another data set or split: test was "
+    assert re.search(message, str(smash(folder, *export, f"dataset.root={other}").error))
 
 
 def test_changed_training_images_are_refused(tmp_path: Path, searched: tuple[Path, Path]) -> None:

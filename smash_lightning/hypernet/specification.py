@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from smash_lightning.checkpoint import load_checkpoint, require_same
+from smash_lightning.checkpoint import load_checkpoint, require_same, require_same_data
 from smash_lightning.hypernet.base import TrainedHyperNet, WeightSource
 from smash_lightning.option_types import require_types, resolve_target
 from smash_lightning.random_streams import Stream, generator
@@ -114,8 +114,7 @@ def load_hypernet(path: Path, space: SearchSpace, data: Mapping[str, str]) -> Tr
     checkpoint = load_checkpoint(path, "smash")
     saved = checkpoint["smash"]
     require_same(saved["search_space"], space.specification(), str(path), "search space")
-    known = {**data, **saved["data"]}  # in 0.2.0 a checkpoint held no digest of the test images
-    require_same(known, data, str(path), "data set or split")
+    require_same_data(saved["data"], data, str(path))
     target = str(saved["hypernet"].get("target"))
     if not target.startswith("smash_lightning.") and target.rpartition(".")[0] not in sys.modules:
         raise ValueError(

@@ -18,7 +18,10 @@ from smash_lightning.training import load_classifier
 
 
 def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = None) -> None:
-    """Writes `network.pt2` (read it with `torch.export.load`), `architecture.json` and `classes.json`.
+    """Writes `network.pt2` (read it with `torch.export.load`), `architecture.json`, `classes.json` and `data.json`.
+
+    `network.pt2` has data.json as an extra file, with the digests of the data that the network was trained and tested
+    on.
 
     Args:
         experiment: its `source` is a run with retrained networks.
@@ -27,9 +30,9 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
             one with the lowest seed is taken. Choosing either by the test images would spoil the test.
 
     Raises:
-        ValueError: nothing was retrained, or not this architecture, or its checkpoint is missing.
+        ValueError: nothing was retrained, or not this architecture, its checkpoint is missing, or it is of other data.
     """
-    source, folder = experiment.source_folder(), experiment.folder.path
+    source, folder = experiment.source_folder(), experiment.prepare_folder().path
     trainings, ranking = finished_trainings(read_retrained(source)), read_ranking(source)
     if trainings.empty:
         raise ValueError(f"{source.path} holds no finished training: retrain first, with task=retrain")
@@ -38,8 +41,9 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     if mine.empty:
         raise ValueError(f"architecture {fingerprint} was not retrained in {source.path}")
     name, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])
-    classifier = load_classifier(source.network(name, seed))
-    _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2")
+    data = experiment.data.describe()
+    classifier = load_classifier(source.network(name, seed), data["content"])
+    _write(classifier, experiment.data.test.images[:2].float(), folder / "network.pt2", json.dumps(data))
     (folder / "architecture.json").write_text(classifier.network.architecture.to_json() + "\n", encoding="utf-8")
     (folder / "classes.json").write_text(json.dumps(experiment.data.classes) + "\n", encoding="utf-8")
     tracker.artifact("network", "model", [folder / "network.pt2", folder / "architecture.json"])
@@ -51,13 +55,13 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
 
 
 @torch.no_grad()
-def _write(classifier: Classifier, images: Tensor, path: Path) -> None:
+def _write(classifier: Classifier, images: Tensor, path: Path, data: str) -> None:
     expected = classifier(images)  # also makes the index tensors that the network caches, before tracing
     batch = torch.export.Dim("batch", min=1, max=65536)
     program = torch.export.export(classifier, (images,), dynamic_shapes=({0: batch},))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of weights that are views of one storage
-        torch.export.save(program, path)
+        torch.export.save(program, path, extra_files={"data.json": data})
     again = torch.export.load(path).module()(images)
     if not torch.allclose(again, expected, rtol=1e-4, atol=1e-5):
         raise RuntimeError(f"{path} computes something else than the network that was exported")

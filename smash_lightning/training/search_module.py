@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.checkpoint import require_same
+from smash_lightning.checkpoint import require_same, require_same_data
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.network import forward
 from smash_lightning.option_types import require_bounds
@@ -165,7 +165,6 @@ class HyperNetModule(TrainingModule):
         expected = self.space.specification()
         require_same(checkpoint["smash"]["search_space"], expected, "the checkpoint to resume from", "search space")
         data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
-        known = {**data, **checkpoint["smash"]["data"]}  # in 0.2.0 a checkpoint held no digest of the test images
-        require_same(known, data, "the checkpoint to resume from", "data set or split")
+        require_same_data(checkpoint["smash"]["data"], data, "the checkpoint to resume from")
         self.drawn = set(checkpoint["smash"]["drawn"])
         self._seconds = checkpoint["smash"]["seconds"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec
-from smash_lightning.checkpoint import load_checkpoint
+from smash_lightning.checkpoint import load_checkpoint, require_same_data
 from smash_lightning.network import Classifier, StandaloneNetwork, Weights
 from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator
@@ -133,21 +134,32 @@ class RetrainModule(TrainingModule):
         return self.with_cosine(sgd)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds architecture, input and normalization, so that the checkpoint alone rebuilds the classifier."""
+        """Adds architecture, input, normalization and data, so that the checkpoint alone rebuilds the classifier."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         constants = {name: getattr(data, name).flatten().tolist() for name in ("mean", "std")}
         checkpoint["architecture"] = self.architecture.to_json()
         checkpoint["input"] = asdict(data.image_spec) | constants
         checkpoint["seed"] = self.seed
+        checkpoint["data"] = data.specification()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checks that a training continues on the same data."""
+        data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
+        require_same_data(checkpoint.get("data", {}), data, "the checkpoint to resume from")
 
 
-def load_classifier(path: Path) -> Classifier:
+def load_classifier(path: Path, data: Mapping[str, str] | None = None) -> Classifier:
     """Reads a network that `RetrainModule` saved; nothing in the file is executed.
 
+    Args:
+        path: of the checkpoint.
+        data: digests of the splits, with which those of the training are compared.
+
     Raises:
-        ValueError: the file is missing, truncated, or not a retrained network's.
+        ValueError: the file is missing, truncated, not a retrained network's, or was trained on other data.
     """
     checkpoint = load_checkpoint(path, "input")
+    require_same_data(checkpoint.get("data", {}), data or {}, str(path))
     saved = checkpoint["input"]
     image_spec = ImageSpec(saved["channels"], tuple(saved["size"]), saved["classes"], saved["stem_stride"])
     network = StandaloneNetwork(Architecture.from_json(checkpoint["architecture"]), image_spec)

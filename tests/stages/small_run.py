@@ -49,6 +49,20 @@ SEARCH = SearchOptions(
 )
 
 
+def small_data(test: int = 1497) -> DataModule:
+    return DataModule(
+        name="digits",
+        source=Digits(test=test),
+        validation=60,
+        train=None,
+        batch_size=32,
+        eval_batch_size=500,
+        recalibration=64,
+        stem_stride=1,
+        split_seed=0,
+    )
+
+
 def small_experiment(folder: Path, **changes: Any) -> Experiment:
     """On 240 training images of the digits."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,17 +70,7 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         "folder": RunFolder(folder),
         "source": None,
         "seed": 0,
-        "data": DataModule(
-            name="digits",
-            source=Digits(test=1497),
-            validation=60,
-            train=None,
-            batch_size=32,
-            eval_batch_size=500,
-            recalibration=64,
-            stem_stride=1,
-            split_seed=0,
-        ),
+        "data": small_data(),
         "space": SPACE,
         "candidates": SPACE,
         "hypernet": HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4),

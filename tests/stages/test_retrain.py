@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 from dataclasses import replace
 from importlib import import_module
@@ -23,7 +24,7 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
 from smash_lightning.stages.retrain import Job, choose, train_network
 from smash_lightning.training import RetrainOptions
-from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_experiment
+from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_data, small_experiment
 
 ROOM = import_module("smash_lightning.stages.retrain")  # in the package the function has this name
 SILENT = Tracker([])
@@ -165,6 +166,18 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     assert read_retrained(full.folder).empty, "a failure was recorded"
     resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (full, whole))
     assert resumed.equals(undisturbed)
+
+
+def test_a_training_continues_on_the_same_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
+    rank_at_random(experiment.folder, 3)
+    unfinished = experiment.folder.network(retrain(experiment, SILENT)["fingerprint"][0], 0)
+    unfinished.rename(unfinished.with_suffix(".unfinished.ckpt"))
+    for file in (experiment.folder.retrained, experiment.folder.data):
+        file.unlink()
+    other = replace(experiment, data=small_data(test=1498))
+    reason = r"the checkpoint to resume from belongs to another data set or split: train was .*; validation.*; test"
+    assert re.search(reason, retrain(other, SILENT)["failure"][0])
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
