@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from smash_lightning.architecture import Block, Op
+from smash_lightning.architecture import Architecture, Block, Op
+from smash_lightning.host_tables import Call, on_device
 
 
 class Average(NamedTuple):
@@ -30,21 +33,34 @@ class Access(NamedTuple):
 @torch.inference_mode(False)  # tensors cached in inference mode could not be used in training
 def accesses(block: Block, device: torch.device) -> tuple[Access, ...]:
     """The accesses of each op of `block`, as index tensors on `device`. Bank b is channels [b width, (b + 1) width)."""
-    parts: list[list[int]] = []
-    for op in block.ops:
-        parts += [list(op.read)] + [list(cycle) for cycle in _cycles(op)]
-    # One transfer for the whole block, then views of it.
-    banks = torch.tensor([bank for part in parts for bank in part], device=device)
-    within = torch.arange(block.width, device=device)
-    channels = iter((banks[:, None] * block.width + within).flatten().split([len(p) * block.width for p in parts]))
-    writes = [1] * block.inputs + [0] * (block.banks - block.inputs)
+    parts = [[len(op.read), *([len(op.write)] * 3 if op.join == "mean" else map(len, _cycles(op)))] for op in block.ops]
+    sizes = [banks * block.width for part in parts for banks in part]
+    tensors = iter(on_device(bank_indices, block, device=device).split(sizes))
     plan = []
+    for op, part in zip(block.ops, parts, strict=True):
+        read, *write = (next(tensors) for _ in part)
+        plan.append(Access(read, Average(*write) if op.join == "mean" else tuple(write)))
+    return tuple(plan)
+
+
+def bank_indices(block: Block) -> np.ndarray:
+    """The indices of all accesses in a row: for each op what it reads, then its cycles or the parts of an `Average`."""
+    within = np.arange(block.width)
+    writes = [1] * block.inputs + [0] * (block.banks - block.inputs)
+    rows = []
     for op in block.ops:
-        read, cycles = next(channels), tuple(next(channels) for _ in _cycles(op))
         for bank in op.write:
             writes[bank] += 1
-        plan.append(Access(read, cycles if op.join == "sum" else _average(op, block.width, cycles, writes)))
-    return tuple(plan)
+        rows += [_channels(op.read, within), _channels(op.write, within)]  # the cycles one after another
+        if op.join == "mean":
+            rows += [_channels([j % op.units for j in range(len(op.write))], within)]
+            rows += [np.repeat([writes[bank] for bank in op.write], block.width)]
+    return np.concatenate(rows)
+
+
+def tables(architecture: Architecture) -> list[Call]:
+    """The tables on the host that the forward pass needs."""
+    return [(bank_indices, (block,)) for block in architecture.blocks]
 
 
 def _cycles(op: Op) -> list[tuple[int, ...]]:
@@ -52,8 +68,6 @@ def _cycles(op: Op) -> list[tuple[int, ...]]:
     return [op.write[first : first + op.units] for first in range(0, len(op.write), op.units)]
 
 
-def _average(op: Op, width: int, cycles: tuple[Tensor, ...], writes: list[int]) -> Average:
-    device = cycles[0].device
-    source = torch.cat([torch.arange(len(cycle), device=device) for cycle in cycles])
-    counts = torch.tensor([writes[bank] for bank in op.write], device=device).repeat_interleave(width)
-    return Average(torch.cat(cycles), source, counts)
+def _channels(banks: Sequence[int], within: np.ndarray) -> np.ndarray:
+    """Channels of the banks, one bank after another."""
+    return (np.array(banks)[:, None] * len(within) + within).ravel()
