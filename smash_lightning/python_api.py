@@ -14,8 +14,6 @@ when it is called again. All raise ValueError where an option is wrong or differ
 an earlier stage is missing, and RuntimeError where a training failed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path

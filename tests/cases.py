@@ -1,7 +1,5 @@
 """The cases of all laws: small spaces of both kinds, in two and three dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any

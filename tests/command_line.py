@@ -1,7 +1,5 @@
 """Command lines for tests: in this process, or as processes of their own."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Options of all tests: the same examples in every run, on one thread."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

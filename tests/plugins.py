@@ -1,7 +1,5 @@
 """What a user writes who extends the package from outside: one of each kind of plug-in, each a few lines."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Tasks that cost nothing, for what sweeps do with them: each is named by `task._target_`, as a user's own would be."""
 
-from __future__ import annotations
-
 import math
 import os
 import signal

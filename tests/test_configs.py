@@ -1,7 +1,5 @@
 """Every file under conf/ and every command that users are shown: they compose, fit their classes, build objects."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import shlex

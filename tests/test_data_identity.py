@@ -1,7 +1,5 @@
 """Data sets are known by their content: moved ones are found, changed ones are refused."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

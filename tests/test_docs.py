@@ -1,7 +1,5 @@
 """Documentation: its Python examples run, its links lead somewhere, and every room has a page."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import random

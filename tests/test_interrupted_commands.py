@@ -1,7 +1,5 @@
 """Whole commands that a scheduler stops and starts again, and one of whose processes is killed."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Values out of bounds are refused with the name of the option, from Python as from the command line."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Plug-ins from outside the package, named as a user names them: in a folder of configurations, on the command line."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

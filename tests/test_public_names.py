@@ -1,7 +1,5 @@
 """What `import smash_lightning` offers: a finished run as an object, the stages as functions, classes to extend."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Figures in README.md and docs/results.md are those of docs/results/*.json."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re

@@ -1,7 +1,5 @@
 """A run that is killed four times and continued, by one or two workers, ends in the files of an undisturbed run."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import os

@@ -1,7 +1,5 @@
 """Imports point down: each room knows only those below it, and rooms on one floor are strangers."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

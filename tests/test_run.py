@@ -1,7 +1,5 @@
 """The command line: a whole run and its files, each task on its result, wrong options, several processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

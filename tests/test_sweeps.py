@@ -1,7 +1,5 @@
 """Sweeps: interrupted and continued, with failing jobs, with a search that chooses, with other launchers."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -3,8 +3,6 @@
 `python tests/test_words.py [PATH ...]` prints every line that has one, with the words to use instead.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Results of a run without the times in them."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

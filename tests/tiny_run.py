@@ -1,7 +1,5 @@
 """A whole run that takes seconds, made by the public functions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -7,8 +7,6 @@ two disjoint subsets (`agreement`, over `pairs`); `gain`: Spearman of all HyperN
 paired.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable
 from itertools import combinations

@@ -8,8 +8,6 @@ such images, augmented on the device. `dataloader_over_data`: seconds of a batch
 images singly, over ours.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace

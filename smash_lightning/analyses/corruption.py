@@ -7,8 +7,6 @@ corruption.json: for each of the `inputs` mean `val_loss` and `val_error`, their
 difference `delta_spearman`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

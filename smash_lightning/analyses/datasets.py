@@ -6,8 +6,6 @@ results.
 NAME.png: a contact sheet of each data set that is present.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

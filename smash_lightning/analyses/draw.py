@@ -1,7 +1,5 @@
 """Draws one architecture, without any training: architecture.svg and architecture.json."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -4,8 +4,6 @@ An analysis reads an earlier run, varies something, and writes three files into 
 measured), NAME.json (what follows from it, with intervals) and NAME.png. The head of each analysis describes its files.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import textwrap

@@ -7,8 +7,6 @@ those of random perturbations, paired, and the Spearman of predicted and measure
 (`prediction`).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ whatever the noise.
 racing.json: `spread`, `noise`, and by the number of candidates the means over repeats with Student's intervals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated

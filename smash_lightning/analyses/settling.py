@@ -6,8 +6,6 @@ settling.json: `ceiling`, about the highest Spearman that the noise of the groun
 two HyperNets; `second_half`: Spearman with the ground truth after the last epoch less that at epoch `half`, paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product

@@ -11,8 +11,6 @@ strategies.json: `lowest` score of all, `regret` of each strategy (mean best sco
 interval.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated

@@ -8,8 +8,6 @@ as it is (`delta_spearman`, paired), the same given parameters (`partial_spearma
 HyperNets (`single_spearman`), and the mean `agreement` between two HyperNets.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The interface of baselines, the data that they use, and the options of the baselines stage."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping

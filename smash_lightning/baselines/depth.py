@@ -1,7 +1,5 @@
 """Deeper is better (Simonyan and Zisserman 2015; He et al. 2016)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from typing_extensions import override

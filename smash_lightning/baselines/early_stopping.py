@@ -1,7 +1,5 @@
 """Standalone training of each candidate for a few steps (Zhou et al. 2020, "EcoNAS", arXiv 2001.01233)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

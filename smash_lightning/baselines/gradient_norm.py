@@ -1,7 +1,5 @@
 """Norm of the loss gradient at initialization (Abdelfattah et al. 2021, "Zero-cost proxies", arXiv 2101.08134)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from typing_extensions import override

@@ -1,7 +1,5 @@
 """The standalone network at initialization, for baselines that do not train."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

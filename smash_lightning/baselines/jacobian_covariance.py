@@ -3,8 +3,6 @@
 On a batch of different images, as in Abdelfattah et al. 2021 (arXiv 2101.08134).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

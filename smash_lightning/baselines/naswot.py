@@ -2,8 +2,6 @@
 training", ICML 2021, arXiv 2006.04647).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

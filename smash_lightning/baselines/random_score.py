@@ -1,7 +1,5 @@
 """A random order, which every other predictor must beat."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from typing_extensions import override

@@ -4,8 +4,6 @@ To rank architectures, as in Abdelfattah et al. 2021 (arXiv 2101.08134): the sum
 classifier.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from typing_extensions import override

@@ -4,8 +4,6 @@ To rank architectures, as in Abdelfattah et al. 2021 (arXiv 2101.08134): the sum
 classifier, with norms left out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

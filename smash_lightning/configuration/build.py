@@ -1,7 +1,5 @@
 """The objects that a configuration describes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The options of the run that `checkpoint` or `resume` names, on which a new command builds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Errors of Hydra, OmegaConf and of the run itself as one line that names the option."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import shlex

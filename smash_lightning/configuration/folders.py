@@ -1,7 +1,5 @@
 """The folder of a run: its name, and one process at a time that works in it."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence

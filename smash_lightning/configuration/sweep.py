@@ -3,8 +3,6 @@
 Jobs may run in other processes and on other machines than the sweep itself, so what is known of them is in files.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ this machine into the new run's files. The command line, the package's configura
 trusted.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterable, Iterator

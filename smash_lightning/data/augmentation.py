@@ -4,8 +4,6 @@ Both move whole runs of consecutive values (a row of pixels, a column of voxels)
 whatever is drawn for its images, and nothing waits for the device.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Decoded data sets in files of bytes that are mapped into memory, named by the content that was decoded."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 EXIF orientation: CIPA DC-008 (Exif 2.32), tag 0x0112.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

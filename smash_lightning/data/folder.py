@@ -1,7 +1,5 @@
 """The user's own images, one folder for each class."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

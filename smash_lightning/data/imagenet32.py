@@ -4,8 +4,6 @@ Source: P. Chrabaszcz, I. Loshchilov, F. Hutter, A Downsampled Variant of ImageN
 datasets, 2017; batches are like those of CIFAR-10, with classes numbered from 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

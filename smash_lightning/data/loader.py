@@ -1,7 +1,5 @@
 """Batches straight from a tensor: a pure function of (seed, epoch, position), so that a run resumes exactly."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -4,8 +4,6 @@ Source: Z. Wu et al., 3D ShapeNets: A Deep Representation for Volumetric Shapes,
 file; binvox, https://www.patrickmin.com/binvox/binvox.html.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 import re

@@ -4,8 +4,6 @@ Source: A. Coates, H. Lee, A. Y. Ng, An Analysis of Single-Layer Networks in Uns
 https://cs.stanford.edu/~acoates/stl10 describes the files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

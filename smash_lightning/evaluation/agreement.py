@@ -1,7 +1,5 @@
 """How well do scores and sizes predict one ground truth, and how good is the shortlist that the score selects?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Percentile bootstrap intervals over architectures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ r resamples. It returns shape (r,). With weights of ones it gives the ordinary c
 constant column, say); nothing here raises or warns for that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

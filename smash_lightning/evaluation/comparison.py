@@ -4,8 +4,6 @@ Over all pairs and over size-matched ones: as larger is nearly always better, in
 pairs of architectures with nearly equal numbers of parameters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Correlations are over the representative architectures alone (groups stratified 
 selected would bias them. The paper's figure 4 shows such a comparison as a scatter, without a coefficient.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Reliability of the ground truth: intraclass correlation over seeds, and the noise ceiling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Which architectures are compared? The tables joined: scores and baselines with test losses and errors."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 

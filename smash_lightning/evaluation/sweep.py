@@ -1,7 +1,5 @@
 """A sweep's folder: its jobs, in numbered folders, and the options of each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Builds pictures and page of a run from the files of its folder, and from nothing else."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A picture of a data set: the name of each class and some of its images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

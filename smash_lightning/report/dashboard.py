@@ -6,8 +6,6 @@ publishes the charts of the finished run in FOLDER (later runs draw them with `l
 workspace, which needs a login; with --dry-run it prints both as JSON and needs none.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

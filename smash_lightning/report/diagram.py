@@ -5,8 +5,6 @@ with one horizontal line above it that collects what it reads and one below it t
 `architecture.svg.jinja` draws it.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The logger of MLflow, whose packages are an extra; the others are Lightning's own classes and `wandb_run`."""
 
-from __future__ import annotations
-
 import logging
 import os
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """One self-contained HTML page: no request to anywhere, readable without scripts, escaped, for phone and desktop."""
 
-from __future__ import annotations
-
 import base64
 import json
 import math

@@ -1,7 +1,5 @@
 """The files of a run folder, and from its tables to the frame of each figure."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The common look of all figures, and how a chart becomes a file."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path

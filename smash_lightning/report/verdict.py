@@ -3,8 +3,6 @@
 Every figure has its interval. The sentences are those of verdict.txt.jinja.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Which proposals are accepted: new ones within bounds on the cost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """A Lightning callback that scores held-out architectures on validation images during training."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

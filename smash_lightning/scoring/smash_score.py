@@ -1,7 +1,5 @@
 """The SMASH score: what candidates are ranked by, lower is better."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The interface of search spaces."""
 
-from __future__ import annotations
-
 import random
 from abc import ABC, abstractmethod
 from dataclasses import fields, is_dataclass

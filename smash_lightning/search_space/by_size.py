@@ -1,7 +1,5 @@
 """Spaces of architectures selected by size, which is the strongest simple baseline of a score."""
 
-from __future__ import annotations
-
 import math
 import random
 import statistics

@@ -1,7 +1,5 @@
 """The paper's distribution over memory-bank architectures (section 3.2 and appendix), with all sizes as options."""
 
-from __future__ import annotations
-
 import math
 import random
 from abc import ABC, abstractmethod

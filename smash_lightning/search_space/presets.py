@@ -4,8 +4,6 @@ Each block is the textbook's; stem, transitions and classifier are those of `Ima
 that is out of range or does not fit the others is a ValueError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Literal
 

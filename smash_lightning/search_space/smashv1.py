@@ -1,7 +1,5 @@
 """SMASHv1: one dilated convolution per op (paper, section 4 and appendix)."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """SMASHv2: up to four convolutions per op, in two paths, with kernels, dilations and groups (paper, section 4)."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal

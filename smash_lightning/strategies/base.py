@@ -1,7 +1,5 @@
 """The interface of search strategies: what each receives and returns."""
 
-from __future__ import annotations
-
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence

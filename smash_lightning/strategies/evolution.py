@@ -1,7 +1,5 @@
 """Regularized evolution: the oldest member is removed, not the worst (Real et al., AAAI 2019, arXiv 1802.01548)."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 The authors report that it was no better than random perturbation.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

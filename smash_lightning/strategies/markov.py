@@ -1,7 +1,5 @@
 """A Markov chain from the best architecture (paper, section 4)."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Options of the ranking stage, as plain values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated

@@ -5,8 +5,6 @@ Hutter et al., SMAC (LION 2011), for a pool of random samples and neighbors of t
 under an ensemble; Breiman, Bagging predictors (1996).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

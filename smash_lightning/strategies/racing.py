@@ -5,8 +5,6 @@ difficulty of an image cancels; this takes more images where candidates are simi
 (1994), whose bound requires bounded losses; paired tests in its place are those of Moore and Lee (1994).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Random search: the paper's first stage (algorithm 1)."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

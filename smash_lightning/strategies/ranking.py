@@ -1,7 +1,5 @@
 """A ranking as a value with three steps: propose, score, update. Its state can be printed, saved and resumed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """One small run that all tests of analyses start from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

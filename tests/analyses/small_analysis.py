@@ -1,7 +1,5 @@
 """A whole small run for analyses to start from: HyperNets, a ranking and trainings."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

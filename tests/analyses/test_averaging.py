@@ -1,7 +1,5 @@
 """Means over HyperNets: subsets of them, estimates, and the tables of a run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path

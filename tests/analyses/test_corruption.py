@@ -1,7 +1,5 @@
 """HyperNets with another input than the architecture's c."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

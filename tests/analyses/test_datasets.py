@@ -1,7 +1,5 @@
 """Rows of data sets that are present, missing or unusable, and what their sheets show."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

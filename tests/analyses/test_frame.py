@@ -1,7 +1,5 @@
 """What analyses share: numbers by path, estimates, intervals, printed tables, the run that they start from."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

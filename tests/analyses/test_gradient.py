@@ -1,7 +1,5 @@
 """The architectural gradient against random perturbations: on a loss linear in c, on made-up tables, on a run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The order of scores over the training of HyperNets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Strategies at equal cost, and races replayed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

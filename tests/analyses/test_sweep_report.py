@@ -1,7 +1,5 @@
 """The jobs of a sweep in tables, a picture and a page."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

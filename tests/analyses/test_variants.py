@@ -1,7 +1,5 @@
 """Variants of one run on the same architectures and ground truth."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

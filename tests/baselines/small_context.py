@@ -1,7 +1,5 @@
 """Contexts for baselines: random images of any shape in 64-bit floats, or a few digits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

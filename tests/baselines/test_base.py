@@ -1,7 +1,5 @@
 """Laws of every baseline, a user's own, and those that need no network: depth and a random score."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise

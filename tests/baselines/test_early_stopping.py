@@ -1,7 +1,5 @@
 """Early stopping against standalone training."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path

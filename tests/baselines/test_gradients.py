@@ -1,7 +1,5 @@
 """Baselines by gradients of the initial network: SNIP, the norm of the gradient, and SynFlow."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

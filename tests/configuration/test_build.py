@@ -1,7 +1,5 @@
 """Devices, options of the Trainer and callbacks, as the command line reads them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning as L

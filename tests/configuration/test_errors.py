@@ -1,7 +1,5 @@
 """Messages about options that Hydra reads in another way than they were meant."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

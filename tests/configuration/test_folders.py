@@ -1,7 +1,5 @@
 """The folder of a run: its name, its owner, and its lock."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A run folder from a stranger: its options name no code and read no environment, unless the command line says so."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

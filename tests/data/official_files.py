@@ -1,7 +1,5 @@
 """Small sets in the layouts of the official distributions."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable
 from pathlib import Path

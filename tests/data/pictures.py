@@ -1,7 +1,5 @@
 """Small image files whose brightness is known, in folders and in Parquet files."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Downloads, from a web server in this process."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import multiprocessing

@@ -1,7 +1,5 @@
 """CIFAR, STL-10 and Downsampled ImageNet in their official files."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import re

@@ -1,7 +1,5 @@
 """Whatever is read: no image is trained on and scored on, and none of either is a test image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Synthetic tables of a run with a known ground truth, and folders of sweeps as Hydra and the tasks write them."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The jobs in a sweep's folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

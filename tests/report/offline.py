@@ -1,7 +1,5 @@
 """Reads back what W&B wrote offline."""
 
-from __future__ import annotations
-
 import json
 import os
 import struct

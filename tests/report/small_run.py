@@ -1,7 +1,5 @@
 """A small run folder in the documented form, made by code, for tests of the report."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Mapping

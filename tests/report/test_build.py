@@ -1,7 +1,5 @@
 """Pictures and page come from the files of a run folder alone; the page needs no network and no script."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """Charts and workspace as code: what would be saved, without an account."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict

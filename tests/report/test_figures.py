@@ -1,7 +1,5 @@
 """Each figure is one specification that holds its data, for files, pages and W&B."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Loggers as they are chosen on the command line, one or several by one word each."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What reaches the loggers: W&B's offline files are read back, MLflow and TensorBoard through their own readers."""
 
-from __future__ import annotations
-
 import csv
 import json
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Sentences and printed tables say what correlation.json holds, whatever its verdict."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Runs on W&B that belong together, online or offline, and what is refused before a run begins."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Random images to score architectures of any case."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

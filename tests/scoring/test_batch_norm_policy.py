@@ -1,7 +1,5 @@
 """Policies against slow versions: from generated weights to predictions."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

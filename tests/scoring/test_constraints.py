@@ -1,7 +1,5 @@
 """Bounds on the cost: every strategy satisfies them, and a bound that no architecture satisfies is an error."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable
 from dataclasses import replace

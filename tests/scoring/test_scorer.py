@@ -1,7 +1,5 @@
 """Scores with the weights of a tiny untrained HyperNet."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

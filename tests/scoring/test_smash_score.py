@@ -1,7 +1,5 @@
 """SMASH scores against slow versions, and rankings by them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

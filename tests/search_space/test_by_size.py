@@ -1,7 +1,5 @@
 """Spaces selected by size. Seeds are fixed, so that no test fails at random."""
 
-from __future__ import annotations
-
 import math
 import random
 import statistics

@@ -1,7 +1,5 @@
 """Laws of every search space."""
 
-from __future__ import annotations
-
 import math
 import random
 import re

@@ -1,7 +1,5 @@
 """Frequencies of samples against the paper's priors. Seeds are fixed, so that no test fails at random."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Regularized evolution against a queue."""
 
-from __future__ import annotations
-
 from collections import deque
 
 import pytest

@@ -1,7 +1,5 @@
 """On a separable score each learned strategy beats random draws, over several seeds."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable
 

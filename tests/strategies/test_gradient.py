@@ -1,7 +1,5 @@
 """The architectural gradient by proxy, on a loss that is linear in c."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """The learned predictor: features, fit and proposals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.integrate import quad

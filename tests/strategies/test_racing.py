@@ -1,7 +1,5 @@
 """A race is a ranking with fewer images: exact for survivors, and it loses none of the best."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

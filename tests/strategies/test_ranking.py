@@ -1,7 +1,5 @@
 """A ranking step by step, with a score that is a pure function of the architecture."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The learned sampler: its two models, and its choices."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Laws of every strategy over every space."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable

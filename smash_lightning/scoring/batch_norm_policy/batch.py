@@ -1,7 +1,5 @@
 """BatchNorm with the statistics of the current validation batch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

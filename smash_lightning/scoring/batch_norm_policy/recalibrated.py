@@ -1,7 +1,5 @@
 """BatchNorm with each architecture's own statistics, from one pass over training images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated

@@ -1,7 +1,5 @@
 """BatchNorm with the running averages of the HyperNet's training, as in the authors' code."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

@@ -1,7 +1,5 @@
 """A few steps of standalone training from the generated weights: a more expensive score."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated
