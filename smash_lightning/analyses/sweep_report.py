@@ -24,10 +24,10 @@ from smash_lightning.evaluation.bootstrap import MINIMUM
 from smash_lightning.evaluation.sample import SMASH_SCORE
 from smash_lightning.evaluation.sweep import SweepJob, read_jobs, varied
 from smash_lightning.files import atomic_write
-from smash_lightning.report.figures import sweep as sweep_figure
+from smash_lightning.report.figures import forest, lines
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import render
-from smash_lightning.report.style import save
+from smash_lightning.report.style import Chart, save
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
@@ -57,13 +57,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         )
     options = [name for name in differing if name != SEED]
     settings = average(found, options)
-    chart = sweep_figure(
-        marks(found, options),
-        y="Spearman with test loss",
-        title=f"Agreement of score and ground truth over {count(len(found), 'job')}",
-        note="Small marks: jobs, with 95 % bootstrap intervals over architectures. Large marks: means over "
-        "seeds, with 95 % t-intervals of three or more; or a single job with its own interval.",
-    )
+    chart = draw(settings, options)
     shared = [f"{name}={value}" for name, value in jobs[0].options.items() if name not in differing]
     page = render(
         "sweep.html.jinja",
@@ -150,33 +144,24 @@ def ordered(values: Iterable[float | str]) -> list[float | str]:
     return different if any(isinstance(value, str) for value in different) else sorted(different)
 
 
-def marks(jobs: pd.DataFrame, options: list[str]) -> pd.DataFrame:
-    """Marks of the picture: a panel with a line for each value of a second option, or a panel for each option."""
-    options = options or ([SEED] if SEED in jobs else ["job"])
-    # The axis goes to numbers, and then to the option with more values.
-    numeric = {name: not any(isinstance(value, str) for value in jobs[name]) for name in options}
-    axis, *others = sorted(options, key=lambda name: (not numeric[name], -jobs[name].nunique()))
-    together = len(others) < 2 and all(jobs[name].nunique() <= LINES for name in others)
-    parts = []
-    for panel in [[axis, *others]] if together else [[name] for name in options]:
-        alone = jobs.groupby(panel, sort=False)["job"].transform("size") == 1
-        few = together or jobs[panel[0]].nunique() <= LINES
-        means, singles = average(jobs, panel), jobs[~alone] if few else jobs
-        parts.append(_marks("mean", means if few else means[:0], panel, together))
-        parts.append(_marks("job", singles, panel, together))
-        size = average(jobs, panel[:1])
-        for name in REFERENCES:
-            if name in size:
-                parts.append(_marks("reference", size.assign(spearman=size[name]), panel[:1], False, REFERENCES[name]))
-    return pd.concat(parts, ignore_index=True).dropna(subset="y")
-
-
-def _marks(kind: str, table: pd.DataFrame, panel: list[str], bars: bool, series: str = "SMASH score") -> pd.DataFrame:
-    found = pd.DataFrame({"x": table[panel[0]], "y": table["spearman"], "job": table.get("job", "")})
-    found["series"] = series if len(panel) == 1 else f"{panel[1]}=" + table[panel[1]].astype(str)
-    for end in ("low", "high"):
-        found[end] = table[f"spearman_{end}"] if bars else math.nan
-    return found.assign(panel=panel[0], kind=kind)
+def draw(settings: pd.DataFrame, options: list[str]) -> Chart:
+    """Lines over an option of numbers, one for each value of a second option; otherwise a row for each setting."""
+    title, y = "Agreement of score and ground truth", "Spearman with test loss"
+    note = "Means over seeds, with 95 % t-intervals of three jobs or more; a single job has its bootstrap interval."
+    points = settings.rename(columns=dict(zip(SPEARMAN, ("y", "low", "high"), strict=True)))
+    numeric = [name for name in options if pd.api.types.is_numeric_dtype(settings[name])]
+    axis = max(numeric, key=lambda name: settings[name].nunique(), default=None)
+    others = [name for name in options if name != axis]
+    if axis is None or len(others) > 1 or any(settings[name].nunique() > LINES for name in others):
+        names = [", ".join(f"{name}={row[name]}" for name in options) or "all jobs" for _, row in settings.iterrows()]
+        return forest(points.rename(columns={"y": "value"}).assign(name=names, panel=""), x=y, title=title, note=note)
+    series = others[0] + "=" + settings[others[0]].astype(str) if others else "SMASH score"
+    parts = [points[["y", "low", "high"]].assign(x=settings[axis], series=series)]
+    for name in REFERENCES.keys() & set(settings):
+        means = settings.groupby(axis)[name].mean()
+        parts.append(pd.DataFrame({"x": means.index, "y": means.to_numpy(), "series": REFERENCES[name]}))
+    frame = pd.concat(parts, ignore_index=True).dropna(subset="y")
+    return lines(frame, x=axis, y=y, title=title, note=note)
 
 
 def _sentences(means: pd.DataFrame, options: list[str]) -> list[str]:

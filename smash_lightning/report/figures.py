@@ -35,10 +35,7 @@ from smash_lightning.scoring import pareto_front
 HALF = WIDTH // 2 - 30  # pixels of one of two panels
 ROW, TEXT_ROOM = 28, 155  # pixels of a row of a forest, and to the right of a panel for its estimates in figures
 DODGE = 0.012  # of the axis: the distance of the error bars of two lines at one place
-FEW = 8  # values of a sweep's axis at equal distances; more numbers get a scale
-LOG = 4  # ratio of the largest to the smallest number from which that scale is logarithmic
 FRONT = ("on the front", "others")
-SWEEP_DETAILS = {"series": "line", "x": "value", "job": "job", "y": "value of y", "low": "low", "high": "high"}
 
 
 def scatter(
@@ -198,66 +195,6 @@ def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, det
     )
     layered = alt.layer(steps.encode(x=cost, y=score), marks).properties(width=HALF, height=320)
     return finish(_side_by_side(layered, list(x.values()), 40, labelOrient="bottom"), title)
-
-
-def sweep(data: pd.DataFrame, *, y: str, title: str, note: str = "") -> Chart:
-    """The jobs of a sweep as points, their means as lines: a panel for each option that was varied.
-
-    `data` has a row per mark: `panel` (title of its axis), `x` (number or text, in the order of the axis), `series`,
-    `kind` (mean, job or reference), `y`, `low` and `high` (ends of its bar; NaN draws none), `job` (its name).
-
-    Raises:
-        ValueError: more lines than can be distinguished.
-    """
-    ends = data[["y", "low", "high"]].to_numpy(dtype=float)
-    domain = [max(-1.0, float(np.nanmin(ends))), min(1.0, float(np.nanmax(ends)))]  # of coefficients: bars are cut
-    encodings = group_encodings("series", list(dict.fromkeys(data["series"])), columns=4)
-    encodings["y"] = alt.Y("y:Q", title=y, scale=alt.Scale(domain=domain, nice=True))
-    parts = [(str(name), part) for name, part in data.groupby("panel", sort=False)]
-    width = WIDTH if len(parts) == 1 else WIDTH // 2
-    panels = [_panel(part, name, y, encodings).properties(width=width, height=340) for name, part in parts]
-    return finish(alt.concat(*panels, columns=2, spacing=40), title, note)
-
-
-def _panel(part: pd.DataFrame, name: str, y: str, encodings: Mapping[str, Any]) -> Any:
-    values = list(dict.fromkeys(part["x"]))
-    numeric = not any(isinstance(value, str) for value in values)
-    if numeric and len(values) > FEW:
-        log = min(values) > 0 and max(values) / min(values) >= LOG
-        scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=30)
-        place: dict[str, Any] = {"x": alt.X("x:Q", title=name, scale=scale, axis=alt.Axis(grid=False, format=".4~g"))}
-    else:
-        texts = {value: f"{value:.4g}" if numeric else value for value in (sorted(values) if numeric else values)}
-        part = part.assign(x=part["x"].map(texts), slot=_slots(part))
-        axis = alt.Axis(labelAngle=0, labelLimit=160)
-        place = {"x": alt.X("x:O", title=name, sort=list(texts.values()), axis=axis)}
-        place["xOffset"] = alt.XOffset("slot:Q", scale=alt.Scale(domain=[0, 1]))
-    base = alt.Chart(part).encode(**place, tooltip=tooltips(SWEEP_DETAILS, part))
-    jobs, means, references = (
-        base.transform_filter(f"datum.kind == '{kind}'") for kind in ("job", "mean", "reference")
-    )
-    ends, line = _ends(y) | {"color": encodings["color"]}, {key: encodings[key] for key in ("y", "color")}
-    layers = [
-        _zero(),
-        references.mark_point(filled=True, size=40, opacity=0.8).encode(**encodings),
-        jobs.mark_rule(opacity=0.4, clip=True).encode(**ends),
-        jobs.mark_point(filled=True, size=30, opacity=0.7).encode(**encodings),
-        means.mark_rule(strokeWidth=3, clip=True).encode(**ends),
-        means.mark_point(filled=True, size=110, opacity=1).encode(**encodings),
-    ]
-    if numeric:
-        layers.append(means.mark_line(strokeWidth=2).encode(**line))
-        layers.append(references.mark_line(strokeDash=[4, 3]).encode(**line))
-    return alt.layer(*layers)
-
-
-def _slots(part: pd.DataFrame) -> pd.Series[float]:
-    """Places from 0 to 1 within the room of a value: series next to each other, jobs to the right of their mean."""
-    series, names = pd.factorize(part["series"].where(part["kind"] != "reference"))  # references: -1
-    jobs = part[part["kind"] == "job"].groupby(["series", "x"], sort=False)["y"]
-    places = 0.25 + 0.6 * (jobs.cumcount() + 1) / (jobs.transform("size") + 1)
-    slots = (places.reindex(part.index).fillna(0.1) + series) / max(len(names), 1)
-    return slots.where(series >= 0, 0.5)
 
 
 def _side_by_side(chart: Any, panels: list[str], spacing: int, **header: Any) -> alt.FacetChart:

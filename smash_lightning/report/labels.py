@@ -35,11 +35,11 @@ def estimate_text(estimate: Estimate | None, decimals: int = 2) -> str:
 
 
 def interval_text(value: float, low: float, high: float, decimals: int = 2) -> str:
-    """The same for three numbers; 'undefined' for NaN."""
+    """The same for three numbers; 'undefined' for NaN, and the value alone where the interval is."""
     if math.isnan(value):
         return "undefined"
-    texts = (f"{number:z.{decimals}f}".replace("-", "\N{MINUS SIGN}") for number in (value, low, high))
-    return "{} [{}, {}]".format(*texts)
+    texts = tuple(f"{number:z.{decimals}f}".replace("-", "\N{MINUS SIGN}") for number in (value, low, high))
+    return texts[0] if math.isnan(low) else "{} [{}, {}]".format(*texts)
 
 
 def decimals_for(widths: pd.Series[float]) -> int:

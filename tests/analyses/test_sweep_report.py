@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from smash_lightning.analyses import sweep_report
-from smash_lightning.analyses.sweep_report import SPEARMAN, average, marks, ordered, read_coefficients
+from smash_lightning.analyses.sweep_report import SPEARMAN, average, draw, ordered, read_coefficients
 from smash_lightning.evaluation.sweep import read_jobs
-from smash_lightning.report.figures import sweep
 from smash_lightning.report.style import specification
 from tests.analyses.small_analysis import NO_LOGGERS
 from tests.command_line import TINY, smash
@@ -119,21 +118,21 @@ def test_any_sweep_is_drawn(tmp_path: Path, options: dict[str, list[Any]]) -> No
     assert means["jobs"].sum() == math.prod(map(len, options.values()))
 
 
-def test_one_option_is_the_axis_a_second_gives_lines_and_more_a_panel_each() -> None:
+def test_one_or_two_options_are_drawn_as_lines_over_numbers_and_others_as_a_row_for_each_setting() -> None:
     rows = [{"kind": k, "width": w, "c": c, "value": 0.1 * w + 0.01 * c} for k in "ab" for w in (2, 1) for c in (3, 4)]
-    one, two, three = (
-        marks(jobs(*rows), list(options)) for options in (["width"], ["kind", "width"], ["kind", "width", "c"])
-    )
-    for found in (one, two, three):
-        specification(sweep(found, y="y", title="t"))
-    means = one[one["kind"] == "mean"]
-    assert dict(zip(means["x"], means["y"], strict=True)) == pytest.approx({1: 0.135, 2: 0.235})
-    assert (one["kind"] == "job").sum() == 8
-    assert set(one.loc[one["kind"] == "reference", "series"]) == {"noise ceiling", "parameters"}
-    assert list(dict.fromkeys(two["panel"])) == ["width"], "numbers get the axis"
-    assert set(two.loc[two["kind"] == "mean", "series"]) == {"kind=a", "kind=b"}
-    assert list(dict.fromkeys(three["panel"])) == ["kind", "width", "c"]
-    assert three["low"].isna().all(), "means over other options have no interval"
+
+    def drawn(*options: str) -> pd.DataFrame:
+        plain = specification(draw(average(jobs(*rows), list(options)), list(options)))
+        return pd.DataFrame(max(plain["datasets"].values(), key=len))
+
+    one, two, three = drawn("width"), drawn("kind", "width"), drawn("kind", "width", "c")
+    score = one[one["series"] == "SMASH score"]
+    assert dict(zip(score["x"], score["y"], strict=True)) == pytest.approx({1: 0.135, 2: 0.235})
+    assert set(one["series"]) == {"SMASH score", "noise ceiling", "parameters"}
+    assert set(two["series"]) == {"kind=a", "kind=b", "noise ceiling", "parameters"}
+    assert set(two["x"]) == {1, 2}, "numbers get the axis"
+    names = three.loc[three["kind"] == "estimate", "name"].tolist()
+    assert (len(names), names[0]) == (8, "kind=a, width=1, c=3")
 
 
 def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
