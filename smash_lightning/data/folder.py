@@ -23,15 +23,11 @@ Classes = Mapping[str, Path]  # folder of each class of one split
 
 @dataclass(frozen=True)
 class Folder(EncodedImages):
-    """Images in root/train/CLASS and root/test/CLASS, root/CLASS/train and root/CLASS/test, or root/CLASS.
+    """Images in root/train/CLASS and root/test/CLASS, or in root/CLASS alone.
 
     A split may have a longer name (training_set, seg_test). A split `validation`, `valid` or `val` is the test set only
     where there is no labelled test split. Where there is neither, the test set is drawn from train. Hidden files are
-    ignored. A layout that can be read in two ways is refused. `train_split` and `test_split` are folders within root.
-
-    Args:
-        root: the folder.
-        nested: whether a class may have its images in several folders within its own.
+    ignored. A layout that can be read in two ways is refused. conf/dataset/folder.yaml explains the options.
     """
 
     root: str
@@ -75,8 +71,6 @@ class Folder(EncodedImages):
                     raise ValueError(f"dataset.{split}_split: there is no folder {folder}")
             return {split: _subfolders(folder) for split, folder in named.items()}, []
         folders = _subfolders(root)
-        if by_class := _splits_in_classes(root, folders):
-            return by_class, ["Splits were found within the folder of each class."]
         # A folder of images whose name merely contains a split's word is a class, such as "train station".
         certain = {name for name in folders if name.lower() in SPLIT_WORDS}
         likely = {n for n, f in folders.items() if n not in certain and len(split_words(n)) == 1 and not _has_images(f)}
@@ -123,24 +117,6 @@ class Folder(EncodedImages):
         return found
 
 
-def _splits_in_classes(root: Path, folders: Classes) -> dict[str, Classes] | None:
-    """The splits of root/CLASS/SPLIT; None where the classes hold no splits."""
-    found: dict[str, dict[str, Path]] = {}
-    for name, folder in folders.items():
-        inner = {path: split_words(path.name) for path in _subfolders(folder).values()}
-        if split_words(name) or _has_images(folder) or not inner or any(len(words) != 1 for words in inner.values()):
-            return None
-        for path, (word,) in inner.items():
-            if name in found.setdefault(word, {}):
-                raise ValueError(f"{folder} has two folders of the {word} split: keep one")
-            found[word][name] = path
-    for split, classes in found.items():
-        for name, folder in folders.items():
-            if name not in classes:
-                raise ValueError(f"{folder} has no {split} split, as other classes of {root} have: complete it")
-    return dict(found) if "train" in found else None
-
-
 def _require_one_class(root: Path, folder: Path, images: Sequence[Path]) -> None:
     """Refuses a class whose images may be several classes, or splits."""
     places = sorted({image.relative_to(folder).parts[0] for image in images if image.parent != folder})
@@ -148,7 +124,11 @@ def _require_one_class(root: Path, folder: Path, images: Sequence[Path]) -> None
     splits = [name for name in places if name.lower() in SPLIT_WORDS]
     if (folder in inner or len(inner) == 1) and not splits:
         return
-    reading = f"the splits {listed(splits)}" if splits else f"the classes {listed(places)}: dataset.root={folder}"
+    reading = (
+        f"the splits {listed(splits)}, which belong above: {splits[0]}/{printable(folder.name)}"
+        if splits
+        else f"the classes {listed(places)}: dataset.root={folder}"
+    )
     raise ValueError(
         f"{folder} can be read in two ways: its folders are {reading}; or all images in it are of one class, "
         f"{_shown([folder], root)}: dataset.nested=true"

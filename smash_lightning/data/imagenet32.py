@@ -27,7 +27,7 @@ class ImageNet32(Source):
     Args:
         root: contains train_data_batch_1 to 10 and val_data, or the folders Imagenet32_train and Imagenet32_val with
             them. Classes are named by their numbers, from 1 to 1000, unless `root` also contains the official table
-            map_clsloc.txt (lines of WordNet id, number, name), or a classes.tsv with columns ilsvrc2012_id and name.
+            map_clsloc.txt (lines of WordNet id, number, name).
     """
 
     root: str
@@ -40,8 +40,7 @@ class ImageNet32(Source):
         batches = [*(train / name for name in TRAIN), test / "val_data"]
         if missing := [path for path in batches if not path.is_file()]:
             raise FileNotFoundError(f"{missing[0]} is missing: {BY_HAND}")
-        names = [base / "classes.tsv", base / "map_clsloc.txt"]
-        return [*batches, *[path for path in names if path.is_file()][:1]]
+        return [*batches, *base.glob("map_clsloc.txt")]
 
     def read(self) -> RawDataset:
         """Images (count, 3, 32, 32) in the official order, of which there is never a second copy."""
@@ -65,11 +64,7 @@ def _class_names(table: Path, ids: Sequence[int]) -> tuple[str, ...]:
     """Names of the classes with these ids."""
     try:
         lines = [line for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
-        rows, number, name = [line.split(maxsplit=2) for line in lines], 1, 2
-        if table.suffix == ".tsv":
-            header, *rows = [line.split("\t") for line in lines]
-            number, name = header.index("ilsvrc2012_id"), header.index("name")
-        names = {int(row[number]): row[name] for row in rows}
+        names = {int(number): name for _, number, name in (line.split(maxsplit=2) for line in lines)}
         return tuple(names[each] for each in ids)
     except (ValueError, LookupError) as error:
         raise ValueError(

@@ -5,7 +5,6 @@ file; binvox, https://www.patrickmin.com/binvox/binvox.html.
 """
 
 import codecs
-import json
 import re
 import zipfile
 import zlib
@@ -49,8 +48,8 @@ class ModelNet10(Source):
     """Occupied voxels are 1 and others 0; axes are x, y and z, z being up, as in the official meshes.
 
     The first of these that exists is read: ModelNet10/CLASS/{train,test}/*.off, which are voxelised; .binvox files in
-    the same folders; one .npz of grids X_train and X_test, labels y_train and y_test, and class_names, which may also
-    be a list in a class_names.json in the same folder. Empty grids are left out.
+    the same folders; one .npz of grids X_train and X_test, labels y_train and y_test, and class_names. Empty grids are
+    left out.
 
     Args:
         root: contains the folder ModelNet10 or the .npz, or is one of them.
@@ -67,7 +66,7 @@ class ModelNet10(Source):
     fill: int = 24
 
     def files(self) -> Sequence[Path]:
-        """Meshes or grids in the order of classes and names, or the .npz and the names next to it."""
+        """Meshes or grids in the order of classes and names, or the .npz."""
         if not 1 <= self.fill <= self.size:
             raise ValueError(f"dataset.source.fill must be from 1 to size={self.size}, got {self.fill}")
         root = Path(self.root).expanduser()
@@ -78,7 +77,7 @@ class ModelNet10(Source):
         """Grids (count, 1, size, size, size) in the order of `files`, or of the .npz."""
         files = self.files()
         npz = files[0].suffix == ".npz"
-        *objects, classes, found = _read_npz(files, self.size) if npz else _read_shapes(files, self.size, self.fill)
+        *objects, classes, found = _read_npz(files[0], self.size) if npz else _read_shapes(files, self.size, self.fill)
         notes = [*shortfall("ModelNet10", (len(objects[0][1]), len(objects[1][1])), (3_991, 908)), *found]
         splits = []
         for kind, (grids, labels) in zip(("training", "test"), objects, strict=True):
@@ -115,8 +114,7 @@ def _find_npz(root: Path) -> list[Path]:
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise ValueError(f"{root} holds {names}: choose one with dataset.root={found[0]}")
-    names_file = found[0].with_name("class_names.json")
-    return [found[0], names_file] if names_file.is_file() else found
+    return found
 
 
 def _visible(folder: Path, ending: str) -> list[Path]:
@@ -153,8 +151,7 @@ def _read_shape(path: Path, size: int, fill: int) -> Grid | str:
         return str(error)
 
 
-def _read_npz(files: Sequence[Path], size: int) -> _Found:
-    path, *names_files = files
+def _read_npz(path: Path, size: int) -> _Found:
     names = None
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -163,11 +160,8 @@ def _read_npz(files: Sequence[Path], size: int) -> _Found:
                 names = file["class_names"].tolist()
     except (AttributeError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a whole .npz of X_train, y_train, X_test and y_test ({error})") from None
-    if names is None and names_files:
-        with suppress(ValueError):
-            names = json.loads(names_files[0].read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f'{path} needs class_names as text, or next to it a class_names.json as ["bathtub", ...]')
+        raise ValueError(f'{path} needs class_names as text, such as ["bathtub", ...]')
     for grids, labels in objects:
         integers = labels.dtype.kind in "iu" and grids.dtype.kind in "biuf"
         if grids.ndim != 4 or labels.shape != grids.shape[:1] or not integers or (grids != grids.astype(bool)).any():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from abc import abstractmethod
@@ -84,10 +83,7 @@ class Parquet(Tables):
     The split is a word of a shard's name, as in train-00000-of-00004.parquet and mnist_train.parquet, or else of the
     nearest folder: train, test, or validation (valid, val), which is the test set only where there is no labelled test
     shard. Where there is neither, the test set is drawn from train. `train_split` and `test_split` are patterns of file
-    names.
-
-    Args:
-        root: the folder of the shards, or a pattern of their paths such as data/*.parquet.
+    names. `root` is the folder of the shards, or a single one.
     """
 
     root: str
@@ -114,11 +110,14 @@ class Parquet(Tables):
         return {split: pads.dataset(list(map(str, paths))) for split, paths in shards.items()}, first, notes
 
     def _shards(self) -> tuple[dict[str, list[Path]], list[str]]:
-        base, paths = _found(self.root)
+        base = Path(self.root).expanduser()
+        paths = sorted(path for path in base.rglob("*.parquet") if path.is_file()) if base.is_dir() else [base]
+        base = base if base.is_dir() else base.parent
+        paths = [path for path in paths if not any(is_hidden(Path(part)) for part in path.relative_to(base).parts)]
         named = self._named_splits()
-        if not paths:
+        if not paths or not paths[0].exists():
             raise FileNotFoundError(
-                f"there is no Parquet file in {self.root}: dataset.root=PATH names the folder, or a pattern of paths"
+                f"there is no Parquet file in {self.root}: dataset.root=PATH names their folder, or a single file"
             )
         splits: dict[str | None, list[Path]] = {}
         for split, pattern in named.items():
@@ -184,16 +183,6 @@ class Hub(Tables):
         return {word: found[names[word]] for word in ("train", "test", "validation") if word in names}, notes
 
 
-def _found(root: str) -> tuple[Path, list[Path]]:
-    """The folder that is searched, and the shards in it, sorted."""
-    base = Path(root).expanduser()
-    found = base.rglob("*.parquet") if base.is_dir() else map(Path, glob.glob(str(base), recursive=True))
-    paths = sorted(path for path in found if path.is_file())
-    while base.is_file() or (glob.has_magic(str(base)) and not base.is_dir()):
-        base = base.parent
-    return base, [path for path in paths if not any(is_hidden(Path(part)) for part in path.relative_to(base).parts)]
-
-
 def _split(shard: Path) -> str | None:
     """The split of a shard, by its name or that of the nearest folder."""
     for name in (shard.stem, *reversed(shard.parts[:-1])):
@@ -215,7 +204,7 @@ def _require_whole(paths: Sequence[Path]) -> None:
     for name, sets in totals.items():
         if len(sets) > 1:
             places = " and ".join(f"{folder / name}-*-of-{total:05d}" for folder, total in sets)
-            raise ValueError(f"{places} are different sets of shards: dataset.root=FOLDER or a pattern chooses one")
+            raise ValueError(f"{places} are different sets of shards: dataset.root=FOLDER chooses one")
         (((folder, total), numbers),) = sets.items()
         if missing := sorted(set(range(total)) - numbers):
             raise ValueError(

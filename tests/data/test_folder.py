@@ -114,19 +114,6 @@ def test_a_class_whose_name_contains_a_split_is_a_class(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_splits_within_classes_are_splits(tmp_path: Path) -> None:
-    for split, some in (("train", TRAIN), ("test", TEST)):
-        for name, numbers in some.items():
-            fill(tmp_path / name, {split: numbers})
-    sets = read(tmp_path)
-    assert by_class(sets, sets.train) == TRAIN
-    assert by_class(sets, sets.test) == TEST
-    assert sets.notes == ("Splits were found within the folder of each class.",)
-    (tmp_path / "dog" / "test").rename(tmp_path / "dog" / "val")
-    with pytest.raises(ValueError, match=r"10 has no validation split, as other classes of|dog has no test split"):
-        read(tmp_path)
-
-
 def test_folders_that_may_be_classes_or_belong_to_one_are_refused_with_both_readings(tmp_path: Path) -> None:
     fill(tmp_path / "Dataset", {"0": [1, 2], "1": [3, 4], "2": [5, 6]})
     fill(tmp_path, {"Examples": [7, 8]})
@@ -144,11 +131,21 @@ def test_folders_that_may_be_classes_or_belong_to_one_are_refused_with_both_read
 def test_images_of_a_test_folder_within_a_class_are_not_silently_pooled(tmp_path: Path) -> None:
     fill(tmp_path, TWO)
     fill(tmp_path / "one", {"test": [9]})
-    with pytest.raises(
-        ValueError, match=r"one can be read in two ways: its folders are the splits test; or .*nested=true"
-    ):
+    message = (
+        r"one can be read in two ways: its folders are the splits test, which belong above: test/one; or .*nested=true"
+    )
+    with pytest.raises(ValueError, match=message):
         read(tmp_path)
     assert sorted(read(tmp_path, nested=True).train.labels.tolist()) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("training_set", "test_set")])
+def test_splits_within_classes_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        fill(tmp_path / "cat", {name: [1, 2]})
+        fill(tmp_path / "dog", {name: [3, 4]})
+    with pytest.raises(ValueError, match=r"cat can be read in two ways: its folders are the \w+ test"):
+        read(tmp_path)
 
 
 def test_folders_in_a_class_belong_to_it(tmp_path: Path) -> None:
