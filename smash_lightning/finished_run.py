@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -22,6 +22,8 @@ from smash_lightning.run_folder import RunFolder, image_spec_of
 from smash_lightning.training import load_classifier
 
 WIDTH = 96
+SPLITS = ("train", "validation", "test")
+PARTS = (".model", ".architecture", ".ranking", ".retrained", ".baselines", ".correlation", ".verdict", ".draw()")
 
 
 class Drawing(str):
@@ -112,36 +114,25 @@ class FinishedRun:
         return Drawing(architecture_svg(self.architectures[chosen], image_spec_of(self.data), f"Architecture {chosen}"))
 
     def __repr__(self) -> str:
-        lines = [f"SMASH run {self.folder}"]
-        for name, text in self._summary():
-            lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {name:<13}", subsequent_indent=15 * " ")
-        return "\n".join(
-            [*lines, "  .model .architecture .ranking .retrained .baselines .correlation .verdict .draw()"]
-        )
-
-    def _summary(self) -> Iterator[tuple[str, str]]:
-        """Name and text of each paragraph."""
-        if self.data:
-            counts = ", ".join(f"{self.data[split]:,} {split}" for split in ("train", "validation", "test"))
-            yield "data", f"{self.data['name']}: {counts} images, {len(self.data['classes'])} classes"
-        first, best, done = self.ranking.iloc[0], self.best, self._trainings
-        yield "ranked", f"{len(self.ranking):,} architectures, {first['fingerprint']} has the best SMASH score"
-        size = f"{best['fingerprint']}: {int(best['params']):,} parameters"
-        error = f"validation error with generated weights {best['val_error']:.2f} %"
+        best, done = self.best, self._trainings
         errors = done["true_error"][done["fingerprint"] == best["fingerprint"]]
-        test = f", test error {errors.mean():.2f} %, mean of {len(errors)}" if len(errors) else ""
-        yield "best", f"{size}, {error}{test}"
-        if len(self.retrained):
-            failed = (self.retrained["failure"] != "").sum()
-            text = f"{len(done):,} standalone trainings of {done['fingerprint'].nunique():,} architectures"
-            yield "retrained", text + (f", {failed} failed" if failed else "")
-        if self.correlation:
-            spearman = estimate_text(self.correlation["loss"]["scores"]["smash_score"]["spearman"])
-            count = self.correlation["architectures"]
-            yield "correlation", f"Spearman {spearman} of SMASH score and test loss, n = {count}"
-        if len(self.baselines):
-            yield "baselines", ", ".join(map(label, self.baselines["baseline"].unique()))
-        yield "verdict", self.verdict
+        test = f", test error {errors.mean():.2f} %" if len(errors) else ""
+        images = ", ".join(f"{self.data[split]:,} {split}" for split in SPLITS if self.data)
+        spearman = self.correlation and self.correlation["loss"]["scores"]["smash_score"]["spearman"]
+        texts = {
+            "data": f"{self.data.get('name', 'not recorded')}: {images}",
+            "ranked": f"{len(self.ranking):,} architectures",
+            "best": f"{best['fingerprint']}, {int(best['params']):,} parameters, "
+            f"validation error with generated weights {best['val_error']:.2f} %{test}",
+            "retrained": f"{len(done):,} standalone trainings of {done['fingerprint'].nunique():,} architectures",
+            "correlation": f"Spearman {estimate_text(spearman or None)} of SMASH score and test loss",
+            "baselines": ", ".join(map(label, self.baselines["baseline"].unique())),
+            "verdict": self.verdict,
+        }
+        lines = [
+            textwrap.fill(f"  {name:<13}{text}", WIDTH, subsequent_indent=15 * " ") for name, text in texts.items()
+        ]
+        return "\n".join([f"SMASH run {self.folder}", *lines, f"  {' '.join(PARTS)}"])
 
 
 def _json(path: Path) -> dict[str, Any]:

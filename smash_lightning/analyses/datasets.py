@@ -27,14 +27,7 @@ PRESENT = "present"
 def datasets(
     experiment: Experiment, tracker: Tracker, known: Mapping[str, DataModule], download: Sequence[str] = ()
 ) -> None:
-    """Writes the table, and a contact sheet of each data set that is present.
-
-    Args:
-        experiment: its own data set is listed last.
-        tracker: not used.
-        known: data sets by name.
-        download: names of those that are downloaded.
-    """
+    """Writes the table, and a contact sheet of each data set that is present."""
     del tracker
     if unknown := set(download) - set(known):
         raise ValueError(f"task.download: there is no data set {min(unknown)}, only {', '.join(known)}")

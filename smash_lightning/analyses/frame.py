@@ -219,18 +219,7 @@ def publish(
     *sentences: str,
     printed: Panels | None = None,
 ) -> None:
-    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the estimates and sentences.
-
-    Args:
-        experiment: its folder is written to.
-        name: of the files.
-        table: what was measured.
-        results: what follows from it: plain values, estimates, and containers of them.
-        panels: estimates to draw, and to print where no others are `printed`.
-        picture: its texts.
-        sentences: printed last.
-        printed: estimates to print.
-    """
+    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the estimates and sentences."""
     path = experiment.folder.path / name
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")

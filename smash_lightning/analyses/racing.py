@@ -2,8 +2,7 @@
 
 racing.csv: a row per race over the table: `candidates` that race, `repeat`, `spread` (std of their mean losses, nats),
 `noise` (median std of the difference of two candidates on one image, nats), `recall` (share of the best `keep` that the
-race kept), `images` (share of all images that it took), and both for successive halving, which drops the worse half
-whatever the noise.
+race kept) and `images` (share of all images that it took).
 racing.json: `spread`, `noise`, and by the number of candidates the means over repeats with Student's intervals.
 """
 
@@ -22,10 +21,9 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
 from smash_lightning.strategies import Racing
-from smash_lightning.strategies.racing import image_order, race
+from smash_lightning.strategies.racing import race
 
-LABELS = {"recall": "race: recall", "images": "race: images"}
-LABELS |= {"halving_recall": "halving: recall", "halving_images": "halving: images"}
+LABELS = {"recall": "recall", "images": "images"}
 
 
 def racing(
@@ -68,8 +66,6 @@ def replay(racing: Racing, values: Tensor, size: int, repeat: int) -> dict[str, 
     values = values[rng(Stream.REPLAY, size, repeat).sample(range(len(values)), size)]
     table, keep = values[:, :-1].mean(1), racing.kept(size)  # mean over HyperNets, (candidates, images)
     state = race(racing, size, table.shape[1], repeat, lambda active, at: [values[i][:, at] for i in active])
-    order = image_order(table.shape[1], repeat)
-    halved, images = halving(table[:, order], keep, racing.sizes(table.shape[1]))
     differences = table[::2][: size // 2] - table[1::2][: size // 2]
     return {
         "candidates": size,
@@ -78,8 +74,6 @@ def replay(racing: Racing, values: Tensor, size: int, repeat: int) -> dict[str, 
         "noise": float(differences.std(1).median()),
         "recall": recall(table, state.active, keep),
         "images": sum(state.images) / table.numel(),
-        "halving_recall": recall(table, halved, keep),
-        "halving_images": images,
     }
 
 
@@ -87,24 +81,3 @@ def recall(table: Tensor, kept: Sequence[int], count: int) -> float:
     """Share of the `count` lowest mean losses of `table` (candidates, images) that `kept` holds."""
     best = set(table.mean(1).argsort(stable=True)[:count].tolist())
     return len(best & set(kept)) / count
-
-
-def halving(table: Tensor, keep: int, sizes: Sequence[int]) -> tuple[list[int], float]:
-    """Successive halving (Karnin et al. 2013): after each round but the last the better half stays.
-
-    Args:
-        table: losses (candidates, images), images in the order of the race.
-        keep: fewest candidates that stay.
-        sizes: images seen by the end of each round.
-
-    Returns:
-        The candidates of the last round, and the share of images spent.
-    """
-    active, spent, seen = list(range(len(table))), 0, 0
-    for size in sizes:
-        spent += len(active) * (size - seen)
-        seen = size
-        if size != sizes[-1]:
-            order = table[active, :size].mean(1).argsort(stable=True).tolist()
-            active = [active[position] for position in order[: max(keep, len(active) // 2)]]
-    return active, spent / table.numel()

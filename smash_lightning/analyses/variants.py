@@ -71,14 +71,7 @@ def variants(
     axis: Literal["none", "parameters"] = "none",
 ) -> float | None:
     """Scores the representative architectures of an earlier run under each variant.
-
-    Args:
-        experiment: with the options of the run; its source folder holds HyperNets, ranking and trainings.
-        tracker: logs trainings and results.
-        name: of the files.
-        title: of the picture.
-        variants: by name; the run as it is comes first, and is not named.
-        axis: "parameters" draws the coefficient over the parameters of the HyperNet.
+    conf/task/capacity.yaml explains the options.
 
     Returns:
         The highest Spearman of a variant; None where all are undefined.

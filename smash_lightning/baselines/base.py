@@ -68,14 +68,7 @@ class Baseline(ABC):
 class BaselineOptions:
     """Baselines of the score, in addition to parameters, MACs and number of ops.
 
-    Args:
-        baselines: by their name in tables; null leaves one out.
-        one_shot: other sources of weights, trained and scored exactly as the HyperNets are: "weight_sharing", one
-            matrix per block; "unconditional", a HyperNet without the architecture as input; "untrained", an untrained
-            HyperNet.
-        images: training images for zero-cost proxies.
-        hypernet: options of the HyperNets "unconditional" and "untrained"; what it lacks is as in the run's own source
-            of weights, or where that has no such option, the default of the class.
+    conf/baselines/all.yaml explains each option.
     """
 
     baselines: Mapping[str, Baseline | None]

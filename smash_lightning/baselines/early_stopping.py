@@ -18,9 +18,6 @@ class EarlyStopping(Baseline):
 
     The learning rate falls along the whole cosine within these steps. Training starts from random weights and without
     the validation images, whatever `retrain` has.
-
-    Args:
-        steps: of training; None uses as many training images as SMASH has used for each candidate.
     """
 
     steps: PositiveInt | None

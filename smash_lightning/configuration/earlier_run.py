@@ -24,10 +24,6 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
 
     Where `checkpoint` is the folder of a sweep, whose jobs are collected, the options are those of its first job.
 
-    Args:
-        config: what this command line alone gives.
-        overrides: of this command line.
-
     Raises:
         ValueError: the earlier run is not there, is to be continued with other values, or names code outside of the
             package without `trust=true`.
@@ -106,12 +102,6 @@ def as_job(config: DictConfig, folder: Path) -> DictConfig:
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, excepted: Iterable[str]) -> None:
     """Checks that the run in `folder` had the same configuration, but for the place of the data set.
-
-    Args:
-        before: its configuration, as plain values.
-        now: the configuration now.
-        folder: names the run in the message.
-        excepted: dotted names of values and sections that may differ.
 
     Raises:
         ValueError: values differ; the message names the first of them.

@@ -69,12 +69,7 @@ def note_failure(folder: Path, overrides: Sequence[str], reason: str) -> None:
 
 
 def problems(sweep: Path, problem: str) -> str:
-    """What is printed at the end of a sweep: a line for each job that failed or did not end, and one for the sweep.
-
-    Args:
-        sweep: its folder.
-        problem: what ended it; empty where it came to its end.
-    """
+    """What is printed at the end of a sweep: a line for each job that failed or did not end, and one for the sweep."""
     jobs = job_folders(sweep)
     lines = [f"error: {(job / ERROR).read_text(encoding='utf-8').strip()}" for job in jobs if (job / ERROR).exists()]
     missing = [job.name for job in jobs if not (job / ERROR).exists() and not RunFolder(job).result.exists()]

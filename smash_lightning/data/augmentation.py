@@ -40,12 +40,7 @@ class Augmentation(ABC):
 @final
 @dataclass(frozen=True)
 class CropFlip(Augmentation):
-    """Images of two dimensions are mirrored left to right or not, padded with black and cropped at a random position.
-
-    Args:
-        padding: pixels on each side.
-        flip: whether to mirror half of the images.
-    """
+    """Images of two dimensions are mirrored left to right or not, padded with black and cropped at random."""
 
     padding: int = 4
     flip: bool = True

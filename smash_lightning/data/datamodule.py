@@ -31,26 +31,7 @@ class DataModule(L.LightningDataModule):
 
     Validation is a class-balanced subset of the training images, the same for every seed of a run. The search never
     trains on it; the test images are for test errors alone.
-
-    Args:
-        name: of the data set in reports.
-        source: reads it.
-        validation: images held out for scores; below 1, their share of the training images.
-        train: images to train on; None takes all that remain.
-        batch_size: training images in a batch, over all devices.
-        eval_batch_size: images in a batch of an evaluation.
-        recalibration: training images from which BatchNorm statistics are taken when an architecture is scored; all
-            where there are fewer.
-        stem_stride: 2 halves the resolution in the stem, 1 keeps it.
-        split_seed: seed of the validation split.
-        cache: folder of decoded sets; None decodes in every run.
-        download: whether a missing set is downloaded from its official source.
-        augmentation: random changes of training images; None makes none.
-        average_views: whether a trained network's predictions are averaged over the augmentation's poses.
-        mean: to subtract from the bytes of each channel; None takes the mean of the training images.
-        std: to divide them by; None takes their standard deviation.
-        source_options: options of `source`, with equal values, so that a configuration may pass them on from here, as
-            dataset.root to dataset.source.root; others are refused.
+    conf/dataset/common/base.yaml explains the options; those of `source` may be repeated with equal values.
     """
 
     def __init__(

@@ -53,15 +53,7 @@ class Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImages(Source):
-    """Reads encoded images.
-
-    Args:
-        size: height and width of all images, see `decode`; None requires that all have one size.
-        test_share: share of each class that becomes the test set where there is none.
-        seed: seed of that draw.
-        train_split: the training split; None finds it by its name.
-        test_split: the test split; None finds it by its name, or has none after `train_split`.
-    """
+    """Reads encoded images. conf/dataset/folder.yaml explains the options."""
 
     size: int | None = None
     test_share: float = 0.2

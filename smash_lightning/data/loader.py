@@ -18,19 +18,10 @@ class TensorLoader:
     """Iterates over batches (images, labels) of a subset, images as normalised floats (batch, channels, *size).
 
     Everything happens for a whole batch at once, on the device of `mean`. An epoch's order and augmentation are drawn
-    at its start, so that a step never waits for a GPU. Lightning sets the epoch through `sampler.set_epoch`, and stores
-    the position in checkpoints.
-
-    Args:
-        subset: what to iterate over.
-        mean: of each channel, to subtract (1, channels, 1, ...), on the device of the batches.
-        std: of each channel, to divide by, likewise.
-        batch_size: images in a batch; an incomplete last batch is dropped where the order is shuffled.
-        order: name of the random stream that shuffles and augments; None keeps order and images as they are.
-        augmentation: random changes before normalisation.
-        views: poses in which the whole subset is repeated.
-        rank: index of this process among `world`; it yields every `world`-th batch.
-        world: number of processes.
+    at its start, so that a step never waits for a GPU. `mean` and `std` are (1, channels, 1, ...); `order` names the
+    random stream that shuffles and augments, and without one order and images stay, each image in `views` poses. Of
+    `world` processes, the one of index `rank` yields every `world`-th batch. Lightning sets the epoch
+    through `sampler.set_epoch`, and stores the position in checkpoints.
     """
 
     def __init__(

@@ -140,12 +140,7 @@ class Parquet(Tables):
 
 @dataclass(frozen=True)
 class Hub(Tables):
-    """A data set of the Hugging Face hub, with its splits and class names, from its cache where there is no network.
-
-    Args:
-        path: name on the hub, such as uoft-cs/cifar10.
-        config: which of its configurations; None takes the default one.
-    """
+    """A data set of the Hugging Face hub, with its splits and class names, from its cache where there is no network."""
 
     path: str
     config: str | None = None

@@ -42,11 +42,6 @@ class Bootstrap:
     All estimates from one object share the resamples, so a difference of two coefficients is paired when the
     statistic computes both from the weights that it is given.
 
-    Args:
-        size: architectures in the sample, which are drawn with replacement.
-        resamples: how often.
-        seed: the same one gives the same resamples.
-
     Raises:
         ValueError: fewer than 100 resamples, which give no interval.
     """

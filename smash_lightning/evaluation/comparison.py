@@ -105,15 +105,7 @@ def size_matched_pairs(params: Floats, band: float) -> NDArray[np.bool_]:
 def measure(
     columns: Mapping[str, Floats], target: Floats, params: Floats, matched: NDArray[np.bool_], bootstrap: Bootstrap
 ) -> dict[str, dict[str, Estimate | None]]:
-    """The estimates of `PredictorMetrics` by field, for each predictor.
-
-    Args:
-        columns: predictors by name, (n,) each, the score among them: lower predicts a lower target.
-        target: (n,).
-        params: number of parameters, (n,).
-        matched: size-matched pairs, (n, n); fewer than 30 are not used.
-        bootstrap: resamples of n architectures.
-    """
+    """The estimates of `PredictorMetrics` for each of `columns` (n,), of pairs only those in `matched` (n, n)."""
     enough = matched.sum() >= 2 * LEAST_PAIRS
 
     def statistics(weights: Floats) -> Floats:

@@ -83,14 +83,6 @@ def correlate(
     The ground truth of an architecture is the mean over the seeds that did not fail; its reliability is estimated from
     architectures with every seed. With fewer than five representative architectures every coefficient is undefined.
 
-    Args:
-        ranking: the table `ranking.csv`.
-        retrained: the table `retrained.csv`.
-        baselines: the table `baselines.csv`; those without a value for every representative architecture are omitted.
-        training_seconds: cost of training the HyperNets.
-        bootstrap: resamples over architectures.
-        seed: of the resamples.
-
     Raises:
         ValueError: the tables do not belong together, or there are fewer than 100 resamples.
     """

@@ -41,12 +41,6 @@ def build(folder: Path) -> None:
             partial.write_text(text, encoding="utf-8")
 
 
-def read_charts(folder: Path) -> dict[str, Chart]:
-    """The charts of the run in a folder, by name; raises as `build`."""
-    run = read_run(folder)
-    return run_charts(run, run_data.architectures(run))
-
-
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:
     """The charts of a run by name; `settling` only where a HyperNet was followed."""
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run)}

@@ -23,15 +23,7 @@ DASH = "\N{EN DASH}"
 def render(
     template: str, title: str, charts: Mapping[str, Chart], drawings: Mapping[str, str] | None = None, **content: Any
 ) -> str:
-    """The page as text, to be written in UTF-8.
-
-    Args:
-        template: a file that extends page.html.jinja.
-        title: heading of the page and name of its tab.
-        charts: by name, for `figure` of parts.html.jinja: static pictures that scripts replace by interactive charts.
-        drawings: SVG drawings by fingerprint, shown while the pointer is over that architecture's point in a chart.
-        content: whatever else the template shows.
-    """
+    """The page as text, to be written in UTF-8."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("smash_lightning.report", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

@@ -23,6 +23,7 @@ from smash_lightning.run_folder import source_run
 
 SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
 IDENTITY = Path("wandb", "run.json")  # in a run folder
+SCATTER = "score_against_truth"  # a chart
 LONGEST_TAG = 64  # characters that W&B accepts
 
 
@@ -30,13 +31,13 @@ class WandbRun(WandbLogger):
     """Lightning's logger for W&B that keeps its id and group in the run folder, so that a resumed run has the same.
 
     Everything that W&B writes is below `folder`, and can be uploaded later with `wandb sync`. `identity` holds `run`
-    (id) and `group`; `charts` is the account under which our charts are published, if any.
+    (id) and `group`.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str], charts: str | None, settings: wandb.Settings) -> None:
+    def __init__(self, folder: Path, identity: dict[str, str], settings: wandb.Settings) -> None:
         super().__init__(save_dir=folder, id=identity["run"], project=settings.project, settings=settings)
         self._wandb_init.pop("anonymous", None)  # Lightning passes it on, W&B no longer accepts it
-        self.folder, self.identity, self.charts, self.mode = folder, identity, charts, settings.mode
+        self.folder, self.identity, self.mode = folder, identity, settings.mode
         self._axes: set[str] = set()  # metrics whose step axis W&B has
 
     @property
@@ -60,23 +61,18 @@ class WandbRun(WandbLogger):
         self.experiment.log({**metrics, axis: step})
 
     def log_results(self, folder: Path, paths: Sequence[Path], numbers: Mapping[str, float]) -> None:
-        """Tables, pictures and pages of a finished run, its main numbers, and the charts of `charts`."""
+        """Tables, pictures and pages of a finished run, its main numbers, and score against ground truth."""
         for path in paths:
             name = path.stem if path.suffix == ".csv" else path.name.replace(".", "_")
             self.experiment.log({name: _shown(path)})
         self.experiment.summary.update(dict(numbers))
-        if self.charts is None or not (folder / "correlation.json").exists():
-            return
-        from smash_lightning.report.build import read_charts
-        from smash_lightning.report.dashboard import chart_name, split_specification
-        from smash_lightning.report.style import specification
-
-        for name, chart in read_charts(folder).items():
-            plain = specification(chart)
-            rows, title = split_specification(plain)[1], {"title": plain["title"]["text"]}
-            columns = {str(column): str(column) for column in rows}
-            published = wandb.plot_table(f"{self.charts}/{chart_name(name)}", _table(rows), columns, title)
-            self.experiment.log({f"{name}_chart": published})
+        tables = {path.stem: pd.read_csv(path) for path in paths if path.suffix == ".csv"}
+        if tables.keys() >= {"ranking", "retrained"}:
+            scored = tables["ranking"][["fingerprint", "smash_score"]]
+            truth = tables["retrained"].groupby("fingerprint")["true_error"].mean().dropna().reset_index()
+            table = _table(scored.merge(truth))
+            title = "SMASH score and test error, %"
+            self.experiment.log({SCATTER: wandb.plot.scatter(table, "smash_score", "true_error", title)})
 
     def keep(self, name: str, kind: str, paths: Sequence[Path], used: Sequence[tuple[str, Path]]) -> None:
         """Publishes files as an artifact, see `Tracker.artifact`."""
@@ -110,7 +106,6 @@ def wandb_logger(
     group: str | None = None,
     tags: Sequence[str] = (),
     mode: str = "auto",
-    charts: str | None = None,
     task: str = "",
     about: Sequence[str] = (),
     sweep: str | None = None,
@@ -134,7 +129,7 @@ def wandb_logger(
         settings = wandb.Settings(**named, **shown, mode=choose_mode(mode), silent=True, console="off")
     except (wandb.errors.UsageError, ValueError) as error:
         raise ValueError(f"logger.wandb: {error}") from None
-    return WandbRun(home, identity, charts, settings)
+    return WandbRun(home, identity, settings)
 
 
 def read_identity(folder: Path) -> dict[str, str] | None:

@@ -17,14 +17,7 @@ MIN_SECONDS = 0.05  # of the measurement of one architecture
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """Bounds on the standalone network of a candidate; None for no bound.
-
-    Args:
-        max_params: most trainable parameters.
-        max_macs: most multiply-accumulates of one image's forward pass.
-        max_latency: longest forward pass, milliseconds.
-        latency: milliseconds of an architecture's forward pass, which a bound on it needs.
-    """
+    """Bounds on the standalone network of a candidate; None for no bound."""
 
     max_params: int | None = None
     max_macs: int | None = None
@@ -46,14 +39,7 @@ class Constraints:
 
 
 class CandidateFilter:
-    """Accepts or rejects architectures, and keeps the smallest values that violated a bound, for error messages.
-
-    Args:
-        taken: architectures that are candidates already.
-        drawn: fingerprints of those that training has sampled.
-        constraints: bounds on the cost.
-        image_spec: image, stem and classifier of the standalone networks.
-    """
+    """Accepts or rejects architectures, and keeps the smallest values that violated a bound, for error messages."""
 
     def __init__(
         self, taken: Set[Architecture], drawn: Set[str], constraints: Constraints, image_spec: ImageSpec

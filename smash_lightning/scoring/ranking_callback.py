@@ -18,11 +18,6 @@ MakeScorer = Callable[[Sequence[TrainedHyperNet]], Scorer]
 class RankingCallback(L.Callback):
     """Scores held-out architectures on validation images, with weights that the module in training generates.
 
-    Args:
-        fixed: architectures that are scored every `every` epochs; training never samples them.
-        every: epochs between those scores; the last epoch is always scored.
-        make_scorer: makes a scorer of HyperNets.
-
     Attributes:
         history: epoch and validation losses of the fixed architectures, each time they were scored.
     """

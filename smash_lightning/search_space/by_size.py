@@ -118,10 +118,6 @@ class SizeBalanced(_SelectedBySize):
     smallest and the largest of 200 other samples. (The extremes of the pool itself would not do: those of few samples
     are rarely the extremes of the space.)
 
-    Args:
-        space: the space to sample.
-        pool: samples to choose from; more of them are nearer to uniform.
-
     Attributes:
         extremes: logarithm of the parameters of the smallest and of the largest target.
     """

@@ -49,28 +49,7 @@ class Body(ABC):
 
 @dataclass(frozen=True)
 class MemoryBankSpace(SearchSpace):
-    """Architectures of memory banks, sampled op by op.
-
-    Args:
-        image_spec: image, stem and classifier.
-        body: the convolutions of an op after its 1x1: those of SMASHv1 or of SMASHv2.
-        base: the paper's N, channels in a unit.
-        max_units: the paper's N_max / N, most units of an op.
-        inputs: channels of each block's input.
-        memory: most channels of each block's banks together.
-        widths: bank widths to draw from, for each block; (base,) keeps it fixed.
-        min_ops: fewest ops in a block.
-        max_ops: most ops in a block.
-        bottleneck: channels after the 1x1 as a multiple of the output.
-        bottleneck_capped: whether the 1x1 has at most as many channels as it reads.
-        read_step: an op reads a multiple of so many units if as many are filled (the paper's fit to D); 1 for any.
-        units: "near_read": widths near that of the banks read are most likely (the paper); "uniform": all are equal.
-        sample_banks: whether the most banks of each block are random (the paper) or always as `memory` allows.
-        budget_depth: the ops of a block have at most the parameters of so many full k=3 convolutions; 0 for no budget,
-            where the number of ops is uniform instead.
-        budget_share: range of the share of that budget that a block uses, at the start of training; the upper bound
-            rises to 1 by half of training.
-    """
+    """Architectures of memory banks, sampled op by op. conf/search_space/common explains the options."""
 
     image_spec: ImageSpec
     body: Body

@@ -29,13 +29,6 @@ def resnet(
 
     An op is one residual block: norm, ReLU, 3x3, norm, ReLU, 3x3, added to its input.
     The output of a block is in all its banks.
-
-    Args:
-        depth: stem, two convolutions an op, transitions and classifier: 6n + 4 for n ops in each of three blocks.
-        channels: channels of the first block; each later block has twice as many.
-        blocks: number of blocks.
-        banks: banks over which the channels of a block are spread.
-        dimensions: spatial axes.
     """
     ops = _ops_per_block("resnet", depth, blocks)
     every = tuple(range(banks))
@@ -47,13 +40,7 @@ def resnet(
 
 @checked
 def wrn(depth: Count = 16, width: Count = 2, dimensions: Axes = 2) -> Architecture:
-    """Wide residual network under its published name: WRN-40-4 is `wrn(40, 4)`.
-
-    Args:
-        depth: 6n + 4 for n residual blocks in each of the three blocks.
-        width: widening factor; the blocks have 16, 32 and 64 times as many channels.
-        dimensions: spatial axes.
-    """
+    """Wide residual network under its published name: WRN-40-4 is `wrn(40, 4)`."""
     _ops_per_block("wrn", depth, 3)
     return resnet(depth, WRN_CHANNELS * width, dimensions=dimensions)
 
@@ -67,13 +54,6 @@ def densenet(
     An op reads all banks before it (norm, ReLU, 1x1 to four times the growth, norm, ReLU, 3x3) and fills the next one.
     The output of a block is in all its banks. The stem gives two banks; a transition keeps the share `compression`
     of the banks, rounded down to whole banks where the textbook rounds down to whole channels.
-
-    Args:
-        depth: stem, two convolutions an op, transitions and classifier: 6n + 4 for n ops in each of three blocks.
-        growth: channels that an op adds, which is the width of a bank.
-        blocks: number of blocks.
-        compression: share of the banks that a transition keeps, above 0 and at most 1.
-        dimensions: spatial axes.
     """
     paths = ((_convolution(dimensions),),)
     ops, bottleneck = _ops_per_block("densenet", depth, blocks), DENSENET_BOTTLENECK * growth
@@ -98,13 +78,6 @@ def fractalnet(
     directly follow each other are one join of all their columns. Ops run by the depth at which they end, and there
     from the shortest column to the longest. The output of a block is in its last `banks` banks; the groups before it
     hold the inner joins, and before these the block's input.
-
-    Args:
-        columns: C, at least 1.
-        channels: channels of the first block's columns; each later block has twice as many.
-        blocks: number of blocks; the network has blocks x 2^(C-1) convs on its longest path.
-        banks: banks in a group, over which the channels of a column are spread.
-        dimensions: spatial axes.
     """
     paths = ((_convolution(dimensions),),)
 

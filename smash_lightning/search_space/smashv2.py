@@ -17,14 +17,7 @@ SHAPES: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2
 
 @dataclass(frozen=True)
 class ParallelConvolutions(Body):
-    """One or two parallel paths of one or two convolutions.
-
-    Args:
-        kernels: kernel sizes, random for each axis; the largest one rises from the smallest during half of training.
-        max_span: most pixels of a dilated filter on an axis.
-        groups: channel groups to sample; each divides the space's base.
-        most: most convolutions of an op: 4 for all shapes of the paper, or 1 for a single convolution.
-    """
+    """One or two parallel paths of one or two convolutions. conf/search_space/smashv2.yaml explains the options."""
 
     kernels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (3, 5, 7)
     max_span: PositiveInt = 9

@@ -15,12 +15,7 @@ from smash_lightning.strategies.base import History, Proposal, ScoredCandidate, 
 class Evolution(Strategy):
     """Children of tournament winners in a population whose members are replaced by age.
 
-    Args:
-        count: children.
-        population: number of members. The first ones are the best of what was scored before, aged by their order of
-            scoring; each child replaces the oldest.
-        sample: entrants of a tournament, drawn with replacement; the best of them is the parent.
-        probability: of each element of the parent to be redrawn.
+    The first members are the best of what was scored before, aged by their order of scoring.
     """
 
     count: NonNegativeInt

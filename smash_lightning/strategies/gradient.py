@@ -22,13 +22,7 @@ from smash_lightning.strategies.base import History, Proposal, Strategy, best
 
 @dataclass(frozen=True)
 class ArchitecturalGradient(Strategy):
-    """Of several perturbations of the best architecture, the one with the lowest loss to first order.
-
-    Args:
-        count: proposals.
-        pool: different perturbations to choose from; fewer where so many are not found in four times as many draws.
-        probability: of each element of the best architecture to be redrawn.
-    """
+    """Of several perturbations of the best architecture, the one with the lowest loss to first order."""
 
     count: NonNegativeInt
     pool: PositiveInt

@@ -39,13 +39,6 @@ class LearnedPredictor(Strategy):
 
     The predictor is fitted anew for each proposal, to all scored candidates. Its target is the normal score of the
     rank, which is robust to outliers; improvement is relative to the best prediction for the scored candidates.
-
-    Args:
-        count: proposals.
-        pool: architectures to choose from.
-        parents: the best ones so far that are perturbed.
-        probability: of each element of a parent to be redrawn.
-        members: ridge regressions on bootstrap samples, whose spread is the uncertainty of the prediction.
     """
 
     count: NonNegativeInt

@@ -91,14 +91,8 @@ def race(
 ) -> RaceState:
     """Runs a race to its end: its survivors are scored on all images.
 
-    Args:
-        racing: the options.
-        candidates: number of candidates.
-        images: number of images.
-        seed: of the order of the images.
-        score: values (HyperNets + 1, positions) of each of some candidates, on the images at some positions.
-        state: from which to resume; None starts.
-        after: called with the state after each round.
+    `score` gives values (HyperNets + 1, positions) of each of some candidates on the images at some positions; `after`
+    is called with the state after each round; `seed` is that of the order of the images.
     """
     keep, level, order = racing.kept(candidates), racing.level(candidates, images), image_order(images, seed)
     state = state or RaceState((torch.zeros(0),) * candidates, tuple(range(candidates)))

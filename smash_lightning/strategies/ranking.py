@@ -170,15 +170,7 @@ def rank(
     after: Callable[[State, Sequence[Candidate]], None],
     limit: int,
 ) -> State:
-    """Steps `ranking` from `state` until it is complete.
-
-    Args:
-        ranking: the procedure.
-        state: the first state.
-        score: scores several architectures, where the strategy allows, in their order.
-        after: called with each new state and the candidates that it added.
-        limit: most architectures to score at once.
-    """
+    """Steps `ranking` from `state` until it is complete; `after` gets each new state and what was added to it."""
     while candidates := ranking.propose(state, limit):
         state = ranking.update(state, candidates, score([candidate.architecture for candidate in candidates]))
         after(state, candidates)

@@ -35,11 +35,6 @@ class AutoregressiveSampler(Strategy):
 
     Both are products over an architecture's decisions of smoothed conditional frequencies, among the best scored ones
     and among all. The choice follows the space's own distribution times that ratio, more exactly for a larger pool.
-
-    Args:
-        count: proposals.
-        pool: samples to choose from.
-        elite: share of the scored candidates that counts as best.
     """
 
     count: NonNegativeInt

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smash_lightning.analyses import racing, strategies
-from smash_lightning.analyses.racing import halving, recall
+from smash_lightning.analyses.racing import recall
 from smash_lightning.analyses.strategies import advantage
 from smash_lightning.scoring import CandidateMetrics, LossPlusSizeRank
 from smash_lightning.strategies import Evolution, Perturb
@@ -58,16 +58,11 @@ def test_races_are_replayed(source: Path, tmp_path: Path) -> None:
     table, results = read_results(tmp_path, "racing")
     assert found == results["by_candidates"]["8"]["recall"]["value"] == 1, "without risk none is dropped"
     assert table["images"].tolist() == [1.0] * 4
-    assert (table["halving_images"] < 1).all()
     with pytest.raises(ValueError, match=r"task\.architectures=8"):
         racing(experiment_on(source, tmp_path), NO_LOGGERS, candidates=(9,), **options)  # type: ignore[arg-type]
 
 
-def test_halving_drops_the_worse_half() -> None:
-    means = torch.tensor([3.0, 1.0, 4.0, 0.0, 5.0, 9.0, 2.0, 6.0])
-    table = means[:, None].expand(8, 10).double()
-    kept, spent = halving(table, 2, (2, 5, 10))
-    assert kept == [3, 1]
-    assert spent == (8 * 2 + 4 * 3 + 2 * 5) / 80
-    assert recall(table, kept, 2) == 1
-    assert recall(table, [3, 5], 2) == 0.5
+def test_recall_is_the_share_of_the_best_that_were_kept() -> None:
+    table = torch.tensor([3.0, 1.0, 4.0, 0.0])[:, None].expand(4, 10).double()
+    assert recall(table, [3, 1], 2) == 1
+    assert recall(table, [3, 2], 2) == 0.5

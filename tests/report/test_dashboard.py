@@ -3,14 +3,11 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smash_lightning.report.build import read_charts
-from smash_lightning.report.dashboard import LINES, main, split_specification, workspace
-from smash_lightning.report.style import specification
+from smash_lightning.report.dashboard import LINES, main, workspace
 
 ACCOUNT = ["--entity", "me", "--project", "smash"]
 
@@ -22,36 +19,22 @@ def values(plain: Any, key: str) -> list[Any]:
     return [one for value in plain for one in values(value, key)] if isinstance(plain, list) else []
 
 
-def test_a_published_chart_has_the_columns_of_its_table_and_nothing_of_one_run(run: Path) -> None:
-    for chart in read_charts(run).values():
-        generic, rows = split_specification(specification(chart))
-        assert {"name": "wandb"} in values(generic, "data")
-        assert generic["title"] == "${string:title}"
-        assert not values(generic, "domain")
-        assert not [order for order in values(generic, "sort") if isinstance(order, list)]
-        assert all(len(others) == 1 for others in generic["datasets"].values()), "a line of reference"
-        fields = {name for name in values(generic, "field") if isinstance(name, str)}
-        assert fields - set(rows) <= {"y"}
-
-
 def test_the_workspace_has_every_metric_table_and_chart() -> None:
     pytest.importorskip("wandb_workspaces")
-    plain = asdict(workspace("me", "smash", ["correlation", "baselines"]))
+    plain = asdict(workspace("me", "smash"))
     assert [section["name"] for section in plain["sections"]] == ["Verdict", *LINES, "Tables"]
-    assert values(plain, "chart_name") == ["me/smash-correlation", "me/smash-baselines"]
-    assert values(plain, "tableKey") == ["correlation_chart_table", "baselines_chart_table"]
+    assert values(plain, "chart_name") == ["wandb/scatter/v0"]
+    assert values(plain, "tableKey") == ["score_against_truth_table"]
     assert values(plain, "metric_regex") == [f"^{metric}$" for some in LINES.values() for metric in some]
     assert values(plain, "table_name") == ["ranking", "retrained", "baselines", "settling"]
     view = json.loads(workspace("me", "smash")._to_model().model_dump_json(by_alias=True, exclude_none=True))
     assert [key["name"] for key in view["spec"]["section"]["runSets"][0]["grouping"]] == ["group", "jobType"]
 
 
-def test_a_dry_run_prints_charts_and_workspace(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+def test_a_dry_run_prints_the_workspace(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("wandb_workspaces")
-    main([*ACCOUNT, "--charts", str(run), "--dry-run"])
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["charts"].keys() == {"correlation", "baselines", "pareto", "settling"}
-    assert values(printed["workspace"], "chart_name")
+    main([*ACCOUNT, "--dry-run"])
+    assert values(json.loads(capsys.readouterr().out), "chart_name")
 
 
 def test_a_missing_login_and_a_missing_package_are_one_clear_error(

@@ -32,10 +32,10 @@ def log_everything(tracker: Tracker, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def offline(run: Path) -> list[Record]:
-    """The records of a run on W&B, with our charts published under an account."""
+    """The records of a run on W&B, with its charts."""
     with pytest.MonkeyPatch.context() as patch:
         without_account(patch, run)
-        options: dict[str, Any] = {"entity": "me", "name": "run", "group": "sweep", "tags": ["one"], "charts": "me"}
+        options: dict[str, Any] = {"entity": "me", "name": "run", "group": "sweep", "tags": ["one"]}
         with Tracker([wandb_logger(run, "project", **options)]) as tracker:
             log_everything(tracker, run)
         (records,) = offline_runs(run)
@@ -70,14 +70,15 @@ def test_tables_pictures_and_page_reach_wandb(offline: list[Record], run: Path) 
     assert {"ranking", "retrained", "baselines", "settling", "pareto_png", "architecture_svg"} <= logged
 
 
-def test_published_charts_are_drawn_over_the_rows_of_our_own(offline: list[Record], run: Path) -> None:
-    config = merged(offline, "config", "update")
-    for name in ("correlation", "baselines", "pareto", "settling"):
-        chart = config[f"_wandb/visualize/{name}_chart"]["panel_config"]
-        assert chart["panelDefId"] == f"me/smash-{name}"
-        assert chart["stringSettings"]["title"]
-    table = json.loads(only(run.glob("**/correlation_chart_table_*.json")).read_text())
-    assert {"x", "y", "low", "high", "group", "kind", "fingerprint"} <= set(table["columns"])
+def test_score_against_truth_is_a_chart_on_wandb(offline: list[Record], run: Path) -> None:
+    chart = merged(offline, "config", "update")["_wandb/visualize/score_against_truth"]["panel_config"]
+    assert (chart["panelDefId"], chart["fieldSettings"]) == (
+        "wandb/scatter/v0",
+        {"x": "smash_score", "y": "true_error"},
+    )
+    table = json.loads(only(run.glob("**/score_against_truth_table_*.json")).read_text())
+    assert {"fingerprint", "smash_score", "true_error"} <= set(table["columns"])
+    assert len(table["data"]) > 1
 
 
 def test_artifact_and_main_numbers_reach_wandb(offline: list[Record], run: Path) -> None:

@@ -16,11 +16,7 @@ from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Pred
 
 @dataclass(frozen=True)
 class RecalibratedStatistics(BatchNormPolicy):
-    """The mean and variance of each norm for this architecture and these weights. The default.
-
-    Args:
-        images: number of the images of `dataset.recalibration` to use; None for all.
-    """
+    """The mean and variance of each norm for this architecture and these weights. The default."""
 
     images: Annotated[int, Field(ge=2)] | None = None
 
