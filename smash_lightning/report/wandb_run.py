@@ -23,7 +23,7 @@ from smash_lightning.run_folder import source_run
 
 SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
 IDENTITY = Path("wandb", "run.json")  # in a run folder
-SCATTER = "score_against_truth"  # a chart
+SCATTER = "score_and_test_error"  # a chart
 LONGEST_TAG = 64  # characters that W&B accepts
 
 
@@ -69,8 +69,8 @@ class WandbRun(WandbLogger):
         tables = {path.stem: pd.read_csv(path) for path in paths if path.suffix == ".csv"}
         if tables.keys() >= {"ranking", "retrained"}:
             scored = tables["ranking"][["fingerprint", "smash_score"]]
-            truth = tables["retrained"].groupby("fingerprint")["true_error"].mean().dropna().reset_index()
-            table = _table(scored.merge(truth))
+            errors = tables["retrained"].groupby("fingerprint")["true_error"].mean().dropna().reset_index()
+            table = _table(scored.merge(errors))
             title = "SMASH score and test error, %"
             self.experiment.log({SCATTER: wandb.plot.scatter(table, "smash_score", "true_error", title)})
 

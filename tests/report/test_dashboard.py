@@ -24,7 +24,7 @@ def test_the_workspace_has_every_metric_table_and_chart() -> None:
     plain = asdict(workspace("me", "smash"))
     assert [section["name"] for section in plain["sections"]] == ["Verdict", *LINES, "Tables"]
     assert values(plain, "chart_name") == ["wandb/scatter/v0"]
-    assert values(plain, "tableKey") == ["score_against_truth_table"]
+    assert values(plain, "tableKey") == ["score_and_test_error_table"]
     assert values(plain, "metric_regex") == [f"^{metric}$" for some in LINES.values() for metric in some]
     assert values(plain, "table_name") == ["ranking", "retrained", "baselines", "settling"]
     view = json.loads(workspace("me", "smash")._to_model().model_dump_json(by_alias=True, exclude_none=True))

@@ -70,13 +70,13 @@ def test_tables_pictures_and_page_reach_wandb(offline: list[Record], run: Path) 
     assert {"ranking", "retrained", "baselines", "settling", "pareto_png", "architecture_svg"} <= logged
 
 
-def test_score_against_truth_is_a_chart_on_wandb(offline: list[Record], run: Path) -> None:
-    chart = merged(offline, "config", "update")["_wandb/visualize/score_against_truth"]["panel_config"]
+def test_score_and_test_error_is_a_chart_on_wandb(offline: list[Record], run: Path) -> None:
+    chart = merged(offline, "config", "update")["_wandb/visualize/score_and_test_error"]["panel_config"]
     assert (chart["panelDefId"], chart["fieldSettings"]) == (
         "wandb/scatter/v0",
         {"x": "smash_score", "y": "true_error"},
     )
-    table = json.loads(only(run.glob("**/score_against_truth_table_*.json")).read_text())
+    table = json.loads(only(run.glob("**/score_and_test_error_table_*.json")).read_text())
     assert {"fingerprint", "smash_score", "true_error"} <= set(table["columns"])
     assert len(table["data"]) > 1
 
