@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
+from smash_lightning.host_tables import Call, on_device
 
 EMPTY = -1.0
 
@@ -131,6 +132,20 @@ class Encoding:
         Raises:
             ValueError: the architecture is outside the limits.
         """
+        table = on_device(self.marks, architecture, device=torch.device(device))
+        rows = torch.arange(self.limits.max_units, device=device)[:, None]
+        return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
+
+    def tables(self, architecture: Architecture) -> list[Call]:
+        """The tables on the host that `encode` needs."""
+        return [(self.marks, (architecture,))]
+
+    def marks(self, architecture: Architecture) -> np.ndarray:
+        """The first row of c as (channels + 1, slices), and last for each slice the rows that are filled like it.
+
+        Raises:
+            ValueError: the architecture is outside the limits.
+        """
         if reason := self.limits.violation(architecture):
             raise ValueError(f"architecture {architecture.fingerprint} cannot be encoded: {reason}")
         spans = self.spans(architecture)
@@ -139,9 +154,7 @@ class Encoding:
         for (b, block), op, span in zip(blocks, architecture.ops(), spans, strict=True):
             self._mark(marks, b, block, op, span)
             marks[-1, span.first : span.last] = span.rows
-        table = torch.from_numpy(marks).to(device, non_blocking=True)
-        rows = torch.arange(self.limits.max_units, device=device)[:, None]
-        return torch.where(rows < table[-1], table[:-1, None], EMPTY)[None]
+        return marks
 
     def _mark(self, marks: np.ndarray, b: int, block: Block, op: Op, span: Span) -> None:
         at = self.layout

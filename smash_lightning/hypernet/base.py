@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,11 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
+from smash_lightning.host_tables import Call
 from smash_lightning.hypernet.shared_tensors import running_statistics
 from smash_lightning.network import RunningAverages, Weights
+
+Tables = Callable[[Architecture], list[Call]]
 
 
 class WeightSource(nn.Module, ABC):
@@ -43,6 +47,10 @@ class WeightSource(nn.Module, ABC):
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters without weight decay: a HyperNet's, whose filters are divided by their norms."""
 
+    def tables(self) -> list[Tables]:
+        """Functions from an architecture to the tables on the host that `forward` needs, to be computed ahead."""
+        return []
+
     def noise(self, architecture: Architecture, generator: torch.Generator) -> Tensor | None:
         """Gaussian noise z for an architecture, or None where the weights depend on no noise."""
         shape = self.noise_shape(architecture)
@@ -67,6 +75,10 @@ class ConditionalWeightSource(WeightSource):
     def encode(self, architecture: Architecture) -> Tensor:
         """The encoding c (1, channels, rows, slices) of an architecture."""
         return self.encoding.encode(architecture, next(self.parameters()).device)
+
+    @override
+    def tables(self) -> list[Tables]:
+        return [self.encoding.tables]
 
     @override
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:

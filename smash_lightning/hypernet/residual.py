@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.hypernet.base import ConditionalWeightSource
+from smash_lightning.hypernet.base import ConditionalWeightSource, Tables
 from smash_lightning.hypernet.grid import GridHyperNet
-from smash_lightning.hypernet.shared_tensors import shared_matrices, sliced_matrices
+from smash_lightning.hypernet.shared_tensors import matrix_tables, shared_matrices, sliced_matrices
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
 
@@ -41,6 +42,10 @@ class ResidualHyperNet(GridHyperNet, ConditionalWeightSource):
         total = _in_a_row(common) + self.share * _in_a_row(generated)
         pieces = total.split([matrix.numel() for matrix in common])
         return unit_norm(tuple(piece.view_as(matrix) for piece, matrix in zip(pieces, common, strict=True)))
+
+    @override
+    def tables(self) -> list[Tables]:
+        return [*super().tables(), partial(matrix_tables, self.limits)]
 
     @override
     def undecayed(self) -> list[nn.Parameter]:

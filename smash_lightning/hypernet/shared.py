@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
-from smash_lightning.hypernet.base import WeightSource
+from smash_lightning.hypernet.base import Tables, WeightSource
 from smash_lightning.hypernet.shared_tensors import (
     make_shared_tensors,
+    matrix_tables,
     named_pointwise,
     shared_matrices,
     sliced,
@@ -44,6 +46,10 @@ class SharedWeights(WeightSource):
         assert z is None
         matrices = unit_norm(sliced_matrices(self.pointwise, architecture))
         return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)
+
+    @override
+    def tables(self) -> list[Tables]:
+        return [partial(matrix_tables, self.limits)]
 
     def undecayed(self) -> list[nn.Parameter]:
         """The matrices, which are divided by their norms as a HyperNet's filters are."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, Limits, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
+from smash_lightning.host_tables import Call, on_device
 from smash_lightning.network import RunningAverages, initialize, norm_channels
 from smash_lightning.network.gradients import Region, crop
 
@@ -69,12 +71,21 @@ def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> t
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # a tensor cached by an evaluation must be usable in a training
 def _indices(block: Block, columns: int, device: torch.device) -> Tensor:
+    return on_device(matrix_indices, block, columns, device=device)
+
+
+def matrix_indices(block: Block, columns: int) -> np.ndarray:
     """Indices of the weights of a block's ops in the flattened matrix: leading rows, columns of the banks read."""
     parts = []
     for op in block.ops:
-        banks = torch.tensor(op.read)[:, None] * block.width + torch.arange(block.width)
-        parts.append((torch.arange(op.bottleneck or 0)[:, None] * columns + banks.flatten()).flatten())
-    return torch.cat(parts).to(device)
+        banks = np.array(op.read)[:, None] * block.width + np.arange(block.width)
+        parts.append((np.arange(op.bottleneck or 0)[:, None] * columns + banks.ravel()).ravel())
+    return np.concatenate(parts)
+
+
+def matrix_tables(limits: Limits, architecture: Architecture) -> list[Call]:
+    """The tables on the host that `sliced_matrices` needs."""
+    return [(matrix_indices, (block, memory)) for block, memory in zip(architecture.blocks, limits.memory, strict=True)]
 
 
 def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,14 +13,16 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from smash_lightning.architecture import Architecture, cost
+from smash_lightning.architecture import cost
 from smash_lightning.checkpoint import require_same, require_same_data
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.network import forward
+from smash_lightning.network.banks import tables
 from smash_lightning.option_types import require_bounds
-from smash_lightning.random_streams import Stream, generator, rng
+from smash_lightning.random_streams import Stream, generator
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.base import TrainingModule
+from smash_lightning.training.planning import AHEAD, Draw, Planner
 
 
 @dataclass(frozen=True)
@@ -84,36 +87,43 @@ class HyperNetModule(TrainingModule):
             return 0
         return batch_idx % self.trainer.accumulate_grad_batches * self.trainer.world_size + self.global_rank
 
-    def draw(self, step: int, microbatch_index: int, index: int) -> Architecture:
-        """The random architecture `index` of a batch, never one that is held out."""
-        progress = step / max(self.trainer.estimated_stepping_batches, 1)
-        for attempt in itertools.count():
-            key = (Stream.ARCHITECTURE, self.seed, step, microbatch_index, index, attempt)
-            architecture = self.sampling_space.sample(rng(*key), progress)
-            if architecture.fingerprint not in self.held_out:
-                break
-        return architecture
+    @property
+    def draw(self) -> Draw:
+        """What is drawn for each step."""
+        steps, count = int(self.trainer.estimated_stepping_batches), self.options.architectures_per_step
+        return Draw(self.sampling_space, self.seed, steps, count, self.held_out, (tables, *self.weights.tables()))
+
+    def batches(self, step: int, batch_idx: int) -> Iterator[tuple[int, int]]:
+        """Step and `microbatch_index` of a batch and of those that follow, as long as an epoch does not end."""
+        for index in itertools.count(batch_idx):
+            yield step, self.microbatch_index(index)
+            step += (index + 1) % self.trainer.accumulate_grad_batches == 0
 
     def on_train_start(self) -> None:
-        """Starts the clock."""
+        """Starts the clock, and the process that plans ahead for a GPU; on a CPU it would take a core from others."""
         self._started = time.perf_counter()
+        self.planner = Planner(self.draw, 0 if self.device.type == "cpu" else AHEAD)
+
+    def on_train_end(self) -> None:
+        """Ends the process that plans ahead."""
+        self.planner.close()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""
         images, labels = batch
         step, count = self.global_step, self.options.architectures_per_step
-        microbatch_index = self.microbatch_index(batch_idx)
+        microbatch_index, plan = self.microbatch_index(batch_idx), self.planner.plan(self.batches(step, batch_idx))
         losses, errors, sizes = [], [], []
-        for index in range(count):
-            architecture = self.draw(step, microbatch_index, index)
-            self.drawn.add(architecture.fingerprint)
-            noise = generator(Stream.NOISE, self.seed, step, microbatch_index, index, device=self.device)
-            weights = self.weights(architecture, self.weights.noise(architecture, noise))
-            logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
-            losses.append(F.cross_entropy(logits, labels))
-            if self.is_logged(step):
-                errors.append((logits.argmax(1) != labels).float().mean())
-                sizes.append(float(cost(architecture, self.space.image_spec).params))
+        with self.planner.placed(plan, self.device):
+            for index, (architecture, fingerprint) in enumerate(plan.drawn):
+                self.drawn.add(fingerprint)
+                noise = generator(Stream.NOISE, self.seed, step, microbatch_index, index, device=self.device)
+                weights = self.weights(architecture, self.weights.noise(architecture, noise))
+                logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
+                losses.append(F.cross_entropy(logits, labels))
+                if self.is_logged(step):
+                    errors.append((logits.argmax(1) != labels).float().mean())
+                    sizes.append(float(cost(architecture, self.space.image_spec).params))
         loss = losses[0] if count == 1 else torch.stack(losses).mean()
         if self.is_logged(step):
             self.log("loss", loss.detach())

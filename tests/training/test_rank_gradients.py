@@ -33,7 +33,7 @@ def gradients(architectures: str) -> Tensor:
         for rank, batch in enumerate(batches):
             module.trainer = Training(rank, RANKS)  # type: ignore[assignment]
             microbatch_index = module.microbatch_index(0)
-            architecture = module.draw(step, microbatch_index, 0)
+            architecture = module.draw(step, microbatch_index, 0)[0]
             z = module.weights.noise(architecture, generator("noise", 0, step, microbatch_index, 0))
             weights = module.weights(architecture, z)
             x = train.images[batch]

@@ -85,7 +85,7 @@ def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: 
 
 def draws(case: Case, microbatch_index: int = 0, **more: Any) -> list[Any]:
     module = on(Training(0), case, **more)
-    return [module.draw(step, microbatch_index, index) for step in (0, 1, 50, 99) for index in (0, 1)]
+    return [module.draw(step, microbatch_index, index)[0] for step in (0, 1, 50, 99) for index in (0, 1)]
 
 
 @every_case
@@ -123,7 +123,7 @@ def test_annealing_follows_the_progress_of_training() -> None:
     module.trainer = training  # type: ignore[assignment]
 
     def largest(step: int) -> int:
-        ops = [op for index in range(20) for op in module.draw(step, 0, index).ops()]
+        ops = [op for index in range(20) for op in module.draw(step, 0, index)[0].ops()]
         return max(k for op in ops for path in op.paths for c in path for k in c.kernel)
 
     assert [largest(step) for step in (0, 30, 60)] == [3, 5, 7]
@@ -359,17 +359,17 @@ def test_architectures_are_sampled_from_the_sampling_space() -> None:
     candidates = SizeMatched(DIGITS, 0.2)
     module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, sampling_space=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
-    drawn = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
+    drawn = [module.draw(step, 0, index)[0] for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in drawn)
     held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
     module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, sampling_space=candidates)
     module.trainer = Training(0)  # type: ignore[assignment]
-    others = [module.draw(step, 0, index) for step in range(20) for index in range(2)]
+    others = [module.draw(step, 0, index)[0] for step in range(20) for index in range(2)]
     assert all(candidates.contains(architecture) for architecture in others)
     assert not held_out & {architecture.fingerprint for architecture in others}
     everything = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0)
     everything.trainer = Training(0)  # type: ignore[assignment]
-    assert not all(candidates.contains(everything.draw(step, 0, 0)) for step in range(20))
+    assert not all(candidates.contains(everything.draw(step, 0, 0)[0]) for step in range(20))
 
 
 # --- averaged weights ---
