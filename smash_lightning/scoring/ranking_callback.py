@@ -33,7 +33,7 @@ class RankingCallback(L.Callback):
             return
         with _averaged_weights(trainer, pl_module):
             scorer = self.make_scorer([_trained(pl_module)])
-            losses = [scorer(architecture).val_loss for architecture in self.fixed]
+            losses = [score.val_loss for score in scorer.scores(self.fixed)]
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})

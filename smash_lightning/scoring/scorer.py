@@ -6,7 +6,7 @@ import copy
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -83,23 +83,37 @@ class Scorer:
         _move(self.hypernets, device)
         return self
 
-    @torch.no_grad()
     def __call__(self, architecture: Architecture) -> Score:
         """Scores one architecture; the same architecture always has the same score."""
+        return self.scores([architecture])[0]
+
+    @torch.no_grad()
+    def scores(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Scores several architectures, for which one result is transferred from the device."""
         started = time.perf_counter()
-        labels = self.data.labels.cpu()
+        rows = [self._measured(architecture) for architecture in architectures]
+        found = []
+        for architecture, row in zip(
+            architectures, torch.cat(rows).cpu().split([len(row) for row in rows]), strict=True
+        ):
+            noises = [self._noises(architecture, hypernet) for hypernet in self.hypernets]
+            errors, losses, probabilities = row.split([sum(noises), sum(noises), len(row) - 2 * sum(noises)])
+            means = tuple(sum(part.tolist()) / len(part) for part in losses.split(noises))
+            error, loss = sum(errors.tolist()) / len(errors), sum(means) / len(means)
+            found.append(Score(error, loss, means, probabilities.view(len(self.data.labels), -1).float()))
+        seconds = (time.perf_counter() - started) / len(found)
+        return [replace(score, seconds=seconds) for score in found]
+
+    def _measured(self, architecture: Architecture) -> Tensor:
+        """Errors, then losses with each HyperNet and z, then mean probabilities, in a row of float64."""
         errors, losses, total = [], [], torch.zeros(())
         for hypernet in self.hypernets:
-            noise_losses = []
             for predictor in self._predictors(architecture, hypernet):
-                logits = self._logits(predictor, self.data.images).cpu()  # MPS has no float64
-                errors.append(100 * (logits.argmax(1) != labels).double().mean().item())
-                noise_losses.append(F.cross_entropy(logits.double(), labels).item())
+                logits, labels = self._comparable(self._logits(predictor, self.data.images), self.data.labels)
+                errors.append(100 * (logits.argmax(1) != labels).double().mean())
+                losses.append(F.cross_entropy(logits.double(), labels))
                 total = total + logits.float().softmax(1) / self._noises(architecture, hypernet)
-            losses.append(sum(noise_losses) / len(noise_losses))
-        count = len(self.hypernets)
-        seconds = time.perf_counter() - started
-        return Score(sum(errors) / len(errors), sum(losses) / count, tuple(losses), total / count, seconds)
+        return torch.cat([torch.stack(errors + losses), (total / len(self.hypernets)).flatten().double()])
 
     @torch.no_grad()
     def score_images(self, architecture: Architecture, positions: Tensor) -> Tensor:
@@ -109,15 +123,21 @@ class Scorer:
             Tensor (HyperNets + 1, len(positions)) on the CPU: the loss with each HyperNet, nats, and last the share of
             HyperNets that are wrong.
         """
-        images, labels = self.data.images[positions], self.data.labels[positions].cpu()
-        values = torch.zeros(len(self.hypernets) + 1, len(positions), dtype=torch.float64)
+        positions = positions.to(self.data.images.device, non_blocking=True)
+        images, labels = self.data.images[positions], self.data.labels[positions]
+        values, wrong = [], 0
         for row, hypernet in enumerate(self.hypernets):
-            noises = self._noises(architecture, hypernet)
+            noises, mean = self._noises(architecture, hypernet), 0
             for predictor in self._cached_predictors(architecture, row):
-                logits = self._logits(predictor, images).cpu().double()
-                values[row] += F.cross_entropy(logits, labels, reduction="none") / noises
-                values[-1] += (logits.argmax(1) != labels).double() / (noises * len(self.hypernets))
-        return values
+                logits, own = self._comparable(self._logits(predictor, images), labels)
+                mean = mean + F.cross_entropy(logits.double(), own, reduction="none") / noises
+                wrong = wrong + (logits.argmax(1) != own).double() / (noises * len(self.hypernets))
+            values.append(mean)
+        return torch.stack([*values, wrong]).cpu()
+
+    def _comparable(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Both where float64 exists: on their device, or on the CPU instead of MPS."""
+        return (logits.cpu(), labels.cpu()) if logits.device.type == "mps" else (logits, labels)
 
     def _cached_predictors(self, architecture: Architecture, index: int) -> list[Predictor]:
         """Predictors with one HyperNet: a race uses them repeatedly, and they cost as much as many images."""
@@ -151,8 +171,8 @@ class Scorer:
             for images, labels in zip(self.data.images.split(size), self.data.labels.split(size), strict=True):
                 logits = run(architecture, hypernet, source.from_c(architecture, c, z), images, UseBatchStatistics())
                 loss = F.cross_entropy(logits, labels, reduction="sum") / len(self.data.labels)
-                total = total + torch.autograd.grad(loss, c)[0].cpu() / len(self.hypernets)
-        return total
+                total = total + torch.autograd.grad(loss, c)[0] / len(self.hypernets)
+        return total.cpu()
 
     def _noises(self, architecture: Architecture, hypernet: TrainedHyperNet) -> int:
         return 1 if hypernet.weights.noise_shape(architecture) is None else self.noises

@@ -17,10 +17,11 @@ from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.network.banks import accesses
 from smash_lightning.training import HyperNetModule
-from smash_lightning.training import search_module as searched
 from smash_lightning.training.planning import Planner, make_plan
 from tests.cases import CASES, Case
 from tests.network.counting import TransferCounter
+from tests.scoring.test_scorer import CASE
+from tests.scoring.test_scorer import scorer as make_scorer
 from tests.training.test_search_module import DIGITS, KINDS, SEARCH, Training, data
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -37,7 +38,8 @@ def meta(monkeypatch: pytest.MonkeyPatch) -> None:
         return None if shape is None else torch.randn(shape, device="meta")
 
     monkeypatch.setattr(WeightSource, "noise", noise)
-    monkeypatch.setattr(searched, "generator", lambda *key, device: None)
+    for module in ("training.search_module", "scoring.scorer"):
+        monkeypatch.setattr(f"smash_lightning.{module}.generator", lambda *key, device: None)
     accesses.cache_clear()
 
 
@@ -75,6 +77,16 @@ def test_a_standalone_step_copies_once_in_a_training() -> None:
             F.cross_entropy(network(images), labels).backward()
         counts.append(counter.counts)
     assert counts == [{"asynchronous copy": len(network.architecture.blocks)}, {}]
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+@pytest.mark.usefixtures("meta")
+def test_a_score_stays_on_the_device_until_all_are_known(kind: str) -> None:
+    scorer = make_scorer(kind=kind, hypernets=2).to("meta")
+    with TransferCounter() as counter, pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        scorer.scores([CASE.draw(1), CASE.draw(2)])
+    assert counter.counts.pop("asynchronous copy", 0) <= 2 * 7, "2 blocks have 2 tables, and c is one for each HyperNet"
+    assert counter.counts == {"blocking copy": 1}, "the result of both"
 
 
 def test_a_plan_made_ahead_is_the_plan_of_the_step() -> None:
