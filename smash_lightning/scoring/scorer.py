@@ -125,9 +125,9 @@ class Scorer:
         """
         positions = positions.to(self.data.images.device, non_blocking=True)
         images, labels = self.data.images[positions], self.data.labels[positions]
-        values, wrong = [], 0
+        values, wrong = [], torch.zeros((), dtype=torch.float64)
         for row, hypernet in enumerate(self.hypernets):
-            noises, mean = self._noises(architecture, hypernet), 0
+            noises, mean = self._noises(architecture, hypernet), torch.zeros((), dtype=torch.float64)
             for predictor in self._cached_predictors(architecture, row):
                 logits, own = self._comparable(self._logits(predictor, images), labels)
                 mean = mean + F.cross_entropy(logits.double(), own, reduction="none") / noises
