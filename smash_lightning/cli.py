@@ -128,11 +128,14 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
     from smash_lightning.configuration.build import build_experiment, instantiate, plain
+    from smash_lightning.report.loggers import require_packages
     from smash_lightning.report.tracker import Tracker
 
     experiment = build_experiment(config, folder)
     task = instantiate(config.task, "task")
-    loggers = [instantiate(logger, f"logger.{name}") for name, logger in config.logger.items()]
+    sections = {name: section for name, section in config.logger.items() if name != "trainings"}
+    require_packages(sections)
+    loggers = [instantiate(section, f"logger.{name}") for name, section in sections.items()]
     with locked(folder):
         claim(folder, config)
         with Tracker(loggers) as tracker:

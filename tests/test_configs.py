@@ -24,6 +24,7 @@ from omegaconf import OmegaConf
 from smash_lightning.configuration import CONF
 from smash_lightning.configuration.build import hypernet_specification, instantiate
 from smash_lightning.hypernet.specification import SPACE_ARGUMENTS
+from smash_lightning.report.loggers import PACKAGES
 from tests.cases import SMASHV1
 from tests.command_line import ROOT
 
@@ -82,6 +83,8 @@ def described(section: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_file_composes_fits_its_classes_and_builds_its_object(group: str, option: str) -> None:
+    for package in PACKAGES.get(option, ()) if group == "logger" else ():
+        pytest.importorskip(package)
     config = composed(choose(group, option))
     parts = list(described(config, "config"))
     assert len(parts) > 10
@@ -161,10 +164,12 @@ def test_every_logger_builds(option: str, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, str(tmp_path))  # so that what the logger writes there is removed
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    if option in ("tensorboard", "mlflow"):
-        pytest.importorskip(option)
+    monkeypatch.setenv("COMET_START_ONLINE", "0")
     loggers = composed(choose("logger", option), str(tmp_path))["logger"]
+    assert loggers.pop("trainings", "rows") == "rows"
     assert list(loggers) == ([] if option == "none" else [option])
+    for package in PACKAGES.get(option, ()):
+        pytest.importorskip(package)
     for name, section in loggers.items():
         logger = instantiate(section, f"logger.{name}")
         place = logger._tracking_uri.removeprefix("sqlite:///") if option == "mlflow" else str(logger.save_dir)

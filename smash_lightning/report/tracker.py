@@ -1,4 +1,4 @@
-"""Hands results to whichever loggers a run has: W&B, CSV, TensorBoard, MLflow, several or none.
+"""Hands results to whichever loggers a run has: W&B, CSV, TensorBoard, MLflow, Comet, Aim, several or none.
 
 A run's own files hold everything; what is logged here is a copy for looking at. Only the main process logs.
 """
@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
+import pandas as pd
+from lightning.pytorch.loggers import CometLogger, Logger, MLFlowLogger, TensorBoardLogger
 from PIL import Image
 
 NO_RESULTS = ("correlation", "data", "result", "architecture")  # JSON files of other content
@@ -35,6 +36,7 @@ class Tracker:
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._each(lambda logger: logger.finalize("success" if kind is None else "failed"))
+        self._each(lambda logger: logger.experiment.end() if isinstance(logger, CometLogger) else None)
 
     def config(self, values: Mapping[str, Any]) -> None:
         """Hyperparameters: plain values and plain containers of them."""
@@ -65,6 +67,15 @@ class Tracker:
                 metadata lists them, and online W&B draws them as its lineage.
         """
         self._each(lambda logger: logger.keep(name, kind, paths, used), method="keep")
+
+    def trainings(self, table: pd.DataFrame, history: pd.DataFrame) -> None:
+        """Standalone trainings as runs of their own, on W&B only and where `logger.trainings=runs`.
+
+        Args:
+            table: the rows of retrained.csv.
+            history: the rows of training_history.csv.
+        """
+        self._each(lambda logger: logger.log_trainings(table, history), method="log_trainings")
 
     def log_folder(self, folder: Path) -> None:
         """A finished run's folder: tables to W&B, the main numbers to all, pictures and page to whatever shows them."""

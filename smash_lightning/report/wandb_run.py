@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -24,6 +24,7 @@ from smash_lightning.run_folder import source_run
 SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
 IDENTITY = Path("wandb", "run.json")  # in a run folder
 SCATTER = "score_and_test_error"  # a chart
+MEASURED = ("true_error", "true_error_top5", "true_loss", "epochs", "seconds")  # of a standalone training
 LONGEST_TAG = 64  # characters that W&B accepts
 
 
@@ -31,13 +32,16 @@ class WandbRun(WandbLogger):
     """Lightning's logger for W&B that keeps its id and group in the run folder, so that a resumed run has the same.
 
     Everything that W&B writes is below `folder`, and can be uploaded later with `wandb sync`. `identity` holds `run`
-    (id) and `group`.
+    (id) and `group`; `separate_trainings` is whether each standalone training is a run of its own.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str], settings: wandb.Settings) -> None:
+    def __init__(
+        self, folder: Path, identity: dict[str, str], settings: wandb.Settings, separate_trainings: bool
+    ) -> None:
         super().__init__(save_dir=folder, id=identity["run"], project=settings.project, settings=settings)
         self._wandb_init.pop("anonymous", None)  # Lightning passes it on, W&B no longer accepts it
         self.folder, self.identity, self.mode = folder, identity, settings.mode
+        self.separate_trainings = separate_trainings
         self._axes: set[str] = set()  # metrics whose step axis W&B has
 
     @property
@@ -91,6 +95,23 @@ class WandbRun(WandbLogger):
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
         self.experiment.log_artifact(artifact)
 
+    def log_trainings(self, table: pd.DataFrame, history: pd.DataFrame) -> None:
+        """Standalone trainings as runs in the group of this one, see `Tracker.trainings`; each one once."""
+        if not self.separate_trainings:
+            return
+        for row in table.to_dict("records"):
+            name = f"{row['fingerprint']}-{row['seed']}"
+            if any(self.folder.glob(f"wandb/*run-*-{self.identity['run']}-{name}")):
+                continue  # before this run was resumed
+            measured, failure = {key: row.pop(key) for key in MEASURED}, row.pop("failure")
+            options = {"id": f"{self.identity['run']}-{name}", "name": name, "job_type": "training", "config": row}
+            own = wandb.init(**self._wandb_init | options | {"reinit": "create_new"})
+            mine = (history["fingerprint"] == row["fingerprint"]) & (history["seed"] == row["seed"])
+            for step, loss in zip(history["step"][mine], history["epoch_loss"][mine], strict=True):
+                own.log({"epoch_loss": loss}, step=step)
+            own.summary.update({key: one for key, one in measured.items() if math.isfinite(one)} | {"failure": failure})
+            own.finish(exit_code=int(bool(failure)))
+
     def finalize(self, status: str) -> None:
         """Ends the run on W&B, so that the next job of this process opens one of its own."""
         if self._experiment is not None:
@@ -106,6 +127,7 @@ def wandb_logger(
     group: str | None = None,
     tags: Sequence[str] = (),
     mode: str = "auto",
+    trainings: Literal["rows", "runs"] = "rows",
     task: str = "",
     about: Sequence[str] = (),
     sweep: str | None = None,
@@ -129,7 +151,7 @@ def wandb_logger(
         settings = wandb.Settings(**named, **shown, mode=choose_mode(mode), silent=True, console="off")
     except (wandb.errors.UsageError, ValueError) as error:
         raise ValueError(f"logger.wandb: {error}") from None
-    return WandbRun(home, identity, settings)
+    return WandbRun(home, identity, settings, trainings == "runs")
 
 
 def read_identity(folder: Path) -> dict[str, str] | None:

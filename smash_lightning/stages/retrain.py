@@ -89,6 +89,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     for path, kind in ((folder.training_history, HISTORY), (folder.retrained, RETRAINED)):
         table = in_order(read_table(path, kind), ("fingerprint", "seed"), (job.key for job in plan))
         write_table(path, kind, table)
+    tracker.trainings(read_table(folder.retrained, RETRAINED), read_table(folder.training_history, HISTORY))
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 import wandb
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from wandb.proto.wandb_internal_pb2 import Record
 
 from smash_lightning.report import loggers
-from smash_lightning.report.loggers import mlflow_logger
+from smash_lightning.report.loggers import require_packages
 from smash_lightning.report.tracker import Tracker, main_numbers
 from smash_lightning.report.wandb_run import WandbRun, wandb_logger
-from tests.report.offline import history, merged, offline_runs, only, start, without_account
+from tests.report.offline import history as history_of
+from tests.report.offline import merged, offline_runs, only, start, without_account
 from tests.report.small_run import correlation
 
 
@@ -55,7 +57,7 @@ def test_each_training_has_its_own_step_axis_on_wandb(offline: list[Record]) -> 
     axes = {record.metric.name: record.metric.step_metric for record in offline if record.HasField("metric")}
     assert axes["hypernet0/loss"] == axes["hypernet0/error"] == "hypernet0/step"
     assert axes["hypernet1/loss"] == "hypernet1/step"
-    rows = [(row["hypernet0/step"], row["hypernet0/loss"]) for row in history(offline) if "hypernet0/loss" in row]
+    rows = [(row["hypernet0/step"], row["hypernet0/loss"]) for row in history_of(offline) if "hypernet0/loss" in row]
     assert rows == [(0, 2.0), (10, 1.0)]
 
 
@@ -66,7 +68,7 @@ def test_tables_pictures_and_page_reach_wandb(offline: list[Record], run: Path) 
     assert table["data"][-1][6:9] == [None, None, None], "a failed training has no numbers"
     assert only(media.glob("images/correlation_png_*.png")).read_bytes() == (run / "correlation.png").read_bytes()
     assert only(media.glob("html/report_html_*.html")).read_text() == (run / "report.html").read_text()
-    logged = {key.split("/")[0] for row in history(offline) for key in row}
+    logged = {key.split("/")[0] for row in history_of(offline) for key in row}
     assert {"ranking", "retrained", "baselines", "settling", "pareto_png", "architecture_svg"} <= logged
 
 
@@ -107,10 +109,38 @@ def test_csv_and_tensorboard_have_metrics_main_numbers_and_pictures(tmp_path: Pa
     assert "correlation" in events.Tags()["images"]
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None if name == "alembic" else find_spec(name))
-    with pytest.raises(ValueError, match=r"logger=mlflow needs the package alembic.*smash-lightning\[mlflow\]"):
-        mlflow_logger(str(tmp_path), "smash")
+@pytest.mark.parametrize(("logger", "package"), [("mlflow", "alembic"), ("comet", "comet_ml"), ("aim", "aim")])
+def test_a_missing_extra_is_named(logger: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None if name == package else find_spec("json"))
+    remedy = rf"pip install 'smash-lightning\[{logger}\]'"
+    with pytest.raises(ValueError, match=rf"logger={logger} needs the package {package}: install it with {remedy}"):
+        require_packages(["csv", "wandb", logger])
+
+
+def test_trainings_are_runs_of_their_own_on_request(tmp_path: Path, run: Path) -> None:
+    table = pd.read_csv(run / "retrained.csv").fillna({"failure": ""}).tail(3)
+    assert table["failure"].str.len().astype(bool).tolist() == [False, False, True]
+    losses = [{"step": step, "epoch_loss": 1 / step} for step in (10, 20)]
+    history = table[["fingerprint", "seed"]].merge(pd.DataFrame(losses), how="cross")
+    for kind in ("rows", "runs", "runs"):  # the last one is the resumed run
+        with Tracker([wandb_logger(tmp_path, "p", group="sweep", trainings=kind)]) as tracker:
+            tracker.config({})
+            tracker.trainings(table, history)
+    found = {start(run).run_id: run for run in offline_runs(tmp_path)}
+    own = {name: run for name, run in found.items() if start(run).job_type == "training"}
+    assert len(found) == 1 + len(own) == 1 + len(table)
+    assert len(offline_runs(tmp_path)) == 3 + len(own), "a training is logged once"
+    assert {start(run).run_group for run in found.values()} == {"sweep"}
+    (search,) = found.keys() - own.keys()
+    for row in table.to_dict("records"):
+        training = own[f"{search}-{row['fingerprint']}-{row['seed']}"]
+        summary = merged(training, "summary", "update")
+        assert training[-1].exit.exit_code == int(bool(row["failure"]))
+        assert summary.get("true_loss") == (None if row["failure"] else row["true_loss"])
+        mine = history[(history.fingerprint == row["fingerprint"]) & (history.seed == row["seed"])]
+        logged = [(each["_step"], each["epoch_loss"]) for each in history_of(training)]
+        assert logged == list(zip(mine.step, mine.epoch_loss, strict=True))
+    assert wandb.run is None
 
 
 def test_a_run_that_fails_is_closed_as_failed_and_a_logger_that_is_never_used_writes_nothing(tmp_path: Path) -> None:
