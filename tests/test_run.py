@@ -329,6 +329,8 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "hydra.run.dir=bad.json/run": "bad.json/run|hydra.run.dir=FOLDER",
     "resume=empty": "resume=empty|config.yaml",
     "resume={whole} retrain.shortlist=3": "{whole}|retrain.shortlist was 2, now 3|start anew",
+    "resume={whole} dataset.trian=3": "there is no option dataset.trian|did you mean dataset.train?",
+    "task=rank checkpoint={whole} dataset.trian=3": "there is no option dataset.trian|did you mean dataset.train?",
     "resume={whole} checkpoint=cut.ckpt": "checkpoint was None, now|cut.ckpt",
     "hydra.run.dir={whole}": "{whole} already holds a run|resume={whole}",
     "trainer=ddp_cpu workers=3": "workers=3|trainer.devices=2|leave workers out",

@@ -43,6 +43,8 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     written = earlier["overrides"]
     if not isinstance(written, list) or not all(isinstance(override, str) for override in written):
         raise ValueError(f"{RunFolder(folder).config} holds no list of overrides: it is not what a run wrote")
+    # The command line has composed them without the data set of the earlier run, whose options can be checked here.
+    overrides = [override.replace("++dataset.", "dataset.", 1) for override in overrides]
     replaced = {_key(override) for override in overrides} | {"resume", "trust"}
     if not config.resume:
         replaced |= {"task", "logger", "trainer", "engine"}
