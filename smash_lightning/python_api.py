@@ -179,7 +179,6 @@ def _begin(stage: str, folder: str | Path, options: Options) -> Experiment:
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML has it: an object as a section with its class."""
     kind = type(value)
     if is_dataclass(value):
         values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
@@ -210,7 +209,6 @@ def _hypernet(given: type[WeightSource] | HyperNetSpecification | Changes) -> Hy
 
 
 def _changed(name: str, changes: Changes) -> Any:
-    """The options of a section: those of the default configuration, some of them changed."""
     try:
         return replace(instantiate(default_configuration()[name], name), **changes)
     except TypeError as error:

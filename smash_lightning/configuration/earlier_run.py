@@ -81,7 +81,6 @@ def _resolve_source(config: DictConfig) -> None:
 
 
 def _files() -> Iterator[DictConfig | ListConfig]:
-    """Every configuration file of the package and of --config-dir."""
     for source in HydraConfig.get().runtime.config_sources:
         if source.schema == "file":
             yield from (OmegaConf.load(path) for path in Path(source.path).rglob("*.yaml"))

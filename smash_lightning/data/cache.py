@@ -96,7 +96,6 @@ def _write(sets: RawDataset, entry: Path) -> None:
 
 
 def _is_whole(entry: Path) -> bool:
-    """Whether all of an entry's files exist with all of their content."""
     try:
         open_entry(entry)
     except (OSError, ValueError, LookupError):

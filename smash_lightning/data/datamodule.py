@@ -105,7 +105,6 @@ class DataModule(L.LightningDataModule):
 
     @cached_property
     def _indices(self) -> tuple[Tensor, Tensor]:
-        """The training and the validation images, as positions in the source's training split."""
         validation, train, seed = self._options
         held, kept = stratified_split(self.sets.train.labels, self.classes, validation, seed)
         if train is not None and not 1 <= train <= len(kept):
@@ -199,7 +198,6 @@ class DataModule(L.LightningDataModule):
         return self._but(**constants, _indices=(torch.cat(self._indices), self._indices[1]))
 
     def _but(self, **changes: Any) -> DataModule:
-        """The same object with other attributes, sharing all the rest."""
         other = object.__new__(DataModule)
         other.__dict__ |= self.__dict__ | changes
         return other

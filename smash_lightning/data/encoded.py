@@ -66,7 +66,6 @@ class EncodedImages(Source):
         """The splits train, test and validation, as far as they exist; names of the classes; and notes."""
 
     def _named_splits(self) -> dict[str, str]:
-        """The splits that options name, after a check of all options."""
         if self.size is not None and self.size < 1:
             raise ValueError(f"dataset.size must be at least 1, got {self.size}")
         if not 0 < self.test_share < 1:
@@ -150,7 +149,6 @@ def _choose_test(splits: Mapping[str, Examples]) -> tuple[str | None, list[str]]
 
 
 def _numbers(split: str, labels: Iterable[int | str | None], classes: Sequence[str]) -> Iterator[int]:
-    """The number of each label's class."""
     known = {name: number for number, name in enumerate(classes)}
     for position, label in enumerate(labels):
         number = known.get(label) if isinstance(label, str) else label

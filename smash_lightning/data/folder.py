@@ -118,7 +118,6 @@ class Folder(EncodedImages):
 
 
 def _require_one_class(root: Path, folder: Path, images: Sequence[Path]) -> None:
-    """Refuses a class whose images may be several classes, or splits."""
     places = sorted({image.relative_to(folder).parts[0] for image in images if image.parent != folder})
     inner = {image.parent for image in images}
     splits = [name for name in places if name.lower() in SPLIT_WORDS]
@@ -140,7 +139,6 @@ def _shown(paths: Sequence[Path], root: Path) -> str:
 
 
 def _subfolders(folder: Path) -> dict[str, Path]:
-    """Folders within one, by name, sorted."""
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)}
 
 

@@ -61,7 +61,6 @@ class ImageNet32(Source):
 
 
 def _class_names(table: Path, ids: Sequence[int]) -> tuple[str, ...]:
-    """Names of the classes with these ids."""
     try:
         lines = [line for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
         names = {int(number): name for _, number, name in (line.split(maxsplit=2) for line in lines)}

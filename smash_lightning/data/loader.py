@@ -74,7 +74,6 @@ class TensorLoader:
             yield normalise(images, self.mean, self.std), labels.to(self.mean.device)
 
     def _shuffled(self, stream: str) -> Iterator[tuple[Tensor, Change]]:
-        """Index and augmentation of each batch of this epoch."""
         order = torch.randperm(len(self.subset), generator=generator(Stream.ORDER, stream, self._epoch))
         batches = self._own(self.subset.index[order], self.subset.whole.images.device)
         if self.augmentation is None:

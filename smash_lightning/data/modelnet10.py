@@ -118,12 +118,10 @@ def _find_npz(root: Path) -> list[Path]:
 
 
 def _visible(folder: Path, ending: str) -> list[Path]:
-    """Files in a folder, without the hidden ones of an operating system."""
     return [path for path in sorted(folder.glob(f"*{ending}")) if not path.name.startswith(".")]
 
 
 def _read_shapes(files: Sequence[Path], size: int, fill: int) -> _Found:
-    """Meshes or binvox files; unreadable ones are empty."""
     grids = np.zeros((len(files), size, size, size), np.uint8)
     processes = max(1, min(torch.get_num_threads(), len(files) // OBJECTS_PER_PROCESS))
     read = Parallel(processes, return_as="generator")(delayed(_read_shape)(path, size, fill) for path in files)

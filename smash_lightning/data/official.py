@@ -126,8 +126,6 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 class _Type:
-    """A dtype of plain numbers."""
-
     def __init__(self, name: str | bytes, align: object = None, copy: object = None) -> None:
         if not re.fullmatch(r"[biufc]\d{1,2}", text(name)):
             raise pickle.UnpicklingError(f"numpy.dtype({text(name)!r}) is no type of plain numbers")

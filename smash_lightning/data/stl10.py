@@ -55,7 +55,6 @@ class STL10(Source):
         return RawDataset(train, test, tuple(names.read_text(encoding="utf-8", errors="replace").split()), notes)
 
     def _take_fold(self, train: Split, fold: int) -> Split:
-        """The training images of a fold, which is a line of the file."""
         path = self.files()[-1]
         try:
             index = np.array(path.read_text(encoding="utf-8").splitlines()[fold].split(), np.int64)

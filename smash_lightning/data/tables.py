@@ -43,7 +43,6 @@ class Tables(EncodedImages):
         """The tables of the splits train, test and validation, as far as they exist; their columns; and notes."""
 
     def _columns(self, features: Features) -> tuple[str, str]:
-        """The columns of images and labels."""
         kinds: dict[str, list[str]] = {}
         for name, feature in features.items():
             if not re.fullmatch(r"__index_level_\d+__", name):
@@ -155,7 +154,6 @@ class Hub(Tables):
         return tables, splits["train"].features, notes
 
     def _splits(self) -> tuple[dict[str, Any], list[str]]:
-        """The library's data set for each of our splits, and notes."""
         from datasets import load_dataset  # here, as its import takes a second
 
         if Path(self.path).expanduser().exists():
@@ -179,7 +177,6 @@ class Hub(Tables):
 
 
 def _split(shard: Path) -> str | None:
-    """The split of a shard, by its name or that of the nearest folder."""
     for name in (shard.stem, *reversed(shard.parts[:-1])):
         words = split_words(name)
         if len(words) > 1:

@@ -113,7 +113,6 @@ def finished_trainings(retrained: pd.DataFrame) -> pd.DataFrame:
 
 
 def _finite(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
-    """The rows in which all of these columns are finite, (rows,)."""
     return np.isfinite(table[list(columns)].to_numpy(float)).all(axis=1)
 
 

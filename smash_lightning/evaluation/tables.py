@@ -202,7 +202,6 @@ def _parsed(path: Path, kind: TableKind, texts: pd.Series[str]) -> pd.Series[Any
 
 
 def _complete(kind: TableKind, given: pd.DataFrame) -> pd.DataFrame:
-    """All columns in their order; those that are missing are empty."""
     filled = {}
     for name in kind.ordered(map(str, given)):
         cell = kind.cell(name)

@@ -126,7 +126,6 @@ class _Panel:
 
 
 def _panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterator[_Panel]:
-    """The blocks from left to right."""
     blocks, left = architecture.blocks, PAD
     ones, twos, stem = (_by((size,) * architecture.dimensions) for size in (1, 2, STEM_KERNEL))
     sizes, image, stride, classes = [""] * len(blocks), "image", "", "classes"
@@ -200,7 +199,6 @@ def _legend(
 
 
 def _caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
-    """Size and fingerprint of the architecture."""
     ops = count(sum(1 for _ in architecture.ops()), "op")
     parts = [ops, f"fingerprint\N{NO-BREAK SPACE}{architecture.fingerprint}"]
     if image_spec is not None:
@@ -222,7 +220,6 @@ def _pointwise_label(op: Op) -> str:
 
 
 def _by(sizes: tuple[int, ...]) -> str:
-    """Sizes on each axis: `3x5`."""
     return TIMES.join(map(str, sizes))
 
 

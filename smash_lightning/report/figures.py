@@ -30,7 +30,6 @@ from smash_lightning.report.style import (
     legend_switch,
     tooltips,
 )
-from smash_lightning.scoring import pareto_front
 
 HALF = WIDTH // 2 - 30  # pixels of one of two panels
 ROW, TEXT_ROOM = 28, 155  # pixels of a row of a forest, and to the right of a panel for its estimates in figures
@@ -173,7 +172,7 @@ def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, det
     titles of their axes.
     """
     parts = [
-        frame.assign(x=frame[column], panel=name, front=_on_front(frame["y"], frame[column]))
+        frame.assign(x=frame[column], panel=name, front=on_front(*frame[["y", column]].to_numpy(float).T))
         for column, name in x.items()
     ]
     data = pd.concat(parts, ignore_index=True)
@@ -203,8 +202,11 @@ def _side_by_side(chart: Any, panels: list[str], spacing: int, **header: Any) ->
     return chart.facet(column=column, spacing=spacing).resolve_scale(x="independent")
 
 
-def _on_front(score: pd.Series[float], cost: pd.Series[float]) -> NDArray[np.bool_]:
-    return np.isin(np.arange(len(score)), list(pareto_front(score.tolist(), cost.tolist())))
+def on_front(score: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points (n,) no other one improves on: none is as good in both and better in one; NaN never is on it."""
+    as_good = (score[:, None] <= score) & (cost[:, None] <= cost)
+    better = as_good & ((score[:, None] < score) | (cost[:, None] < cost))
+    return ~better.any(axis=0) & ~np.isnan(score) & ~np.isnan(cost)
 
 
 def _ends(title: str, scale: Any = alt.Undefined) -> dict[str, Any]:
@@ -212,7 +214,6 @@ def _ends(title: str, scale: Any = alt.Undefined) -> dict[str, Any]:
 
 
 def _zero() -> alt.Chart:
-    """A horizontal line at 0."""
     return alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=GREY).encode(y="y:Q")
 
 

@@ -9,7 +9,6 @@ from smash_lightning.scoring.batch_norm_policy import (
     WarmStart,
 )
 from smash_lightning.scoring.constraints import Constraints, measured_latency
-from smash_lightning.scoring.pareto import pareto_front
 from smash_lightning.scoring.ranking_callback import RankingCallback
 from smash_lightning.scoring.scorer import Score, Scorer
 from smash_lightning.scoring.smash_score import (

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from smash_lightning.analyses import datasets
+from smash_lightning.analyses.datasets import CELL, contact_sheet, picture
 from smash_lightning.data import CIFAR10, DataModule, Folder, Source
-from smash_lightning.report.contact_sheet import CELL, contact_sheet, picture
 from smash_lightning.report.tracker import Tracker
 from tests.stages.small_run import small_experiment
 

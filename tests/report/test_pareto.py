@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-import pytest
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.scoring import pareto_front
+from smash_lightning.report.figures import on_front
 
 VALUES = st.one_of(st.integers(0, 4).map(float), st.sampled_from([math.inf, -math.inf, math.nan]))
 
@@ -23,17 +23,10 @@ def slow_front(scores: Sequence[float], costs: Sequence[float]) -> set[int]:
 
 @given(points=st.lists(st.tuples(VALUES, VALUES), max_size=12))
 def test_the_front_is_undominated(points: list[tuple[float, float]]) -> None:
-    scores, costs = [score for score, _ in points], [cost for _, cost in points]
-    front = pareto_front(scores, costs)
-    assert len(front) == len(set(front))
-    assert set(front) == slow_front(scores, costs)
-    assert [costs[i] for i in front] == sorted(costs[i] for i in front)
+    scores, costs = np.array(points, dtype=float).reshape(-1, 2).T
+    assert set(np.flatnonzero(on_front(scores, costs))) == slow_front(scores.tolist(), costs.tolist())
 
 
 def test_equal_points_are_both_on_the_front() -> None:
-    assert pareto_front([2, 1, 1, 3], [5, 7, 7, 6]) == [0, 1, 2]
-
-
-def test_both_need_a_value_for_each_point() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        pareto_front([1.0], [1.0, 2.0])
+    front = on_front(np.array([2.0, 1.0, 1.0, 3.0]), np.array([5.0, 7.0, 7.0, 6.0]))
+    assert np.flatnonzero(front).tolist() == [0, 1, 2]
