@@ -118,9 +118,10 @@ class HyperNetModule(TrainingModule):
             for index, (architecture, fingerprint) in enumerate(plan.drawn):
                 self.drawn.add(fingerprint)
                 noise = generator(Stream.NOISE, self.seed, step, microbatch_index, index, device=self.device)
-                weights = self.weights(architecture, self.weights.noise(architecture, noise))
+                with torch.autocast(self.device.type, enabled=False):  # weights are generated in float32
+                    weights = self.weights(architecture, self.weights.noise(architecture, noise))
                 logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
-                losses.append(F.cross_entropy(logits, labels))
+                losses.append(F.cross_entropy(logits.to(weights["head.bias"].dtype), labels))
                 if self.is_logged(step):
                     errors.append((logits.argmax(1) != labels).float().mean())
                     sizes.append(float(cost(architecture, self.space.image_spec).params))

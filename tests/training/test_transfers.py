@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -12,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.host_tables import unpack
 from smash_lightning.hypernet import WeightSource
-from smash_lightning.network import StandaloneNetwork
+from smash_lightning.network import StandaloneNetwork, Weights, forward
 from smash_lightning.network.banks import accesses
 from smash_lightning.training import HyperNetModule
 from smash_lightning.training.planning import Planner, make_plan
@@ -40,6 +42,7 @@ def meta(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WeightSource, "noise", noise)
     for module in ("training.search_module", "scoring.scorer"):
         monkeypatch.setattr(f"smash_lightning.{module}.generator", lambda *key, device: None)
+    monkeypatch.setattr(torch, "autocast", lambda *device, enabled: nullcontext())
     accesses.cache_clear()
 
 
@@ -77,6 +80,30 @@ def test_a_standalone_step_copies_once_in_a_training() -> None:
             F.cross_entropy(network(images), labels).backward()
         counts.append(counter.counts)
     assert counts == [{"asynchronous copy": len(network.architecture.blocks)}, {}]
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_mixed_precision_is_for_the_network_alone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    types: list[set[torch.dtype]] = []
+
+    def observed(
+        architecture: Architecture, image_spec: ImageSpec, weights: Weights, *rest: Any, **more: Any
+    ) -> Tensor:
+        logits = forward(architecture, image_spec, weights, *rest, **more)
+        types.extend([{weight.dtype for weight in weights.values()}, {logits.dtype}])
+        return logits
+
+    monkeypatch.setattr("smash_lightning.training.search_module.forward", observed)
+    module = module_of(kind, CASE, ahead=0, device=CPU)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = module.training_step((torch.randn(8, 3, 8, 8), torch.arange(8) % 5), 0)
+    loss.backward()
+    assert types[:2] == [{torch.float32}, {torch.bfloat16}]
+    assert loss.dtype == torch.float32
+    assert all(buffer.dtype == torch.float32 for buffer in module.statistics.buffers())
+    assert all(
+        p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in module.parameters() if p.grad is not None
+    )
 
 
 @pytest.mark.parametrize("kind", OUR_KINDS)
