@@ -1,16 +1,21 @@
-"""What does a step of searching cost? As ratios measured in one process.
+"""What does a step of searching cost, and where? Measured in one process.
 
 benchmark.json: a row for the start and one for the end of training, between which a space may grow, with medians over
-`n` architectures. `step_over_free`, with quartiles: seconds of a search step (draw, generate, forward, backward,
-update) over those of a step of the same standalone network with the same optimizer. Of the search step, `share_draw`
-draws the architecture, `share_generate` encodes it and generates its weights forward, `share_data` loads a batch of
-such images, augmented on the device. `dataloader_over_data`: seconds of a batch from a torch DataLoader, which treats
-images singly, over ours.
+`n` architectures. Times are milliseconds, with all work of a GPU. `search` is a step; `draw`, `encode`, `generate`
+(with the encoding), `forward`, `backward`, `optimizer` and `data`, a batch of augmented images, are its parts,
+each measured alone. `step_over_free`, with quartiles: a step over one of the same standalone network with the
+same optimizer. `host`: until a step is launched, which on a GPU is before it ends. `score`: validation
+of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a GPU must launch. `saved_mb`: memory that
+the forward pass keeps for the backward pass; `peak_mb`: most memory of a GPU in a step, null on a CPU.
+`dataloader_over_data`: a batch from a torch DataLoader, which treats images singly, over ours.
 """
 
 import json
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import pandas as pd
@@ -18,17 +23,22 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader, Dataset
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
-from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, forward
+from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, Weights, forward
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.scoring import RecalibratedStatistics, Scorer, ScoringData
 from smash_lightning.stages.experiment import Experiment
 
+ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
+NO_WORK = ALLOCATIONS | {"aten::detach"}
 BATCHES = 64  # of an epoch of made-up images
 MEAN, STD = 128.0, 64.0
 
@@ -63,13 +73,13 @@ def benchmark(
             for index in range(architectures):
                 rows.append({"phase": phase} | step(index, progress))
                 bars.show(0, len(rows))
-    table = pd.DataFrame(rows)
-    table["share_data"] = ours / table["seconds"]
+    table = pd.DataFrame(rows).assign(data=1e3 * ours)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     found: list[dict[str, Any]] = []
     for when, part in table.groupby("phase", sort=False):
         row = {"space": type(experiment.space).__name__, "device": name, "batch": data.batch_size, "phase": when}
-        row |= {"n": architectures, **part.drop(columns="phase").median()}
+        row |= {"n": architectures, **part.drop(columns=["phase", "peak_mb"]).median()}
+        row["peak_mb"] = part["peak_mb"].max() if device.type == "cuda" else None
         row |= {
             f"step_over_free_{end}": part["step_over_free"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
         }
@@ -88,7 +98,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 def step_costs(
     experiment: Experiment, image_spec: ImageSpec, device: torch.device, repeats: int
-) -> Callable[[int, float], dict[str, float]]:
+) -> Callable[[int, float], dict[str, Any]]:
     """A function from the index of an architecture and the progress of training (0 to 1) to columns of benchmark.json.
 
     The images are made up.
@@ -100,8 +110,8 @@ def step_costs(
     images = torch.randn(shape, generator=generator(Stream.BENCHMARK_IMAGES)).to(device)
     labels = torch.randint(image_spec.classes, shape[:1], generator=generator(Stream.BENCHMARK_LABELS)).to(device)
 
-    def update(logits: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        F.cross_entropy(logits, labels).backward()
+    def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -109,27 +119,80 @@ def step_costs(
         z = source.noise(architecture, generator(Stream.BENCHMARK_NOISE, device=device))
         return source(architecture, z)
 
-    def measure(index: int, progress: float) -> dict[str, float]:
+    data = ScoringData(images, labels, images, (), len(images))
+
+    def measure(index: int, progress: float) -> dict[str, Any]:
         def draw() -> Architecture:
             return space.sample(rng(Stream.BENCHMARK, experiment.seed, index), progress)
 
+        def loss_of(one: Architecture, weights: Weights) -> Tensor:
+            logits = forward(one, image_spec, weights, images, UseBatchStatistics(), op_norm=False)
+            return F.cross_entropy(logits, labels)
+
         def search() -> None:
             one = draw()
-            weights = generate(one)
-            update(forward(one, image_spec, weights, images, UseBatchStatistics(), op_norm=False), optimizer)
+            update(loss_of(one, generate(one)), optimizer)
 
         architecture = draw()
         network = StandaloneNetwork(architecture, image_spec, op_norm=False).to(device)
-        own = _adam(network)
-        step = seconds(search, repeats)
-        return {
-            "seconds": step,
-            "step_over_free": step / seconds(lambda: update(network(images), own), repeats),
-            "share_draw": seconds(draw, repeats) / step,
-            "share_generate": seconds(lambda: generate(architecture), repeats) / step,
+        own, weights = _adam(network), generate(architecture)
+        loss = loss_of(architecture, weights)
+        trained = TrainedHyperNet(source, source.running_statistics().to(device), frozenset())
+        scorer = Scorer([trained], data, policy=RecalibratedStatistics(), seed=0)
+        calls: dict[str, Callable[[], object]] = {"search": search, "draw": draw}
+        if isinstance(source, ConditionalWeightSource):
+            calls["encode"] = partial(source.encode, architecture)
+        calls |= {
+            "generate": lambda: generate(architecture),
+            "forward": lambda: loss_of(architecture, weights),
+            "backward": lambda: loss.backward(retain_graph=True),
+            "optimizer": optimizer.step,  # with the gradients of the backward pass
+            "score": lambda: scorer(architecture),
+            "free": lambda: update(F.cross_entropy(network(images), labels), own),
         }
+        row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
+        row["step_over_free"] = row["search"] / row.pop("free")
+        started = time.perf_counter()
+        search()
+        row["host"] = 1e3 * (time.perf_counter() - started)
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss_of(architecture, generate(architecture))
+        with OperationCounter() as counter:
+            search()
+        row |= {"operations": counter.total, "saved_mb": sum(kept.values()) / 1e6, "peak_mb": None}
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            search()
+            row["peak_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+        return row
 
     return measure
+
+
+class OperationCounter(TorchDispatchMode):
+    """Counts the dispatched operations within a `with` block that are neither views nor allocations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        schema = function._schema
+        view = any(a.alias_info is not None and not a.alias_info.is_write for a in schema.arguments)
+        if not view and schema.name not in NO_WORK:
+            self.counts[schema.name] += 1
+        return function(*args, **(kwargs or {}))
+
+    @property
+    def total(self) -> int:
+        """Number of all operations."""
+        return sum(self.counts.values())
 
 
 def _adam(module: torch.nn.Module) -> torch.optim.Optimizer:

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smash_lightning.analyses.benchmark import OperationCounter
 from smash_lightning.hypernet import ConditionalHyperNet
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import SMASHV1, SMASHV2
-from tests.network.counting import OperationCounter
 
 # Space, depth compression, and the most operations of the main network: for each op, and in addition.
 SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}
