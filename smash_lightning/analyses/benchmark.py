@@ -5,8 +5,9 @@ benchmark.json: a row for the start and one for the end of training, between whi
 (with the encoding), `forward`, `backward`, `optimizer` and `data`, a batch of augmented images, are its parts,
 each measured alone. `step_over_free`, with quartiles: a step over one of the same standalone network with the
 same optimizer. `host`: until a step is launched, which on a GPU is before it ends. `score`: validation
-of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a GPU must launch. `saved_mb`: memory that
-the forward pass keeps for the backward pass; `peak_mb`: most memory of a GPU in a step, null on a CPU.
+of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a
+GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass;
+`peak_mb`: most memory of a GPU in a step, null on a CPU.
 `dataloader_over_data`: a batch from a torch DataLoader, which treats images singly, over ours.
 """
 
