@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,6 +16,7 @@ from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exis
 from smash_lightning.network import Classifier
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import estimate_text, label
+from smash_lightning.report.run_data import read_correlation
 from smash_lightning.report.verdict import sentences
 from smash_lightning.run_folder import RunFolder, image_spec_of
 from smash_lightning.training import load_classifier
@@ -50,7 +50,8 @@ class FinishedRun:
         ranking: `ranking.csv`, a row per scored architecture, best SMASH score first.
         retrained: `retrained.csv`, a row per standalone training.
         baselines: `baselines.csv`, a row per architecture and baseline.
-        correlation: `correlation.json`: every coefficient with its interval; empty where the run did not write it.
+        correlation: `correlation.json`: every coefficient with its interval, and `calibration.json` under
+            "calibration"; empty where the run did not write it.
         architectures: every scored architecture by fingerprint.
         data: `data.json`: name, counts, shape and classes of the images.
     """
@@ -62,7 +63,7 @@ class FinishedRun:
         self.architectures: Mapping[str, Architecture] = self._run.read_architectures()
         self.retrained = read_if_exists(self._run.retrained, RETRAINED)
         self.baselines = read_if_exists(self._run.baselines, BASELINES)
-        self.correlation = _json(self._run.correlation)
+        self.correlation: dict[str, Any] = read_correlation(self._run) if self._run.correlation.exists() else {}
         self.data = self._run.read_data()
         self._trainings = finished_trainings(self.retrained)
 
@@ -133,7 +134,3 @@ class FinishedRun:
             textwrap.fill(f"  {name:<13}{text}", WIDTH, subsequent_indent=15 * " ") for name, text in texts.items()
         ]
         return "\n".join([f"SMASH run {self.folder}", *lines, f"  {' '.join(PARTS)}"])
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

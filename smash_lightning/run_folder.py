@@ -49,6 +49,8 @@ class RunFolder:
     retrained = File("retrained.csv")  # a row per standalone training
     training_history = File("training_history.csv")  # training loss of every epoch of every standalone training
     baselines = File("baselines.csv")  # a row per architecture and baseline; missing where none was computed
+    ground_truths = File("ground_truths.csv")  # a row per trained architecture with all that is known of it
+    calibration = File("calibration.json")  # how well what is known predicts together
     correlation = File("correlation.json")  # all coefficients, and the verdict as data
     report = File("report.html")  # the page that shows the run
     result = File("result.json")  # the task and its value; missing until the run has finished

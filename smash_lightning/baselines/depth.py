@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from smash_lightning.architecture import Architecture, Block
+from smash_lightning.architecture import Architecture, longest_path
 from smash_lightning.baselines.base import Baseline, BaselineContext
 
 
@@ -14,14 +14,4 @@ class Depth(Baseline):
 
     @override
     def predict(self, architecture: Architecture, context: BaselineContext) -> float:
-        return -float(sum(_longest_chain(block) for block in architecture.blocks))
-
-
-def _longest_chain(block: Block) -> int:
-    """Most ops of which each reads a bank that the one before has written. All banks are the output of a block."""
-    lengths = [0] * block.banks  # most ops on a path that ends in each bank
-    for op in block.ops:
-        length = 1 + max(lengths[bank] for bank in op.read)
-        for bank in op.write:
-            lengths[bank] = max(lengths[bank], length)
-    return max(lengths)
+        return -float(sum(map(longest_path, architecture.blocks)))

@@ -20,9 +20,9 @@ SHARE = 1 / 5  # that a predictor selects of a sample, however large: a part of 
 
 
 def ranks(column: Floats, weights: Floats) -> Floats:
-    """Ranks from 1 within each resample, ties sharing their mean rank; (r, n)."""
-    below = (column < column[:, None]) + 0.5 * (column == column[:, None])
-    return weights @ below.T + 0.5
+    """Ranks from 1 within each resample, ties sharing their mean rank; (r, n). The column may be (r, n) as well."""
+    below = (column[..., None] < column[..., None, :]) + 0.5 * (column[..., None] == column[..., None, :])
+    return weighted(weights, below) + 0.5
 
 
 def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
@@ -39,12 +39,12 @@ def spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
 def kendall(x: Floats, y: Floats, weights: Floats, pairs: NDArray[np.bool_] | bool = True) -> Floats:
     """Kendall's tau-b: concordant minus discordant pairs over the pairs that are not tied.
 
-    `pairs` (n, n), symmetric, are those that count: for example those of similar size.
+    `pairs` (n, n), symmetric, are those that count: for example those of similar size. x and y may be (r, n).
     """
-    order_x, order_y = (np.sign(column - column[:, None]) * pairs for column in (x, y))
+    order_x, order_y = (np.sign(column[..., None, :] - column[..., None]) * pairs for column in (x, y))
 
     def total(order: Floats) -> Floats:
-        return ((weights @ order) * weights).sum(-1)
+        return (weighted(weights, order) * weights).sum(-1)
 
     return ratio(total(order_x * order_y), np.sqrt(total(np.abs(order_x)) * total(np.abs(order_y))))
 
@@ -73,6 +73,11 @@ def mean_pairwise_spearman(columns: Sequence[Floats], weights: Floats) -> Floats
     ranked = [ranks(column, weights) for column in columns]
     pairs = [pearson(x, y, weights) for x, y in combinations(ranked, 2)]
     return np.mean(pairs, axis=0) if pairs else np.full(len(weights), np.nan)
+
+
+def weighted(weights: Floats, table: Floats) -> Floats:
+    """Each resample's weights (r, n) times a table (n, n), or its own of (r, n, n); (r, n)."""
+    return weights @ table if table.ndim == 2 else np.einsum("ri,rij->rj", weights, table)
 
 
 def centered(column: Floats, weights: Floats) -> Floats:

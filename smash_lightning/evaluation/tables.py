@@ -52,7 +52,7 @@ RANKING = TableKind(
     **dict.fromkeys(("fingerprint", "strategy", "parent"), str),
     **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), float),
     **dict.fromkeys(("images", "params", "macs", "ops"), int),
-    seconds=float,
+    **dict.fromkeys(("seconds", "predicted_loss", "predicted_sd"), float),
 )
 """`ranking.csv`: a row per architecture that was scored with generated weights, best first.
 
@@ -66,6 +66,8 @@ ensemble_error: validation error (%) of the mean prediction of all architectures
 images: validation images that were scored.
 params, macs, ops: parameters, multiply-accumulates of one image, and number of ops of the standalone network.
 seconds: elapsed time of scoring with all HyperNets.
+predicted_loss, predicted_sd: calibrated prediction of the mean test loss, nats, and the std of its error;
+    empty until ground truths are known.
 """
 
 RETRAINED = TableKind(
@@ -95,6 +97,25 @@ prediction: lower predicts a lower test loss; may be infinite; empty where there
 seconds, training_seconds: elapsed time of this prediction, and of what was trained once for all architectures.
 """
 
+GROUND_TRUTHS = TableKind(
+    "pool data space recipe fingerprint representative true_loss val_loss params",
+    **dict.fromkeys(("pool", "data", "space", "recipe", "fingerprint"), str),
+    representative=bool,
+    **dict.fromkeys(("true_loss", "true_error", "smash_score", "val_error", "val_loss"), float),
+    **dict.fromkeys(("params", "macs", "ops"), int),
+    architecture=str,
+)
+"""`ground_truths.csv`: a row per architecture that was trained and scored, from which later runs learn.
+
+pool: digest of the ranking: within one pool, all were scored by the same HyperNets.
+data, space, recipe: what the images, the candidates and the standalone training were; each ends with a digest.
+representative: 1 where it was drawn without regard to its score.
+true_loss, true_error: test loss (nats) and error (%), means over the seeds that did not fail.
+architecture: as JSON.
+Further columns are numbers: true_loss_0, ... with each seed, val_loss_0, ... with each HyperNet, predictions of the
+baselines as baseline_NAME, and the counts of `describe`.
+"""
+
 SETTLING = TableKind("hypernet epoch fingerprint val_loss", hypernet=int, epoch=int, fingerprint=str, val_loss=float)
 """`settling.csv`: validation loss (nats) of the held-out architectures by HyperNet and epoch of the search."""
 
@@ -107,6 +128,7 @@ TABLES = {
     "training_history": HISTORY,
     "baselines": BASELINES,
     "settling": SETTLING,
+    "ground_truths": GROUND_TRUTHS,
 }
 
 

@@ -13,7 +13,7 @@ from smash_lightning.report.labels import duration, estimate_text
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import DETAILS, RunData, read_run
 from smash_lightning.report.style import Chart, save
-from smash_lightning.report.verdict import agreement, next_steps, predictors
+from smash_lightning.report.verdict import agreement, calibrated, next_steps, predictors
 
 DRAWN = 5  # of the best architectures, in full
 DRAWINGS = 20_000_000  # characters of the drawings that appear at points, before they are compressed
@@ -79,7 +79,7 @@ def _forest(run: RunData) -> Chart:
     )
     note = "" if ceiling is None else "Green: noise ceiling, the limit of any predictor."
     return figures.forest(
-        run_data.predictor_frame(comparison, panels),
+        run_data.predictor_frame(run.correlation, panels),
         x="agreement with the test loss",
         title="Predictors of the test loss",
         note=f"Bars: 95 % intervals. {note}",
@@ -94,6 +94,7 @@ def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str
         (row, architecture_svg(run.architectures[row["fingerprint"]], run.image_spec, row["fingerprint"]))
         for row in table[:DRAWN].to_dict("records")
     ]
+    calibration = run.correlation.get("calibration")
     return render(
         "report.html.jinja",
         f"SMASH on {name}",
@@ -103,6 +104,7 @@ def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str
         steps=next_steps(run.correlation, untrained[:3].tolist(), None if trained.empty else trained.iloc[0]),
         predictors=predictors(run.correlation["comparison"]),
         agreement=agreement(run.correlation),
+        calibrated=calibrated(calibration) if calibration and calibration["spearman"] else None,
         best=best,
         ranking=table[list(DETAILS)].astype({"chosen": str}).rename(columns=DETAILS),
         retrained=run.retrained,

@@ -11,6 +11,7 @@ import pandas as pd
 Estimate = Mapping[str, float]  # `value`, `low` and `high` as in correlation.json
 LABELS = {
     "smash_score": "SMASH score",
+    "calibrated": "calibrated prediction",
     "val_loss": "SMASH, validation loss",
     "val_error": "SMASH, validation error",
     "smash_score+params": "SMASH + parameters",

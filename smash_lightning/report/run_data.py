@@ -72,7 +72,7 @@ def read_run(path: Path) -> RunData:
         return next((folder for folder in folders if (folder.path / name).exists()), own)
 
     try:
-        correlation = json.loads(holder("correlation.json").correlation.read_text(encoding="utf-8"))
+        correlation = read_correlation(holder("correlation.json"))
     except (OSError, ValueError):
         raise ValueError(f"{own.correlation} cannot be read: compare the run first, with task=correlate") from None
     return RunData(
@@ -84,6 +84,17 @@ def read_run(path: Path) -> RunData:
         data=holder("data.json").read_data(),
         config=own.read_config(),
     )
+
+
+def read_correlation(folder: RunFolder) -> dict[str, Any]:
+    """The content of correlation.json, and under "calibration" that of calibration.json, or None without one.
+
+    Raises OSError where there is no correlation.json, and ValueError where a file is not JSON.
+    """
+    correlation = json.loads(folder.correlation.read_text(encoding="utf-8"))
+    known = folder.calibration.exists()
+    calibration = json.loads(folder.calibration.read_text(encoding="utf-8")) if known else None
+    return {**correlation, "calibration": calibration}
 
 
 def architectures(run: RunData) -> pd.DataFrame:
@@ -127,14 +138,25 @@ def fitted_line(points: pd.DataFrame, seed: int) -> pd.DataFrame | None:
     return pd.DataFrame({"x": positions, "y": fitted(np.ones((1, len(x))))[0], "low": low, "high": high})
 
 
-def predictor_frame(comparison: Mapping[str, Any], panels: tuple[str, str]) -> pd.DataFrame:
-    """Every predictor's agreement with the test loss, over all pairs and over size-matched ones, best first."""
+def predictor_frame(correlation: Mapping[str, Any], panels: tuple[str, str]) -> pd.DataFrame:
+    """Every predictor's agreement with the test loss, over all pairs and over size-matched ones, best first.
+
+    The calibrated prediction, which is made of all others, is first.
+    """
+    predictors = correlation["comparison"]["predictors"]
+    if (calibration := correlation.get("calibration")) and calibration["spearman"]:
+        predictors = {"calibrated": calibration} | predictors
     rows = []
     for panel, column in zip(panels, ("spearman", "size_matched_tau"), strict=True):
-        for name, one in comparison["predictors"].items():
+        for name, one in predictors.items():
             estimate = one[column] or dict.fromkeys(("value", "low", "high"), math.nan)
-            cost = cost_text(one["seconds"], one["training_seconds"])
-            row = {"panel": panel, "name": label(name), "highlighted": name == "smash_score", "cost": cost}
+            cost = "that of its parts" if name == "calibrated" else cost_text(one["seconds"], one["training_seconds"])
+            row = {
+                "panel": panel,
+                "name": label(name),
+                "highlighted": name in ("calibrated", "smash_score"),
+                "cost": cost,
+            }
             rows.append(row | {end: estimate[end] for end in ("value", "low", "high")})
     return pd.DataFrame(rows)
 

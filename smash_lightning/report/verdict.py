@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 
 from smash_lightning.evaluation.comparison import GOAL, OWN
-from smash_lightning.report.labels import FILTERS, cost_text, estimate_text, label, omitted_text
+from smash_lightning.report.labels import FILTERS, cost_text, count, estimate_text, label, omitted_text
 
 WIDTH = 110  # characters of a printed line
 COST = "cost of each + once"
@@ -30,8 +30,15 @@ Correlation = Mapping[str, Any]
 
 
 def sentences(correlation: Correlation) -> list[str]:
-    """The verdict in three sentences, or the reason for none in one."""
-    return _paragraphs(_wording(correlation).sentences())
+    """The calibrated prediction in one sentence, and the verdict in three, or the reason for none in one."""
+    calibration = correlation.get("calibration")
+    first = calibration_sentences(calibration) if calibration and not correlation["verdict"]["reason"] else []
+    return first + _paragraphs(_wording(correlation).sentences())
+
+
+def calibration_sentences(calibration: Mapping[str, Any]) -> list[str]:
+    """The content of calibration.json in a sentence."""
+    return _paragraphs(str(_ENVIRONMENT.get_template("calibration.txt.jinja").render(calibration)))
 
 
 def next_steps(
@@ -107,6 +114,25 @@ def predictors(comparison: Mapping[str, Any]) -> pd.DataFrame:
             row[heading] = "" if name == "smash_score" and column.startswith("delta") else text
         rows.append(row | {COST: cost_text(one["seconds"], one["training_seconds"])})
     return pd.DataFrame(rows)
+
+
+def calibrated(calibration: Mapping[str, Any]) -> pd.DataFrame:
+    """What the calibrated prediction is compared with, and what it gains from: texts."""
+    whole = {
+        "Spearman, own and earlier ground truths": calibration["spearman"],
+        "Spearman, own ground truths alone": calibration["own"],
+        "Spearman, earlier ground truths alone": calibration["library"],
+        "Spearman, from what every scored architecture has": calibration["scored"],
+        "Kendall's tau, size-matched": calibration["size_matched_tau"],
+    }
+    minus = {f"Spearman minus that of: {label(name)}": one for name, one in calibration["differences"].items()}
+    groups = {f"gain of the validation loss with: {name}": one for name, one in calibration["groups"].items()}
+    rows = [(name, estimate_text(one)) for name, one in (whole | minus | groups).items()]
+    curve = [
+        (f"Spearman with {count(point['ground_truths'], 'own ground truth')}", f"{point['spearman']:.2f}")
+        for point in calibration["learning_curve"]
+    ]
+    return pd.DataFrame([*rows, *curve], columns=["of the calibrated prediction", "estimate"])
 
 
 def _aligned(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> list[str]:

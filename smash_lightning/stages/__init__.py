@@ -2,6 +2,7 @@
 
 from smash_lightning.run_folder import RunFolder as RunFolder
 from smash_lightning.stages.baselines import baselines as baselines
+from smash_lightning.stages.calibrate import calibrate as calibrate
 from smash_lightning.stages.correlate import correlate as correlate
 from smash_lightning.stages.experiment import EvaluationOptions as EvaluationOptions
 from smash_lightning.stages.experiment import Experiment as Experiment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,9 +25,11 @@ from smash_lightning.evaluation.tables import (
 from smash_lightning.files import atomic_write
 from smash_lightning.option_types import differences
 from smash_lightning.report.build import build
+from smash_lightning.report.run_data import read_correlation
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import summary
 from smash_lightning.run_folder import RunFolder, job_folders
+from smash_lightning.stages.calibrate import write_calibration
 from smash_lightning.stages.experiment import Experiment, copy_tables, require_same_images
 from smash_lightning.stages.search import training_seconds
 
@@ -41,7 +42,8 @@ UNEVEN = 0.1  # share of the ranking that may be missing at one end, in addition
 
 
 def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
-    """Compares scores and baselines with the ground truth; writes `correlation.json`, pictures and page.
+    """Compares scores and baselines with the ground truth; writes `correlation.json`, what `write_calibration` does,
+    pictures and page.
 
     The tables are in the source folder of the experiment, and `baselines.csv` may be missing; or it is the folder of a
     sweep over trainings, whose jobs are collected first.
@@ -67,11 +69,14 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     )
     with atomic_write(folder.correlation) as partial:
         partial.write_text(correlation.to_json() + "\n", encoding="utf-8")
+    write_calibration(experiment)
     build(folder.path)
     made_from = [("ranking", source.path), ("retrained", source.path)]
-    files = [path for path in (folder.baselines, folder.correlation, folder.report) if path.exists()]
+    files = [
+        path for path in (folder.baselines, folder.correlation, folder.ground_truths, folder.report) if path.exists()
+    ]
     tracker.artifact("evaluation", "evaluation", files, made_from)
-    print(summary(json.loads(correlation.to_json())))
+    print(summary(read_correlation(folder)))
     return value(experiment.evaluation.metric, correlation, ranking, retrained)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.baselines import baselines
+from smash_lightning.stages.calibrate import library_of
 from smash_lightning.stages.correlate import correlate
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import rank
@@ -14,10 +15,11 @@ from smash_lightning.stages.search import search
 def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
     """From data to a correlation: search, rank, retrain, baselines, correlate. Returns the value of the metric.
 
-    Raises ValueError where more architectures are to be retrained than will be ranked.
+    Raises ValueError where more architectures are to be retrained than will be ranked, or the library does not fit.
     """
     randoms = [strategy.count for strategy in experiment.ranking.active_strategies if strategy.name == "random"]
     require_pool(experiment.retrain, sum(randoms))  # an error here is better than one after hours
+    library_of(experiment)  # likewise
     search(experiment, tracker)
     rank(experiment, tracker)
     retrain(experiment, tracker)

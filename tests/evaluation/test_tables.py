@@ -4,8 +4,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from smash_lightning.evaluation.ground_truths import Identity, ground_truths, pool_of
+from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import (
     BASELINES,
+    GROUND_TRUTHS,
     RANKING,
     RETRAINED,
     TABLES,
@@ -18,6 +21,7 @@ from smash_lightning.evaluation.tables import (
     write_table,
 )
 from smash_lightning.run_folder import RunFolder
+from tests.cases import CASES
 from tests.evaluation.study_tables import baselines, study
 from tests.stages.small_run import trained
 
@@ -31,7 +35,12 @@ def made_up() -> dict[str, pd.DataFrame]:
     )
     settling = pd.DataFrame([(0, 20, "0123", 0.25), (1, 20, "1e10", math.inf)], columns=[*TABLES["settling"].columns])
     tables = {"ranking": ranking, "retrained": retrained, "baselines": baselines(retrained)}
-    return tables | {"training_history": history, "settling": settling}
+    identity = Identity("digits-0a", "space-1b", "11_epochs-2c")
+    architecture = next(iter(CASES.values())).draw(0)
+    sample = join(ranking, retrained, tables["baselines"])
+    known = ground_truths(sample, dict.fromkeys(sample.fingerprints, architecture), pool_of(ranking), identity)
+    known = known[GROUND_TRUTHS.ordered(hypernet_columns(known))]
+    return tables | {"training_history": history, "settling": settling, "ground_truths": known}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
-from smash_lightning.evaluation.tables import BASELINES, HISTORY, RANKING, RETRAINED, read_ranking, write_table
+from smash_lightning.evaluation.tables import (
+    BASELINES,
+    GROUND_TRUTHS,
+    HISTORY,
+    RANKING,
+    RETRAINED,
+    read_ranking,
+    read_table,
+    write_table,
+)
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.stages.calibrate import calibrate
 from smash_lightning.stages.correlate import correlate
-from smash_lightning.stages.experiment import Experiment
+from smash_lightning.stages.experiment import EvaluationOptions, Experiment
 from tests.stages.small_run import rank_at_random, small_experiment, trained
 
 COUNT, SEEDS = 12, 3
@@ -83,15 +95,43 @@ def test_the_smash_score_is_what_is_compared(tmp_path: Path, no_report: None) ->
     assert rho > 0.9
 
 
+def test_a_finished_run_is_calibrated_with_the_library_of_another(
+    tmp_path: Path, no_report: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = finished(tmp_path / "earlier")
+    correlate(earlier, SILENT)
+    rows = read_table(earlier.folder.ground_truths, GROUND_TRUTHS)
+    write_table(tmp_path / "library.csv", GROUND_TRUTHS, rows.assign(pool="another"))
+    library = EvaluationOptions(200, library=(str(tmp_path / "library.csv"), str(earlier.folder.path)))
+    later = small_experiment(tmp_path / "later", source=earlier.folder.path, evaluation=library)
+    capsys.readouterr()
+    value = calibrate(later, SILENT)
+    found = json.loads(later.folder.calibration.read_text())
+    assert (found["basis"], found["architectures"], found["earlier"]) == ("own and library", COUNT, COUNT)
+    assert value == found["spearman"]["value"]
+    assert (
+        f"The calibrated prediction ({COUNT} own + {COUNT} earlier ground truths, cross-fitted)"
+        in capsys.readouterr().out
+    )
+    pd.testing.assert_frame_equal(read_table(later.folder.ground_truths, GROUND_TRUTHS), rows)
+    assert read_table(later.folder.ranking, RANKING)["predicted_loss"].nunique() > 1
+    other = replace(later, retrain=replace(later.retrain, epochs=2))
+    with pytest.raises(ValueError, match=r"ground truths of another recipe, 1_epochs-\w+ instead of 2_epochs-\w+"):
+        calibrate(other, SILENT)
+
+
 def test_the_folder_of_an_earlier_run_is_copied_and_not_changed(tmp_path: Path, no_report: None) -> None:
     earlier = finished(tmp_path / "earlier").folder
     before = {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()}
     later = small_experiment(tmp_path / "later", source=earlier.path)
     correlate(later, SILENT)
     assert {path: path.read_bytes() for path in earlier.path.rglob("*") if path.is_file()} == before
-    tables = (earlier.ranking, earlier.retrained, earlier.training_history, earlier.baselines)
+    tables = (earlier.retrained, earlier.training_history, earlier.baselines)
     for path in (earlier.architectures, *tables):
         assert (later.folder.path / path.name).read_bytes() == path.read_bytes()
+    predicted = ["predicted_loss", "predicted_sd"]
+    pd.testing.assert_frame_equal(*(read_ranking(run).drop(columns=predicted) for run in (earlier, later.folder)))
+    assert read_ranking(later.folder)[predicted].notna().all(axis=None)
     described = json.loads(later.folder.data.read_text())
     assert (described["name"], described["train"], described["test"]) == ("digits", 240, 1497)
     # Tables that the earlier run has extended since are copied anew.

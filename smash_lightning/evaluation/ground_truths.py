@@ -1,0 +1,111 @@
+"""The library of ground truths: what is known of every trained architecture, as later runs can use it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smash_lightning.architecture import Architecture, describe
+from smash_lightning.evaluation.sample import GROUND_TRUTHS as MEASURED
+from smash_lightning.evaluation.sample import SCORES, SIZES, Sample
+from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table
+from smash_lightning.run_folder import RunFolder
+
+BASELINE = "baseline_"  # begins the name of a column with the predictions of a baseline
+NAME = RunFolder(Path()).ground_truths.name
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What ground truths depend on; texts that end with a digest, equal for equal options."""
+
+    data: str
+    space: str
+    recipe: str
+
+
+def named_digest(name: str, values: Mapping[str, Any]) -> str:
+    """A name with a digest of plain values."""
+    text = json.dumps(values, sort_keys=True, default=str)
+    return f"{name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def pool_of(ranking: pd.DataFrame) -> str:
+    """Digest of the architectures in `ranking.csv` and their losses."""
+    scored = ranking[["fingerprint", "val_loss"]].sort_values("fingerprint")
+    return named_digest("pool", {"rows": scored.to_csv(index=False)}).removeprefix("pool-")
+
+
+def ground_truths(
+    sample: Sample, architectures: Mapping[str, Architecture], pool: str, identity: Identity
+) -> pd.DataFrame:
+    """The rows of a run's `ground_truths.csv`, in the order of the sample.
+
+    Args:
+        sample: the joined tables of the run.
+        architectures: by fingerprint.
+        pool: of its ranking, see `pool_of`.
+        identity: of its data, space and recipe.
+    """
+    chosen = [architectures[name] for name in sample.fingerprints]
+    return pd.DataFrame(
+        {
+            "fingerprint": sample.fingerprints,
+            "pool": pool,
+            **asdict(identity),
+            "representative": sample.representative.astype(int),
+            **{name: sample.ground_truth(name) for name in MEASURED},
+            **{name: sample.columns[name] for name in (*SCORES, *SIZES)},
+            **{f"val_loss_{index}": losses for index, losses in enumerate(sample.by_hypernet.T)},
+            **{f"true_loss_{index}": losses for index, losses in enumerate(sample.trainings["true_loss"].T)},
+            **{BASELINE + name: baseline.values for name, baseline in sample.baselines.items()},
+            **counts(chosen),
+            "architecture": [one.to_json() for one in chosen],
+        }
+    )
+
+
+def counts(architectures: Iterable[Architecture]) -> dict[str, Any]:
+    """The columns of `describe`, (n,) each."""
+    return {str(name): column.to_numpy(float) for name, column in pd.DataFrame(map(describe, architectures)).items()}
+
+
+def read_library(paths: Iterable[Path], pool: str, identity: Identity, other_runs: bool) -> list[pd.DataFrame]:
+    """The representative rows of earlier runs, a table for each pool other than `pool`, in the order of the paths.
+
+    Args:
+        paths: files as `ground_truths.csv`, or folders that hold such files at any depth.
+        pool: of this run, which is left out.
+        identity: of this run.
+        other_runs: whether to use those with other data, spaces or recipes.
+
+    Raises:
+        ValueError: there is no such file at a path, one holds a wrong value, or a run does not fit.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    for path in paths:
+        files = [path] if path.is_file() else sorted(path.rglob(NAME))
+        if not files:
+            raise ValueError(f"evaluation.library={path}: there is no {NAME} at this path; task=calibrate writes it")
+        for file in files:
+            rows = read_table(file, GROUND_TRUTHS)
+            if not other_runs:
+                _require_same(file, rows, identity)
+            for name, part in rows[(rows["pool"] != pool) & (rows["representative"] == 1)].groupby("pool", sort=False):
+                known = [found[str(name)], part] if name in found else [part]
+                found[str(name)] = pd.concat(known).drop_duplicates("fingerprint", keep="last", ignore_index=True)
+    return list(found.values())
+
+
+def _require_same(file: Path, rows: pd.DataFrame, identity: Identity) -> None:
+    for column, value in asdict(identity).items():
+        if len(others := np.setdiff1d(rows[column], [value])):
+            raise ValueError(
+                f"evaluation.library: {file} has ground truths of another {column}, {others[0]} instead of {value}: "
+                "leave it out, or use it with evaluation.other_runs=true"
+            )

@@ -1,0 +1,89 @@
+"""Predicts the test loss from all that is known of an architecture, and keeps it for later runs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from smash_lightning.evaluation.calibration import Calibration
+from smash_lightning.evaluation.calibration import calibrate as fit_and_evaluate
+from smash_lightning.evaluation.ground_truths import Identity, ground_truths, named_digest, pool_of, read_library
+from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.tables import (
+    BASELINES,
+    GROUND_TRUTHS,
+    RANKING,
+    read_if_exists,
+    read_ranking,
+    read_retrained,
+    write_table,
+)
+from smash_lightning.files import atomic_write
+from smash_lightning.report.build import build
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.report.verdict import calibration_sentences
+from smash_lightning.stages.experiment import Experiment, copy_tables
+
+SELECTION = {"seeds", "shortlist", "stratified", "random", "rank", "checkpoint_minutes"}  # not part of a recipe
+
+
+def calibrate(experiment: Experiment, tracker: Tracker) -> float | None:
+    """Calibrates a finished run again, for example with another library, and builds its report anew.
+
+    Returns:
+        Spearman of the calibrated prediction; None where it is undefined.
+
+    Raises:
+        ValueError: nothing was ranked or retrained, or the library does not fit.
+    """
+    source, folder = experiment.source_folder(), experiment.prepare_folder()
+    read_retrained(source)  # an error here is better than a folder of incomplete tables
+    tables = ("retrained", "training_history", "baselines", "settling", "correlation")
+    copy_tables(source, folder, *tables, overwrite=True)
+    calibration = write_calibration(experiment)
+    if folder.correlation.exists():
+        build(folder.path)
+    files = [folder.calibration, folder.ground_truths]
+    tracker.artifact("calibration", "evaluation", files, [("retrained", source.path)])
+    print(" ".join(calibration_sentences(json.loads(calibration.to_json()))))
+    return None if calibration.spearman is None else calibration.spearman.value
+
+
+def write_calibration(experiment: Experiment) -> Calibration:
+    """Writes `ground_truths.csv`, `calibration.json` and the predictions in `ranking.csv`, from the other tables.
+
+    Raises ValueError as `read_library`.
+    """
+    folder, options = experiment.folder, experiment.evaluation
+    ranking, architectures = read_ranking(folder), folder.read_architectures()
+    pool, identity = pool_of(ranking), identity_of(experiment)
+    sample = join(ranking, read_retrained(folder), read_if_exists(folder.baselines, BASELINES))
+    own = write_table(folder.ground_truths, GROUND_TRUTHS, ground_truths(sample, architectures, pool, identity))
+    library = library_of(experiment, pool)
+    calibration, predictions = fit_and_evaluate(
+        own, library, ranking, resamples=options.bootstrap, seed=experiment.seed
+    )
+    write_table(folder.ranking, RANKING, ranking.assign(**predictions))
+    with atomic_write(folder.calibration) as partial:
+        partial.write_text(calibration.to_json() + "\n", encoding="utf-8")
+    return calibration
+
+
+def library_of(experiment: Experiment, pool: str = "") -> list[pd.DataFrame]:
+    """The ground truths of earlier runs, but those of the ranking `pool`; raises ValueError as `read_library`."""
+    options = experiment.evaluation
+    return read_library(map(Path, options.library), pool, identity_of(experiment), options.other_runs)
+
+
+def identity_of(experiment: Experiment) -> Identity:
+    """What the ground truths of an experiment depend on."""
+    data, retrain = experiment.data, experiment.retrain
+    options = {name: value for name, value in asdict(retrain).items() if name not in SELECTION}
+    batches = {"batch_size": data.batch_size, "augmentation": repr(data.augmentation), "views": data.views}
+    images, space = data.specification(), experiment.candidates.specification()
+    return Identity(
+        data=named_digest(str(data.name), images),
+        space=named_digest(type(experiment.space).__name__, space),
+        recipe=named_digest(f"{retrain.epochs}_epochs", options | batches),
+    )
