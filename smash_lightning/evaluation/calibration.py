@@ -109,7 +109,7 @@ def calibrate(
     if len(own) < LEAST:
         return _without_own(len(own), library, scored, seed)
     main, simple = (Fitter.of(own, library, features) for features in (FEATURES, SCORED))
-    evaluation = _Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed))
+    evaluation = Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed))
     singles = single_predictors(own)
     fitted, simply = evaluation.predict(main), evaluation.predict(simple)
     whole = evaluation.rho(fitted)
@@ -174,7 +174,7 @@ def centered_estimate(one: Draws, other: Draws | None = None) -> Estimate | None
     return Estimate(float(value), max(float(low), -largest), min(float(high), largest), len(draws))
 
 
-class _Evaluation:
+class Evaluation:
     """Predictions and statistics over own architectures, for the sample and for the same resamples."""
 
     def __init__(self, own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> None:
@@ -204,7 +204,7 @@ class _Evaluation:
         return float(value), draws
 
 
-def _learning_curve(fitter: Fitter, evaluation: _Evaluation) -> Iterator[Point]:
+def _learning_curve(fitter: Fitter, evaluation: Evaluation) -> Iterator[Point]:
     """Spearman on the other architectures after a fit on some."""
     count = len(evaluation.losses)
     for some in (size for size in CURVE if size + LEAST <= count):

@@ -97,8 +97,7 @@ def fit_others(others: Normal, penalty: float) -> Floats:
     """Coefficients from other pools alone, (p,); the first feature is not penalized."""
     penalties = np.full(len(others[1]), penalty)
     penalties[0] = 0
-    solution: Floats = np.linalg.solve(others[0] + np.diag(penalties), others[1])
-    return solution
+    return np.asarray(np.linalg.solve(others[0] + np.diag(penalties), others[1]), dtype=float)
 
 
 def random_folds(
