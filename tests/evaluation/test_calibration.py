@@ -130,9 +130,9 @@ def test_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(60):
         own, new = pool(rng), pool(rng, 2_000)
         found.append(calibrate(own, [], own, resamples=200, seed=seed)[0])
-        fitter, truth = Fitter.of(own, [], FEATURES), new["true_loss"].to_numpy()
-        fitted = rho(scores(new, fitter.features, own) @ fitter.coefficients(), truth)
-        reached.append((fitted, fitted - rho(new["val_loss"].to_numpy(), truth)))
+        fitter, losses = Fitter.of(own, [], FEATURES), new["true_loss"].to_numpy()
+        fitted = rho(scores(new, fitter.features, own) @ fitter.coefficients(), losses)
+        reached.append((fitted, fitted - rho(new["val_loss"].to_numpy(), losses)))
     estimates = [(each.spearman, each.differences["val_loss"]) for each in found]
     for column, expected in zip(zip(*estimates, strict=True), np.mean(reached, axis=0), strict=True):
         assert np.mean([one is not None and one.low <= expected <= one.high for one in column]) >= 0.9
