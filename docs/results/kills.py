@@ -31,7 +31,12 @@ OPTIONS = [
     *("retrain.random=4", "evaluation.bootstrap=500", "logger=csv", "workers=2", "engine.retries=5"),
 ]
 WORKERS = {"local": b"spawn_main", "ray": b"ray::Actor"}  # in the command lines of workers
-SECONDS = {"worker": (3, 8), "driver": (6, 16)}  # between kills
+SECONDS = {  # between kills: some come before a run has begun, some in each stage
+    ("local", "worker"): (3, 8),
+    ("local", "driver"): (6, 16),
+    ("ray", "worker"): (4, 10),
+    ("ray", "driver"): (12, 40),
+}
 KILLS_PER_RUN = 5
 
 
@@ -77,7 +82,7 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
     began, done, stayed, code = time.monotonic(), 0, [], None
     command = start(options, log)
     while code is None:
-        wait = rng.uniform(*SECONDS[target]) if done < kills else 600
+        wait = rng.uniform(*SECONDS[engine, target]) if done < kills else 600
         with suppress(subprocess.TimeoutExpired):
             code = command.wait(wait)
         if code is not None:
@@ -99,6 +104,14 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
             continues = (folder / "config.yaml").exists()
             command = start([f"resume={folder}"] if continues else options, log)
     return {"kills": done, "exit_code": code, "seconds": round(time.monotonic() - began), "workers_stayed": stayed}
+
+
+def table(path: Path) -> dict[str, list[Any]]:
+    """The columns of a table; the history of trainings has them in the order in which they end."""
+    frame = pd.read_csv(path)
+    if path.name == "training_history.csv":
+        frame = frame.sort_values(["fingerprint", "seed", "step"])
+    return frame.to_dict("list")
 
 
 def differences(one: Path, other: Path) -> tuple[int, list[str]]:
@@ -124,7 +137,7 @@ def differences(one: Path, other: Path) -> tuple[int, list[str]]:
     for name in sorted(names):
         texts = [path.read_text() if path.exists() else "" for path in (one / name, other / name)]
         if name.endswith(".csv") and all(texts):
-            compare(name, *(pd.read_csv(folder / name).to_dict("list") for folder in (one, other)))
+            compare(name, *(table(folder / name) for folder in (one, other)))
         elif name.endswith(".json") and all(texts):
             compare(name, *map(json.loads, texts))
         else:
@@ -158,15 +171,20 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="for each engine and target (%(default)s)")
     parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=WORKERS)
-    parser.add_argument("--targets", nargs="+", default=["worker", "driver"], choices=SECONDS)
+    parser.add_argument("--targets", nargs="+", default=["worker", "driver"], choices=["worker", "driver"])
+    parser.add_argument(
+        "--undisturbed", type=Path, help="folder of a finished run of the same options, else one is made"
+    )
     arguments = parser.parse_args()
     made = {"command": f"python docs/results/kills.py {' '.join(sys.argv[1:])}".strip(), "commit": this_commit()}
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    first = start([*OPTIONS, "workers=1", f"hydra.run.dir={folder / 'undisturbed'}"], folder / "undisturbed.log")
-    if first.wait():
-        sys.exit(f"the undisturbed run failed, see {folder}")
+    reference = arguments.undisturbed or folder / "undisturbed"
+    if arguments.undisturbed is None:
+        first = start([*OPTIONS, "workers=1", f"hydra.run.dir={reference}"], folder / "undisturbed.log")
+        if first.wait():
+            sys.exit(f"the undisturbed run failed, see {folder}")
     rows = {
-        f"{engine}, {target}": series(folder, engine, target, arguments.kills, folder / "undisturbed")
+        f"{engine}, {target}": series(folder, engine, target, arguments.kills, reference)
         for engine in arguments.engines
         for target in arguments.targets
     }
