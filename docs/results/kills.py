@@ -31,13 +31,8 @@ OPTIONS = [
     *("retrain.random=4", "evaluation.bootstrap=500", "logger=csv", "workers=2", "engine.retries=5"),
 ]
 WORKERS = {"local": b"spawn_main", "ray": b"ray::Actor"}  # in the command lines of workers
-SECONDS = {  # between kills: some come before a run has begun, some in each stage
-    ("local", "worker"): (3, 8),
-    ("local", "driver"): (6, 16),
-    ("ray", "worker"): (4, 10),
-    ("ray", "driver"): (12, 40),
-}
-KILLS_PER_RUN = 5
+SECONDS = (3, 20)  # from a moment with workers to a kill
+KILLS_PER_RUN = 10
 
 
 def children() -> dict[int, list[int]]:
@@ -82,19 +77,17 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
     began, done, stayed, code = time.monotonic(), 0, [], None
     command = start(options, log)
     while code is None:
-        wait = rng.uniform(*SECONDS[engine, target]) if done < kills else 600
+        while (code := command.poll()) is None and not workers(command.pid, engine):
+            time.sleep(0.5)
         with suppress(subprocess.TimeoutExpired):
-            code = command.wait(wait)
-        if code is not None:
-            break
-        if done == kills:
-            command.kill()
-            raise RuntimeError(f"{folder}: the run did not end")
-        found = workers(command.pid, engine)
-        if target == "worker" and found:
+            code = command.wait(rng.uniform(*SECONDS) if done < kills else 1800)
+        found = [] if code is not None else workers(command.pid, engine)
+        if not found:
+            continue
+        if target == "worker":
             os.kill(rng.choice(found), signal.SIGKILL)
             done += 1
-        elif target == "driver":
+        else:
             command.kill()
             command.wait()
             done, killed = done + 1, time.monotonic()
