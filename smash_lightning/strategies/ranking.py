@@ -173,7 +173,7 @@ def rank(
 ) -> State:
     """Steps `ranking` from `state` until it is complete.
 
-    `score` yields the scores of all architectures that a strategy proposes without further ones, in their order; `after`
+    `score` yields the scores of all architectures that a strategy proposes without further ones, in order; `after`
     gets each new state and the candidates that were added to it, at most `limit`, which changes no row.
     """
     while candidates := ranking.propose(state, ranking.total):
