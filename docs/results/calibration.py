@@ -1,7 +1,7 @@
 """Writes the page on the calibrated prediction: python docs/results/calibration.py > docs/results/calibration.md.
 
-Each pool of docs/results/library/digits.csv is predicted with the other three as library. The last column is the mean
-over pools with its stratified bootstrap interval: architectures are drawn anew within each pool.
+Each pool of docs/results/library/digits is predicted with the other three as library. The last column is the mean over
+pools with its stratified bootstrap interval: architectures are drawn anew within each pool.
 """
 
 from pathlib import Path
@@ -21,16 +21,16 @@ from smash_lightning.evaluation.calibration import (
 from smash_lightning.evaluation.ridge import Fitter, fit_others
 from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table
 
-LIBRARY = Path(__file__).parent / "library" / "digits.csv"
+LIBRARY = Path(__file__).parent / "library" / "digits" / "ground_truths.csv"
 POOLS = ("seed 0", "seed 1", "seed 2", "seed 100")  # in the order of the file
 SINGLE = ("val_loss", "smash_score", "val_error", "weight_sharing", "unconditional", "early_stopping", "params")
 HEAD = """# Calibrated prediction on digits
 
-`python docs/results/calibration.py` wrote this page from `docs/results/library/digits.csv`: four runs of the default
-command (commit 9393eef, seeds 0, 1, 2 and 100; 60 architectures of the sample each, five trainings of each). Spearman
-with the mean test loss and 95 % intervals; each pool is predicted with the other three as library. 1,000 resamples, in
-which everything is fitted again. The features were fixed before seed 100 was run; all four pools were at hand while
-the code was written.
+`python docs/results/calibration.py` wrote this page from `docs/results/library/digits/ground_truths.csv`: four runs of
+the default command (commit 9393eef, seeds 0, 1, 2 and 100; 60 architectures of the sample each, five trainings of
+each). Spearman with the mean test loss and 95 % intervals; each pool is predicted with the other three as library.
+1,000 resamples, in which everything is fitted again. The features were fixed before seed 100 was run; all four pools
+were at hand while the code was written.
 """
 
 
