@@ -4,7 +4,7 @@ earlier ones: the content of `calibration.json`.
 Predictions are cross-fitted: that of an architecture comes from fits without it. Intervals are bootstrap intervals over
 architectures in which everything is fitted again, all copies of an architecture in one fold. As a resample holds fewer
 different architectures, its fits are worse; the interval is therefore centered on the estimate. Percentiles of fixed
-predictions would be too narrow: they covered differences in 60 to 85 % of made-up pools instead of 95 %.
+predictions would be too narrow: they held a known difference in 58 to 90 % of made-up pools, not in 95 %.
 """
 
 import json
