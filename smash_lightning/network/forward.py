@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, layers
 from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage
-from smash_lightning.network import gradients
+from smash_lightning.network import gradients, nd
 from smash_lightning.network.banks import Average, accesses
 from smash_lightning.network.batch_norm import NormSource
 
 Weights = Mapping[str, Tensor]
-# Operations for two and three spatial axes; nothing else distinguishes them.
-_CONVOLUTION = {2: F.conv2d, 3: F.conv3d}
-_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
-_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # the fastest for convolutions on CPU and GPU
 
 
 def forward(
@@ -29,31 +24,43 @@ def forward(
     statistics: NormSource,
     *,
     op_norm: bool,
+    networks: int = 1,
 ) -> Tensor:
-    """Logits (batch, classes) of images x (batch, channels, *size).
+    """Logits (batch, networks x classes) of images x (batch, networks x channels, *size).
 
-    `weights` has every tensor of `layers(architecture, image_spec, op_norm).parameters()`; `statistics` gives
-    the mean and variance of norms. Ops have BatchNorm in standalone networks (`op_norm`), not under a HyperNet.
+    Several networks of one architecture may compute side by side, each with its own weights and images; in every
+    tensor, the channels of one network follow those of the other.
+
+    Args:
+        architecture: of the networks.
+        image_spec: image, stem and classifier of one network.
+        weights: every tensor of `layers(architecture, image_spec, op_norm).parameters()`; those of several networks
+            are concatenated along the first axis.
+        x: images.
+        statistics: gives the mean and variance of norms.
+        op_norm: whether ops have BatchNorm: in standalone networks, not under a HyperNet.
+        networks: number of networks.
     """
     table = layers(architecture, image_spec, op_norm)
-    x = x.contiguous(memory_format=_CHANNELS_LAST[x.ndim - 2])
-    x = _convolve(table.stem, weights, x)
+    x = _convolve(table.stem, weights, nd.channels_last(x), networks)
     if not op_norm:
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
-        x = _block(block, row, weights, x, statistics)
+        x = _block(block, row, weights, x, statistics, networks)
         if row.transition is not None:
             # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
-            x = _convolve(row.transition, weights, _POOL[x.ndim - 2](x, 2))
+            x = _convolve(row.transition, weights, nd.average_pool(x), networks)
     features = x.mean(dim=tuple(range(2, x.ndim)))
-    return F.linear(features, weights["head.weight"], weights["head.bias"])
+    return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
 
 
-def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource) -> Tensor:
-    memory = gradients.open_memory(x, block.channels)
+def _block(
+    block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource, networks: int
+) -> Tensor:
+    memory = gradients.open_memory(x, block.channels, networks)
     for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
         h, memory = gradients.read(memory, access.read, x.shape)
-        y = _op(layer, weights, h, statistics)
+        y = _op(layer, weights, h, statistics, networks)
         if isinstance(access.write, Average):
             memory = gradients.average(memory, y, *access.write)
         else:
@@ -61,32 +68,29 @@ def _block(block: Block, row: BlockLayers, weights: Weights, x: Tensor, statisti
     return torch.relu_(_norm(row.norm, weights, gradients.close_memory(memory, x.shape), statistics))
 
 
-def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
+def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: NormSource, networks: int) -> Tensor:
     if layer.entry is not None:
         h = torch.relu_(_norm(layer.entry, weights, h, statistics))
     if layer.pointwise is not None:
-        h = _stage(layer.pointwise, weights, h, statistics)
+        h = _stage(layer.pointwise, weights, h, statistics, networks)
     outputs = []
     for path in layer.paths:
         y = h
         for stage in path:
-            y = _stage(stage, weights, y, statistics)
+            y = _stage(stage, weights, y, statistics, networks)
         outputs.append(y)
     return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
 
-def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
-    h = _convolve(stage.convolution, weights, h)
+def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: NormSource, networks: int) -> Tensor:
+    h = _convolve(stage.convolution, weights, h, networks)
     if stage.norm is not None:
         h = _norm(stage.norm, weights, h, statistics)
     return torch.relu_(h) if stage.activate else h
 
 
-def _convolve(layer: Layer, weights: Weights, h: Tensor) -> Tensor:
-    """Convolution that keeps the resolution, or divides it by the layer's stride."""
-    padding = [d * (k - 1) // 2 for k, d in zip(layer.kernel, layer.dilation, strict=True)]
-    weight = weights[f"{layer.name}.weight"]
-    return _CONVOLUTION[h.ndim - 2](h, weight, None, layer.stride, padding, layer.dilation, layer.groups)
+def _convolve(layer: Layer, weights: Weights, x: Tensor, networks: int) -> Tensor:
+    return nd.convolve(layer, weights[f"{layer.name}.weight"], x, networks)
 
 
 def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:

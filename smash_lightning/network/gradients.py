@@ -6,6 +6,7 @@ functions take all slices of a tensor at once, or pass one buffer through a bloc
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -60,18 +61,18 @@ def unit_norm(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 class _Open(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, channels: int) -> Tensor:
-        ctx.shape = x.shape
-        memory = x.new_empty((x.numel() // x.shape[1], channels))
-        memory[:, : x.shape[1]].copy_(_to_rows(x))
-        memory[:, x.shape[1] :].zero_()
+    def forward(ctx: Any, x: Tensor, channels: int, networks: int) -> Tensor:
+        ctx.shape, inputs = x.shape, x.shape[1] // networks
+        memory = x.new_empty((x.numel() // inputs, channels))
+        memory[:, :inputs].copy_(_to_rows(x, len(memory)))
+        memory[:, inputs:].zero_()
         return memory
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None]:
-        batch, inputs, *space = ctx.shape
-        return _to_images(buffer[:, :inputs], (batch, inputs, *space)), None
+    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None, None]:
+        inputs = math.prod(ctx.shape) // len(buffer)
+        return _to_images(buffer[:, :inputs], ctx.shape), None, None
 
 
 class _Read(torch.autograd.Function):
@@ -84,7 +85,7 @@ class _Read(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, buffer: Tensor) -> tuple[Tensor, None, None]:
-        return buffer.index_add_(1, ctx.channels, _to_rows(gradient)), None, None
+        return buffer.index_add_(1, ctx.channels, _to_rows(gradient, len(buffer))), None, None
 
 
 class _Add(torch.autograd.Function):
@@ -92,7 +93,7 @@ class _Add(torch.autograd.Function):
     def forward(ctx: Any, memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
         ctx.cycles, ctx.shape = cycles, y.shape
         ctx.mark_dirty(memory)
-        rows = _to_rows(y)
+        rows = _to_rows(y, len(memory))
         for channels in cycles:
             memory.index_add_(1, channels, rows[:, : len(channels)])
         return memory
@@ -113,40 +114,43 @@ class _Average(torch.autograd.Function):
         ctx.save_for_backward(channels, source, share)
         ctx.shape = y.shape
         ctx.mark_dirty(memory)
-        content = memory.index_select(1, channels)
-        return memory.index_copy_(1, channels, torch.lerp(content, _to_rows(y).index_select(1, source), share))
+        content, written = memory.index_select(1, channels), _to_rows(y, len(memory)).index_select(1, source)
+        return memory.index_copy_(1, channels, torch.lerp(content, written, share))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         channels, source, share = ctx.saved_tensors
         content = buffer.index_select(1, channels)
-        gradient = content.new_zeros(content.shape[0], ctx.shape[1]).index_add_(1, source, content * share)
+        outputs = math.prod(ctx.shape) // len(buffer)
+        gradient = content.new_zeros(len(buffer), outputs).index_add_(1, source, content * share)
         return buffer.index_copy_(1, channels, content * (1 - share)), _to_images(gradient, ctx.shape), None, None, None
 
 
-def _to_rows(x: Tensor) -> Tensor:
-    """Images (batch, channels, *space) as a matrix (pixels, channels): a view if channels are last."""
-    return x.movedim(1, -1).reshape(-1, x.shape[1])
+def _to_rows(x: Tensor, rows: int) -> Tensor:
+    """Images (batch, networks x channels, *space) as (pixels x networks, channels): a view if channels are last."""
+    return x.movedim(1, -1).reshape(rows, -1)
 
 
 def _to_images(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Inverse of `_to_rows`: a view with channels last."""
-    return rows.view(shape[0], *shape[2:], rows.shape[1]).movedim(-1, 1)
+    """Inverse of `_to_rows`, for images of a batch and a space as in `shape`: with channels last."""
+    return rows.reshape(shape[0], *shape[2:], -1).movedim(-1, 1)
 
 
 open_memory = _Open.apply
-"""(x, channels): a block's banks as a matrix (pixels, channels), the first ones filled with x (batch, inputs, *space).
+"""(x, channels, networks): a block's banks as a matrix (pixels x networks, channels of one network), the first of which
+are filled with x (batch, networks x inputs, *space).
 
 The memory and its gradient are changed in place by `read`, `add` and `average`, each of which returns the memory.
 Use each returned memory once, and end with an operation whose backward pass makes a new gradient, such as a norm.
 """
 
 read = _Read.apply
-"""(memory, channels, shape): copies `channels` of images of `shape`, (batch, len(channels), *space), and the memory."""
+"""(memory, channels, shape): copies `channels` as images of a batch and a space as in `shape`, and the memory."""
 
 add = _Add.apply
-"""(memory, y, cycles): adds y (batch, outputs, *space) to the channels of each cycle, its first to a shorter one."""
+"""(memory, y, cycles): adds y (batch, networks x outputs, *space) to the channels of each cycle, the first of them to a
+shorter one."""
 
 average = _Average.apply
 """(memory, y, channels, source, writes): makes each of `channels` the mean of its `writes`, the last of which is
@@ -154,5 +158,5 @@ channel `source` of y."""
 
 
 def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:
-    """All banks as images (batch, channels, *space)."""
+    """All banks as images (batch, networks x channels, *space)."""
     return _to_images(memory, shape)

@@ -31,29 +31,45 @@ def initialize(layer: Layer, generator: torch.Generator | None = None) -> dict[s
 
 
 class StandaloneNetwork(nn.Module):
-    """The standalone network of one architecture; its state has a tensor for each name of the table of layers."""
+    """The standalone network of one architecture, or several of them that compute side by side as in `forward`.
+
+    Its state has a tensor for each name of the table of layers; tensors of several networks are concatenated along the
+    first axis.
+
+    Args:
+        architecture: of the networks.
+        image_spec: image, stem and classifier of one network.
+        generators: of the initial weights, one for each network; without any it is one network, of torch's own
+            generator.
+        op_norm: whether ops have BatchNorm.
+    """
 
     def __init__(
-        self,
-        architecture: Architecture,
-        image_spec: ImageSpec,
-        generator: torch.Generator | None = None,
-        *,
-        op_norm: bool = True,
+        self, architecture: Architecture, image_spec: ImageSpec, *generators: torch.Generator, op_norm: bool = True
     ) -> None:
         super().__init__()
         self.architecture, self.image_spec, self.op_norm = architecture, image_spec, op_norm
+        self.networks = max(1, len(generators))
         table = layers(architecture, image_spec, op_norm)
+        initial = [
+            {name: tensor for layer in table for name, tensor in initialize(layer, generator).items()}
+            for generator in generators or [None]
+        ]
         self.weights = nn.Module()
-        for layer in table:
-            for name, tensor in initialize(layer, generator).items():
-                register(self.weights, name, tensor)
-        self.statistics = RunningAverages(norm_channels(table))
+        for name in table.parameters():
+            register(self.weights, name, torch.cat([tensors[name] for tensors in initial]))
+        channels = {name: self.networks * count for name, count in norm_channels(table).items()}
+        self.statistics = RunningAverages(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, classes) of images x (batch, channels, *size)."""
+        """Logits (batch, networks x classes) of images x (batch, networks x channels, *size)."""
         weights: Weights = dict(self.weights.named_parameters())
-        return forward(self.architecture, self.image_spec, weights, x, self.statistics, op_norm=self.op_norm)
+        spec, statistics = self.image_spec, self.statistics
+        return forward(self.architecture, spec, weights, x, statistics, op_norm=self.op_norm, networks=self.networks)
+
+    def state_of(self, index: int) -> dict[str, Tensor]:
+        """A copy of the state of one of the networks, which a `StandaloneNetwork` of one network loads."""
+        return {name: tensor.chunk(self.networks)[index].clone() for name, tensor in self.state_dict().items()}
 
 
 class Classifier(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from smash_lightning.analyses.benchmark import OperationCounter
 from smash_lightning.hypernet import ConditionalHyperNet
-from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.network import UseBatchStatistics, forward, nd
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
 from tests.cases import SMASHV1, SMASHV2
@@ -26,7 +26,9 @@ SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}
 
 @pytest.mark.parametrize("progress", [0.0, 1.0], ids=["start", "annealed"])
 @pytest.mark.parametrize("name", SIZES)
-def test_operations_of_a_step(name: str, progress: float) -> None:
+def test_operations_of_a_step(name: str, progress: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pixels in ("PRODUCT_PIXELS", "DENSE_PIXELS"):
+        monkeypatch.setattr(nd, pixels, 0)  # as on a GPU
     space, depth, per_op, besides = SIZES[name]
     source = generated(space, depth)
     architecture = space.sample(rng("count"), progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -74,6 +75,47 @@ def test_the_network_is_the_slow_one(case: Case, style: str, op_norm: bool, seed
     theirs = SlowNetwork(architecture, image_spec, weights, op_norm)(x)
     inputs = [x, *weights.values()]
     assert_same(outputs_and_gradients(ours, inputs, seed), outputs_and_gradients(theirs, inputs, seed))
+
+
+@pytest.mark.parametrize("op_norm", [True, False], ids=["norm", "bare"])
+@every_bare_case
+@given(seed=st.integers(0, 2**32), style=st.sampled_from(STYLES), networks=st.integers(2, 4))
+def test_networks_side_by_side_are_each_alone(case: Case, op_norm: bool, seed: int, style: str, networks: int) -> None:
+    architecture, image_spec = styled(case.draw(seed), style, True, seed), case.space.image_spec
+    weights = [random_weights(architecture, image_spec, op_norm, seed + n) for n in range(networks)]
+    images = [random_images(image_spec, seed + n) for n in range(networks)]
+    alone = [
+        forward(architecture, image_spec, own, x, UseBatchStatistics(), op_norm=op_norm)
+        for own, x in zip(weights, images, strict=True)
+    ]
+    joined = {name: torch.cat([own[name] for own in weights]) for name in weights[0]}
+    x, statistics = torch.cat(images, 1), UseBatchStatistics()
+    together = forward(architecture, image_spec, joined, x, statistics, op_norm=op_norm, networks=networks)
+    inputs = [*images, *(tensor for own in weights for tensor in own.values())]
+    one, other = (outputs_and_gradients(logits, inputs, seed) for logits in (together, torch.cat(alone, 1)))
+    assert_same(one, other)
+
+
+@every_bare_case
+@every_seed
+def test_a_nan_remains_in_its_own_network(case: Case, seed: int) -> None:
+    architecture, image_spec = case.draw(seed), case.space.image_spec
+    network = StandaloneNetwork(architecture, image_spec, *(generator(seed, n) for n in range(3))).double()
+    x = torch.cat([random_images(image_spec, n) for n in range(3)], 1)
+
+    def parts() -> list[tuple[Tensor, ...]]:
+        """Logits and gradients of each of the networks."""
+        logits, *gradients = outputs_and_gradients(network(x), list(network.parameters()), seed)
+        return [logits.chunk(3, 1), *(gradient.chunk(3) for gradient in gradients)]
+
+    before = parts()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.chunk(3)[1].fill_(math.nan)
+    after = parts()
+    assert after[0][1].isnan().all(), "the logits of the broken network"
+    for (first, _, last), (own, _, other) in zip(before, after, strict=True):
+        torch.testing.assert_close([own, other], [first, last], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["v1-2d", "v1-3d"])
