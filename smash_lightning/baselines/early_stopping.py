@@ -27,7 +27,7 @@ class EarlyStopping(Baseline):
         silence_lightning()
         steps = self.steps or max(1, math.ceil(context.images_per_candidate / context.data.batch_size))
         data = context.data.ordered(Stream.RETRAIN, context.seed)
-        module = RetrainModule(architecture, context.image_spec, context.retrain, context.seed)
+        module = RetrainModule(architecture, context.image_spec, context.retrain, [context.seed])
         trainer = context.trainer(
             max_steps=steps,
             max_epochs=-1,
@@ -41,4 +41,4 @@ class EarlyStopping(Baseline):
         except DivergedError:
             return math.inf
         trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
-        return nan_to_inf(module.true_loss)
+        return nan_to_inf(module.measured[0]["true_loss"])

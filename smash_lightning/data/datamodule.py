@@ -16,7 +16,7 @@ from torch import Tensor
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.augmentation import Augmentation
 from smash_lightning.data.cache import find_entry, open_entry, split_digest, stored
-from smash_lightning.data.loader import TensorLoader, normalise
+from smash_lightning.data.loader import SideBySide, TensorLoader, normalise
 from smash_lightning.data.official import fetch
 from smash_lightning.data.source import RawDataset, Source, Split, Subset, listed, stratified_split
 from smash_lightning.random_streams import Stream, generator
@@ -67,7 +67,7 @@ class DataModule(L.LightningDataModule):
             if getattr(source, key) != value:
                 raise ValueError(f"dataset.{key}={value} must be passed on: {key}: ${{..{key}}} in dataset.source")
         self.name, self.source, self.cache, self.download = name, source, cache, download
-        self.augmentation, self.stem_stride, self.order = augmentation, stem_stride, ""
+        self.augmentation, self.stem_stride, self.orders = augmentation, stem_stride, ("",)
         self.views = augmentation.views if augmentation is not None and average_views else 1
         self._options = (validation, train, split_seed)
         self._given = {"mean": mean, "std": std}
@@ -188,9 +188,12 @@ class DataModule(L.LightningDataModule):
             raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(values)}")
         return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
 
-    def ordered(self, purpose: Stream, seed: int) -> DataModule:
-        """The same data, with training batches in the order of `seed`; two purposes share no order."""
-        return self._but(order=f"{purpose.value} {seed}")
+    def ordered(self, purpose: Stream, *seeds: int) -> DataModule:
+        """The same data, with training batches in the order of a seed, or of several, `SideBySide`.
+
+        Two purposes share no order.
+        """
+        return self._but(orders=tuple(f"{purpose.value} {seed}" for seed in seeds))
 
     def with_validation(self) -> DataModule:
         """The same data, equally normalised, with the validation images added to the training images."""
@@ -229,13 +232,14 @@ class DataModule(L.LightningDataModule):
         order = torch.randperm(len(self.train), generator=generator(Stream.RECALIBRATION))[: self.recalibration]
         return self.normalised(self.train.take(order)).images
 
-    def train_dataloader(self) -> TensorLoader:
+    def train_dataloader(self) -> TensorLoader | SideBySide:
         """Shuffled and augmented batches of the training images; each process of a distributed run takes its share."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if self.batch_size % world:
             raise ValueError(f"dataset.batch_size={self.batch_size} cannot be divided evenly among {world} processes")
-        options = {"order": self.order, "augmentation": self.augmentation, "rank": rank, "world": world}
-        return self._loader(self.train, self.batch_size // world, **options)
+        options = {"augmentation": self.augmentation, "rank": rank, "world": world}
+        loaders = [self._loader(self.train, self.batch_size // world, order=order, **options) for order in self.orders]
+        return loaders[0] if len(loaders) == 1 else SideBySide(loaders)
 
     def val_dataloader(self) -> TensorLoader:
         """The validation images, in order."""

@@ -1,7 +1,7 @@
 """Batches straight from a tensor: a pure function of (seed, epoch, position), so that a run resumes exactly."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -93,6 +93,39 @@ class TensorLoader:
     def _own(self, whole: Tensor, device: torch.device) -> tuple[Tensor, ...]:
         """The process's own batches of an epoch, on `device`."""
         return whole.to(device).split(self.batch_size)[self.rank :: self.world]
+
+
+class SideBySide:
+    """Batches of several loaders of equal length as one, for several networks that compute side by side.
+
+    Images are concatenated along their channels (batch, loaders x channels, *size), labels are (batch, loaders).
+    """
+
+    def __init__(self, loaders: Sequence[TensorLoader]) -> None:
+        self.loaders = loaders
+        self.sampler, self.batch_sampler = self, None  # attributes that Lightning reads of a loader
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the orders of the next pass."""
+        for loader in self.loaders:
+            loader.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """Batches already yielded in this epoch."""
+        return self.loaders[0].state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next pass starts after the batches already yielded."""
+        for loader in self.loaders:
+            loader.load_state_dict(state)
+
+    def __len__(self) -> int:
+        return len(self.loaders[0])
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batches in zip(*self.loaders, strict=True):
+            images, labels = zip(*batches, strict=True)
+            yield torch.cat(images, 1), torch.stack(labels, 1)
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

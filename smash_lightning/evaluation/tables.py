@@ -83,6 +83,7 @@ seed: of initialization and data order.
 shortlist, stratified, random, preset: 1 where the architecture is in the group.
 true_error, true_error_top5, true_loss: test error (%), top-5 test error (%, empty for fewer than six classes) and test
     cross-entropy (nats); empty where the training failed.
+seconds: elapsed time; that of seeds which were trained side by side is divided evenly among them.
 failure: why it failed; empty otherwise.
 """
 
@@ -185,18 +186,18 @@ def write_table(
     return frame
 
 
-def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Adds one row to a table that `write_table` wrote; columns of the file that `row` lacks stay empty.
+def append_rows(path: Path, *rows: Mapping[str, Any]) -> None:
+    """Adds rows at once to a table that `write_table` wrote; columns of the file that a row lacks stay empty.
 
     Raises:
-        ValueError: the file lacks a column of `row`.
+        ValueError: the file lacks a column of a row.
     """
     with path.open("r+", encoding="utf-8", newline="") as file:
         header = next(csv.reader(file))
-        if unknown := row.keys() - set(header):
+        if unknown := {name for row in rows for name in row} - set(header):
             raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")
         file.seek(0, io.SEEK_END)
-        pd.DataFrame([row], columns=header).to_csv(file, header=False, index=False, lineterminator="\n")
+        file.write(pd.DataFrame(rows, columns=header).to_csv(header=False, index=False, lineterminator="\n"))
 
 
 def hypernet_columns(columns: Iterable[str]) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from smash_lightning.evaluation.tables import (
     GROUPS,
     HISTORY,
     RETRAINED,
-    append_row,
+    append_rows,
     read_if_exists,
     read_ranking,
     read_table,
@@ -34,27 +34,30 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.search import trainer_options
 from smash_lightning.stages.trainers import alone
-from smash_lightning.training import Metrics, Progress, RetrainModule, RetrainOptions, silence_lightning
+from smash_lightning.training import (
+    DivergedError,
+    RetrainModule,
+    RetrainOptions,
+    load_checkpoint,
+    networks_side_by_side,
+    silence_lightning,
+)
 from smash_lightning.training.callbacks import Send
 
 Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
 MEASURED = ("true_error", "true_error_top5", "true_loss")
+Trained = list[tuple[dict[str, Any], list[tuple[int, float]]]]  # row of a seed, and its loss after steps, by epoch
 LACKED_MEMORY = "for lack of memory: "  # begins the reason of a failure that a resumed run tries again
 KEPT = 3  # networks in the artifact, those with the lowest test losses
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training: an architecture, the groups that it is in, and a seed."""
+    """Trainings side by side: an architecture, the groups that it is in, and the seeds."""
 
     architecture: Architecture
     groups: frozenset[str]
-    seed: int
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Identifies a row of `retrained.csv`."""
-        return self.architecture.fingerprint, self.seed
+    seeds: tuple[int, ...]
 
 
 def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
@@ -79,17 +82,26 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
     architectures = folder.read_architectures()
     groups = choose(ranking, experiment.retrain, experiment.seed)
-    seeds = map(experiment.seed_of, range(experiment.retrain.seeds))  # all architectures with one seed, then the next
-    plan = [Job(architectures[name], frozenset(of), seed) for seed in seeds for name, of in groups.items()]
     table = read_if_exists(folder.retrained, RETRAINED)
     table = write_table(folder.retrained, RETRAINED, table[~table["failure"].str.startswith(LACKED_MEMORY)])
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
+    seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
-    _train(experiment, tracker, [job for job in plan if job.key not in finished], len(table))
-    for path, kind in ((folder.training_history, HISTORY), (folder.retrained, RETRAINED)):
-        table = in_order(read_table(path, kind), ("fingerprint", "seed"), (job.key for job in plan))
-        write_table(path, kind, table)
-    tracker.trainings(read_table(folder.retrained, RETRAINED), read_table(folder.training_history, HISTORY))
+    missing = {name: [seed for seed in seeds if (name, seed) not in finished] for name in groups}
+    count = networks_side_by_side(experiment.data.image_spec, experiment.device) or len(seeds)
+    jobs = [
+        Job(architectures[name], frozenset(groups[name]), tuple(some))
+        for first in range(0, len(seeds), count)  # all architectures with the first seeds, then with the next
+        for name in groups
+        if (some := missing[name][first : first + count])
+    ]
+    _train(experiment, tracker, jobs, len(table))
+    plan = [(name, seed) for seed in seeds for name in groups]
+    history = read_table(folder.training_history, HISTORY).drop_duplicates(["fingerprint", "seed", "step"], keep="last")
+    history = write_table(folder.training_history, HISTORY, in_order(history, ("fingerprint", "seed"), plan))
+    table = in_order(read_table(folder.retrained, RETRAINED), ("fingerprint", "seed"), plan)
+    table = write_table(folder.retrained, RETRAINED, table)
+    tracker.trainings(table, history)
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
     kept = [path for path in networks if path.exists()][:KEPT]
@@ -105,62 +117,79 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
 def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: int) -> None:
     """Adds the rows of all jobs to the tables as they finish; `done` rows exist already."""
-    folder = experiment.folder
-    with ProgressBars(["training architectures"], [done + len(jobs)]) as bars:
+    folder, total = experiment.folder, done + sum(len(job.seeds) for job in jobs)
+    with (
+        ProgressBars(["training architectures"], [total]) as bars,
+        experiment.engine.pool(train_networks, experiment) as pool,
+    ):
         bars.show(0, done)
-        losses: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
-
-        def receive(position: int, message: Metrics | Progress) -> None:
-            if isinstance(message, Metrics) and "epoch_loss" in message.values:
-                losses[position].append((message.step, message.values["epoch_loss"]))
-
-        with experiment.engine.pool(train_network, experiment, receive) as pool:
-            for count, (position, outcome) in enumerate(pool.run(jobs), start=done + 1):
+        while jobs:
+            again = []
+            for position, outcome in pool.run(jobs):
                 job = jobs[position]
                 if isinstance(outcome, Failure):
+                    if outcome.cause is Cause.MEMORY and len(job.seeds) > 1:
+                        again += [replace(job, seeds=(seed,)) for seed in job.seeds]  # one at a time takes less memory
+                        continue
                     outcome = _failed(experiment, job, outcome)
-                append_row(folder.retrained, outcome)
-                for values in losses.pop(position, []):
-                    history = dict(zip(HISTORY.columns, (*job.key, *values), strict=True))
-                    append_row(folder.training_history, history)
-                bars.show(0, count)
-                tracker.log("retrained", {name: outcome[name] for name in ("true_error", "true_loss")}, count)
+                rows, histories = zip(*outcome, strict=True)
+                for row, history in zip(rows, histories, strict=True):
+                    values = [(row["fingerprint"], row["seed"], *value) for value in history]
+                    append_rows(folder.training_history, *(dict(zip(HISTORY.columns, v, strict=True)) for v in values))
+                append_rows(folder.retrained, *rows)
+                for row in rows:
+                    done += 1
+                    tracker.log("retrained", {name: row[name] for name in ("true_error", "true_loss")}, done)
+                bars.show(0, done)
+            jobs = again
 
 
-def _failed(experiment: Experiment, job: Job, failure: Failure) -> dict[str, Any]:
-    """The row of a training that failed."""
+def _failed(experiment: Experiment, job: Job, failure: Failure) -> Trained:
+    """What is recorded of trainings that failed."""
     reason, folder = " ".join(failure.reason.split()), experiment.folder.path
     if failure.cause is Cause.STORAGE:
         raise RuntimeError(f"training {job.architecture.fingerprint}: {reason}: make room, then resume={folder}")
-    return _row(job, failure=f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason)
+    reason = f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason
+    return [(_row(job, seed, failure=reason), []) for seed in job.seeds]
 
 
-def train_network(experiment: Experiment, job: Job, send: Send) -> dict[str, Any]:
-    """Trains one architecture and measures it on the test images; returns its row of `retrained.csv`."""
+def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
+    """Trains one architecture from one or several seeds and measures it on the test images."""
     silence_lightning()
     started = time.perf_counter()
     options, folder = experiment.retrain, experiment.folder
     start = _generated(experiment, job.architecture) if options.start == "generated" else None
     data = experiment.data.with_validation() if options.use_validation else experiment.data
-    module = RetrainModule(job.architecture, data.image_spec, options, job.seed, start, data.views)
-    unfinished = folder.network(*job.key).with_suffix(".unfinished.ckpt")
+    module = RetrainModule(job.architecture, data.image_spec, options, job.seeds, start, data.views)
+    paths = [folder.network(job.architecture.fingerprint, seed) for seed in job.seeds]
+    unfinished = paths[0].with_suffix(".unfinished.ckpt")
     interval = timedelta(minutes=options.checkpoint_minutes)
     shared = trainer_options(experiment, send, unfinished, train_time_interval=interval)
     trainer = alone(experiment.trainer, max_epochs=options.epochs, **shared)
-    data = data.ordered(Stream.RETRAIN, job.seed)
-    trainer.fit(module, datamodule=data, ckpt_path=unfinished if unfinished.exists() else None)
-    trainer.test(module, datamodule=data, verbose=False)
-    trainer.save_checkpoint(folder.network(*job.key), weights_only=True)
+    data = data.ordered(Stream.RETRAIN, *job.seeds)
+    same = unfinished.exists() and load_checkpoint(unfinished, "seeds")["seeds"] == module.seeds
+    with suppress(DivergedError):  # of all seeds
+        trainer.fit(module, datamodule=data, ckpt_path=unfinished if same else None)
+        trainer.test(module, datamodule=data, verbose=False)
+    seconds = (time.perf_counter() - started) / len(job.seeds)
+    trained = []
+    for index, (seed, path) in enumerate(zip(job.seeds, paths, strict=True)):
+        history = [(step, losses[index]) for step, losses in module.history if math.isfinite(losses[index])]
+        if seed in module.diverged:
+            row = _row(job, seed, failure=f"DivergedError: {module.diverged[seed]}")
+        else:
+            trainer.strategy.checkpoint_io.save_checkpoint(module.classifier_checkpoint(index), path)
+            row = _row(job, seed, **module.measured[index], epochs=trainer.current_epoch, seconds=seconds)
+        trained.append((row, history))
     unfinished.unlink(missing_ok=True)
-    measured = {name: getattr(module, name) for name in MEASURED}
-    return _row(job, **measured, epochs=trainer.current_epoch, seconds=time.perf_counter() - started)
+    return trained
 
 
-def _row(job: Job, **values: Any) -> dict[str, Any]:
+def _row(job: Job, seed: int, **values: Any) -> dict[str, Any]:
     """A row of `retrained.csv`; what `values` lack is that of a training that failed."""
     groups = {group: int(group in job.groups) for group in GROUPS}
     failed = {**dict.fromkeys(MEASURED, math.nan), "epochs": 0, "seconds": 0.0, "failure": ""}
-    return {"fingerprint": job.architecture.fingerprint, "seed": job.seed, **groups, **failed, **values}
+    return {"fingerprint": job.architecture.fingerprint, "seed": seed, **groups, **failed, **values}
 
 
 @torch.no_grad()

@@ -14,3 +14,4 @@ from smash_lightning.training.standalone_module import DivergedError as Diverged
 from smash_lightning.training.standalone_module import RetrainModule as RetrainModule
 from smash_lightning.training.standalone_module import RetrainOptions as RetrainOptions
 from smash_lightning.training.standalone_module import load_classifier as load_classifier
+from smash_lightning.training.standalone_module import networks_side_by_side as networks_side_by_side

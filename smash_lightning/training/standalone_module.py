@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.base import TrainingModule
 
 TOP = 5  # guesses of the top-5 error
+SIDE_BY_SIDE_PIXELS = 256  # of images up to which networks are trained side by side on a CPU
 
 
 class DivergedError(RuntimeError):
@@ -48,14 +49,26 @@ class RetrainOptions:
         require_bounds(self, "retrain")
 
 
+def networks_side_by_side(image_spec: ImageSpec, device: str) -> int | None:
+    """Most networks of one architecture that are trained side by side; None for any number.
+
+    On a CPU this takes .5 to .8 of the time of one after another for images of up to 16 x 16 pixels, and for larger
+    ones it saves nothing (docs/results/costs.md). A GPU is not kept busy by one small network.
+    """
+    return None if device != "cpu" or math.prod(image_spec.size) <= SIDE_BY_SIDE_PIXELS else 1
+
+
 class RetrainModule(TrainingModule):
-    """Standalone training of one architecture.
+    """Standalone training of one architecture, from one seed or from several side by side.
+
+    Each seed has its own initialization, order of batches and loss. Up to rounding, its network is the one that is
+    trained from it alone; where it diverges, the others continue.
 
     Args:
-        architecture: of the network.
+        architecture: of the networks.
         image_spec: image, stem and classifier.
         options: of the training.
-        seed: of the initialization.
+        seeds: of the initialization of each network.
         start: initial tensors by name; the others are random.
         views: number of versions of each test image in the test batches, version by version; predicted probabilities
             are averaged over them.
@@ -66,64 +79,81 @@ class RetrainModule(TrainingModule):
         architecture: Architecture,
         image_spec: ImageSpec,
         options: RetrainOptions,
-        seed: int,
+        seeds: Sequence[int],
         start: Weights | None = None,
         views: int = 1,
     ) -> None:
         super().__init__()
-        self.architecture, self.options, self.seed, self.views = architecture, options, seed, views
-        self.network = StandaloneNetwork(architecture, image_spec, generator(Stream.RETRAIN, seed))
+        self.architecture, self.options, self.seeds, self.views = architecture, options, list(seeds), views
+        generators = (generator(Stream.RETRAIN, seed) for seed in seeds)
+        self.network = StandaloneNetwork(architecture, image_spec, *generators)
         if start is not None:
             with torch.no_grad():
                 for name, tensor in self.network.weights.named_parameters():
                     if name in start:
-                        tensor.copy_(start[name])
-        self._losses: list[Tensor] = []  # of the batches of this epoch
+                        tensor.copy_(torch.cat([start[name]] * len(self.seeds)))
+        self.history: list[tuple[int, list[float]]] = []  # step and mean loss of each seed at the end of each epoch
+        self.diverged: dict[int, str] = {}  # for each seed whose loss is not finite any more, when it became so
+        self.measured: list[dict[str, float]] = []  # test metrics of each seed
+        self._losses: list[Tensor] = []  # of the batches of this epoch, each (seeds,)
         self._evaluation: list[tuple[Tensor, Tensor]] = []
-        self.true_error = self.true_error_top5 = self.true_loss = float("nan")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of a batch."""
+        """Cross-entropy of a batch, summed over the seeds, so that each has the gradients of its own loss."""
         images, labels = batch
-        loss = F.cross_entropy(self.network(images), labels)
+        logits = self.network(images).view(labels.numel(), -1)
+        losses = F.cross_entropy(logits, labels.view(-1), reduction="none").view(len(labels), -1).mean(0)
         if self.is_logged(self.global_step):
-            self.log("loss", loss.detach())
-        self._losses.append(loss.detach())
-        return loss
+            self.log("loss", losses.detach().mean())
+        self._losses.append(losses.detach())
+        return losses.sum()
 
     def on_train_epoch_end(self) -> None:
-        """Logs the epoch's mean loss, and ends a training that diverged: one check per epoch, as each makes a GPU wait.
+        """Keeps the epoch's mean losses, and ends a training where all seeds diverged.
+
+        This is checked once per epoch, as each check makes a GPU wait.
 
         Raises:
-            DivergedError: the last loss is not finite.
+            DivergedError: no loss is finite.
         """
         losses = torch.stack(self._losses)
         self._losses.clear()
+        means, last = losses.mean(0).tolist(), losses[-1].tolist()
         self.log("epoch_loss", losses.mean())
-        if not torch.isfinite(losses[-1]):
-            raise DivergedError(f"the loss became {float(losses[-1])} in epoch {self.current_epoch}")
+        self.history.append((self.global_step, means))
+        for seed, loss in zip(self.seeds, last, strict=True):
+            if not math.isfinite(loss):
+                self.diverged.setdefault(seed, f"the loss became {loss} in epoch {self.current_epoch}")
+        if len(self.diverged) == len(self.seeds):
+            raise DivergedError(next(iter(self.diverged.values())))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Collects logits and labels."""
+        """Collects logits and labels; every seed sees the same images."""
         images, labels = batch
+        images = images.repeat(1, len(self.seeds), *[1] * (images.ndim - 2))
         self._evaluation.append((self.network(images), labels))
 
     def on_test_epoch_end(self) -> None:
-        """Test error and top-5 test error in %, and cross-entropy in nats, over all test images.
+        """Test error and top-5 test error in %, and cross-entropy in nats, of each seed over all test images.
 
         The top-5 error is NaN for fewer than six classes, where five guesses cannot be wrong.
         """
         logits, labels = (torch.cat(parts).cpu() for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
-        log_probabilities = logits.double().log_softmax(1).view(self.views, -1, logits.shape[1])
-        predicted, labels = log_probabilities.logsumexp(0) - math.log(self.views), labels.view(self.views, -1)[0]
-        self.true_error = 100 * (predicted.argmax(1) != labels).double().mean().item()
-        self.true_loss = F.nll_loss(predicted, labels).item()
-        metrics = {"true_error": self.true_error, "true_loss": self.true_loss}
-        if predicted.shape[1] > TOP:
-            among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
-            self.true_error_top5 = metrics["true_error_top5"] = 100 * (~among).double().mean().item()
-        self.log_dict(metrics)
+        labels = labels.view(self.views, -1)[0]
+        self.measured = []
+        for own in logits.double().chunk(len(self.seeds), 1):
+            log_probabilities = own.log_softmax(1).view(self.views, len(labels), -1)
+            predicted = log_probabilities.logsumexp(0) - math.log(self.views)
+            metrics = {
+                "true_error": 100 * (predicted.argmax(1) != labels).double().mean().item(),
+                "true_error_top5": math.nan,
+                "true_loss": F.nll_loss(predicted, labels).item(),
+            }
+            if predicted.shape[1] > TOP:
+                among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
+                metrics["true_error_top5"] = 100 * (~among).double().mean().item()
+            self.measured.append(metrics)
 
     def configure_optimizers(self) -> Any:
         """SGD with Nesterov momentum and a cosine."""
@@ -134,18 +164,34 @@ class RetrainModule(TrainingModule):
         return self.with_cosine(sgd)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds architecture, input, normalization and data, so that the checkpoint alone rebuilds the classifier."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        constants = {name: getattr(data, name).flatten().tolist() for name in ("mean", "std")}
-        checkpoint["architecture"] = self.architecture.to_json()
-        checkpoint["input"] = asdict(data.image_spec) | constants
-        checkpoint["seed"] = self.seed
-        checkpoint["data"] = data.specification()
+        """Adds what a training that was stopped continues with."""
+        checkpoint["seeds"] = self.seeds
+        checkpoint["data"] = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
+        history, losses = self.history, self._losses
+        if len(losses) == self.trainer.num_training_batches:  # a training that continues does not end this epoch again
+            history, losses = [*history, (self.global_step, torch.stack(losses).mean(0).tolist())], []
+        checkpoint["history"], checkpoint["diverged"] = history, self.diverged
+        checkpoint["losses"] = torch.stack(losses).cpu() if losses else torch.empty(0, len(self.seeds))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks that a training continues on the same data."""
+        """Restores what `on_save_checkpoint` added, after a check that the data are the same."""
         data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
         require_same_data(checkpoint.get("data", {}), data, "the checkpoint to resume from")
+        self.history, self.diverged = checkpoint["history"], checkpoint["diverged"]
+        self._losses = list(checkpoint["losses"].to(self.device))
+
+    def classifier_checkpoint(self, index: int) -> dict[str, Any]:
+        """The network of one seed, with all that `load_classifier` needs to rebuild the classifier."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        constants = {name: getattr(data, name).flatten().tolist() for name in ("mean", "std")}
+        return {
+            "state_dict": {f"network.{name}": tensor for name, tensor in self.network.state_of(index).items()},
+            "architecture": self.architecture.to_json(),
+            "input": asdict(data.image_spec) | constants,
+            "seed": self.seeds[index],
+            "data": data.specification(),
+            "global_step": self.global_step,
+        }
 
 
 def load_classifier(path: Path, data: Mapping[str, str] | None = None) -> Classifier:

@@ -95,7 +95,7 @@ def test_an_undefined_prediction_is_the_worst(baseline: Baseline, tmp_path: Path
 @every_bare_case
 def test_baselines_use_the_initial_weights_of_standalone_training(case: Case, tmp_path: Path) -> None:
     architecture, context = case.draw(2), random_context(tmp_path, case.space.image_spec)
-    module = RetrainModule(architecture, case.space.image_spec, RETRAIN, context.seed)
+    module = RetrainModule(architecture, case.space.image_spec, RETRAIN, [context.seed])
     weights = initial_weights(architecture, context)
     expected = dict(module.network.weights.named_parameters())
     assert weights.keys() == expected.keys()

@@ -23,7 +23,7 @@ STEPS_PER_EPOCH = 240 // 32
 def standalone_training(architecture: Architecture, context: BaselineContext, epochs: int) -> float:
     """Loss on the validation images after as many whole epochs."""
     silence_lightning()
-    module = RetrainModule(architecture, context.data.image_spec, context.retrain, context.seed)
+    module = RetrainModule(architecture, context.data.image_spec, context.retrain, [context.seed])
     trainer = context.trainer(
         max_epochs=epochs,
         limit_val_batches=0,

@@ -129,7 +129,7 @@ def test_validation_images_may_join_the_training_images() -> None:
     assert sorted(numbers(both.train)) == list(range(60))
     assert numbers(both.validation) == numbers(one.validation)
     assert torch.equal(both.mean, one.mean), "a network meets images as it would without them"
-    assert both.order == "retrain 3"
+    assert both.orders == ("retrain 3",)
     assert len(one.train) == 48
 
 

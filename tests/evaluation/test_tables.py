@@ -12,7 +12,7 @@ from smash_lightning.evaluation.tables import (
     RANKING,
     RETRAINED,
     TABLES,
-    append_row,
+    append_rows,
     hypernet_columns,
     read_if_exists,
     read_ranking,
@@ -58,7 +58,7 @@ def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "baselines.csv"
     write_table(path, BASELINES, [], extra=["note"])
     for prediction in (math.inf, -1.5, math.nan):
-        append_row(path, {"prediction": prediction, "fingerprint": "007", "baseline": "synflow", "seconds": 0.5})
+        append_rows(path, {"prediction": prediction, "fingerprint": "007", "baseline": "synflow", "seconds": 0.5})
     assert path.read_text().splitlines()[:2] == [
         "fingerprint,baseline,prediction,seconds,training_seconds,note",
         "007,synflow,inf,0.5,,",
@@ -68,7 +68,7 @@ def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert table["prediction"].isna().tolist() == [False, False, True]
     assert set(table["fingerprint"]) == {"007"}
     with pytest.raises(ValueError, match="has no column place"):
-        append_row(path, {"place": 1})
+        append_rows(path, {"place": 1})
 
 
 def test_cells_that_rows_lack_are_empty(tmp_path: Path) -> None:

@@ -7,23 +7,26 @@ import os
 import re
 import signal
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from smash_lightning.engine import Local
-from smash_lightning.evaluation.tables import RANKING, read_retrained, write_table
+from smash_lightning.evaluation.tables import HISTORY, RANKING, read_retrained, read_table, write_table
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.network import StandaloneNetwork
-from smash_lightning.random_streams import Stream, generator
+from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
-from smash_lightning.stages.retrain import Job, choose, train_network
-from smash_lightning.training import RetrainOptions
+from smash_lightning.stages.retrain import Job, Trained, choose, train_networks
+from smash_lightning.training import GracefulStop, RetrainOptions
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_data, small_experiment
 
 ROOM = import_module("smash_lightning.stages.retrain")  # in the package the function has this name
@@ -109,11 +112,11 @@ def test_a_training_that_diverges_is_recorded_and_the_others_continue(tmp_path: 
     assert not any(experiment.folder.network(name, 0).exists() for name in table["fingerprint"])
 
 
-def one_dies(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
-    """As `train_network`, but the process of the second training is killed, as for lack of memory."""
-    if job.seed == 1:
+def one_dies(experiment: Experiment, job: Job, send: Any) -> Trained:
+    """As `train_networks`, but the process of the second training is killed, as for lack of memory."""
+    if 1 in job.seeds:
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_network(experiment, job, send)
+    return train_networks(experiment, job, send)
 
 
 @pytest.mark.slow
@@ -122,12 +125,12 @@ def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
 ) -> None:
     experiment = small_experiment(tmp_path, engine=Local(2, retries=1), retrain=replace(RETRAIN, seeds=3, stratified=1))
     rank_at_random(experiment.folder, 3)
-    monkeypatch.setattr(ROOM, "train_network", one_dies)
+    monkeypatch.setattr(ROOM, "train_networks", one_dies)
     table = retrain(experiment, SILENT)
     assert table["seed"].tolist() == [0, 1, 2]
     assert "died 2 times" in table["failure"][1]
     assert (table["failure"] == "").tolist() == table["true_loss"].notna().tolist() == [True, False, True]
-    monkeypatch.setattr(ROOM, "train_network", train_network)
+    monkeypatch.setattr(ROOM, "train_networks", train_networks)
     again = retrain(experiment, SILENT)
     assert again["failure"].tolist() == ["", "", ""]
     assert again.loc[[0, 2]].equals(table.loc[[0, 2]]), "what was finished was repeated"
@@ -137,16 +140,81 @@ def test_a_training_that_lacks_memory_is_tried_again_by_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
-        if job.seed == 1:
+        if 1 in job.seeds:
             raise MemoryError
-        return train_network(experiment, job, send)
+        return train_networks(experiment, job, send)
 
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=2, stratified=1))
     rank_at_random(experiment.folder, 3)
-    monkeypatch.setattr(ROOM, "train_network", train)
+    monkeypatch.setattr(ROOM, "train_networks", train)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", "for lack of memory: MemoryError:"]
-    monkeypatch.setattr(ROOM, "train_network", train_network)
+    monkeypatch.setattr(ROOM, "train_networks", train_networks)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", ""]
+
+
+def test_seeds_side_by_side_are_each_alone(tmp_path: Path) -> None:
+    """In float64, after 105 steps, also where one of them diverges."""
+    trainer = partial(small_experiment(tmp_path).trainer, precision="64-true")
+    experiment = small_experiment(tmp_path, trainer=trainer, retrain=replace(RETRAIN, epochs=15))
+    experiment.folder.checkpoints.mkdir()
+    architecture = SPACE.sample(rng("side by side", 0))
+
+    def train(*seeds: int) -> list[tuple[dict[str, Any], list[tuple[int, float]], dict[str, Tensor]]]:
+        trained = train_networks(experiment, Job(architecture, frozenset(), seeds), lambda message: None)
+        paths = [experiment.folder.network(architecture.fingerprint, seed) for seed in seeds]
+        return [(*each, torch.load(path)["state_dict"]) for each, path in zip(trained, paths, strict=True)]
+
+    together = train(0, 1, 2)
+    for seed, (row, history, state) in enumerate(together):
+        ((row_alone, history_alone, state_alone),) = train(seed)
+        numbers = [name for name, value in row.items() if isinstance(value, float) and name != "seconds"]
+        assert [row[name] for name in numbers] == pytest.approx([row_alone[name] for name in numbers], rel=1e-9)
+        assert [value for pair in history for value in pair] == pytest.approx(
+            [value for pair in history_alone for value in pair], rel=1e-9
+        )
+        torch.testing.assert_close(state, state_alone, rtol=1e-9, atol=1e-11)
+
+
+def test_a_seed_that_diverges_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(step: int) -> Any:
+        class Broken(L.Callback):
+            def on_train_batch_end(self, trainer: L.Trainer, module: Any, *args: Any) -> None:
+                if trainer.global_step == step:
+                    with torch.no_grad():
+                        module.network.weights.get_parameter("stem.weight").chunk(3)[1].fill_(math.nan)
+
+        return Broken
+
+    options = replace(RETRAIN, stratified=1, seeds=3, epochs=3)
+    whole, other = (small_experiment(tmp_path / name, retrain=options) for name in ("whole", "broken"))
+    for experiment in (whole, other):
+        rank_at_random(experiment.folder, 3)
+    expected, found = retrain(whole, SILENT), retrain(replace(other, callbacks=[broken(9)]), SILENT)
+    assert found["failure"].tolist() == ["", "DivergedError: the loss became nan in epoch 1", ""]
+    drop = ["seconds", "failure"]
+    assert found.drop(columns=drop).loc[[0, 2]].equals(expected.drop(columns=drop).loc[[0, 2]])
+    assert math.isnan(found["true_loss"][1])
+    assert len(list(other.folder.checkpoints.glob("*.ckpt"))) == 2
+    history = read_table(other.folder.training_history, HISTORY)
+    assert history["seed"].value_counts().to_dict() == {0: 3, 1: 1, 2: 3}
+
+
+def test_seeds_that_lack_memory_together_are_trained_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def train(experiment: Experiment, job: Job, send: Any) -> Any:
+        tried.append(job.seeds)
+        if len(job.seeds) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_networks(experiment, job, send)
+
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=3, stratified=1))
+    rank_at_random(experiment.folder, 3)
+    monkeypatch.setattr(ROOM, "train_networks", train)
+    assert retrain(experiment, SILENT)["failure"].tolist() == ["", "", ""]
+    assert tried == [(0, 1, 2), (0,), (1,), (2,)]
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
@@ -168,13 +236,44 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     assert resumed.equals(undisturbed)
 
 
-def test_a_training_continues_on_the_same_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class DiskFull(L.Callback):
+    """Saves the training at a step, as after a request to stop, and then fails as a disk without room does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            stop = next(callback for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+            trainer.save_checkpoint(stop.path)
+            raise OSError("no room")
+
+
+@pytest.mark.parametrize("step", [3, 7, 10, 14])  # of 14, seven of which are an epoch
+def test_seeds_that_were_stopped_continue_to_the_same_bits(tmp_path: Path, step: int) -> None:
+    options = replace(RETRAIN, stratified=1, seeds=3, epochs=2)
+    stopped, whole = (small_experiment(tmp_path / name, retrain=options) for name in ("stopped", "whole"))
+    for experiment in (stopped, whole):
+        rank_at_random(experiment.folder, 3)
+    with pytest.raises(RuntimeError, match="no room"):
+        retrain(replace(stopped, callbacks=[partial(DiskFull, step)]), SILENT)
+    resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (stopped, whole))
+    assert resumed.equals(undisturbed)
+    histories = [read_table(experiment.folder.training_history, HISTORY) for experiment in (stopped, whole)]
+    assert histories[0].equals(histories[1])
+    assert histories[0][["seed", "step"]].to_numpy().tolist() == [[seed, at] for seed in range(3) for at in (7, 14)]
+    for seed, name in enumerate(undisturbed["fingerprint"]):
+        networks = [torch.load(each.folder.network(name, seed))["state_dict"] for each in (stopped, whole)]
+        assert all(torch.equal(networks[0][key], tensor) for key, tensor in networks[1].items())
+    assert not list(stopped.folder.checkpoints.glob("*.unfinished.ckpt"))
+
+
+def test_a_training_continues_on_the_same_data_only(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
     rank_at_random(experiment.folder, 3)
-    unfinished = experiment.folder.network(retrain(experiment, SILENT)["fingerprint"][0], 0)
-    unfinished.rename(unfinished.with_suffix(".unfinished.ckpt"))
-    for file in (experiment.folder.retrained, experiment.folder.data):
-        file.unlink()
+    with pytest.raises(RuntimeError, match="no room"):
+        retrain(replace(experiment, callbacks=[partial(DiskFull, 3)]), SILENT)
+    experiment.folder.data.unlink()
     other = replace(experiment, data=small_data(test=1498))
     reason = r"the checkpoint to resume from belongs to another data set or split: train was .*; validation.*; test"
     assert re.search(reason, retrain(other, SILENT)["failure"][0])
@@ -190,14 +289,14 @@ def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest
     trained = []
 
     def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
-        trained.append(job.seed)
-        return train_network(experiment, job, send)
+        trained.append(job.seeds)
+        return train_networks(experiment, job, send)
 
-    monkeypatch.setattr(ROOM, "train_network", train)
+    monkeypatch.setattr(ROOM, "train_networks", train)
     again = retrain(replace(experiment, retrain=replace(RETRAIN, stratified=2, seeds=2)), SILENT)
     pd.testing.assert_frame_equal(again[:2][[*first]], first)
     assert again["mine"].tolist()[:2] == [3, 4]
-    assert trained == [1, 1]
+    assert trained == [(1,), (1,)]
     assert not list(experiment.folder.checkpoints.glob("*.unfinished.ckpt"))
 
 

@@ -14,7 +14,7 @@ from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.augmentation import VoxelMoves
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import SingleConvolution
-from smash_lightning.stages.retrain import Job, train_network
+from smash_lightning.stages.retrain import Job, train_networks
 from smash_lightning.training import RetrainModule
 from tests.cases import small
 from tests.stages.small_run import RETRAIN, small_experiment
@@ -24,8 +24,7 @@ SPACE = small(ImageSpec(1, (6, 6, 6), 3), SingleConvolution())
 
 def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> RetrainModule:
     """A module after a test on `images` (views x count) in batches of four."""
-    module = RetrainModule(SPACE.sample(rng("fixed", 0)), SPACE.image_spec, RETRAIN, 0, views=views).eval()
-    module.log_dict = lambda values: None  # type: ignore[method-assign, assignment]  # there is no trainer to log to
+    module = RetrainModule(SPACE.sample(rng("fixed", 0)), SPACE.image_spec, RETRAIN, [0], views=views).eval()
     with torch.no_grad():
         for place, batch in enumerate(zip(images.split(4), labels.split(4), strict=True)):
             module.test_step(batch, place)
@@ -41,10 +40,10 @@ def test_probabilities_are_averaged_over_views() -> None:
     module = after_testing(4, torch.cat(poses), labels.repeat(4))
     with torch.no_grad():
         mean = torch.stack([module.network(pose).double().softmax(1) for pose in poses]).mean(0)
-    assert module.true_loss == pytest.approx(F.nll_loss(mean.log(), labels).item(), abs=1e-6)
-    assert module.true_error == 100 * (mean.argmax(1) != labels).double().mean().item()
+    assert module.measured[0]["true_loss"] == pytest.approx(F.nll_loss(mean.log(), labels).item(), abs=1e-6)
+    assert module.measured[0]["true_error"] == 100 * (mean.argmax(1) != labels).double().mean().item()
     alone = after_testing(1, poses[0], labels)
-    assert alone.true_loss != pytest.approx(module.true_loss, abs=1e-4), "poses differ"
+    assert alone.measured[0]["true_loss"] != pytest.approx(module.measured[0]["true_loss"], abs=1e-4), "poses differ"
 
 
 def test_one_view_is_the_plain_cross_entropy() -> None:
@@ -52,8 +51,8 @@ def test_one_view_is_the_plain_cross_entropy() -> None:
     module = after_testing(1, images, labels)
     with torch.no_grad():
         logits = torch.cat([module.network(batch) for batch in images.split(4)]).double()
-    assert module.true_loss == F.cross_entropy(logits, labels).item()
-    assert module.true_loss == pytest.approx(math.log(3), abs=1.5), "an untrained network knows little"
+    assert module.measured[0]["true_loss"] == F.cross_entropy(logits, labels).item()
+    assert module.measured[0]["true_loss"] == pytest.approx(math.log(3), abs=1.5), "an untrained network knows little"
 
 
 @pytest.mark.parametrize("use_validation", [False, True])
@@ -61,8 +60,8 @@ def test_validation_images_are_used_only_if_requested(tmp_path: Path, use_valida
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, use_validation=use_validation))
     experiment.folder.checkpoints.mkdir()
     data = experiment.data
-    job = Job(experiment.space.sample(rng("job", 0)), "stratified", 0)
-    train_network(experiment, job, lambda message: None)
+    job = Job(experiment.space.sample(rng("job", 0)), frozenset(), (0,))
+    train_networks(experiment, job, lambda message: None)
     saved = torch.load(experiment.folder.network(job.architecture.fingerprint, 0), weights_only=True)
     images = len(data.train) + (len(data.validation) if use_validation else 0)
     assert saved["global_step"] == images // data.batch_size
