@@ -7,7 +7,8 @@ each measured alone. `step_over_free`, with quartiles: a step over one of the sa
 same optimizer. `host`: until a step is launched, which on a GPU is before it ends. `score`: validation
 of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a
 GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass;
-`peak_mb`: most memory of a GPU in a step, null on a CPU.
+`peak_mb`: most memory of a GPU in a step, null on a CPU. `side_by_side`: a step of `retrain.seeds` standalone networks
+side by side, over as many steps of one.
 `dataloader_over_data`: a batch from a torch DataLoader, which treats images singly, over ours.
 """
 
@@ -134,6 +135,13 @@ def step_costs(
             one = draw()
             update(loss_of(one, generate(one)), optimizer)
 
+        def standalone(architecture: Architecture, count: int) -> Callable[[], None]:
+            generators = (generator(Stream.RETRAIN, seed) for seed in range(count))
+            networks = StandaloneNetwork(architecture, image_spec, *generators).to(device)
+            x, each = images.repeat(1, count, *[1] * image_spec.dimensions), labels.repeat_interleave(count)
+            own = _adam(networks)
+            return lambda: update(F.cross_entropy(networks(x).view(len(each), -1), each), own)
+
         architecture = draw()
         network = StandaloneNetwork(architecture, image_spec, op_norm=False).to(device)
         own, weights = _adam(network), generate(architecture)
@@ -153,6 +161,8 @@ def step_costs(
         }
         row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
         row["step_over_free"] = row["search"] / row.pop("free")
+        one, several = (seconds(standalone(architecture, count), repeats) for count in (1, experiment.retrain.seeds))
+        row["side_by_side"] = several / (one * experiment.retrain.seeds)
         started = time.perf_counter()
         search()
         row["host"] = 1e3 * (time.perf_counter() - started)

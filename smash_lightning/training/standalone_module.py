@@ -52,8 +52,8 @@ class RetrainOptions:
 def networks_side_by_side(image_spec: ImageSpec, device: str) -> int | None:
     """Most networks of one architecture that are trained side by side; None for any number.
 
-    On a CPU this takes .5 to .8 of the time of one after another for images of up to 16 x 16 pixels, and for larger
-    ones it saves nothing (docs/results/costs.md). A GPU is not kept busy by one small network.
+    On a CPU this takes .6 of the time of one after another for images of 8 x 8 pixels, .9 for 16 x 16, and more than
+    that time for 32 x 32 (docs/results/costs.md). A GPU is not kept busy by one small network.
     """
     return None if device != "cpu" or math.prod(image_spec.size) <= SIDE_BY_SIDE_PIXELS else 1
 
