@@ -21,7 +21,7 @@ from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.base import TrainingModule
 
 TOP = 5  # guesses of the top-5 error
-SIDE_BY_SIDE_PIXELS = 256  # of images up to which networks are trained side by side on a CPU
+CPU_PIXELS, GPU_PIXELS = 256, 1024  # of images up to which networks are trained side by side
 
 
 class DivergedError(RuntimeError):
@@ -53,9 +53,11 @@ def networks_side_by_side(image_spec: ImageSpec, device: str) -> int | None:
     """Most networks of one architecture that are trained side by side; None for any number.
 
     On a CPU this takes .6 of the time of one after another for images of 8 x 8 pixels, .9 for 16 x 16, and more than
-    that time for 32 x 32 (docs/results/costs.md). A GPU is not kept busy by one small network.
+    that time for 32 x 32 (docs/results/costs.md). A GPU waits for the host with images of up to 32 x 32 pixels, by
+    counts of operations; times were not measured there.
     """
-    return None if device != "cpu" or math.prod(image_spec.size) <= SIDE_BY_SIDE_PIXELS else 1
+    most = CPU_PIXELS if device == "cpu" else GPU_PIXELS
+    return None if math.prod(image_spec.size) <= most else 1
 
 
 class RetrainModule(TrainingModule):

@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from smash_lightning.architecture import ImageSpec
 from smash_lightning.engine import Local
 from smash_lightning.evaluation.tables import HISTORY, RANKING, read_retrained, read_table, write_table
 from smash_lightning.hypernet import load_hypernet
@@ -26,7 +27,7 @@ from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
 from smash_lightning.stages.retrain import Job, Trained, choose, train_networks
-from smash_lightning.training import GracefulStop, RetrainOptions
+from smash_lightning.training import GracefulStop, RetrainOptions, networks_side_by_side
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_data, small_experiment
 
 ROOM = import_module("smash_lightning.stages.retrain")  # in the package the function has this name
@@ -197,6 +198,40 @@ def test_a_seed_that_diverges_leaves_the_others(tmp_path: Path, monkeypatch: pyt
     assert len(list(other.folder.checkpoints.glob("*.ckpt"))) == 2
     history = read_table(other.folder.training_history, HISTORY)
     assert history["seed"].value_counts().to_dict() == {0: 3, 1: 1, 2: 3}
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [
+        ((8, 8), "cpu", None),
+        ((16, 16), "cpu", None),
+        ((32, 32), "cpu", 1),
+        ((8, 8, 8), "cpu", 1),
+        ((32, 32), "cuda", None),
+        ((96, 96), "cuda", 1),
+    ],
+)
+def test_small_images_are_trained_side_by_side(size: tuple[int, ...], device: str, expected: int | None) -> None:
+    assert networks_side_by_side(ImageSpec(3, size, 10), device) == expected
+
+
+def test_seeds_that_are_not_trained_together_are_trained_for_all_architectures_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = []
+
+    def train(experiment: Experiment, job: Job, send: Any) -> Trained:
+        jobs.append((job.architecture.fingerprint, job.seeds))
+        return train_networks(experiment, job, send)
+
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=3, stratified=2))
+    rank_at_random(experiment.folder, 3)
+    monkeypatch.setattr(ROOM, "train_networks", train)
+    monkeypatch.setattr(ROOM, "networks_side_by_side", lambda *_: 2)
+    table = retrain(experiment, SILENT)
+    first, second = table["fingerprint"][:2]
+    assert jobs == [(first, (0, 1)), (second, (0, 1)), (first, (2,)), (second, (2,))]
+    assert table["seed"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_seeds_that_lack_memory_together_are_trained_one_after_another(
