@@ -94,7 +94,7 @@ class Searching:
         once = replace(experiment, ranking=options, seed=experiment.seed_of(repeat))
         scorer = make_scorer(experiment.data, options, experiment.seed, experiment.device, self.hypernets)
         ranking = make_ranking(once, scorer, frozenset().union(*(one.drawn for one in self.hypernets)))
-        state = rank(ranking, ranking.init(), lambda some: [scorer(one) for one in some], lambda state, new: None, 1)
+        state = rank(ranking, ranking.init(), lambda some: map(scorer, some), lambda state, new: None, 1)
         return pd.DataFrame(
             [
                 (name, repeat, number, row.val_loss, row.val_error, ranking.params(row))

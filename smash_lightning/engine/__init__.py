@@ -2,7 +2,6 @@
 
 from smash_lightning.engine.base import Engine as Engine
 from smash_lightning.engine.base import Pool as Pool
-from smash_lightning.engine.base import cores as cores
 from smash_lightning.engine.local import Local as Local
 from smash_lightning.engine.stop_requests import Stopped as Stopped
 from smash_lightning.engine.stop_requests import handling_stop_signals as handling_stop_signals
@@ -13,3 +12,4 @@ from smash_lightning.engine.work import RANK_OPTIONS as RANK_OPTIONS
 from smash_lightning.engine.work import Cause as Cause
 from smash_lightning.engine.work import Failure as Failure
 from smash_lightning.engine.work import Send as Send
+from smash_lightning.engine.work import cores as cores

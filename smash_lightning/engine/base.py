@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import pickle
 import time
 from abc import ABC, abstractmethod
@@ -15,28 +14,24 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
-
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
-from smash_lightning.engine.work import CHUNK_SECONDS, Cause, Failure, Function, OnMessage, Outcomes, failure, threads
+from smash_lightning.engine.work import (
+    CHUNK_SECONDS,
+    Cause,
+    Death,
+    Failure,
+    Function,
+    OnMessage,
+    Outcomes,
+    failure,
+    threads,
+)
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
 LOST = "its process died {} times, perhaps for lack of memory: {}"
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def prepare_process(threads: int) -> None:
-    """Sets the threads of a process that works for another one, and that it prints whatever a scheduler's rank says."""
-    import torch
-
-    torch.set_num_threads(threads)
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning sets this attribute of a function
+NO_START = "{} processes in a row died before they had a job, perhaps for lack of memory: {}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,8 @@ class Engine(ABC):
         workers: number of processes; None where the device decides, see `stages.trainers.engine_for`.
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
-        retries: how often a job whose process died is repeated. A job that raises an error is not.
+        retries: how often a job whose process died is repeated. A job that raises an error is not. A process that dies
+            before it has begun a job is replaced; more than `workers * (retries + 1)` of them in a row end the pool.
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
@@ -89,6 +85,7 @@ class Pool(ABC, Generic[Job, Result]):
         self.workers = engine.workers or 1
         self._busy: dict[Any, list[tuple[int, Job]]] = {}  # the jobs of each worker that has some
         self._seconds = CHUNK_SECONDS  # of a job, as measured last
+        self._failed_starts = 0  # in a row
         self._last_step: dict[int, int] = {}  # of the messages of each job
         self._known_step: dict[int, int] = {}  # up to which a repeated job has sent its messages before
 
@@ -127,10 +124,15 @@ class Pool(ABC, Generic[Job, Result]):
                 raise RuntimeError(f"{what(position)}: {outcome.reason}\n{outcome.details}")
             yield position, outcome
 
-    def ordered_results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> list[Result]:
-        """The results in the order of the jobs; raises as `results`."""
-        found = dict(self.results(jobs, what))
-        return [found[position] for position in range(len(jobs))]
+    def ordered_results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[Result]:
+        """Yields each result as soon as those of the jobs before it have been yielded; raises as `results`."""
+        found: dict[int, Result] = {}
+        following = 0
+        for position, result in self.results(jobs, what):
+            found[position] = result
+            while following in found:
+                yield found.pop(following)
+                following += 1
 
     def together(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """Does each job by all workers as ranks, one job after the other; result and messages are those of rank 0.
@@ -145,7 +147,7 @@ class Pool(ABC, Generic[Job, Result]):
         while waiting:
             if stop_requested():
                 raise Stopped
-            died = ""
+            died = Death("", begun=False)
             for index, kind, content in self._sent_by_ranks(waiting):
                 if kind == "result":
                     waiting.pop(0)
@@ -154,16 +156,17 @@ class Pool(ABC, Generic[Job, Result]):
                     raise RuntimeError(f"{what(index)}: {content.reason}\n{content.details}")
                 else:
                     died = content
-            if waiting and not stop_requested():
+            if waiting and not stop_requested() and self._had_begun(died):
                 index = waiting[0][0]
                 deaths[index] += 1
                 self._known_step |= self._last_step
                 if deaths[index] > self.engine.retries:
-                    raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], died)}")
+                    raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], died.reason)}")
 
     def _sent_by_ranks(self, waiting: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, str, Any]]:
         """Results, and at last how a rank died, or else the first failure; forwards messages."""
         ends: list[tuple[int, str, Any]] = []
+        begun: set[int] = set()
         deadline = math.inf
         with closing(self._ranks(waiting)) as events:
             for event in events:
@@ -172,6 +175,11 @@ class Pool(ABC, Generic[Job, Result]):
                     self._forward(index, content)
                 elif kind == "result":
                     yield event
+                elif kind == "begun":
+                    begun.add(content)
+                elif kind == "died":
+                    reason, ranks = content
+                    ends.append((index, kind, Death(reason, not begun.isdisjoint(ranks))))
                 elif kind != "nothing":
                     ends.append(event)
                 if stop_requested() and deadline == math.inf:
@@ -185,8 +193,9 @@ class Pool(ABC, Generic[Job, Result]):
     def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
         """Starts ranks for jobs with their positions, and ends them when it is closed.
 
-        Yields what they send: the position of a job, "message", "result" or "failure", and content. In addition "died"
-        with the reason where one died, and from time to time "nothing".
+        Yields what they send: the position of a job, "message", "result" or "failure", and content, and "begun" with
+        the number of a rank. In addition "died" with the reason and the numbers of the ranks that died, and from time
+        to time "nothing".
         """
 
     @abstractmethod
@@ -194,7 +203,7 @@ class Pool(ABC, Generic[Job, Result]):
         """Gives jobs to a worker without any, and returns it; None where there is no such worker yet."""
 
     @abstractmethod
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | str]]:
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | Death]]:
         """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died."""
 
     @abstractmethod
@@ -242,11 +251,11 @@ class Pool(ABC, Generic[Job, Result]):
             for worker, ended in self._wait():
                 chunk = self._busy.pop(worker)
                 if isinstance(ended, Outcomes):
+                    self._failed_starts = 0
                     self._seconds = ended.seconds
                     waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in ended.packed)
                     yield from ((index, pickle.loads(outcome)) for index, outcome in ended.packed.items())
                 elif not stop_requested():  # otherwise the same signal may have killed it, which is no failure
-                    self._known_step |= {index: self._last_step.get(index, -1) for index, _ in chunk}
                     yield from self._repeat(chunk, waiting, deaths, ended)
         if deadline is not None:
             raise Stopped
@@ -261,14 +270,25 @@ class Pool(ABC, Generic[Job, Result]):
         return chunk
 
     def _repeat(
-        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], deaths: Counter[int], died: str
+        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], deaths: Counter[int], died: Death
     ) -> Iterator[tuple[int, Failure]]:
+        if not self._had_begun(died):
+            waiting.extendleft(reversed(chunk))
+            return
         for index, job in reversed(chunk):
+            self._known_step[index] = self._last_step.get(index, -1)
             deaths[index] += len(chunk) == 1
             if deaths[index] > self.engine.retries:
-                yield index, Failure(LOST.format(deaths[index], died), "", Cause.MEMORY)
+                yield index, Failure(LOST.format(deaths[index], died.reason), "", Cause.MEMORY)
             else:
                 waiting.appendleft((index, job))
+
+    def _had_begun(self, died: Death) -> bool:
+        """Whether a process that died had begun a job; raises RuntimeError where too many in a row had not."""
+        self._failed_starts = 0 if died.begun else self._failed_starts + 1
+        if self._failed_starts > self.workers * (self.engine.retries + 1):
+            raise RuntimeError(NO_START.format(self._failed_starts, died.reason))
+        return died.begun
 
     def _forward(self, index: int, message: Any) -> None:
         """Passes on a message, unless it is of a step that the job had reached before its process died."""

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result, cores, prepare_process
+from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.local import blocked_signals
-from smash_lightning.engine.stop_requests import install_signal_handlers, request_stop
-from smash_lightning.engine.work import RANK_OPTIONS, Function, OnMessage, Outcomes, do_as_rank, failed, outcomes
+from smash_lightning.engine.ray_process import Actor, mailbox_class, rank
+from smash_lightning.engine.stop_requests import install_signal_handlers
+from smash_lightning.engine.work import Death, Failure, Function, OnMessage, Outcomes, cores, failed
 
+ENDING_SECONDS = 10  # for ranks that are no longer needed
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
 
 
 class _Cluster:
     """What this process has in a cluster."""
 
+    folder = ""  # of Ray's own files on this machine
     mailbox: Any = None
     kept: ClassVar[dict[tuple[Any, ...], list[Any]]] = {}  # actors without a job, by what they were started with
     starting: ClassVar[dict[tuple[Any, ...], dict[Any, Any]]] = {}  # actors, by references that are there when they are
@@ -43,6 +42,7 @@ def connected(engine: Ray) -> Any:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else Ray listens on all interfaces
     try:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
     except ImportError:
         raise ValueError("engine=ray needs pip install -e '.[ray]'") from None
     if not ray.is_initialized():
@@ -51,37 +51,15 @@ def connected(engine: Ray) -> Any:
         options = {"log_to_driver": False, "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}}
         try:
             with blocked_signals():  # the cluster's processes inherit this: a request to stop would end them first
-                ray.init(address=engine.address or "local", **options, **({} if engine.address else own))
+                made = ray.init(address=engine.address or "local", **options, **({} if engine.address else own))
         except ConnectionError as error:
             raise ValueError(f"engine.address={engine.address}: {error}") from None
+        _Cluster.folder = made.address_info["session_dir"]
         install_signal_handlers()
     if _Cluster.mailbox is None:
-        _Cluster.mailbox = ray.remote(num_cpus=0)(mailbox_class()).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        _Cluster.mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(mailbox_class()).remote()
     return ray
-
-
-def mailbox_class() -> Any:
-    """A class for messages. Ray sends one that is made in a function by value, so that its process imports no torch."""
-
-    class Mailbox:
-        def __init__(self) -> None:
-            self.messages: list[Any] = []
-            self.stop = asyncio.Event()
-
-        async def put(self, *message: Any) -> None:
-            self.messages.append(message)
-
-        async def take(self) -> list[Any]:
-            taken, self.messages = self.messages, []
-            return taken
-
-        async def request_stop(self) -> None:
-            self.stop.set()
-
-        async def stop_requested(self) -> None:
-            await self.stop.wait()
-
-    return Mailbox
 
 
 class RayPool(Pool[Job, Result]):
@@ -93,14 +71,16 @@ class RayPool(Pool[Job, Result]):
         super().__init__(engine, function, context, on_message)
         self._call: Any = None
         self._references: dict[Any, Any] = {}  # of the results of busy actors
-        self._failed_starts = 0
         self._state = (engine.threads, os.getcwd(), *engine.resources.values())
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Any:
         ray = connected(self.engine)
-        self._call = self._call or [ray.put(ray.cloudpickle.dumps((self.function, self.context)))]
         kept = _Cluster.kept.setdefault(self._state, [])
         starting = _Cluster.starting.setdefault(self._state, {})
+        if self._call is None:
+            end_kept(but=self._state)  # others would occupy the places of new ones
+            self._call = [ray.put(ray.cloudpickle.dumps((self.function, self.context)))]
+            self._check_kept()
         for _ in range(self.workers - len(kept) - len(starting) - len(self._busy)):
             cpus, gpus = self.engine.resources.values()
             actor = ray.remote(num_cpus=cpus, num_gpus=gpus)(Actor).remote(*self._preparation())
@@ -111,13 +91,19 @@ class RayPool(Pool[Job, Result]):
         self._references[actor.work.remote(self._call, pickle.dumps(chunk))] = actor
         return actor
 
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | str]]:
+    def _check_kept(self) -> None:
+        """Kept actors get a job when they have replied: each that has died would cost a job one of its retries."""
+        kept = _Cluster.kept[self._state]
+        _Cluster.starting[self._state] |= {actor.ready.remote(): actor for actor in kept}
+        kept.clear()
+
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | Death]]:
         import ray
         from ray.exceptions import RayActorError
 
         starting, kept = _Cluster.starting[self._state], _Cluster.kept[self._state]
         done, _ = ray.wait([*self._references, *starting], timeout=POLL_SECONDS)
-        ended: dict[Any, Outcomes | str] = {}
+        ended: dict[Any, Outcomes | Death] = {}
         for reference in done:
             if reference in starting:
                 self._started(starting.pop(reference), reference)
@@ -127,11 +113,12 @@ class RayPool(Pool[Job, Result]):
                 ended[actor] = ray.get(reference)
                 kept.append(actor)
             except RayActorError as error:  # killed, without memory, or its machine is gone
-                ended[actor] = str(error)
+                ended[actor] = Death(str(error), begun=True)
+                self._check_kept()  # its machine may have had others
             except Exception as error:  # of a context that cannot be read there
                 ended[actor] = failed(self._busy[actor], error)
                 kept.append(actor)
-        for message in ray.get(_Cluster.mailbox.take.remote()):
+        for message in taken():
             self._forward(*message)
         yield from ended.items()
 
@@ -142,9 +129,7 @@ class RayPool(Pool[Job, Result]):
             ray.get(reference)
             _Cluster.kept[self._state].append(actor)
         except ray.exceptions.RayActorError as error:
-            self._failed_starts += 1
-            if self._failed_starts > self.workers * self.engine.retries:
-                raise RuntimeError(f"a worker does not start: {error}") from None
+            self._had_begun(Death(str(error), begun=False))
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()
@@ -152,11 +137,9 @@ class RayPool(Pool[Job, Result]):
     def _end_workers(self, but_mailbox: bool = False) -> None:
         import ray
 
-        groups = [*_Cluster.kept.values(), *(each.values() for each in _Cluster.starting.values()), [*self._busy]]
-        for actor in [actor for group in groups for actor in group]:
+        end_kept()
+        for actor in self._busy:
             ray.kill(actor)
-        _Cluster.kept.clear()
-        _Cluster.starting.clear()
         if _Cluster.mailbox is not None and not but_mailbox:
             ray.kill(_Cluster.mailbox)  # with messages that nobody needs
             _Cluster.mailbox = None
@@ -168,30 +151,51 @@ class RayPool(Pool[Job, Result]):
         from ray.train.torch import TorchTrainer
 
         self._end_workers(but_mailbox=True)  # the ranks need their places
-        folder = tempfile.mkdtemp(prefix=".ray-", dir=os.getcwd())
         call = [ray.put(ray.cloudpickle.dumps((self.function, self.context)))]
         loop = {"call": call, "jobs": pickle.dumps(waiting), "prepare": self._preparation()}
         share = {name: amount for name, amount in self.engine.resources.items() if amount}
         places = ScalingConfig(num_workers=self.workers, use_gpu="GPU" in share, resources_per_worker=share)
-        run = RunConfig(name="ranks", storage_path=folder)
+        run = RunConfig(name="ranks", storage_path=_Cluster.folder)  # where Ray Train writes an empty file
         trainer = TorchTrainer(rank, train_loop_config=loop, scaling_config=places, run_config=run)
         fit: Future[None] = Future()
         threading.Thread(target=fulfil, args=(fit, trainer.fit), daemon=True).start()
         try:
             while wait([fit], POLL_SECONDS).not_done:
                 yield 0, "nothing", None
-                yield from ray.get(_Cluster.mailbox.take.remote())
-            yield from ray.get(_Cluster.mailbox.take.remote())
+                yield from taken()
+            yield from taken()
             if (error := fit.exception()) is not None:
-                found = getattr(error, "worker_failures", {}).values()
-                lost = [isinstance(getattr(each, "health_check_failure", None), RayActorError) for each in found]
-                if any(lost) or not lost:
-                    yield 0, "died", str(error)
+                found = getattr(error, "worker_failures", {})
+                lost = {i for i in found if isinstance(getattr(found[i], "health_check_failure", None), RayActorError)}
+                if lost or not found:
+                    yield 0, "died", (str(error), lost)
+                elif waiting:  # if no rank has sent why
+                    yield waiting[0][0], "failure", Failure(str(error), "")
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not fit.done():
+                ray.kill(_Cluster.mailbox)  # which ends the ranks
+                _Cluster.mailbox = None
+                wait([fit], ENDING_SECONDS)
 
     def _preparation(self) -> tuple[int, str, Any]:
         return self.engine.threads, os.getcwd(), _Cluster.mailbox
+
+
+def taken() -> Iterator[Any]:
+    """The messages that have arrived."""
+    import ray
+
+    yield from map(pickle.loads, ray.get(_Cluster.mailbox.take.remote()))
+
+
+def end_kept(but: tuple[Any, ...] | None = None) -> None:
+    """Ends actors without a job, except those that were started in one way."""
+    import ray
+
+    kept, starting = _Cluster.kept, _Cluster.starting
+    for state in (kept.keys() | starting.keys()) - {but}:
+        for actor in (*kept.pop(state, []), *starting.pop(state, {}).values()):
+            ray.kill(actor)
 
 
 def fulfil(future: Future[None], call: Callable[[], Any]) -> None:
@@ -231,66 +235,3 @@ class Ray(Engine):
         """The places of the cluster."""
         found = connected(self).cluster_resources()
         return max(1, min(int(found.get(name, 0) // share) for name, share in self.resources.items() if share))
-
-
-class Actor:
-    """A worker."""
-
-    call: Any = None  # of the pool whose function and context it has
-    last: Any = None  # message
-
-    def __init__(self, threads: int, folder: str, mailbox: Any) -> None:
-        prepare(threads, folder, mailbox)
-        self.mailbox = mailbox
-
-    def ready(self) -> None:
-        """Returns as soon as the process has imported everything."""
-
-    def work(self, call: list[Any], chunk: bytes) -> Outcomes:
-        """Runs jobs. All their messages have arrived before the results."""
-        import ray
-
-        if self.call != call:
-            self.call = call
-            self.function, self.context = pickle.loads(ray.get(call[0]))
-        found = outcomes(self.function, self.context, pickle.loads(chunk), self._send)
-        if self.last is not None:
-            ray.get(self.last)
-        return found
-
-    def _send(self, index: int, message: Any) -> None:
-        self.last = self.mailbox.put.remote(index, message)
-
-
-def prepare(threads: int, folder: str, mailbox: Any) -> None:
-    """Prepares a process of the cluster."""
-    prepare_process(threads)
-    os.chdir(folder)
-    threading.Thread(target=listen, args=(mailbox,), daemon=True).start()
-
-
-def listen(mailbox: Any) -> None:
-    """Waits for a request to stop."""
-    import ray
-
-    with suppress(ray.exceptions.RayError):
-        ray.get(mailbox.stop_requested.remote())
-        request_stop()
-
-
-def rank(loop: dict[str, Any]) -> None:
-    """Does jobs as one of several ranks, in the group of processes that Ray has made."""
-    import ray
-    from ray import train
-
-    context, mailbox = train.get_context(), loop["prepare"][-1]
-    prepare(*loop["prepare"])
-    per_machine = context.get_local_world_size()
-    RANK_OPTIONS.update(devices=per_machine, num_nodes=context.get_world_size() // per_machine)
-
-    def send(*sent: Any) -> None:
-        ray.get(mailbox.put.remote(*sent))
-
-    call, jobs = pickle.loads(ray.get(loop["call"][0])), pickle.loads(loop["jobs"])
-    if not do_as_rank(context.get_world_rank(), call, jobs, send):
-        raise RuntimeError("a rank failed")

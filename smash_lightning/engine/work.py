@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import time
@@ -13,6 +14,8 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
+
 from smash_lightning.engine.stop_requests import Stopped, stop_requested
 
 Send = Callable[[Any], None]
@@ -20,6 +23,19 @@ Function = Callable[[Any, Any, Send], Any]  # context, job, send
 OnMessage = Callable[[int, Any], None]  # position of a job, message
 
 CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_process(threads: int) -> None:
+    """Sets the threads of a process that works for another one, and that it prints whatever a scheduler's rank says."""
+    import torch
+
+    torch.set_num_threads(threads)
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning sets this attribute of a function
 
 
 class Cause(Enum):
@@ -61,6 +77,14 @@ class Outcomes:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a process died, and whether it had begun its jobs."""
+
+    reason: str
+    begun: bool
+
+
 def failed(chunk: Iterable[tuple[int, Any]], error: BaseException) -> Outcomes:
     """All jobs failed with the current error."""
     return Outcomes({index: pickle.dumps(failure(error)) for index, _ in chunk}, 1.0)
@@ -76,13 +100,14 @@ def do_as_rank(
     """Does jobs as one of several ranks; returns whether none failed.
 
     Args:
-        number: of this rank. Only rank 0 sends messages and results.
+        number: of this rank. Only rank 0 sends messages and results, each rank that it has begun, and failures.
         call: see `Engine.pool`.
         jobs: with their positions.
         send: sends what `Pool._ranks` yields.
         after: called after each job.
     """
     function, context = call
+    send(0, "begun", number)
     for index, job in jobs:
         try:
             result = function(context, job, partial(send, index, "message") if number == 0 else lambda message: None)

@@ -35,7 +35,7 @@ from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
-from smash_lightning.stages.rank import SIDE_BY_SIDE, score_all, score_one
+from smash_lightning.stages.rank import score_all, score_one
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training.callbacks import Send
@@ -162,8 +162,7 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
         ProgressBars([f"scoring, {name}"], [len(architectures)]) as bars,
         experiment.engine.pool(score_one, scorer) as pool,
     ):
-        for first in range(0, len(architectures), SIDE_BY_SIDE):
-            batch = architectures[first : first + SIDE_BY_SIDE]
-            for architecture, score in zip(batch, score_all(pool, batch), strict=True):
-                _append(experiment, name, architecture, score.val_loss, score.seconds, training_seconds)
-            bars.show(0, first + len(batch))
+        scores = score_all(pool, architectures)
+        for done, (architecture, score) in enumerate(zip(architectures, scores, strict=True), start=1):
+            _append(experiment, name, architecture, score.val_loss, score.seconds, training_seconds)
+            bars.show(0, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +27,7 @@ from smash_lightning.strategies.racing import run_race
 from smash_lightning.training import load_checkpoint
 from smash_lightning.training.callbacks import Send
 
-SIDE_BY_SIDE = 16  # architectures that are scored concurrently
+TOGETHER = 16  # rows that are added to the table at once; candidates that are too few for a race
 LOGGED = ("val_error", "val_loss", "ensemble_error", "params")  # columns that are logged for every row
 
 
@@ -61,8 +61,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     ):
         bars.show(0, len(state.rows))
 
-        def score(architectures: Sequence[Architecture]) -> list[Score]:
-            if racing is None or len(architectures) <= SIDE_BY_SIDE:
+        def score(architectures: Sequence[Architecture]) -> Iterable[Score]:
+            if racing is None or len(architectures) <= TOGETHER:
                 return score_all(pool, architectures)
             common = (architectures, images, experiment.seed, experiment.engine, scorer, folder.race_state)
             scores, share = run_race(racing, *common, lambda share: bars.show(0, int(share * len(architectures))))
@@ -80,8 +80,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
                 tracker.log("ranking", {name: float(row[name]) for name in LOGGED}, step)
             bars.show(0, len(state.rows))
 
-        # In a race all candidates that can take part are one batch.
-        state = run_ranking(ranking, state, score, after, SIDE_BY_SIDE if racing is None else ranking.total)
+        # An interrupted race is resumed with all of its candidates, so their rows are added when all have one.
+        state = run_ranking(ranking, state, score, after, TOGETHER if racing is None else ranking.total)
     table = sorted(rows_from(state), key=lambda row: row["smash_score"])
     frame = write_table(folder.ranking, RANKING, table, per_hypernet)
     made_from = [("hypernets", experiment.source_folder().path)]
@@ -147,8 +147,8 @@ def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
     return scorer(architecture)
 
 
-def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> list[Score]:
-    """Scores, in the order of `architectures`; raises RuntimeError where one could not be scored."""
+def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> Iterator[Score]:
+    """Yields scores, in the order of `architectures`; raises RuntimeError where one could not be scored."""
     return pool.ordered_results(architectures, lambda i: f"scoring architecture {architectures[i].fingerprint}")
 
 

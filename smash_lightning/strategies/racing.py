@@ -193,7 +193,7 @@ def run_race(
 
         def score(active: tuple[int, ...], positions: Tensor) -> list[Tensor]:
             jobs = [(architectures[candidate], positions) for candidate in active]
-            return pool.ordered_results(jobs, lambda i: f"scoring architecture {jobs[i][0].fingerprint}")
+            return list(pool.ordered_results(jobs, lambda i: f"scoring architecture {jobs[i][0].fingerprint}"))
 
         state = race(racing, len(architectures), images, seed, score, state, after)
     return race_scores(state, racing.kept(len(architectures))), sum(state.images) / total

@@ -1,9 +1,10 @@
 """A ranking as a value with three steps: propose, score, update. Its state can be printed, saved and resumed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import torch
@@ -166,14 +167,21 @@ class Ranking:
 def rank(
     ranking: Ranking,
     state: State,
-    score: Callable[[Sequence[Architecture]], Sequence[Score]],
+    score: Callable[[Sequence[Architecture]], Iterable[Score]],
     after: Callable[[State, Sequence[Candidate]], None],
     limit: int,
 ) -> State:
-    """Steps `ranking` from `state` until it is complete; `after` gets each new state and what was added to it."""
-    while candidates := ranking.propose(state, limit):
-        state = ranking.update(state, candidates, score([candidate.architecture for candidate in candidates]))
-        after(state, candidates)
+    """Steps `ranking` from `state` until it is complete.
+
+    `score` yields the scores of all architectures that a strategy proposes without further ones, in order; `after`
+    gets each new state and the candidates that were added to it, at most `limit`, which changes no row.
+    """
+    while candidates := ranking.propose(state, ranking.total):
+        scored = zip(candidates, score([candidate.architecture for candidate in candidates]), strict=True)
+        while some := list(islice(scored, limit)):
+            added = [candidate for candidate, _ in some]
+            state = ranking.update(state, added, [score for _, score in some])
+            after(state, added)
     return state
 
 

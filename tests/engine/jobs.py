@@ -118,6 +118,20 @@ def meet(context: Path, job: str, send: Send) -> tuple[float, int]:
     return total.item(), os.getpid()
 
 
+def until_nodes(context: Path, job: str, send: Send) -> str:
+    """Waits until so many nodes have had a job, and returns its own."""
+    import ray
+
+    node = str(ray.get_runtime_context().get_node_id())
+    (context / f"node-{node}").touch()
+    send(node)
+    deadline = time.monotonic() + 100
+    while len(list(context.glob("node-*"))) < int(job):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return node
+
+
 def sleep_forever(context: Path, job: str, send: Send) -> None:
     """Writes its process id, and sleeps."""
     (context / f"{job}-{os.getpid()}").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,26 @@ def test_processes_are_kept_for_the_next_pool(kind: type[Engine], tmp_path: Path
     assert not {*others.values()} & first, "after a failure none is kept"
 
 
+def test_a_process_that_dies_without_a_job_is_replaced(kind: type[Engine], tmp_path: Path) -> None:
+    first, _ = outcomes(kind(2), tmp_path, ["process"] * 4)
+    for process in {*first.values()}:
+        os.kill(process, signal.SIGKILL)
+    found, _ = outcomes(kind(2, retries=0), tmp_path, ["a", "process"])
+    assert found[0] == "A"
+    assert found[1] not in first.values()
+
+
+TOO_MANY = 2**40  # threads, which a process refuses when it starts
+
+
+def test_processes_that_never_start_end_the_pool_with_one_error(kind: type[Engine], tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="3 processes in a row died before they had a job"):
+        outcomes(kind(2, threads=TOO_MANY, retries=0), tmp_path, ["a", "b"])
+    with pytest.raises(RuntimeError, match="the job: "), kind(2, threads=TOO_MANY).pool(meet, tmp_path) as pool:
+        list(pool.together(["a"], lambda index: "the job"))
+    assert outcomes(kind(2), tmp_path, ["a"])[0] == {0: "A"}
+
+
 def test_what_cannot_be_pickled(kind: type[Engine], tmp_path: Path) -> None:
     found, _ = outcomes(kind(2), tmp_path, ["a", "unpicklable"])
     assert found[0] == "A"
@@ -167,21 +188,64 @@ if __name__ == "__main__":
 
 
 def test_workers_end_with_the_process_that_started_them(kind: type[Engine], tmp_path: Path) -> None:
-    (tmp_path / "driver.py").write_text(DRIVER)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    driver = subprocess.Popen([sys.executable, "driver.py", kind.__name__.lower()], cwd=tmp_path, env=environment)
+    command = driver("driver.py", DRIVER, tmp_path, kind.__name__.lower())
     deadline = time.monotonic() + 100
     while len(names := [path.name for path in tmp_path.glob("*-*")]) < 2 and time.monotonic() < deadline:
-        assert driver.poll() is None
+        assert command.poll() is None
         time.sleep(0.1)
-    driver.kill()
-    driver.wait()
+    command.kill()
+    command.wait()
     workers = [int(name.split("-")[1]) for name in names]
     assert len(workers) == 2
     deadline = time.monotonic() + 10
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, workers))
+
+
+NODES = """
+import json
+import os
+from pathlib import Path
+os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # on loopback, without a token
+from ray.cluster_utils import Cluster
+from smash_lightning.engine.ray_engine import Ray
+from tests.engine.jobs import until_nodes
+if __name__ == "__main__":
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    first, second = (cluster.add_node(num_cpus=1) for _ in range(2))
+    started = []
+
+    def receive(index, node):
+        started.append(node)
+        if len(started) == 2:
+            cluster.remove_node(first, allow_graceful=False)
+            third.append(cluster.add_node(num_cpus=1).node_id)
+
+    third = []
+    with Ray(2, retries=1, address=cluster.address).pool(until_nodes, Path.cwd(), receive) as pool:
+        found = dict(pool.run(["3", "3", "1", "1"]))
+    nodes = {"first": first.node_id, "second": second.node_id, "third": third, "found": found}
+    Path("nodes.json").write_text(json.dumps(nodes))
+"""
+
+
+@pytest.mark.slow
+@NO_RAY
+def test_jobs_of_a_lost_node_are_repeated_on_one_that_comes_later(tmp_path: Path) -> None:
+    driver("nodes.py", NODES, tmp_path).wait(200)
+    nodes = json.loads((tmp_path / "nodes.json").read_text())
+    places = nodes["found"]
+    assert len(places) == 4
+    assert nodes["first"] not in places.values()
+    assert {places["0"], places["1"]} == {nodes["second"], *nodes["third"]}, "the lost job was repeated on the third"
+
+
+def driver(name: str, text: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A process in a folder, of a program that imports these tests."""
+    (folder / name).write_text(text)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    return subprocess.Popen([sys.executable, name, *arguments], cwd=folder, env=environment)
 
 
 def descendants(process: int) -> list[int]:

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hydra
 import lightning as L
 import pandas as pd
 import pytest
 import torch
 
+from smash_lightning.configuration.build import instantiate
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.engine import Engine, Local
+from smash_lightning.engine.local import own_gpu
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
@@ -21,6 +24,7 @@ from smash_lightning.stages.search import settling
 from smash_lightning.stages.trainers import FINDS_UNUSED, engine_for
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from smash_lightning.training import load_checkpoint
+from tests.command_line import ROOT
 from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
@@ -122,6 +126,26 @@ def test_the_number_of_processes(name: str) -> None:
     options, expected = VALID[name]
     engine, together = shape(**options)
     assert (engine.workers, together) == expected
+
+
+@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("options", "per_gpu"),
+    [
+        (["trainer=ddp"], 1),
+        (["trainer=ddp", "engine=ray"], 1),
+        (["trainer=slurm", "engine=ray", "trainer.num_nodes=2"], 2),
+    ],
+)
+def test_all_gpus_train_together(options: list[str], per_gpu: int, gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        config = hydra.compose("config", options)
+    chosen = {name: config.trainer[name] for name in ("devices", "num_nodes", "strategy") if name in config.trainer}
+    engine, together = engine_for(instantiate(config.engine, "engine"), "cuda", **chosen)
+    assert (engine.workers, together) == (per_gpu * gpus, True)
+    assert [own_gpu("cuda", slot)["CUDA_VISIBLE_DEVICES"] for slot in range(gpus)] == [*map(str, range(gpus))]
 
 
 @pytest.mark.parametrize("name", REFUSED)

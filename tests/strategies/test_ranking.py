@@ -65,6 +65,8 @@ def test_rows_do_not_depend_on_how_many_are_scored_concurrently(limit: int) -> N
     state = complete(ranking(), limit)
     assert state.rows == WHOLE.rows
     assert torch.equal(state.probabilities, WHOLE.probabilities)
+    first = ranking().propose(State(), 20)
+    assert ranking().propose(State(), limit) == first[:limit] == [row.candidate for row in WHOLE.rows][: min(limit, 7)]
 
 
 def test_after_is_called_with_what_was_added() -> None:
