@@ -1,7 +1,8 @@
 """Kills processes of runs, and compares their files: python docs/results/kills.py > docs/results/kills.json.
 
-Each run is a small pipeline by two workers. `worker`: a worker is killed (SIGKILL) again and again while the command
-goes on; `driver`: the process of the command is killed, and the run continued with resume=FOLDER.
+Each run is a small pipeline by two workers. `worker`: the one that has run for longer is killed (SIGKILL) at random
+moments while the command goes on; `driver`: the process of the command is killed, and the run continued with
+resume=FOLDER.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ OPTIONS = [
     *("search.hypernets=2", "search.epochs=6", "search.checkpoint_every=1", "ranking.strategies.random.count=24"),
     *("ranking.strategies.perturb.count=6", "ranking.strategies.markov.count=4", "ranking.fixed=4"),
     *("ranking.fixed_every=3", "retrain.epochs=2", "retrain.seeds=2", "retrain.shortlist=3", "retrain.stratified=8"),
-    *("retrain.random=4", "evaluation.bootstrap=500", "logger=csv", "workers=2", "engine.retries=5"),
+    *("retrain.random=4", "evaluation.bootstrap=500", "logger=csv", "workers=2", "baselines=cheap"),
 ]
 WORKERS = {"local": b"spawn_main", "ray": b"ray::Actor"}  # in the command lines of workers
-SECONDS = (3, 20)  # from a moment with workers to a kill
-KILLS_PER_RUN = 10
+SECONDS = (4, 10)  # from a moment with workers to a kill
+KILLS_PER_RUN = {"worker": 5, "driver": 10}
 
 
 def children() -> dict[int, list[int]]:
@@ -64,6 +65,13 @@ def alive(process: int) -> bool:
         return False
 
 
+def started(process: int) -> int:
+    """When a process was started, in ticks of the system's clock; a large number where it has ended."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
+    return sys.maxsize
+
+
 def start(options: list[str], log: Path) -> subprocess.Popen[bytes]:
     """Starts a command, which writes to a log."""
     with log.open("ab") as output:
@@ -85,7 +93,7 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
         if not found:
             continue
         if target == "worker":
-            os.kill(rng.choice(found), signal.SIGKILL)
+            os.kill(min(found, key=started), signal.SIGKILL)  # not the same job again and again
             done += 1
         else:
             command.kill()
@@ -146,7 +154,7 @@ def series(folder: Path, engine: str, target: str, kills: int, undisturbed: Path
     runs: list[dict[str, Any]] = []
     while (left := kills - sum(run["kills"] for run in runs)) > 0:
         path, rng = folder / f"{engine}-{target}-{len(runs)}", random.Random(len(runs))
-        run = disturbed(path, engine, target, min(left, KILLS_PER_RUN), rng)
+        run = disturbed(path, engine, target, min(left, KILLS_PER_RUN[target]), rng)
         run["figures"], run["different"] = differences(undisturbed, path) if run["exit_code"] == 0 else (0, [])
         print(engine, target, run, file=sys.stderr, flush=True)
         runs.append(run)
