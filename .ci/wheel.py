@@ -21,6 +21,13 @@ def call(*command: object, **options: object) -> None:
     subprocess.run([str(part) for part in command], check=True, **options)  # type: ignore[call-overload]
 
 
+def require_library(packages: Path) -> None:
+    """Raises FileNotFoundError where a file of the library of ground truths is not in the installed package."""
+    for path in (ROOT / "smash_lightning" / "evaluation" / "library").rglob("*.*"):
+        if not (packages / path.relative_to(ROOT)).is_file():
+            raise FileNotFoundError(f"the wheel lacks {path.relative_to(ROOT)}")
+
+
 def main() -> None:
     """Raises an error where a step fails."""
     with tempfile.TemporaryDirectory() as name:
@@ -32,6 +39,7 @@ def main() -> None:
         (wheel,) = folder.glob("*.whl")
         call(binaries / "pip", "install", "--quiet", "--no-deps", wheel)
         (packages,) = (folder / "venv").rglob("site-packages")
+        require_library(packages)
         (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         empty = folder / "empty"
         empty.mkdir()

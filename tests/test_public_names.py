@@ -18,6 +18,7 @@ from smash_lightning import python_api
 from smash_lightning.configuration.build import SECTIONS, build_experiment, default_configuration
 from smash_lightning.hypernet import SharedWeights, load_hypernet
 from smash_lightning.run_folder import RunFolder
+from smash_lightning.stages.calibrate import library_of
 from smash_lightning.strategies import Random
 from tests import command_line
 from tests.plugins import Scaled
@@ -147,6 +148,18 @@ def test_the_defaults_are_those_of_the_command_line(tmp_path: Path) -> None:
     for name in python_api.DATA_OPTIONS:
         assert getattr(made.data, name) == getattr(built.data, name), name
     assert made.trainer.keywords == built.trainer.keywords  # type: ignore[attr-defined]
+
+
+def test_the_default_has_a_library(tmp_path: Path) -> None:
+    """Of data, candidates and options of standalone training that are still the default; without it there is none."""
+    by_default, without = (
+        python_api.experiment(tmp_path, **chosen) for chosen in ({}, {"evaluation": {"library": []}})
+    )
+    from_command = build_experiment(default_configuration(), tmp_path)
+    assert [len(table) for table in library_of(from_command)] == [60, 60, 60, 60]
+    assert [len(table) for table in library_of(by_default)] == [60, 60, 60, 60]
+    assert library_of(without) == []
+    assert library_of(replace(from_command, retrain=replace(from_command.retrain, epochs=2))) == []
 
 
 def test_stages_continue_where_they_were(tiny_run: smash.FinishedRun) -> None:

@@ -62,8 +62,9 @@ class Calibration:
     """The content of `calibration.json`; estimates are None where they are undefined or there is no fit."""
 
     architectures: int  # own representative architectures: the n of every estimate
-    earlier: int  # architectures of the library
+    earlier: int  # architectures of the library that were used
     pools: int  # rankings that they are from
+    left_out: int  # architectures of the library that were not used, as this run has scored them as well
     basis: Basis  # what was fitted on; "loss": nothing, and the validation loss alone predicts
     features: tuple[str, ...]  # the first one is not penalized
     resamples: int
@@ -96,7 +97,8 @@ def calibrate(
 
     Args:
         own: `ground_truths.csv` of the run.
-        library: representative rows of earlier runs, a table for each pool; those with fewer than ten are not used.
+        library: representative rows of earlier runs, a table for each pool. Rows of scored architectures are left out,
+            as their ground truths are those that are predicted; then pools with fewer than ten rows are not used.
         scored: every scored architecture with the columns of `ranking.csv`.
         resamples: bootstrap resamples over architectures, at most `REFITS`.
         seed: of folds and resamples.
@@ -105,9 +107,12 @@ def calibrate(
         The evaluation; and for each row of `scored` its `predicted_loss` and `predicted_sd` (nats), NaN without a fit.
     """
     own = own[own["representative"] == 1].reset_index(drop=True)
+    given = sum(map(len, library))
+    library = [table[~table["fingerprint"].isin(scored["fingerprint"])].reset_index(drop=True) for table in library]
+    left_out = given - sum(map(len, library))
     library = [table for table in library if len(table) >= LEAST]
     if len(own) < LEAST:
-        return _without_own(len(own), library, scored, seed)
+        return _without_own(len(own), library, left_out, scored, seed)
     main, simple = (Fitter.of(own, library, features) for features in (FEATURES, SCORED))
     evaluation = Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed))
     singles = single_predictors(own)
@@ -131,6 +136,7 @@ def calibrate(
         architectures=len(own),
         earlier=sum(map(len, library)),
         pools=len(library),
+        left_out=left_out,
         basis="own and library" if library else "own",
         features=main.features,
         resamples=evaluation.resamples,
@@ -242,7 +248,7 @@ def _in_nats(fitted: Floats, losses: Floats, normal: Floats) -> tuple[Floats, fl
 
 
 def _without_own(
-    architectures: int, library: Sequence[pd.DataFrame], scored: pd.DataFrame, seed: int
+    architectures: int, library: Sequence[pd.DataFrame], left_out: int, scored: pd.DataFrame, seed: int
 ) -> tuple[Calibration, pd.DataFrame]:
     """With too few own ground truths the library alone predicts, or without one nothing but the loss does."""
     predictions = pd.DataFrame(np.nan, index=scored.index, columns=["predicted_loss", "predicted_sd"])
@@ -260,6 +266,7 @@ def _without_own(
         architectures=architectures,
         earlier=sum(map(len, library)),
         pools=len(library),
+        left_out=left_out,
         basis="library" if library else "loss",
         features=features,
         resamples=0,

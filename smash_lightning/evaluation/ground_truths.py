@@ -18,6 +18,8 @@ from smash_lightning.run_folder import RunFolder
 
 BASELINE = "baseline_"  # begins the name of a column with the predictions of a baseline
 NAME = RunFolder(Path()).ground_truths.name
+SHIPPED = "shipped"  # the library of this package, as a source
+LIBRARY = Path(__file__).parent / "library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +77,42 @@ def counts(architectures: Iterable[Architecture]) -> dict[str, Any]:
     return {str(name): column.to_numpy(float) for name, column in pd.DataFrame(map(describe, architectures)).items()}
 
 
-def read_library(paths: Iterable[Path], pool: str, identity: Identity, other_runs: bool) -> list[pd.DataFrame]:
-    """The representative rows of earlier runs, a table for each pool other than `pool`, in the order of the paths.
+def read_library(sources: Iterable[str], identity: Identity, other_runs: bool) -> list[pd.DataFrame]:
+    """The representative rows of earlier runs, a table for each pool, in the order of the sources.
 
     Args:
-        paths: files as `ground_truths.csv`, or folders that hold such files at any depth.
-        pool: of this run, which is left out.
+        sources: files as `ground_truths.csv`, folders that hold such files at any depth, or `SHIPPED`: those of this
+            package with the same data, space and recipe, which may be none.
         identity: of this run.
-        other_runs: whether to use those with other data, spaces or recipes.
+        other_runs: whether to use files with other data, spaces or recipes.
 
     Raises:
         ValueError: there is no such file at a path, one holds a wrong value, or a run does not fit.
     """
     found: dict[str, pd.DataFrame] = {}
-    for path in paths:
-        files = [path] if path.is_file() else sorted(path.rglob(NAME))
-        if not files:
-            raise ValueError(f"evaluation.library={path}: there is no {NAME} at this path; task=calibrate writes it")
-        for file in files:
+    same = pd.Series(asdict(identity))
+    for source in sources:
+        for file in _files(source):
             rows = read_table(file, GROUND_TRUTHS)
-            if not other_runs:
+            if source == SHIPPED:
+                rows = rows[(rows[same.index] == same).all(axis=1)]
+            elif not other_runs:
                 _require_same(file, rows, identity)
-            for name, part in rows[(rows["pool"] != pool) & (rows["representative"] == 1)].groupby("pool", sort=False):
+            for name, part in rows[rows["representative"] == 1].groupby("pool", sort=False):
                 known = [found[str(name)], part] if name in found else [part]
                 found[str(name)] = pd.concat(known).drop_duplicates("fingerprint", keep="last", ignore_index=True)
     return list(found.values())
+
+
+def _files(source: str) -> list[Path]:
+    path = LIBRARY if source == SHIPPED else Path(source)
+    files = [path] if path.is_file() else sorted(path.rglob(NAME))
+    if not files:
+        raise ValueError(
+            f"evaluation.library={source}: there is no {NAME} at this path, which task=calibrate writes; "
+            f"{SHIPPED} is the library of this package"
+        )
+    return files
 
 
 def _require_same(file: Path, rows: pd.DataFrame, identity: Identity) -> None:

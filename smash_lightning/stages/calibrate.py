@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import pandas as pd
 
@@ -60,7 +59,7 @@ def write_calibration(experiment: Experiment) -> Calibration:
     pool, identity = pool_of(ranking), identity_of(experiment)
     sample = join(ranking, read_retrained(folder), read_if_exists(folder.baselines, BASELINES))
     own = write_table(folder.ground_truths, GROUND_TRUTHS, ground_truths(sample, architectures, pool, identity))
-    library = library_of(experiment, pool)
+    library = library_of(experiment)
     calibration, predictions = fit_and_evaluate(
         own, library, ranking, resamples=options.bootstrap, seed=experiment.seed
     )
@@ -70,10 +69,10 @@ def write_calibration(experiment: Experiment) -> Calibration:
     return calibration
 
 
-def library_of(experiment: Experiment, pool: str = "") -> list[pd.DataFrame]:
-    """The ground truths of earlier runs, but those of the ranking `pool`; raises ValueError as `read_library`."""
+def library_of(experiment: Experiment) -> list[pd.DataFrame]:
+    """The ground truths of earlier runs; raises ValueError as `read_library`."""
     options = experiment.evaluation
-    return read_library(map(Path, options.library), pool, identity_of(experiment), options.other_runs)
+    return read_library(options.library, identity_of(experiment), options.other_runs)
 
 
 def identity_of(experiment: Experiment) -> Identity:

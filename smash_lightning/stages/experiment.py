@@ -36,7 +36,7 @@ class EvaluationOptions:
 
     bootstrap: Annotated[int, Field(ge=LEAST_RESAMPLES)]  # resamples over architectures for every interval
     metric: Metric = "correlation"  # value that a comparison returns, for searches over options
-    library: tuple[str, ...] = ()  # folders and files with the ground truths of earlier runs
+    library: tuple[str, ...] = ()  # "shipped", folders and files with the ground truths of earlier runs
     other_runs: bool = False  # whether to use those of other data, spaces and options of standalone training
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """The calibrated prediction on made-up pools whose ground truth is known."""
 
 import math
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -8,9 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smash_lightning.evaluation.calibration import FEATURES, Calibration, calibrate
+from smash_lightning.evaluation.calibration import FEATURES, LEAST, Calibration, calibrate
 from smash_lightning.evaluation.coefficients import Floats, spearman
-from smash_lightning.evaluation.ground_truths import Identity, ground_truths, pool_of, read_library
+from smash_lightning.evaluation.ground_truths import (
+    LIBRARY,
+    SHIPPED,
+    Identity,
+    ground_truths,
+    pool_of,
+    read_library,
+)
 from smash_lightning.evaluation.ridge import (
     PENALTIES,
     WEIGHTS,
@@ -24,7 +32,7 @@ from smash_lightning.evaluation.ridge import (
     scores,
 )
 from smash_lightning.evaluation.sample import join
-from smash_lightning.evaluation.tables import GROUND_TRUTHS, write_table
+from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table, write_table
 from tests.cases import CASES
 from tests.evaluation.study_tables import baselines, study
 
@@ -39,7 +47,7 @@ def pool(rng: np.random.Generator, count: int = 60, sign: float = 1, useless: bo
     quality = sum(skill * columns[name] for name, skill in SKILL.items() if name == "val_loss" or not useless)
     loss = 0.14 + 0.02 * (sign * quality + 0.7 * rng.normal(size=count))
     sizes = {name: 9_000 + 200 * columns[name] for name in ("params", "macs")}
-    known = {"fingerprint": [f"{i:016x}" for i in range(count)], "strategy": "random", "representative": 1}
+    known = {"fingerprint": [value.hex() for value in loss], "strategy": "random", "representative": 1}
     return pd.DataFrame(columns | sizes | known | {"true_loss": loss})
 
 
@@ -167,27 +175,55 @@ def test_what_is_evaluated() -> None:
     assert calibrate(own, [], own, resamples=200)[0].own == calibrate(own, [], own, resamples=200)[0].spearman
 
 
-def library_file(path: Path, identity: Identity = IDENTITY, key: int = 0) -> str:
-    """Writes the ground truths of a made-up run, and returns its pool."""
+def test_no_earlier_ground_truth_of_a_scored_architecture_is_used() -> None:
+    """Neither of one that this run has trained nor of one that it has scored alone, whatever pool it is in."""
+    rng = np.random.default_rng(8)
+    own, scored, other = pool(rng), pool(rng, 30), pool(rng)
+    scored = pd.concat([own, scored], ignore_index=True)
+    mixed = pd.concat([scored.tail(30), own.head(20), other], ignore_index=True)
+    expected, predictions = calibrate(own, [other], scored, resamples=100)
+    for losses in (mixed["true_loss"], np.where(mixed.index < 50, rng.normal(size=len(mixed)), mixed["true_loss"])):
+        found, also = calibrate(own, [mixed.assign(true_loss=losses), own], scored, resamples=100)
+        assert (found.earlier, found.left_out, found.pools) == (60, 110, 1)
+        assert replace(found, left_out=0) == expected
+        pd.testing.assert_frame_equal(also, predictions)
+    few = calibrate(own.head(8), [own], scored)[0]
+    assert (few.basis, few.left_out) == ("loss", 60)
+
+
+def library_file(path: Path, identity: Identity = IDENTITY, key: int = 0) -> None:
+    """Writes the ground truths of a made-up run."""
     ranking, retrained = study(key=key)
     sample = join(ranking, retrained, baselines(retrained))
     architecture = next(iter(CASES.values())).draw(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     known = ground_truths(sample, dict.fromkeys(sample.fingerprints, architecture), pool_of(ranking), identity)
     write_table(path, GROUND_TRUTHS, known)
-    return pool_of(ranking)
 
 
 def test_a_library_holds_pools_of_the_same_data_space_and_recipe(tmp_path: Path) -> None:
-    first = library_file(tmp_path / "runs" / "1" / "ground_truths.csv")
+    library_file(tmp_path / "runs" / "1" / "ground_truths.csv")
     library_file(tmp_path / "runs" / "2" / "ground_truths.csv", key=1)
-    both = read_library([tmp_path / "runs", tmp_path / "runs" / "2" / "ground_truths.csv"], "", IDENTITY, False)
+    runs, empty = str(tmp_path / "runs"), str(tmp_path / "empty")
+    both = read_library([runs, str(tmp_path / "runs" / "2" / "ground_truths.csv")], IDENTITY, False)
     assert [len(table) for table in both] == [40, 40]
-    assert len(read_library([tmp_path / "runs"], first, IDENTITY, False)) == 1
     other = Identity("digits-0a", "space-3d", "11_epochs-2c")
     with pytest.raises(ValueError, match=r"another space, space-1b instead of space-3d: leave it out.*other_runs=true"):
-        read_library([tmp_path / "runs"], "", other, False)
-    assert len(read_library([tmp_path / "runs"], "", other, True)) == 2
+        read_library([runs], other, False)
+    assert len(read_library([runs], other, True)) == 2
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"there is no ground_truths\.csv at this path"):
-        read_library([tmp_path / "empty"], "", IDENTITY, False)
+        read_library([empty], IDENTITY, False)
+
+
+def test_the_shipped_library_is_that_of_the_same_data_space_and_recipe_or_empty() -> None:
+    rows = pd.concat([read_table(path, GROUND_TRUTHS) for path in LIBRARY.rglob("ground_truths.csv")])
+    assert not rows.duplicated(["pool", "fingerprint"]).any()
+    names = ["data", "space", "recipe"]
+    for values, part in rows.groupby(names):
+        found = read_library([SHIPPED], Identity(*values), False)
+        assert sum(map(len, found)) == len(part)
+        assert all(len(table) >= LEAST for table in found)
+        for name in names:
+            assert read_library([SHIPPED], replace(Identity(*values), **{name: "another"}), True) == []
+    assert all((path.parent / "README.md").exists() for path in LIBRARY.rglob("ground_truths.csv"))

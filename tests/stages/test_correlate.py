@@ -101,13 +101,15 @@ def test_a_finished_run_is_calibrated_with_the_library_of_another(
     earlier = finished(tmp_path / "earlier")
     correlate(earlier, SILENT)
     rows = read_table(earlier.folder.ground_truths, GROUND_TRUTHS)
-    write_table(tmp_path / "library.csv", GROUND_TRUTHS, rows.assign(pool="another"))
+    others = rows.assign(pool="another", fingerprint=rows["fingerprint"].str[::-1])
+    write_table(tmp_path / "library.csv", GROUND_TRUTHS, others)
     library = EvaluationOptions(200, library=(str(tmp_path / "library.csv"), str(earlier.folder.path)))
     later = small_experiment(tmp_path / "later", source=earlier.folder.path, evaluation=library)
     capsys.readouterr()
     value = calibrate(later, SILENT)
     found = json.loads(later.folder.calibration.read_text())
     assert (found["basis"], found["architectures"], found["earlier"]) == ("own and library", COUNT, COUNT)
+    assert found["left_out"] == COUNT  # those of the folder, which are the architectures of this run
     assert value == found["spearman"]["value"]
     assert (
         f"The calibrated prediction ({COUNT} own + {COUNT} earlier ground truths, cross-fitted)"
