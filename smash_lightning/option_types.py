@@ -75,7 +75,8 @@ def _message(name: str, value: Any, error: ValidationError) -> str:
     found = {each["msg"]: each["type"] for each in error.errors()}
     texts = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
     reasons = " or ".join(re.sub(r"^\w+ should ", "must ", text) for text in texts)
-    return f"{name} {reasons.replace(' or must be ', ' or ')}, got {value!r}"
+    remedy = f""": quotes make it a text, '"{value}"'""" if "string_type" in found.values() else ""
+    return f"{name} {reasons.replace(' or must be ', ' or ')}, got {value!r}{remedy}"
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ BAD: list[tuple[Any, Any, str]] = [
     (2.0, int, "option must be a valid integer, got 2.0"),
     (True, int, "option must be a valid integer, got True"),
     ("3", int, "option must be a valid integer, got '3'"),
+    (2024, str | None, "option must be a valid string, got 2024: quotes make it a text, '\"2024\"'"),
     (1, bool, "option must be a valid boolean, got 1"),
     ("x", float | None, "option must be a valid number, got 'x'"),
     ([1, "x"], tuple[float, ...], "option must be a valid number, got [1, 'x']"),
