@@ -6,9 +6,11 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from smash_lightning.configuration.build import plain
+from smash_lightning.configuration.errors import GONE, explain
 from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.option_types import differences
@@ -16,7 +18,7 @@ from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.stages.correlate import PLACES
 
 NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "engine", "logger", "trainer"]
-NOT_COMPARED += ["data_folder", "cache_folder"]
+NOT_COMPARED += ["data_folder", "cache_folder", *GONE]
 
 
 def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -52,7 +54,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     kept = [override for override in written if not _is_within(_key(override), replaced)]
     if not config.trust:
         require_trusted_overrides(kept)
-    combined = hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
+    combined = _compose(kept, overrides, RunFolder(folder).config)
     OmegaConf.set_struct(combined, False)
     del combined["hydra"]
     if not config.trust:
@@ -65,6 +67,19 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
         moved = ("checkpoint",) if earlier.get("checkpoint") else ()  # a run that builds on none cannot begin to
         require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *moved, "task", "evaluation.metric"))
     return combined
+
+
+def _compose(kept: Sequence[str], overrides: Sequence[str], config: Path) -> DictConfig:
+    """The configuration of both; raises ValueError where those `kept` from the earlier run's `config` are at fault."""
+    try:
+        return hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
+    except HydraException as error:
+        try:
+            hydra.compose("config", overrides=[*kept])
+        except HydraException:
+            message = f"of the overrides in {config}: {explain(error)}. Remove there what this version does not have"
+            raise ValueError(message) from None
+        raise
 
 
 def _resolve_source(config: DictConfig) -> None:

@@ -27,6 +27,7 @@ REPLACED = {  # options of the Trainer that have no effect, as this package sets
     "barebones": "logger=none",
     "plugins": "trainer.precision=NAME",
 }
+GONE = {"gpu": "engine=ray shares GPUs, or leave gpu out"}  # options of earlier versions
 OWN = ". An option of your own needs --config-dir=FOLDER"
 
 
@@ -46,6 +47,8 @@ def explain(error: Exception) -> str:
         *path, option = cause.full_key.split(".")
         if path == ["trainer"] and option in REPLACED:
             return f"{cause.full_key} has no effect here: use {REPLACED[option]}"
+        if cause.full_key in GONE:
+            return f"there is no option {cause.full_key}: {GONE[cause.full_key]}"
         known = [".".join([*path, str(key)]) for key in cause.parent_node or () if not str(key).startswith("_")]
         return f"there is no option {cause.full_key}{_suggestion(cause.full_key, known)}{HELP}"
     if isinstance(error, HydraException):
