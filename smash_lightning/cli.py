@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None takes those of this process.
     """
     sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
+    # A shell leaves ~ after a name with a dot, and Hydra would create a folder of this name.
+    sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", rf"\1{Path.home()}", option, count=1) for option in sys.argv[1:]]
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
         # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.
         sys.argv[1:] = [f"++{option}" if option.startswith("dataset.") else option for option in sys.argv[1:]]

@@ -38,3 +38,12 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
 def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path, argument: str, message: str) -> None:
     (tmp_path / "0").mkdir()
     assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
+
+
+@pytest.mark.parametrize("form", ["~/run", '"~/run"'])
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert smash(tmp_path, "task=draw", "task.preset=resnet", "logger=none", f"hydra.run.dir={form}").well
+    assert (tmp_path / "home" / "run" / "architecture.svg").exists()
+    assert not (tmp_path / "~").exists()
