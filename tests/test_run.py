@@ -335,6 +335,13 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "hydra.run.dir={whole}": "{whole} already holds a run|resume={whole}",
     "trainer=ddp_cpu workers=3": "workers=3|trainer.devices=2|leave workers out",
     "+trainer.max_epochs=3": "trainer.max_epochs|use search.epochs=N or retrain.epochs=N",
+    "trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
+    "+trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
+    "trainer.limit_train_batches=0.1": "trainer.limit_train_batches|use dataset.train=N",
+    "+trainer.limit_val_batches=1": "trainer.limit_val_batches|use dataset.train=N|dataset.validation=N",
+    "++trainer.limit_test_batches=1": "trainer.limit_test_batches|use dataset.train=N",
+    "gpu=free": "there is no option gpu: engine=ray shares GPUs, or leave gpu out",
+    "dataset=folder dataset.root=2024": "root must be a valid string, got 2024: quotes make it a text, '\"2024\"'",
 }
 
 
@@ -362,6 +369,21 @@ def test_a_run_of_version_01_is_refused(option: str, tmp_path: Path) -> None:
     (tmp_path / "old" / "config.yaml").write_text("overrides: [seed=0]\nseed: 0\n")
     ended = smash(tmp_path, f"{option}=old", "task=rank", "logger=none")
     assert "old was written by version 0.1, whose runs this version does not read" in str(ended.error)
+
+
+@pytest.mark.parametrize("option", ["resume", "checkpoint"])
+def test_options_that_only_an_earlier_version_had(whole: Path, tmp_path: Path, option: str) -> None:
+    shutil.copytree(whole, tmp_path / "old")
+    path = tmp_path / "old" / "config.yaml"
+    as_it_is = path.read_text()
+    path.write_text(as_it_is.replace("overrides:\n", "overrides:\n- gpu=free\n"))
+    command = (f"{option}=old", "trust=true", "task=correlate")
+    ended = smash(tmp_path, *command)
+    message = "of the overrides in {}/config.yaml: there is no option gpu: engine=ray shares GPUs, or leave gpu out."
+    assert message.format(tmp_path / "old" if option == "checkpoint" else "old") in str(ended.error)
+    assert str(ended.error).endswith("Remove there what this version does not have")
+    path.write_text(f"{as_it_is}gpu: free\n")
+    assert smash(tmp_path, *command).well
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="an administrator may write anywhere")
