@@ -111,7 +111,9 @@ class DataModule(L.LightningDataModule):
             raise ValueError(f"dataset.train={train} is not between 1 and the {len(kept)} images that are left")
         kept = kept[:train]
         if self.batch_size > len(kept):
-            raise ValueError(f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images")
+            raise ValueError(
+                f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images: choose at most that many"
+            )
         return kept, held
 
     @property
