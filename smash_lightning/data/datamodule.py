@@ -112,7 +112,7 @@ class DataModule(L.LightningDataModule):
         kept = kept[:train]
         if self.batch_size > len(kept):
             raise ValueError(
-                f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images: choose at most that many"
+                f"dataset.batch_size={self.batch_size} is more than the {len(kept)} training images: choose fewer"
             )
         return kept, held
 

@@ -114,7 +114,7 @@ def test_the_image_spec_is_that_of_the_images() -> None:
         ({"validation": 60}, r"dataset\.validation=60 does not divide 60 training images in two"),
         ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
         ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
-        ({"train": 7}, r"dataset\.batch_size=8 is more than the 7 training images: choose at most"),
+        ({"train": 7}, r"dataset\.batch_size=8 is more than the 7 training images: choose fewer"),
         ({"root": "x"}, r"there is no option dataset\.root, neither of DataModule nor Tiny"),
     ],
 )
