@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from pkgutil import resolve_name
 from types import NoneType, UnionType
@@ -31,7 +32,8 @@ def require_types(value: Any, name: str, hint: Any = Any) -> None:
     hints = dict.fromkeys(value, get_args(hint)[-1]) if len(get_args(hint)) == 2 else {}
     if "_target_" in value:
         target = resolve_target(value["_target_"], name, hint)
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+        signature = target.__init__ if inspect.isclass(target) and not is_dataclass(target) else target
+        hints = get_type_hints(signature, include_extras=True)  # of a dataclass with the fields that it inherits
     for key, inner in value.items():
         require_types(inner, f"{name}.{key}", hints.get(key, Any))
 

@@ -33,7 +33,7 @@ from smash_lightning.configuration.build import (
     instantiate,
     plain,
 )
-from smash_lightning.configuration.earlier_run import require_same
+from smash_lightning.configuration.earlier_run import ADDED, require_same
 from smash_lightning.data import DataModule, Digits, Source
 from smash_lightning.engine import Local
 from smash_lightning.files import atomic_write
@@ -69,7 +69,7 @@ class Options(TypedDict, total=False):
             class; `ResidualHyperNet`.
         search: see `smash_lightning.training.SearchOptions`.
         ranking: see `smash_lightning.strategies.RankingOptions`.
-        retrain: see `smash_lightning.training.RetrainOptions`.
+        retrain: see `smash_lightning.stages.RetrainPlan`.
         baselines: see `smash_lightning.baselines.BaselineOptions`.
         evaluation: see `smash_lightning.stages.EvaluationOptions`.
         seed: of everything; 0.
@@ -170,7 +170,7 @@ def _begin(stage: str, folder: str | Path, options: Options) -> Experiment:
     used = [option for name in names[: names.index(stage) + 1] for option in OPTIONS_OF[name]]
     now = {name: _plain(described[name]) for name in used}
     before = {name: recorded[name] for name in used if name in recorded}
-    require_same(before, {name: now[name] for name in before}, made.folder.path, ())
+    require_same(before, {name: now[name] for name in before}, made.folder.path, ADDED)
     made.folder.path.mkdir(parents=True, exist_ok=True)
     with atomic_write(made.folder.config) as partial:
         text = yaml.safe_dump({**recorded, **now, "source_run": None}, sort_keys=False)

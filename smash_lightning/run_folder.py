@@ -19,6 +19,7 @@ from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.files import atomic_write
 
 CONFIG = "config.yaml"
+NAMED = '{"name":'  # begins the line of a given architecture in architectures.jsonl
 PER_HYPERNET = re.compile(r"val_loss_\d+")  # columns of ranking.csv, one for each HyperNet
 
 
@@ -41,7 +42,7 @@ class RunFolder:
     config = File(CONFIG)  # the resolved configuration
     data = File("data.json")  # name, sizes, classes and notes of the data set
     checkpoints = File("checkpoints")  # folder of HyperNets and retrained networks
-    architectures = File("architectures.jsonl")  # fingerprint and JSON of every scored architecture, one a line
+    architectures = File("architectures.jsonl")  # fingerprint and JSON of each scored or given architecture
     ranking = File("ranking.csv")  # a row per scored architecture, best first once the ranking is complete
     ranking_state = File("checkpoints/ranking.pt")  # from which an interrupted ranking continues
     race_state = File("checkpoints/race.pt")  # from which an interrupted race of candidates continues
@@ -111,7 +112,7 @@ class RunFolder:
         return []
 
     def read_architectures(self) -> dict[str, Architecture]:
-        """Every scored architecture by fingerprint.
+        """Every scored or given architecture by fingerprint.
 
         Raises ValueError where the file is missing, or a line holds no architecture or that of another fingerprint.
         """
@@ -132,14 +133,23 @@ class RunFolder:
         return found
 
     def write_architectures(self, architectures: Iterable[Architecture]) -> None:
-        """Replaces the whole file at once."""
+        """Replaces all but those that have a name, at once."""
+        lines = [*map(_line, architectures), *(f"{line}\n" for line in self._named_lines())]
         with atomic_write(self.architectures) as partial:
-            partial.write_text("".join(map(_line, architectures)), encoding="utf-8")
+            partial.write_text("".join(lines), encoding="utf-8")
 
-    def append_architecture(self, architecture: Architecture) -> None:
+    def append_architecture(self, architecture: Architecture, name: str | None = None) -> None:
         """Adds a line."""
         with self.architectures.open("a", encoding="utf-8") as file:
-            file.write(_line(architecture))
+            file.write(_line(architecture, name))
+
+    def read_names(self) -> dict[str, str]:
+        """Names of the given architectures by fingerprint."""
+        return {plain["fingerprint"]: plain["name"] for plain in map(json.loads, self._named_lines())}
+
+    def _named_lines(self) -> list[str]:
+        lines = self.architectures.read_text(encoding="utf-8").splitlines() if self.architectures.exists() else []
+        return [line for line in lines if line.startswith(NAMED) and line.endswith("}}")]  # the last may be cut off
 
     def _hypernets_in_ranking(self) -> int:
         if not self.ranking.exists():
@@ -171,5 +181,6 @@ def image_spec_of(data: Mapping[str, Any]) -> ImageSpec | None:
     return ImageSpec(data["channels"], tuple(data["size"]), len(data["classes"]), data["stem_stride"])
 
 
-def _line(architecture: Architecture) -> str:
-    return f'{{"fingerprint":"{architecture.fingerprint}","architecture":{architecture.to_json()}}}\n'
+def _line(architecture: Architecture, name: str | None = None) -> str:
+    start = "{" if name is None else f"{NAMED}{json.dumps(name)},"
+    return f'{start}"fingerprint":"{architecture.fingerprint}","architecture":{architecture.to_json()}}}\n'

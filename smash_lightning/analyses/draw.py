@@ -9,7 +9,7 @@ from smash_lightning.architecture import Architecture, cost, load_architecture
 from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.search_space.presets import PRESETS
+from smash_lightning.search_space.presets import preset as preset_of
 from smash_lightning.stages.experiment import Experiment
 
 
@@ -42,9 +42,11 @@ def draw(
 
 
 def _preset(name: str, arguments: Mapping[str, Any]) -> Architecture:
-    if name not in PRESETS:
-        raise ValueError(f"task.preset={name} is unknown: choose one of {', '.join(PRESETS)}")
-    known = inspect.signature(PRESETS[name]).parameters
+    try:
+        make = preset_of(name)
+    except ValueError as error:
+        raise ValueError(f"task.preset={name}: {error}") from None
+    known = inspect.signature(make).parameters
     if unknown := arguments.keys() - known.keys():
         raise ValueError(f"task.arguments: {name} has no {min(unknown)}, only {', '.join(known)}")
-    return PRESETS[name](**arguments)
+    return make(**arguments)

@@ -19,6 +19,7 @@ from smash_lightning.stages.correlate import PLACES
 
 NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "engine", "logger", "trainer"]
 NOT_COMPARED += ["data_folder", "cache_folder", *GONE]
+ADDED = ("retrain.presets", "retrain.architectures")  # a continued run trains what it has not trained yet
 
 
 def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -65,7 +66,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     combined.source_run = config.source_run or earlier["source_run"]
     if config.resume:
         moved = ("checkpoint",) if earlier.get("checkpoint") else ()  # a run that builds on none cannot begin to
-        require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *moved, "task", "evaluation.metric"))
+        require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *ADDED, *moved, "task", "evaluation.metric"))
     return combined
 
 

@@ -65,11 +65,14 @@ class Sample:
 def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame | None = None) -> Sample:
     """Joins the tables on the fingerprint. Of two trainings of one architecture and seed the later row counts.
 
+    Given architectures (group preset) that were never scored are left out, as if they had not been trained.
+
     Raises:
         ValueError: an architecture that was retrained or has a baseline was never scored, architectures were scored
             by different numbers of HyperNets, or a baseline has the name of another predictor.
     """
     scored = ranking.drop_duplicates("fingerprint", keep="last").set_index("fingerprint")
+    retrained = retrained[retrained["fingerprint"].isin(scored.index) | (retrained["preset"] != 1)]
     if missing := [name for name in retrained["fingerprint"] if name not in scored.index]:
         raise ValueError(
             f"architecture {missing[0]} was retrained but is not in the ranking: use two tables of one run"

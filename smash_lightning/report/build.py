@@ -10,6 +10,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.report import figures, run_data
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import duration, estimate_text
+from smash_lightning.report.networks import comparison, trained_networks
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import DETAILS, RunData, read_run
 from smash_lightning.report.style import Chart, save
@@ -20,7 +21,7 @@ DRAWINGS = 20_000_000  # characters of the drawings that appear at points, befor
 
 
 def build(folder: Path) -> None:
-    """Writes the pictures of a run and report.html into its folder; settling.png needs settling.csv.
+    """Writes the pictures of a run (see `run_charts`) and report.html into its folder.
 
     Raises:
         ValueError: a file that is needed is missing, or the run is of an earlier version.
@@ -42,11 +43,16 @@ def build(folder: Path) -> None:
 
 
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:
-    """The charts of a run by name; `settling` only where a HyperNet was followed."""
+    """The charts of a run by name; `settling` where a HyperNet was followed, `trained` where a preset was trained."""
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run)}
     costs, y = {"params": "parameters", "macs": "multiply-accumulates"}, "SMASH score (lower is better)"
-    scored = table[list(DETAILS)].assign(y=table["smash_score"])
+    scored = table[list(DETAILS)].assign(y=table["smash_score"], preset=table["preset"].gt(0))
     charts["pareto"] = figures.pareto(scored, x=costs, y=y, title="Score against cost", details=DETAILS)
+    if run.retrained["preset"].any():
+        trained = trained_networks(run, table)
+        points = trained[list(DETAILS)].assign(y=trained["true_loss"], preset=trained["preset"].gt(0))
+        y, title = "mean test loss (nats)", "Test loss against cost"
+        charts["trained"] = figures.pareto(points, x=costs, y=y, title=title, details=DETAILS)
     if found := run_data.settling_frames(run.settling):
         note = "Held-out architectures, scored by the first HyperNet while it was trained. Band: 95 %."
         title = "Losses and their order while a HyperNet is trained"
@@ -108,6 +114,7 @@ def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str
         best=best,
         ranking=table[list(DETAILS)].astype({"chosen": str}).rename(columns=DETAILS),
         retrained=run.retrained,
+        networks=comparison(run, trained_networks(run, table)),
         costs=_costs(run),
         data=run.data,
         config=run.config,
@@ -118,7 +125,9 @@ def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str
 def _drawings(run: RunData, table: pd.DataFrame) -> dict[str, str]:
     """Small drawings of the architectures in the charts, the trained ones first."""
     drawings, size = {}, 0
-    for name in table.sort_values("seeds", kind="stable")["fingerprint"]:
+    ranked = table.sort_values("seeds", kind="stable")["fingerprint"]
+    given = run.retrained["fingerprint"][run.retrained["preset"] == 1]
+    for name in dict.fromkeys([*given[given.isin(run.architectures)], *ranked]):
         if size < DRAWINGS:
             drawings[name] = architecture_svg(run.architectures[name], run.image_spec, name, legend=False)
             size += len(drawings[name])

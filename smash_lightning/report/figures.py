@@ -34,7 +34,7 @@ from smash_lightning.report.style import (
 HALF = WIDTH // 2 - 30  # pixels of one of two panels
 ROW, TEXT_ROOM = 28, 155  # pixels of a row of a forest, and to the right of a panel for its estimates in figures
 DODGE = 0.012  # of the axis: the distance of the error bars of two lines at one place
-FRONT = ("on the front", "others")
+FRONT, PRESET = ("on the front", "others"), "preset"
 
 
 def scatter(
@@ -168,15 +168,17 @@ def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: 
 def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, details: Mapping[str, str]) -> Chart:
     """Score against what architectures cost, and those that no other one improves on in both: a panel for each cost.
 
-    `frame` has a row per architecture: `y` (lower is better) and a column for each cost; `x` maps these columns to the
-    titles of their axes.
+    `frame` has a row per architecture: `y` (lower is better), `preset` (whether it is of this group, which has its own
+    colour) and a column for each cost; `x` maps these columns to the titles of their axes.
     """
     parts = [
         frame.assign(x=frame[column], panel=name, front=on_front(*frame[["y", column]].to_numpy(float).T))
         for column, name in x.items()
     ]
     data = pd.concat(parts, ignore_index=True)
-    data["group"] = data["front"].map({True: FRONT[0], False: FRONT[1]})
+    data["group"] = data["front"].map({True: FRONT[0], False: FRONT[1]}).mask(data["preset"], PRESET)
+    groups = [*FRONT, PRESET] if data["preset"].any() else [*FRONT]
+    colours = alt.Scale(domain=groups, range=[BLUE, GREY, GREEN][: len(groups)])
     hidden, opacity = legend_switch("group", 0.75)
     base = alt.Chart(data)
     cost = alt.X("x:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~s"))
@@ -187,7 +189,7 @@ def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, det
     marks = marks.encode(
         x=cost,
         y=score,
-        color=alt.Color("group:N", scale=alt.Scale(domain=FRONT, range=[BLUE, GREY]), legend=legend),
+        color=alt.Color("group:N", scale=colours, legend=legend),
         size=alt.condition("datum.front", alt.value(80), alt.value(40)),
         opacity=opacity,
         tooltip=tooltips(details, data),

@@ -47,6 +47,7 @@ class RunData:
     ranking: pd.DataFrame
     retrained: pd.DataFrame
     architectures: Mapping[str, Architecture]
+    names: Mapping[str, str]
     correlation: Mapping[str, Any]
     settling: pd.DataFrame
     data: Mapping[str, Any]
@@ -79,6 +80,7 @@ def read_run(path: Path) -> RunData:
         ranking=read_ranking(holder("ranking.csv")),
         retrained=read_retrained(holder("retrained.csv")),
         architectures=holder("architectures.jsonl").read_architectures(),
+        names=holder("architectures.jsonl").read_names(),
         correlation=correlation,
         settling=read_if_exists(holder("settling.csv").settling, SETTLING),
         data=holder("data.json").read_data(),
@@ -99,14 +101,19 @@ def read_correlation(folder: RunFolder) -> dict[str, Any]:
 
 def architectures(run: RunData) -> pd.DataFrame:
     """The ranking, best first, with the mean over standalone trainings where there are any."""
-    by_name = finished_trainings(run.retrained).groupby("fingerprint")
-    trained = by_name[["true_loss", "true_error", *GROUPS]].mean()
-    trained["seeds"], trained["standard_error"] = by_name.size(), by_name["true_loss"].sem()
-    frame = run.ranking.merge(trained, how="left", left_on="fingerprint", right_index=True)
+    frame = run.ranking.merge(trained_architectures(run), how="left", left_on="fingerprint", right_index=True)
     shortlist, sample = frame["shortlist"].gt(0), frame[REPRESENTATIVE].gt(0).any(axis=1)
     conditions = [sample & ~shortlist, sample & shortlist, shortlist, frame["preset"].gt(0)]
     frame["chosen"] = pd.Categorical(np.select(conditions, CHOSEN, ""), [*CHOSEN, ""])
     return frame
+
+
+def trained_architectures(run: RunData) -> pd.DataFrame:
+    """Means over the standalone trainings by fingerprint, with the standard deviations (`_sd`) over seeds."""
+    by_name = finished_trainings(run.retrained).groupby("fingerprint")
+    trained = by_name[["true_loss", "true_error", *GROUPS]].mean()
+    trained["seeds"], trained["standard_error"] = by_name.size(), by_name["true_loss"].sem()
+    return trained.join(by_name[["true_loss", "true_error"]].std().add_suffix("_sd"))
 
 
 def scatter_frame(frame: pd.DataFrame) -> pd.DataFrame:

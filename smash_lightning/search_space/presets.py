@@ -4,7 +4,9 @@ Each block is the textbook's; stem, transitions and classifier are those of `Ima
 that is out of range or does not fit the others is a ValueError.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 from pydantic import PositiveInt as Count
@@ -131,3 +133,18 @@ PRESETS: dict[str, Callable[..., Architecture]] = {
     "fractalnet": fractalnet,
 }
 """The presets by name; each can be called without arguments for a small network."""
+
+
+def preset(name: str) -> Callable[..., Architecture]:
+    """What makes the preset of a name, whose first arguments may be in it: wrn-16-2, densenet-bc-40-12.
+
+    Raises:
+        ValueError: there is no such preset, or it has fewer arguments.
+    """
+    base, *sizes = name.replace("densenet-bc", "densenet", 1).split("-")
+    known = base in PRESETS and len(sizes) < len(inspect.signature(PRESETS[base]).parameters)  # not `dimensions`
+    if not known or not all(size.isdecimal() and int(size) for size in sizes):
+        raise ValueError(
+            f"no such preset: choose one of {', '.join(PRESETS)}, with sizes as in wrn-16-2 or densenet-bc-40-12"
+        )
+    return partial(PRESETS[base], *map(int, sizes))

@@ -50,7 +50,7 @@ SEED = 999  # index of the seed of what baselines train, which no standalone tra
 
 
 def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
-    """Computes every baseline for every architecture that was retrained; existing predictions are kept.
+    """Computes every baseline for every ranked architecture that was retrained; existing predictions are kept.
 
     Returns:
         The table `baselines.csv`, in the order of the baselines and of the trainings.
@@ -61,7 +61,8 @@ def baselines(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     """
     folder, source = experiment.prepare_folder(), experiment.source_folder()
     copy_tables(source, folder, "settling", "retrained", "training_history")
-    names = list(dict.fromkeys(read_retrained(folder if folder.retrained.exists() else source)["fingerprint"]))
+    trained = read_retrained(folder if folder.retrained.exists() else source)["fingerprint"]
+    names = list(trained[trained.isin(read_ranking(folder)["fingerprint"])].unique())
     architectures = folder.read_architectures()
     done = write_table(folder.baselines, BASELINES, read_if_exists(folder.baselines, BASELINES))
     known = set(zip(*(done[column] for column in KEY), strict=True))

@@ -24,7 +24,8 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import calibration_sentences
 from smash_lightning.stages.experiment import Experiment, copy_tables
 
-SELECTION = {"seeds", "shortlist", "stratified", "random", "rank", "checkpoint_minutes"}  # not part of a recipe
+SELECTION = {"seeds", "shortlist", "stratified", "random", "rank", "presets", "architectures", "checkpoint_minutes"}
+"""Options of standalone training that are not part of its recipe."""
 
 
 def calibrate(experiment: Experiment, tracker: Tracker) -> float | None:

@@ -25,7 +25,8 @@ from smash_lightning.evaluation.tables import (
 from smash_lightning.files import atomic_write
 from smash_lightning.option_types import differences
 from smash_lightning.report.build import build
-from smash_lightning.report.run_data import read_correlation
+from smash_lightning.report.networks import comparison, comparison_text, trained_networks
+from smash_lightning.report.run_data import architectures, read_correlation, read_run
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import summary
 from smash_lightning.run_folder import RunFolder, job_folders
@@ -77,6 +78,9 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     ]
     tracker.artifact("evaluation", "evaluation", files, made_from)
     print(summary(read_correlation(folder)))
+    if retrained["preset"].any():
+        run = read_run(folder.path)
+        print(comparison_text(comparison(run, trained_networks(run, architectures(run)))))
     return value(experiment.evaluation.metric, correlation, ranking, retrained)
 
 

@@ -36,8 +36,9 @@ def export(experiment: Experiment, tracker: Tracker, fingerprint: str | None = N
     trainings, ranking = finished_trainings(read_retrained(source)), read_ranking(source)
     if trainings.empty:
         raise ValueError(f"{source.path} holds no finished training: retrain first, with task=retrain")
-    best = ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])].iloc[0]
-    mine = trainings[trainings["fingerprint"] == (fingerprint or best)].sort_values("seed")
+    best = ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])]
+    chosen = fingerprint or next(iter(best), trainings["fingerprint"].iloc[0])  # where presets alone were trained
+    mine = trainings[trainings["fingerprint"] == chosen].sort_values("seed")
     if mine.empty:
         raise ValueError(f"architecture {fingerprint} was not retrained in {source.path}")
     name, seed = mine["fingerprint"].iloc[0], int(mine["seed"].iloc[0])

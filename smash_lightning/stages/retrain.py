@@ -29,22 +29,21 @@ from smash_lightning.evaluation.tables import (
 from smash_lightning.hypernet import WeightSource, load_hypernet
 from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
-from smash_lightning.random_streams import Stream, generator, rng
+from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.search import trainer_options
+from smash_lightning.stages.selection import choose, given_architectures
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     DivergedError,
     RetrainModule,
-    RetrainOptions,
     load_checkpoint,
     networks_side_by_side,
     silence_lightning,
 )
 from smash_lightning.training.callbacks import Send
 
-Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
 MEASURED = ("true_error", "true_error_top5", "true_loss")
 Trained = list[tuple[dict[str, Any], list[tuple[int, float]]]]  # row of a seed, and its loss after steps, by epoch
 LACKED_MEMORY = "for lack of memory: "  # begins the reason of a failure that a resumed run tries again
@@ -61,18 +60,20 @@ class Job:
 
 
 def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
-    """Trains the selected architectures under one schedule, over several seeds; finished trainings are not repeated.
+    """Trains the selected and the given architectures under one schedule, over several seeds.
 
-    A training that fails is recorded with the reason, and the others continue. One that lacked memory, or whose process
-    was killed, is tried again when the run is resumed.
+    Finished trainings are not repeated. A training that fails is recorded with the reason, and the others continue. One
+    that lacked memory, or whose process was killed, is tried again when the run is resumed.
 
     Returns:
         The table `retrained.csv`, in the order of the plan.
 
     Raises:
-        ValueError: there is no complete ranking to select from, or no HyperNet to start from where it is needed.
+        ValueError: there is no complete ranking to select from, no HyperNet to start from where it is needed, or a
+            given architecture cannot be read or does not fit the images.
         RuntimeError: a file could not be read or written, for example on a full disk.
     """
+    given = given_architectures(experiment.retrain, experiment.data.image_spec)
     folder, source = experiment.prepare_folder(), experiment.source_folder()
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # an error here is better than one in every training
@@ -80,10 +81,18 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
     if len(ranking) < total:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
-    architectures = folder.read_architectures()
     groups = choose(ranking, experiment.retrain, experiment.seed)
+    for name, architecture in given.items():
+        groups.setdefault(architecture.fingerprint, set()).add("preset")
+        if folder.read_names().get(architecture.fingerprint) != name:
+            folder.append_architecture(architecture, name)
+    architectures = folder.read_architectures()
     table = read_if_exists(folder.retrained, RETRAINED)
-    table = write_table(folder.retrained, RETRAINED, table[~table["failure"].str.startswith(LACKED_MEMORY)])
+    table = table[~table["failure"].str.startswith(LACKED_MEMORY)]
+    table.loc[table["fingerprint"].isin([one.fingerprint for one in given.values()]), "preset"] = (
+        1  # it may have been trained in another group before
+    )
+    table = write_table(folder.retrained, RETRAINED, table)
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
@@ -205,75 +214,3 @@ def _first_hypernet(experiment: Experiment) -> WeightSource:
     if not (paths := source.find_hypernets()):
         raise ValueError(f"retrain.start=generated needs a HyperNet, and {source.checkpoints} holds none")
     return load_hypernet(paths[0], experiment.space, experiment.data.specification()).weights
-
-
-def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
-    """Fingerprints to train, each with the groups that it is in.
-
-    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: siblings
-    differ little, and ten of them would be one discovery that is counted ten times. "stratified" and "random" represent
-    the pool of random candidates: the middle one of each of `stratified` equal parts of their ranking, and `random`
-    others that are drawn without regard to it.
-
-    With `options.rank` it is only the random candidate at that position, in the group "stratified": positions that are
-    spread evenly over the ranking represent the pool, whichever jobs train them; `collect` checks that.
-
-    Args:
-        ranking: the table, best first.
-        options: sizes of the groups.
-        seed: of the group "random".
-
-    Raises:
-        ValueError: there are fewer architectures than the options need.
-    """
-    pool = list(ranking["fingerprint"][ranking["strategy"] == "random"])
-    require_pool(options, len(pool))
-    if options.rank is not None:
-        return {pool[options.rank]: {"stratified"}}
-    stratified = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
-    others = [name for name in pool if name not in stratified]
-    members = {
-        "shortlist": _shortlist(ranking, options.shortlist),
-        "stratified": stratified,
-        "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
-    }
-    groups: Groups = {}
-    for group, names in members.items():
-        for name in names:
-            groups.setdefault(name, set()).add(group)
-    return groups
-
-
-def require_pool(options: RetrainOptions, random: int) -> None:
-    """Checks that `random` random candidates suffice for the groups "stratified" and "random", or have such a rank.
-
-    Raises:
-        ValueError: they do not.
-    """
-    if options.rank is not None:
-        if options.rank >= random:
-            raise ValueError(
-                f"retrain.rank={options.rank} is beyond the {random} random architectures that are ranked: "
-                f"their ranks are 0 to {random - 1}"
-            )
-    elif options.stratified + options.random > random:
-        raise ValueError(
-            f"retrain.stratified={options.stratified} and retrain.random={options.random} are more than the {random} "
-            "random architectures that are ranked: lower them, or raise ranking.strategies.random.count"
-        )
-
-
-def _shortlist(ranking: pd.DataFrame, count: int) -> list[str]:
-    """The best of each of the `count` best families."""
-    parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
-    best: dict[str, str] = {}
-    for name in parents:
-        root = name
-        while parents.get(root):
-            root = parents[root]
-        best.setdefault(root, name)
-    if count > len(best):
-        raise ValueError(
-            f"retrain.shortlist={count} is more than the {len(best)} families of architectures that were scored"
-        )
-    return list(best.values())[:count]

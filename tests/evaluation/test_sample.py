@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smash_lightning.evaluation.correlation import correlate
 from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import RANKING, RETRAINED
 from tests.evaluation.study_tables import FAILED, baselines, changed, study
@@ -99,6 +100,15 @@ def test_baselines_are_joined():
     assert np.isnan(naswot[table["fingerprint"][3]])
     assert np.isnan(sample.baselines["naswot"].seconds).sum() == 1
     assert [sample.baselines[name].training_seconds for name in ("naswot", "weight_sharing")] == [0.0, 40.0]
+
+
+def test_presets_without_a_score_change_nothing():
+    ranking, retrained = small()
+    presets = changed(retrained[:3].copy(), slice(None), fingerprint="wide", preset=1)
+    presets = presets.assign(stratified=0, random=0, shortlist=0)
+    with_presets = pd.concat([presets, retrained], ignore_index=True)
+    found, expected = correlate(ranking, with_presets, bootstrap=200), correlate(ranking, retrained, bootstrap=200)
+    assert found.to_json() == expected.to_json()
 
 
 def test_tables_of_two_runs_are_refused():

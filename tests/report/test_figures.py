@@ -84,10 +84,17 @@ def test_lines_have_bars_at_their_side() -> None:
 
 def test_the_front_holds_what_no_other_one_improves_on() -> None:
     frame = pd.DataFrame({"y": [1.0, 2.0, 3.0, np.nan], "params": [3, 1, 2, 0], "macs": [1, 1, 1, 1]})
+    frame["preset"] = False
     chart = pareto(frame, x={"params": "parameters", "macs": "MACs"}, y="score", title="t", details={})
     rows = pd.DataFrame(data(chart))
     assert rows[rows["panel"] == "parameters"]["front"].tolist() == [True, True, False, False]
     assert rows[rows["panel"] == "MACs"]["front"].tolist() == [True, False, False, False]
+    assert list(rows["group"][:4]) == ["on the front", "on the front", "others", "others"]
+    assert "preset" not in svg(chart), "a group without points has no entry"
+    frame["preset"] = [False, True, False, False]
+    chart = pareto(frame, x={"params": "parameters", "macs": "MACs"}, y="score", title="t", details={})
+    assert [row["group"] for row in data(chart)][:4] == ["on the front", "preset", "others", "others"]
+    assert "preset" in svg(chart)
 
 
 def test_settling_has_losses_and_their_order() -> None:

@@ -26,7 +26,8 @@ from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
-from smash_lightning.stages.retrain import Job, Trained, choose, train_networks
+from smash_lightning.stages.retrain import Job, Trained, train_networks
+from smash_lightning.stages.selection import choose
 from smash_lightning.training import GracefulStop, RetrainOptions, networks_side_by_side
 from tests.stages.small_run import RETRAIN, SPACE, rank_at_random, small_data, small_experiment
 

@@ -1,0 +1,124 @@
+"""Which architectures are trained standalone? Some of the ranking, and others that are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
+from smash_lightning.random_streams import Stream, rng
+from smash_lightning.search_space.presets import preset
+from smash_lightning.training import RetrainOptions
+
+Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
+
+
+@dataclass(frozen=True)
+class RetrainPlan(RetrainOptions):
+    """The options of standalone training, and architectures that are trained whatever their score is.
+
+    conf/retrain/digits.yaml explains each option.
+    """
+
+    presets: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("presets", "architectures"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        super().__post_init__()
+
+
+def given_architectures(plan: RetrainPlan, image_spec: ImageSpec) -> dict[str, Architecture]:
+    """The presets, then the architectures of JSON files, by these names; each once.
+
+    Raises:
+        ValueError: there is no such preset or file, or the images do not fit: they are too small, or have other axes.
+    """
+    found: dict[str, Architecture] = {}
+    for option in ("presets", "architectures"):
+        for name in getattr(plan, option):
+            try:
+                architecture = (
+                    preset(name)(dimensions=image_spec.dimensions) if option == "presets" else load_architecture(name)
+                )
+                cost(architecture, image_spec)
+            except ValueError as error:
+                raise ValueError(f"retrain.{option}: {name}: {error}") from None
+            if architecture not in found.values():
+                found[name] = architecture
+    return found
+
+
+def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
+    """Fingerprints to train, each with the groups that it is in.
+
+    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: siblings
+    differ little, and ten of them would be one discovery that is counted ten times. "stratified" and "random" represent
+    the pool of random candidates: the middle one of each of `stratified` equal parts of their ranking, and `random`
+    others that are drawn without regard to it.
+
+    With `options.rank` it is only the random candidate at that position, in the group "stratified": positions that are
+    spread evenly over the ranking represent the pool, whichever jobs train them; `collect` checks that.
+
+    Args:
+        ranking: the table, best first.
+        options: sizes of the groups.
+        seed: of the group "random".
+
+    Raises:
+        ValueError: there are fewer architectures than the options need.
+    """
+    pool = list(ranking["fingerprint"][ranking["strategy"] == "random"])
+    require_pool(options, len(pool))
+    if options.rank is not None:
+        return {pool[options.rank]: {"stratified"}}
+    stratified = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
+    others = [name for name in pool if name not in stratified]
+    members = {
+        "shortlist": _shortlist(ranking, options.shortlist),
+        "stratified": stratified,
+        "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
+    }
+    groups: Groups = {}
+    for group, names in members.items():
+        for name in names:
+            groups.setdefault(name, set()).add(group)
+    return groups
+
+
+def require_pool(options: RetrainOptions, random: int) -> None:
+    """Checks that `random` random candidates suffice for the groups "stratified" and "random", or have such a rank.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if options.rank is not None:
+        if options.rank >= random:
+            raise ValueError(
+                f"retrain.rank={options.rank} is beyond the {random} random architectures that are ranked: "
+                f"their ranks are 0 to {random - 1}"
+            )
+    elif options.stratified + options.random > random:
+        raise ValueError(
+            f"retrain.stratified={options.stratified} and retrain.random={options.random} are more than the {random} "
+            "random architectures that are ranked: lower them, or raise ranking.strategies.random.count"
+        )
+
+
+def _shortlist(ranking: pd.DataFrame, count: int) -> list[str]:
+    """The best of each of the `count` best families."""
+    parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
+    best: dict[str, str] = {}
+    for name in parents:
+        root = name
+        while parents.get(root):
+            root = parents[root]
+        best.setdefault(root, name)
+    if count > len(best):
+        raise ValueError(
+            f"retrain.shortlist={count} is more than the {len(best)} families of architectures that were scored"
+        )
+    return list(best.values())[:count]
