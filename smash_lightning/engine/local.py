@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_processes
+from operator import itemgetter
 from typing import Any
 
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
@@ -147,8 +149,9 @@ class LocalPool(Pool[Job, Result]):
             while None in codes and not any(codes):
                 wait_for_processes(team.sentinels, POLL_SECONDS)
                 codes = [process.exitcode for process in team.processes]
-                for connection in self._ranks_at:
-                    yield from received(connection)
+                events = [event for connection in self._ranks_at for event in received(connection)]
+                for _, *event in sorted(events, key=itemgetter(0)):  # a failure before those that it causes elsewhere
+                    yield tuple(event)
                 yield 0, "nothing", None
             if killed := {i: f"process {i} by signal {-code}" for i, code in enumerate(codes) if code and code < 0}:
                 yield 0, "died", (", ".join(killed.values()), killed)
@@ -226,10 +229,10 @@ class _Process:
 def prepare(connection: Connection, threads: int, environment: dict[str, str]) -> None:
     """Prepares a worker process; `environment` is set before CUDA starts."""
     os.environ.update(environment)
-    prepare_process(threads)
     _Process.connection = connection
+    threading.Thread(target=listen, args=(connection,), daemon=True).start()  # first, as the import of torch takes long
+    prepare_process(threads)
     atexit.register(os._exit, 0)  # without the finalization of libraries, which costs time and may wait for threads
-    threading.Thread(target=listen, args=(connection,), daemon=True).start()
 
 
 def listen(connection: Connection) -> None:
@@ -272,5 +275,8 @@ def rank(
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
-    if not do_as_rank(number, pickle.loads(call), at_ports(), send, leave):
+    def send_with_time(*event: Any) -> None:
+        send(time.monotonic(), *event)
+
+    if not do_as_rank(number, pickle.loads(call), at_ports(), send_with_time, leave):
         os._exit(1)  # others may wait for this process, for which some backends would wait here
