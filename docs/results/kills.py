@@ -33,7 +33,7 @@ OPTIONS = [
 ]
 WORKERS = {"local": b"spawn_main", "ray": b"ray::Actor"}  # in the command lines of workers
 SECONDS = (4, 10)  # from a moment with workers to a kill
-KILLS_PER_RUN = {"worker": 4, "driver": 10}  # of workers by turns: no more than `engine.retries` for each of two HyperNets
+KILLS_PER_RUN = {"worker": 4, "driver": 10}  # two of each worker, as many as `engine.retries`
 
 
 def children() -> dict[int, list[int]]:
