@@ -64,14 +64,14 @@ class _Open(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, channels: int, networks: int) -> Tensor:
         ctx.shape, inputs = x.shape, x.shape[1] // networks
         memory = x.new_empty((x.numel() // inputs, channels))
-        memory[:, :inputs].copy_(_to_rows(x, len(memory)))
+        memory[:, :inputs].copy_(_to_rows(x, memory.shape[0]))
         memory[:, inputs:].zero_()
         return memory
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None, None]:
-        inputs = math.prod(ctx.shape) // len(buffer)
+        inputs = math.prod(ctx.shape) // buffer.shape[0]
         return _to_images(buffer[:, :inputs], ctx.shape), None, None
 
 
@@ -85,7 +85,7 @@ class _Read(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, buffer: Tensor) -> tuple[Tensor, None, None]:
-        return buffer.index_add_(1, ctx.channels, _to_rows(gradient, len(buffer))), None, None
+        return buffer.index_add_(1, ctx.channels, _to_rows(gradient, buffer.shape[0])), None, None
 
 
 class _Add(torch.autograd.Function):
@@ -93,7 +93,7 @@ class _Add(torch.autograd.Function):
     def forward(ctx: Any, memory: Tensor, y: Tensor, cycles: tuple[Tensor, ...]) -> Tensor:
         ctx.cycles, ctx.shape = cycles, y.shape
         ctx.mark_dirty(memory)
-        rows = _to_rows(y, len(memory))
+        rows = _to_rows(y, memory.shape[0])
         for channels in cycles:
             memory.index_add_(1, channels, rows[:, : len(channels)])
         return memory
@@ -114,7 +114,7 @@ class _Average(torch.autograd.Function):
         ctx.save_for_backward(channels, source, share)
         ctx.shape = y.shape
         ctx.mark_dirty(memory)
-        content, written = memory.index_select(1, channels), _to_rows(y, len(memory)).index_select(1, source)
+        content, written = memory.index_select(1, channels), _to_rows(y, memory.shape[0]).index_select(1, source)
         return memory.index_copy_(1, channels, torch.lerp(content, written, share))
 
     @staticmethod
@@ -122,8 +122,8 @@ class _Average(torch.autograd.Function):
     def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         channels, source, share = ctx.saved_tensors
         content = buffer.index_select(1, channels)
-        outputs = math.prod(ctx.shape) // len(buffer)
-        gradient = content.new_zeros(len(buffer), outputs).index_add_(1, source, content * share)
+        outputs = math.prod(ctx.shape) // buffer.shape[0]
+        gradient = content.new_zeros(buffer.shape[0], outputs).index_add_(1, source, content * share)
         return buffer.index_copy_(1, channels, content * (1 - share)), _to_images(gradient, ctx.shape), None, None, None
 
 

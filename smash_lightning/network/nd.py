@@ -64,7 +64,7 @@ def linear(weight: Tensor, bias: Tensor, x: Tensor, networks: int) -> Tensor:
     """Outputs (batch, networks x outputs) of features x (batch, networks x inputs)."""
     if networks == 1:
         return F.linear(x, weight, bias)
-    features = x.view(len(x), networks, -1).transpose(0, 1)
+    features = x.view(x.shape[0], networks, -1).transpose(0, 1)
     matrices = weight.view(networks, -1, weight.shape[1]).transpose(1, 2)
     return torch.baddbmm(bias.view(networks, 1, -1), features, matrices).transpose(0, 1).flatten(1)
 
@@ -77,9 +77,9 @@ def _dense(layer: Layer, weight: Tensor, x: Tensor, networks: int) -> Tensor:
     padded = F.pad(weight.reshape(networks, -1), (1, 0))
     places = _places(layer.outputs, layer.inputs, layer.kernel, layer.dilation, space, x.device)
     matrices = padded.index_select(1, places).view(networks, pixels * layer.inputs, pixels * layer.outputs)
-    rows = x.movedim(1, -1).reshape(len(x), pixels, networks, layer.inputs).movedim(2, 0).flatten(2)
-    product = torch.bmm(rows, matrices).view(networks, len(x), pixels, layer.outputs).movedim(0, 2)
-    return product.reshape(len(x), *space, -1).movedim(-1, 1)
+    rows = x.movedim(1, -1).reshape(x.shape[0], pixels, networks, layer.inputs).movedim(2, 0).flatten(2)
+    product = torch.bmm(rows, matrices).view(networks, x.shape[0], pixels, layer.outputs).movedim(0, 2)
+    return product.reshape(x.shape[0], *space, -1).movedim(-1, 1)
 
 
 @lru_cache(maxsize=256)
