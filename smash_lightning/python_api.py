@@ -69,7 +69,7 @@ class Options(TypedDict, total=False):
             class; `ResidualHyperNet`.
         search: see `smash_lightning.training.SearchOptions`.
         ranking: see `smash_lightning.strategies.RankingOptions`.
-        retrain: see `smash_lightning.stages.RetrainPlan`.
+        retrain: see `smash_lightning.training.RetrainOptions`.
         baselines: see `smash_lightning.baselines.BaselineOptions`.
         evaluation: see `smash_lightning.stages.EvaluationOptions`.
         seed: of everything; 0.

@@ -11,4 +11,3 @@ from smash_lightning.stages.pipeline import pipeline as pipeline
 from smash_lightning.stages.rank import rank as rank
 from smash_lightning.stages.retrain import retrain as retrain
 from smash_lightning.stages.search import search as search
-from smash_lightning.stages.selection import RetrainPlan as RetrainPlan

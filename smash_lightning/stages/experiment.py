@@ -26,9 +26,8 @@ from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.option_types import require_bounds
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.search_space import SearchSpace, SizeMatched
-from smash_lightning.stages.selection import RetrainPlan
 from smash_lightning.strategies import RankingOptions
-from smash_lightning.training import SearchOptions
+from smash_lightning.training import RetrainOptions, SearchOptions
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Experiment:
     hypernet: HyperNetSpecification  # class and options of the source of weights
     search: SearchOptions
     ranking: RankingOptions
-    retrain: RetrainPlan
+    retrain: RetrainOptions
     baselines: BaselineOptions
     evaluation: EvaluationOptions
     trainer: Callable[..., L.Trainer]  # makes a Trainer for the devices that were chosen

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
@@ -14,24 +12,7 @@ from smash_lightning.training import RetrainOptions
 Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
 
 
-@dataclass(frozen=True)
-class RetrainPlan(RetrainOptions):
-    """The options of standalone training, and architectures that are trained whatever their score is.
-
-    conf/retrain/digits.yaml explains each option.
-    """
-
-    presets: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("presets", "architectures"):
-            if isinstance(value := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(value))
-        super().__post_init__()
-
-
-def given_architectures(plan: RetrainPlan, image_spec: ImageSpec) -> dict[str, Architecture]:
+def given_architectures(options: RetrainOptions, image_spec: ImageSpec) -> dict[str, Architecture]:
     """The presets, then the architectures of JSON files, by these names; each once.
 
     Raises:
@@ -39,7 +20,7 @@ def given_architectures(plan: RetrainPlan, image_spec: ImageSpec) -> dict[str, A
     """
     found: dict[str, Architecture] = {}
     for option in ("presets", "architectures"):
-        for name in getattr(plan, option):
+        for name in getattr(options, option):
             try:
                 architecture = (
                     preset(name)(dimensions=image_spec.dimensions) if option == "presets" else load_architecture(name)

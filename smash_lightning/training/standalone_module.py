@@ -44,8 +44,13 @@ class RetrainOptions:
     start: Literal["random", "generated"]
     use_validation: bool
     checkpoint_minutes: float
+    presets: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("presets", "architectures"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
         require_bounds(self, "retrain")
 
 

@@ -17,13 +17,13 @@ from smash_lightning.hypernet import ConditionalHyperNet, HyperNetSpecification
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.search_space import SingleConvolution
-from smash_lightning.stages import EvaluationOptions, Experiment, RetrainPlan, RunFolder
+from smash_lightning.stages import EvaluationOptions, Experiment, RunFolder
 from smash_lightning.strategies import Random, RankingOptions
-from smash_lightning.training import SearchOptions
+from smash_lightning.training import RetrainOptions, SearchOptions
 from tests.cases import small
 
 SPACE = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
-RETRAIN = RetrainPlan(
+RETRAIN = RetrainOptions(
     epochs=1,
     learning_rate=0.05,
     momentum=0.9,

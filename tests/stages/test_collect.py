@@ -36,7 +36,7 @@ def configured(folder: Path, experiment: Experiment, **changes: Any) -> None:
         "seed": experiment.seed,
         "checkpoint": str(experiment.source),
         "source_run": str(experiment.source_folder().path),
-        "retrain": {"_target_": "smash_lightning.stages.RetrainPlan", **asdict(experiment.retrain)},
+        "retrain": {"_target_": "smash_lightning.training.RetrainOptions", **asdict(experiment.retrain)},
         "dataset": {"name": "digits", "validation": 60, "source": {"root": str(folder)}},
         "overrides": [f"retrain.rank={experiment.retrain.rank}"],
     }
