@@ -12,6 +12,7 @@ from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, 
 from smash_lightning.architecture.layers import STEM_KERNEL
 from smash_lightning.host_tables import Call, on_device
 from smash_lightning.network import RunningAverages, initialize, norm_channels
+from smash_lightning.network.banks import bank_channels
 from smash_lightning.network.gradients import Region, crop
 
 
@@ -78,8 +79,8 @@ def matrix_indices(block: Block, columns: int) -> np.ndarray:
     """Indices of the weights of a block's ops in the flattened matrix: leading rows, columns of the banks read."""
     parts = []
     for op in block.ops:
-        banks = np.array(op.read)[:, None] * block.width + np.arange(block.width)
-        parts.append((np.arange(op.bottleneck or 0)[:, None] * columns + banks.ravel()).ravel())
+        rows = np.arange(op.bottleneck or 0)[:, None]
+        parts.append((rows * columns + bank_channels(op.read, block.width)).ravel())
     return np.concatenate(parts)
 
 

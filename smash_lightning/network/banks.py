@@ -45,16 +45,16 @@ def accesses(block: Block, device: torch.device) -> tuple[Access, ...]:
 
 def bank_indices(block: Block) -> np.ndarray:
     """The indices of all accesses in a row: for each op what it reads, then its cycles or the parts of an `Average`."""
-    within = np.arange(block.width)
+    width = block.width
     writes = [1] * block.inputs + [0] * (block.banks - block.inputs)
     rows = []
     for op in block.ops:
         for bank in op.write:
             writes[bank] += 1
-        rows += [_channels(op.read, within), _channels(op.write, within)]  # the cycles one after another
+        rows += [bank_channels(op.read, width), bank_channels(op.write, width)]  # the cycles one after another
         if op.join == "mean":
-            rows += [_channels([j % op.units for j in range(len(op.write))], within)]
-            rows += [np.repeat([writes[bank] for bank in op.write], block.width)]
+            rows += [bank_channels([j % op.units for j in range(len(op.write))], width)]
+            rows += [np.repeat([writes[bank] for bank in op.write], width)]
     return np.concatenate(rows)
 
 
@@ -68,6 +68,6 @@ def _cycles(op: Op) -> list[tuple[int, ...]]:
     return [op.write[first : first + op.units] for first in range(0, len(op.write), op.units)]
 
 
-def _channels(banks: Sequence[int], within: np.ndarray) -> np.ndarray:
-    """Channels of the banks, one bank after another."""
-    return (np.array(banks)[:, None] * len(within) + within).ravel()
+def bank_channels(banks: Sequence[int], width: int) -> np.ndarray:
+    """Channels of banks of `width` channels, one bank after another."""
+    return (np.array(banks)[:, None] * width + np.arange(width)).ravel()
