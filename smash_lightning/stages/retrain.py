@@ -45,7 +45,7 @@ from smash_lightning.training import (
 from smash_lightning.training.callbacks import Send
 
 MEASURED = ("true_error", "true_error_top5", "true_loss")
-Trained = list[tuple[dict[str, Any], list[tuple[int, float]]]]  # row of a seed, and its loss after steps, by epoch
+Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # rows of retrained.csv and of training_history.csv
 LACKED_MEMORY = "for lack of memory: "  # begins the reason of a failure that a resumed run tries again
 KEPT = 3  # networks in the artifact, those with the lowest test losses
 
@@ -82,16 +82,16 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if len(ranking) < total:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
     groups = choose(ranking, experiment.retrain, experiment.seed)
+    names = folder.read_names()
     for name, architecture in given.items():
         groups.setdefault(architecture.fingerprint, set()).add("preset")
-        if folder.read_names().get(architecture.fingerprint) != name:
+        if names.get(architecture.fingerprint) != name:
             folder.append_architecture(architecture, name)
     architectures = folder.read_architectures()
     table = read_if_exists(folder.retrained, RETRAINED)
     table = table[~table["failure"].str.startswith(LACKED_MEMORY)]
-    table.loc[table["fingerprint"].isin([one.fingerprint for one in given.values()]), "preset"] = (
-        1  # it may have been trained in another group before
-    )
+    is_given = table["fingerprint"].isin([architecture.fingerprint for architecture in given.values()])
+    table.loc[is_given, "preset"] = 1  # it may have been trained in another group before
     table = write_table(folder.retrained, RETRAINED, table)
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
@@ -141,10 +141,8 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
                         again += [replace(job, seeds=(seed,)) for seed in job.seeds]  # one at a time takes less memory
                         continue
                     outcome = _failed(experiment, job, outcome)
-                rows, histories = zip(*outcome, strict=True)
-                for row, history in zip(rows, histories, strict=True):
-                    values = [(row["fingerprint"], row["seed"], *value) for value in history]
-                    append_rows(folder.training_history, *(dict(zip(HISTORY.columns, v, strict=True)) for v in values))
+                rows, history = outcome
+                append_rows(folder.training_history, *history)
                 append_rows(folder.retrained, *rows)
                 for row in rows:
                     done += 1
@@ -159,7 +157,7 @@ def _failed(experiment: Experiment, job: Job, failure: Failure) -> Trained:
     if failure.cause is Cause.STORAGE:
         raise RuntimeError(f"training {job.architecture.fingerprint}: {reason}: make room, then resume={folder}")
     reason = f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason
-    return [(_row(job, seed, failure=reason), []) for seed in job.seeds]
+    return [_row(job, seed, failure=reason) for seed in job.seeds], []
 
 
 def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
@@ -181,17 +179,18 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
         trainer.fit(module, datamodule=data, ckpt_path=unfinished if same else None)
         trainer.test(module, datamodule=data, verbose=False)
     seconds = (time.perf_counter() - started) / len(job.seeds)
-    trained = []
+    rows, history = [], []
     for index, (seed, path) in enumerate(zip(job.seeds, paths, strict=True)):
-        history = [(step, losses[index]) for step, losses in module.history if math.isfinite(losses[index])]
+        values = [(step, losses[index]) for step, losses in module.history if math.isfinite(losses[index])]
+        known = {"fingerprint": job.architecture.fingerprint, "seed": seed}
+        history += [known | {"step": step, "epoch_loss": loss} for step, loss in values]
         if seed in module.diverged:
-            row = _row(job, seed, failure=f"DivergedError: {module.diverged[seed]}")
+            rows.append(_row(job, seed, failure=f"DivergedError: {module.diverged[seed]}"))
         else:
             trainer.strategy.checkpoint_io.save_checkpoint(module.classifier_checkpoint(index), path)
-            row = _row(job, seed, **module.measured[index], epochs=trainer.current_epoch, seconds=seconds)
-        trained.append((row, history))
+            rows.append(_row(job, seed, **module.measured[index], epochs=trainer.current_epoch, seconds=seconds))
     unfinished.unlink(missing_ok=True)
-    return trained
+    return rows, history
 
 
 def _row(job: Job, seed: int, **values: Any) -> dict[str, Any]:
