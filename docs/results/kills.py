@@ -1,4 +1,4 @@
-"""Kills processes of runs, and compares their files: python docs/results/kills.py > docs/results/kills.json.
+"""Kills processes of runs, and compares their files: python docs/results/kills.py kills.json.
 
 Each run is a small pipeline by two workers. `worker`: the one that has run for longer is killed (SIGKILL) at random
 moments while the command goes on; `driver`: the process of the command is killed, and the run continued with
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ import pandas as pd
 from collect import this_commit, this_machine
 
 ROOT = Path(__file__).parents[2]
+Record = dict[str, Any]
 OPTIONS = [
     *("search.hypernets=2", "search.epochs=6", "search.checkpoint_every=1", "ranking.strategies.random.count=24"),
     *("ranking.strategies.perturb.count=6", "ranking.strategies.markov.count=4", "ranking.fixed=4"),
@@ -107,7 +109,7 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
     return {"kills": done, "exit_code": code, "seconds": round(time.monotonic() - began), "workers_stayed": stayed}
 
 
-def table(path: Path) -> dict[str, list[Any]]:
+def columns(path: Path) -> dict[str, list[Any]]:
     """The columns of a table; the history of trainings has them in the order in which they end."""
     frame = pd.read_csv(path)
     if path.name == "training_history.csv":
@@ -138,7 +140,7 @@ def differences(one: Path, other: Path) -> tuple[int, list[str]]:
     for name in sorted(names):
         texts = [path.read_text() if path.exists() else "" for path in (one / name, other / name)]
         if name.endswith(".csv") and all(texts):
-            compare(name, *(table(folder / name) for folder in (one, other)))
+            compare(name, *(columns(folder / name) for folder in (one, other)))
         elif name.endswith(".json") and all(texts):
             compare(name, *map(json.loads, texts))
         else:
@@ -149,45 +151,54 @@ def differences(one: Path, other: Path) -> tuple[int, list[str]]:
     return count, found
 
 
-def series(folder: Path, engine: str, target: str, kills: int, undisturbed: Path) -> dict[str, Any]:
-    """Runs until so many processes were killed."""
-    runs: list[dict[str, Any]] = []
-    while (left := kills - sum(run["kills"] for run in runs)) > 0:
-        path, rng = folder / f"{engine}-{target}-{len(runs)}", random.Random(len(runs))
+def series(record: Record, engine: str, target: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Runs until so many processes were killed, those of the record included."""
+    runs = record["figures"].setdefault(f"{engine}, {target}", [])
+    while (left := arguments.kills - sum(run["kills"] for run in runs)) > 0:
+        path, rng = arguments.folder / f"{engine}-{target}-{len(runs)}", random.Random(len(runs))
         run = disturbed(path, engine, target, min(left, KILLS_PER_RUN[target]), rng)
-        run["figures"], run["different"] = differences(undisturbed, path) if run["exit_code"] == 0 else (0, [])
-        print(engine, target, run, file=sys.stderr, flush=True)
+        run["figures"], run["different"] = (
+            differences(arguments.undisturbed, path) if run["exit_code"] == 0 else (0, [])
+        )
         runs.append(run)
-    return {
-        "kills": sum(run["kills"] for run in runs),
-        "runs": len(runs),
-        "failed": sum(run["exit_code"] != 0 for run in runs),
-        "figures_compared": sum(run["figures"] for run in runs),
-        "figures_different": sum(len(run["different"]) for run in runs),
-        "longest_stay_of_workers": max((each for run in runs for each in run["workers_stayed"]), default=None),
-    }
+        yield run
+
+
+def table(figures: dict[str, list[dict[str, Any]]]) -> str:
+    """A record in Markdown."""
+    names = "kills", "runs", "that ended with an error", "figures compared", "different", "s until workers end, at most"
+    lines = [f"| engine, killed | {' | '.join(names)} |", "|---" * 7 + "|"]
+    for name, runs in figures.items():
+        sums = [sum(run["kills"] for run in runs), len(runs), sum(run["exit_code"] != 0 for run in runs)]
+        sums += [sum(run["figures"] for run in runs), sum(len(run["different"]) for run in runs)]
+        stayed = max((each for run in runs for each in run["workers_stayed"]), default="-")
+        lines.append(f"| {name} | {' | '.join(f'{each:,}' for each in sums)} | {stayed} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("record", type=Path, help="written after each run; where it exists, its series are continued")
     parser.add_argument("--kills", type=int, default=20, help="for each engine and target (%(default)s)")
     parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=WORKERS)
     parser.add_argument("--targets", nargs="+", default=["worker", "driver"], choices=["worker", "driver"])
     parser.add_argument(
-        "--undisturbed", type=Path, help="folder of a finished run of the same options, else one is made"
+        "--undisturbed", type=Path, help="folder of a finished run of the same options, else it is made"
     )
     arguments = parser.parse_args()
-    made = {"command": f"python docs/results/kills.py {' '.join(sys.argv[1:])}".strip(), "commit": this_commit()}
-    folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    reference = arguments.undisturbed or folder / "undisturbed"
+    arguments.folder = Path(tempfile.mkdtemp(prefix="kills-"))
+    made = {"commit": this_commit(), "machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
+    record: Record = {"command": [], **made, "figures": {}}
+    if arguments.record.exists() and (record := json.loads(arguments.record.read_text()))["commit"] != made["commit"]:
+        sys.exit(f"{arguments.record} is of commit {record['commit']}, this is {made['commit']}")
     if arguments.undisturbed is None:
-        first = start([*OPTIONS, "workers=1", f"hydra.run.dir={reference}"], folder / "undisturbed.log")
+        arguments.undisturbed = arguments.folder / "undisturbed"
+        first = start([*OPTIONS, "workers=1", f"hydra.run.dir={arguments.undisturbed}"], arguments.folder / "first.log")
         if first.wait():
-            sys.exit(f"the undisturbed run failed, see {folder}")
-    rows = {
-        f"{engine}, {target}": series(folder, engine, target, arguments.kills, reference)
-        for engine in arguments.engines
-        for target in arguments.targets
-    }
-    made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
-    print(json.dumps({**made, "figures": {"kills": rows}}, indent=1))
+            sys.exit(f"the undisturbed run failed, see {arguments.folder}")
+    for engine in arguments.engines:
+        for target in arguments.targets:
+            for run in series(record, engine, target, arguments):
+                print(engine, target, run, flush=True)
+                record["command"] = ["python docs/results/kills.py kills.json"] * len(record["figures"])
+                arguments.record.write_text(json.dumps(record, indent=1))
