@@ -10,8 +10,6 @@ The names below are public; everything else may change. They are imported when t
 package itself takes milliseconds.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Checkpoints: written atomically, read without executing code, refused with a reason."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from collections.abc import Mapping

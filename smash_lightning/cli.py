@@ -4,8 +4,6 @@ With the room `configuration` the only code that uses Hydra. Heavy imports are i
 message about a wrong option waits for torch.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

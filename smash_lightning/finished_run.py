@@ -1,7 +1,5 @@
 """The results of a run folder as Python objects: tables, verdict, and the best retrained network."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from functools import cached_property
@@ -33,7 +31,7 @@ class Drawing(str):
         return str(self)
 
 
-def load(folder: str | Path) -> FinishedRun:
+def load(folder: str | Path) -> "FinishedRun":
     """Reads a run folder, the last line that a run prints; also that of a single stage after the ranking.
 
     Raises ValueError where there is no ranking, a table holds a wrong value, or the run is of an earlier version.

@@ -4,8 +4,6 @@ A table is a call, a function and its arguments. A step whose tables are compute
 without waiting; `on_device` then finds them, and otherwise computes and copies one alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Options are checked against the signatures of what they configure, before anything runs, and compared."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -1,7 +1,5 @@
 """Progress bars of several processes."""
 
-from __future__ import annotations
-
 from types import TracebackType
 
 from rich.console import Console
@@ -16,7 +14,7 @@ class ProgressBars:
         self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=4)
         self._bars = [self._progress.add_task(label, total=total) for label, total in zip(labels, totals, strict=True)]
 
-    def __enter__(self) -> ProgressBars:
+    def __enter__(self) -> "ProgressBars":
         self._progress.start()
         return self
 

@@ -1,7 +1,5 @@
 """Random streams identified by a key, so that any step of a run can be repeated on its own."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from enum import Enum, unique

@@ -3,8 +3,6 @@
 A run that builds on another one records that folder as `source_run` in its config.yaml.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import re
@@ -29,7 +27,7 @@ class File:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, folder: RunFolder, owner: type[RunFolder]) -> Path:
+    def __get__(self, folder: "RunFolder", owner: type["RunFolder"]) -> Path:
         return folder.path / self.name
 
 
@@ -87,7 +85,7 @@ class RunFolder:
         """The content of data.json; empty where there is none."""
         return json.loads(self.data.read_text(encoding="utf-8")) if self.data.exists() else {}
 
-    def sources(self) -> Iterator[RunFolder]:
+    def sources(self) -> Iterator["RunFolder"]:
         """The run itself, the run that it builds on, and so on, as far as they exist."""
         folder, seen = self, set[Path]()
         while folder.path not in seen:

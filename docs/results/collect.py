@@ -1,7 +1,5 @@
 """Collects the figures of finished runs: python docs/results/collect.py FOLDER... > docs/results/default.json."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

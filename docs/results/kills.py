@@ -5,8 +5,6 @@ moments while the command goes on; `driver`: the process of the command is kille
 resume=FOLDER.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -4,8 +4,6 @@ A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- en
 `TABLES` below, or `verdict`; without it, the summary, with the source of its figures.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

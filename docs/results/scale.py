@@ -3,8 +3,6 @@
 docs/scale.md says what is simulated, and which costs are measured or assumed.
 """
 
-from __future__ import annotations
-
 import heapq
 import json
 from argparse import ArgumentParser, Namespace

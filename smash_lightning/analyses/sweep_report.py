@@ -8,8 +8,6 @@ both (`minus_first`), and means of the `ceiling` and of the Spearman of paramete
 sweep.png and report.html show them.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -131,7 +129,7 @@ def average(jobs: pd.DataFrame, options: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _mean(scores: pd.Series[float], name: str) -> dict[str, Any]:
+def _mean(scores: "pd.Series[float]", name: str) -> dict[str, Any]:
     if len(scores) < MIN_JOBS:
         return {name: scores.mean(), f"{name}_low": math.nan, f"{name}_high": math.nan}
     mean = t_interval(np.asarray(scores, dtype=np.float64))

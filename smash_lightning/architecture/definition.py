@@ -1,7 +1,5 @@
 """An architecture as a value: memory banks, and the ops that read and write them (paper, section 3.2)."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +115,7 @@ class Architecture:
         return _JSON.dump_json({"format": 1, "blocks": self.blocks}).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> Architecture:
+    def from_json(cls, text: str) -> "Architecture":
         """Inverse of `to_json`.
 
         Raises:

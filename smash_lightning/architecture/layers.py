@@ -3,8 +3,6 @@
 Network, HyperNet, cost and drawing are all computed from it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Bounds on the architectures of a space, which determine the size of the encoding and of shared tensors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from smash_lightning.architecture.definition import Architecture, Block, Op

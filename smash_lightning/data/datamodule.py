@@ -1,7 +1,5 @@
 """One DataModule for every source: splits, statistics of the training images, batches."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence
@@ -190,19 +188,19 @@ class DataModule(L.LightningDataModule):
             raise ValueError(f"dataset.{name} must have a value for each of {channels} channels, got {list(values)}")
         return torch.tensor(values, dtype=torch.float32).view(1, channels, *[1] * len(size))
 
-    def ordered(self, purpose: Stream, *seeds: int) -> DataModule:
+    def ordered(self, purpose: Stream, *seeds: int) -> "DataModule":
         """The same data, with training batches in the order of a seed, or of several, `SideBySide`.
 
         Two purposes share no order.
         """
         return self._but(orders=tuple(f"{purpose.value} {seed}" for seed in seeds))
 
-    def with_validation(self) -> DataModule:
+    def with_validation(self) -> "DataModule":
         """The same data, equally normalised, with the validation images added to the training images."""
         constants = {"mean": self.mean, "std": self.std, "_digests": self._digests}
         return self._but(**constants, _indices=(torch.cat(self._indices), self._indices[1]))
 
-    def _but(self, **changes: Any) -> DataModule:
+    def _but(self, **changes: Any) -> "DataModule":
         other = object.__new__(DataModule)
         other.__dict__ |= self.__dict__ | changes
         return other

@@ -1,7 +1,5 @@
 """Files of an official distribution: found in a folder or downloaded into it; and pickled batches of images."""
 
-from __future__ import annotations
-
 import math
 import pickle
 import re
@@ -139,7 +137,7 @@ class _Array(np.ndarray):
     """An array whose content is checked before numpy reads it."""
 
     @classmethod
-    def reconstruct(cls, kind: object, shape: object, code: object) -> _Array:
+    def reconstruct(cls, kind: object, shape: object, code: object) -> "_Array":
         """An array to be filled; a method, as a pickle could change the attributes of a function."""
         return np.empty(0, np.uint8).view(cls)
 

@@ -1,7 +1,5 @@
 """What a data set consists of, whatever its format: decoded images as bytes, labels, class names."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -28,7 +26,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Tensor) -> Split:
+    def take(self, index: Tensor) -> "Split":
         """The examples at `index`, in that order."""
         return Split(self.images[index], self.labels[index])
 
@@ -60,7 +58,7 @@ class Subset:
         """The labels (count,)."""
         return self.whole.labels[self.index]
 
-    def take(self, positions: Tensor) -> Subset:
+    def take(self, positions: Tensor) -> "Subset":
         """The examples of this subset at `positions`, in that order."""
         return Subset(self.whole, self.index[positions])
 

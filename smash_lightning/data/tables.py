@@ -1,7 +1,5 @@
 """Encoded images and labels in tables: Parquet files, and data sets of the Hugging Face hub."""
 
-from __future__ import annotations
-
 import os
 import re
 from abc import abstractmethod
@@ -39,10 +37,10 @@ class Tables(EncodedImages):
     label: str | None = None
 
     @abstractmethod
-    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], "Features", list[str]]:
         """The tables of the splits train, test and validation, as far as they exist; their columns; and notes."""
 
-    def _columns(self, features: Features) -> tuple[str, str]:
+    def _columns(self, features: "Features") -> tuple[str, str]:
         kinds: dict[str, list[str]] = {}
         for name, feature in features.items():
             if not re.fullmatch(r"__index_level_\d+__", name):
@@ -91,7 +89,7 @@ class Parquet(Tables):
         """The shards of train, and those of the other splits, each sorted; refused if one is missing or ambiguous."""
         return [*chain.from_iterable(self._shards()[0].values())]
 
-    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], "Features", list[str]]:
         from datasets import Features  # here, as its import takes a second
 
         shards, notes = self._shards()
@@ -148,7 +146,7 @@ class Hub(Tables):
         """The Arrow files in the cache of the library `datasets`, which are written at first use."""
         return [Path(file["filename"]) for split in self._splits()[0].values() for file in split.cache_files]
 
-    def _tables(self) -> tuple[Mapping[str, pads.Dataset], Features, list[str]]:
+    def _tables(self) -> tuple[Mapping[str, pads.Dataset], "Features", list[str]]:
         splits, notes = self._splits()
         tables = {word: pads.dataset(split.with_format("arrow")[:]) for word, split in splits.items()}
         return tables, splits["train"].features, notes

@@ -1,7 +1,5 @@
 """How is an architecture written as a tensor, and read back (paper, section 3.3 and figure 3)?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 

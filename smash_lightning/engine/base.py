@@ -1,7 +1,5 @@
 """What all engines have in common: jobs for processes, repeated where one died, until a request to stop."""
 
-from __future__ import annotations
-
 import math
 import pickle
 import time
@@ -51,7 +49,7 @@ class Engine(ABC):
     threads: int = 1
     retries: int = 2
     device: str = "cpu"
-    pool_class: ClassVar[type[Pool[Any, Any]]]
+    pool_class: ClassVar[type["Pool[Any, Any]"]]
     alone_here: ClassVar[bool] = True  # whether a single worker is this process
 
     def __post_init__(self) -> None:
@@ -66,7 +64,7 @@ class Engine(ABC):
 
     def pool(
         self, function: Function, context: Any, on_message: OnMessage = lambda index, message: None
-    ) -> Pool[Any, Any]:
+    ) -> "Pool[Any, Any]":
         """A pool of workers for `function(context, job, send)`.
 
         Args:
@@ -89,7 +87,7 @@ class Pool(ABC, Generic[Job, Result]):
         self._last_step: dict[int, int] = {}  # of the messages of each job
         self._known_step: dict[int, int] = {}  # up to which a repeated job has sent its messages before
 
-    def __enter__(self) -> Pool[Job, Result]:
+    def __enter__(self) -> "Pool[Job, Result]":
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,7 +1,5 @@
 """Processes of this machine: an executor for each worker, so that a process that dies ends no other's job."""
 
-from __future__ import annotations
-
 import atexit
 import multiprocessing
 import os

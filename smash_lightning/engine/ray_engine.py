@@ -1,7 +1,5 @@
 """Processes of a Ray cluster, on one machine or several. Needs the extra `ray`."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import sys
@@ -30,7 +28,7 @@ class _Cluster:
     starting: ClassVar[dict[tuple[Any, ...], dict[Any, Any]]] = {}  # actors, by references that are there when they are
 
 
-def connected(engine: Ray) -> Any:
+def connected(engine: "Ray") -> Any:
     """The module `ray`, connected to the cluster of an engine.
 
     Raises:
@@ -65,9 +63,9 @@ def connected(engine: Ray) -> Any:
 class RayPool(Pool[Job, Result]):
     """See `Pool`."""
 
-    engine: Ray
+    engine: "Ray"
 
-    def __init__(self, engine: Ray, function: Function, context: Any, on_message: OnMessage) -> None:
+    def __init__(self, engine: "Ray", function: Function, context: Any, on_message: OnMessage) -> None:
         super().__init__(engine, function, context, on_message)
         self._call: Any = None
         self._references: dict[Any, Any] = {}  # of the results of busy actors

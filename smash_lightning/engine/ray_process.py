@@ -1,7 +1,5 @@
 """What runs in the processes of a Ray cluster."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import pickle

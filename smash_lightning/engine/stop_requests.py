@@ -1,7 +1,5 @@
 """Requests to stop: by SIGTERM, or by SIGUSR1 before the time limit of a SLURM job. Runs save their state and end."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import threading

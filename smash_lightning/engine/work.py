@@ -1,7 +1,5 @@
 """What happens in the processes of an engine: jobs alone, or as one of several ranks."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import sys

@@ -7,8 +7,6 @@ the others and the weight of the other pools are chosen by leaving out one archi
 an intercept per fold costs held-out predictions of all folds some rank correlation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -135,7 +133,7 @@ class Fitter:
     others: Normal | None
 
     @classmethod
-    def of(cls, own: pd.DataFrame, library: Sequence[pd.DataFrame], features: Sequence[str]) -> Fitter:
+    def of(cls, own: pd.DataFrame, library: Sequence[pd.DataFrame], features: Sequence[str]) -> "Fitter":
         """Of those features that are known for all rows of all tables."""
         tables = (own, *library)
         known = tuple(name for name in features if all(name in one and one[name].notna().all() for one in tables))

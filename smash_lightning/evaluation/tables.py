@@ -4,8 +4,6 @@ A table may have more columns than its kind names; they are kept, after the know
 of numbers, 0 in groups and "" in columns of text.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -205,7 +203,7 @@ def hypernet_columns(columns: Iterable[str]) -> list[str]:
     return sorted(filter(PER_HYPERNET.fullmatch, columns), key=lambda name: int(name.removeprefix("val_loss_")))
 
 
-def _parsed(path: Path, kind: TableKind, texts: pd.Series[str]) -> pd.Series[Any]:
+def _parsed(path: Path, kind: TableKind, texts: "pd.Series[str]") -> "pd.Series[Any]":
     """The values of a column; an unknown one has numbers where all of its texts are numbers or empty."""
     cell, column = kind.cell(str(texts.name)), texts.name
     if cell is str:

@@ -1,7 +1,5 @@
 """The abstract class of everything that makes weights for many architectures, and what is known of a trained one."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

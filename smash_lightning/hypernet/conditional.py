@@ -1,7 +1,5 @@
 """The paper's HyperNet: every 1x1 convolution is generated from the encoding c (section 3.3)."""
 
-from __future__ import annotations
-
 from typing import final
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The HyperNet: a fully convolutional DenseNet from c to a grid of weights (paper, section 3.3 and appendix)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

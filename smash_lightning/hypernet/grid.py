@@ -1,7 +1,5 @@
 """HyperNets that generate 1x1 weights in a grid: channel-based weight compression (paper, section 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

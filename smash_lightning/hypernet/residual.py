@@ -1,7 +1,5 @@
 """A HyperNet whose generated weights are added to weights that ops share: an extension of the paper."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import final
 

@@ -1,7 +1,5 @@
 """Plain weight sharing without a HyperNet: one matrix per block, of which each 1x1 convolution is a slice."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import final
 

@@ -1,7 +1,5 @@
 """Tensors that all architectures share, each sliced to the size that an architecture needs."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Class and options of a source of weights, as in a configuration and in a checkpoint, and how one is loaded."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import sys
@@ -37,7 +35,7 @@ class HyperNetSpecification:
         object.__setattr__(self, "options", {name: _plain(name, value) for name, value in self.options.items()})
 
     @classmethod
-    def of(cls, kind: type[WeightSource], **options: Any) -> HyperNetSpecification:
+    def of(cls, kind: type[WeightSource], **options: Any) -> "HyperNetSpecification":
         """The specification of a class object."""
         return cls(f"{kind.__module__}.{kind.__qualname__}", options)
 
@@ -73,7 +71,7 @@ class HyperNetSpecification:
         except Exception:  # a class that cannot be built without values shows its errors when it is trained
             return
 
-    def with_values(self, values: Mapping[str, Any], name: str = "hypernet") -> HyperNetSpecification:
+    def with_values(self, values: Mapping[str, Any], name: str = "hypernet") -> "HyperNetSpecification":
         """The same with changed options; where `target` is among them, options that the new class lacks are left out.
 
         Args:
@@ -91,7 +89,7 @@ class HyperNetSpecification:
         kept = {name: value for name, value in self.options.items() if name in known}
         return replace(changed, options=kept | changes)
 
-    def with_kind(self, kind: type[WeightSource]) -> HyperNetSpecification:
+    def with_kind(self, kind: type[WeightSource]) -> "HyperNetSpecification":
         """The specification of another class, with the options that it shares with this one."""
         return self.with_values({"target": f"{kind.__module__}.{kind.__qualname__}"})
 

@@ -1,7 +1,5 @@
 """A HyperNet that does not see the architecture: what the score loses without conditioning on c."""
 
-from __future__ import annotations
-
 from typing import final
 
 from torch import Tensor

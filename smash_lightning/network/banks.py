@@ -1,7 +1,5 @@
 """The channels of a block's memory that each op reads and writes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple

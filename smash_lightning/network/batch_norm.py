@@ -1,7 +1,5 @@
 """Sources of the mean and variance of BatchNorm, an argument of the forward pass."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 

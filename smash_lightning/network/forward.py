@@ -1,7 +1,5 @@
 """The forward pass: a function of an architecture and named weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

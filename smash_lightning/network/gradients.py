@@ -4,8 +4,6 @@ Slicing a tensor once per op would make autograd allocate, zero and add a full-s
 functions take all slices of a tensor at once, or pass one buffer through a block, and change only the slices in use.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

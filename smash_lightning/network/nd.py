@@ -5,8 +5,6 @@ network (batch, networks x channels, *space), and a tensor of weights their weig
 Each network's values are what it computes alone, up to rounding, and a NaN remains in its own channels.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

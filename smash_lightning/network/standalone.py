@@ -1,7 +1,5 @@
 """Standalone networks: with their own parameters, under the names that the forward pass uses."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -5,8 +5,6 @@ the unit; `title` is above the figure, and `note` a smaller line under it, such 
 are columns that are shown while the pointer is over a mark, and their titles.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -219,7 +217,7 @@ def _zero() -> alt.Chart:
     return alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=GREY).encode(y="y:Q")
 
 
-def _dodged(points: pd.DataFrame, log: bool) -> pd.Series[float]:
+def _dodged(points: pd.DataFrame, log: bool) -> "pd.Series[float]":
     """Values of x, moved a little sideways for each line so that error bars do not hide one another."""
     place = np.log(points["x"]) if log else points["x"].astype(float)
     series, names = pd.factorize(points["series"])

@@ -1,7 +1,5 @@
 """Words and numbers as tables, pictures and sentences show them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -43,7 +41,7 @@ def interval_text(value: float, low: float, high: float, decimals: int = 2) -> s
     return texts[0] if math.isnan(low) else "{} [{}, {}]".format(*texts)
 
 
-def decimals_for(widths: pd.Series[float]) -> int:
+def decimals_for(widths: "pd.Series[float]") -> int:
     """Decimals that show two digits of the usual width of an interval: nats need more of them than coefficients."""
     middle = widths[widths > 0].median()
     return 2 if math.isnan(middle) else min(max(1 - math.floor(math.log10(middle)), 0), 8)

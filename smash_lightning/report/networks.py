@@ -1,7 +1,5 @@
 """Sizes and test results of given architectures, such as presets, and of those that the score found."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from smash_lightning.architecture import cost

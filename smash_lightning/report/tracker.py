@@ -3,8 +3,6 @@
 A run's own files hold everything; what is logged here is a copy for looking at. Only the main process logs.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys
@@ -31,7 +29,7 @@ class Tracker:
     def __init__(self, loggers: Sequence[Logger]) -> None:
         self._loggers, self._last_step = list(loggers), 0
 
-    def __enter__(self) -> Tracker:
+    def __enter__(self) -> "Tracker":
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,7 +1,5 @@
 """The logger of Weights & Biases: one run per run folder, offline without a key or a network."""
 
-from __future__ import annotations
-
 import json
 import math
 import netrc

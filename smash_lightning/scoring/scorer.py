@@ -1,7 +1,5 @@
 """The score of an architecture: validation metrics with generated weights (paper, algorithm 1)."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections import OrderedDict
@@ -77,7 +75,7 @@ class Scorer:
         self.__dict__ |= state
         self.to(device)
 
-    def to(self, device: str) -> Scorer:
+    def to(self, device: str) -> "Scorer":
         """Moves HyperNets and images to `device`, and returns itself."""
         self.data = self.data.to(device)
         _move(self.hypernets, device)

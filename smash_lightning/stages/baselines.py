@@ -1,7 +1,5 @@
 """The fourth stage: baselines of the score predict the test loss of the architectures that were retrained."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import time

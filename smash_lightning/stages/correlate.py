@@ -1,7 +1,5 @@
 """The last stage: how well do score and ground truth agree, and does a baseline predict better?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

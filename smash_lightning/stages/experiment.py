@@ -1,7 +1,5 @@
 """What every stage works with: the objects of an experiment, and tables of earlier runs."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence

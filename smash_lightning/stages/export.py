@@ -1,7 +1,5 @@
 """Exports a retrained network as a program that runs with torch alone."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path

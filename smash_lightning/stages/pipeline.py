@@ -1,7 +1,5 @@
 """All stages, one after the other."""
 
-from __future__ import annotations
-
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.baselines import baselines
 from smash_lightning.stages.calibrate import library_of

@@ -1,7 +1,5 @@
 """The second stage: held-out architectures are scored with generated weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any

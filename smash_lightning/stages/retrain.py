@@ -1,7 +1,5 @@
 """The third stage: standalone training of the best architectures, and of others to compare them with."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

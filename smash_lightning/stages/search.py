@@ -1,7 +1,5 @@
 """The first stage: HyperNets are trained, several seeds side by side."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Which architectures are trained standalone? Some of the ranking, and others that are given."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture

@@ -1,7 +1,5 @@
 """How many processes work for a run, whether they train each HyperNet together, and the Lightning Trainers of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

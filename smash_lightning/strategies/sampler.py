@@ -6,8 +6,6 @@ as in TPE (Bergstra et al., NeurIPS 2011). A model that generates decisions itse
 this one weights samples of the space, so it works with any space.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import random
@@ -68,7 +66,7 @@ class Model:
     one that did not.
     """
 
-    def __init__(self, made: Iterable[Iterable[Decision]], prior: Model | None = None) -> None:
+    def __init__(self, made: Iterable[Iterable[Decision]], prior: "Model | None" = None) -> None:
         self.prior = prior
         self.wide: dict[str, Counter[Hashable]] = defaultdict(Counter)
         self.narrow: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)

@@ -1,7 +1,5 @@
 """What both trainings have in common: steps that are logged, and the learning rate."""
 
-from __future__ import annotations
-
 import math
 
 import lightning as L

@@ -1,7 +1,5 @@
 """Between a training and the process that started it: metrics and progress as messages, and requests to stop."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from argparse import Namespace

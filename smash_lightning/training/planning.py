@@ -3,8 +3,6 @@
 A process, not a thread: drawing and encoding are plain Python, which blocks the interpreter that launches kernels.
 """
 
-from __future__ import annotations
-
 import itertools
 import pickle
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Training a HyperNet: a new random architecture at every step (paper, algorithm 1)."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Iterator

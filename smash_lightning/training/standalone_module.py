@@ -1,7 +1,5 @@
 """Standalone training of one architecture, for its ground truth (paper, step 3)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
@@ -103,7 +101,7 @@ def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
     assert not partial.exists()
 
 
-def _find(source: Raw, cache: Path, results: multiprocessing.Queue[Path]) -> None:
+def _find(source: Raw, cache: Path, results: "multiprocessing.Queue[Path]") -> None:
     results.put(entry_of(source, cache))
 
 

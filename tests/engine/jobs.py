@@ -1,7 +1,5 @@
 """Jobs of the tests of engines, each of which does what its name says."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

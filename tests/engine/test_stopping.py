@@ -1,7 +1,5 @@
 """Signals are requests to stop."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The notebook goes from a run to a drawn network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat

@@ -1,7 +1,5 @@
 """The method on one screen gives the scores of the package."""
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every class of weight source, tiny and untrained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What holds for every class of weight source, and how the classes differ."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

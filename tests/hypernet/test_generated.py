@@ -1,7 +1,5 @@
 """Generated weights against the slow ones, and what a network computes with them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Plain weight sharing against slow indexing."""
 
-from __future__ import annotations
-
 import re
 
 import torch

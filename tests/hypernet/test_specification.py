@@ -1,7 +1,5 @@
 """A class and its options, as a configuration names them and a checkpoint keeps them."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which number of the grid is which weight."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """Counts copies to a device, and reads of values."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any, Self
 

@@ -4,8 +4,6 @@ They are counted, not timed, so they are the same on every machine. A rise means
 layer or op that was done once for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pytest

@@ -1,7 +1,5 @@
 """A network in three dimensions, on volumes of depth one, equals the one in two."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

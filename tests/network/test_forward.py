@@ -1,7 +1,5 @@
 """The network against the slow one: outputs, and the gradients of all weights and of the images."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Presets against textbook modules with the same weights: outputs and all gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

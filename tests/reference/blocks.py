@@ -4,8 +4,6 @@ Each module registers its layers in the order in which a memory-bank architectur
 parameter of the one belongs to the n-th parameter of the other.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,8 +1,6 @@
 """The network and its generated weights, written in the simplest way: no table of layers, no functions of our own
 for gradients, nothing in place. What the package computes must equal this."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

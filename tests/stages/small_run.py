@@ -1,7 +1,5 @@
 """An experiment that takes a second, and a ranking for it."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

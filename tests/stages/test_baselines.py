@@ -1,7 +1,5 @@
 """What the stage of the baselines computes, keeps and refuses."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The jobs of a sweep over trainings are one run's trainings."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterable, Mapping

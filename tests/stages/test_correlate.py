@@ -1,7 +1,5 @@
 """The last stage on tables with baselines."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Architectures that are given, such as presets, are trained like those that the score selects."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from importlib import import_module

@@ -1,7 +1,5 @@
 """The whole job on images of one's own, and in three dimensions."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

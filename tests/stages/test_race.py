@@ -1,7 +1,5 @@
 """A race over real scores: those of survivors and of others, and that an interrupted race resumes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Which HyperNets score, how often they are read, and what is logged of a ranking."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections import Counter

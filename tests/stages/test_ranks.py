@@ -1,7 +1,5 @@
 """Search, ranking and retraining by two processes, against one process that does the same work alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

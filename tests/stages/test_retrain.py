@@ -1,7 +1,5 @@
 """Which architectures are trained, and what is recorded of a training that fails."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

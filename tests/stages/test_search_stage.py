@@ -1,7 +1,5 @@
 """The first stage: what HyperNets are trained on, their names, and the data of a scorer."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Scores that are pure functions of the architecture, and all strategies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -62,7 +60,7 @@ class Separable:
         object.__setattr__(self, "weights", drawn)
 
     @classmethod
-    def over(cls, space: SearchSpace, seed: int = 0) -> Separable:
+    def over(cls, space: SearchSpace, seed: int = 0) -> "Separable":
         return cls(Encoding(space.limits, max(space.limits.memory) // space.limits.base), seed)
 
     def __call__(self, architecture: Architecture) -> float:

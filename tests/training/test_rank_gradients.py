@@ -1,7 +1,5 @@
 """With different architectures on each rank of a distributed training the step's gradient varies less."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

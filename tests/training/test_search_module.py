@@ -1,7 +1,5 @@
 """The architectures of a training, its interruption, and its checkpoints."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Standalone training: its images, and the average of predictions over views."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

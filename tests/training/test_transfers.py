@@ -1,7 +1,5 @@
 """What a step copies to a GPU, and what it waits for: counted on the device "meta", checked where there is a GPU."""
 
-from __future__ import annotations
-
 import itertools
 import pickle
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """The interface of BatchNorm policies, and the data that they use."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,7 +31,7 @@ class ScoringData:
     batches: tuple[tuple[Tensor, Tensor], ...]
     batch_size: int
 
-    def to(self, device: str) -> ScoringData:
+    def to(self, device: str) -> "ScoringData":
         """A copy on `device`."""
         single = {name: getattr(self, name).to(device) for name in ("images", "labels", "recalibration")}
         pairs = tuple((images.to(device), labels.to(device)) for images, labels in self.batches)
