@@ -80,7 +80,8 @@ def test_the_plan_for_many_gpus_has_the_figures_of_its_simulation() -> None:
 
 def test_the_readme_has_a_table_of_results() -> None:
     blocks = [(name, table) for _, name, table, *_ in RENDER.BLOCK.findall((ROOT / "README.md").read_text())]
-    assert blocks == [("docs/results/default.json", "verdict"), ("docs/results/default.json", "")]
+    files = [f"docs/results/{name}.json" for name in ("default", "default", "confirmation")]
+    assert blocks == list(zip(files, ("verdict", "", "lines"), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,9 @@ def finished_run(folder: Path, seed: int) -> Path:
         "hypernet_pairs": [],
     }
     (folder / "correlation.json").write_text(json.dumps(correlation))
+    differences = {"smash_score": estimate(0.1 + seed / 10), "params": estimate(0.3), "depth": None}
+    calibration = dict.fromkeys(COLLECT.CALIBRATION) | {"spearman": estimate(0.6), "differences": differences}
+    (folder / "calibration.json").write_text(json.dumps(calibration | {"learning_curve": []}))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "overrides": [f"seed={seed}"]}))
     (folder / "result.json").write_text("{}")
     return folder
@@ -128,13 +132,19 @@ def test_figures_of_runs_become_tables(tmp_path: Path) -> None:
     assert published["command"] == ["python run.py seed=0", "python run.py seed=1"]
     (path := tmp_path / "default.json").write_text(json.dumps(published))
     summary = RENDER.render(path, None).splitlines()
-    assert summary[0] == "| Spearman with the mean test loss | seed 0 | seed 1 |"
-    assert "| **SMASH score** | .50 [.30, .70] | .50 [.30, .70] |" in summary
-    assert "| shortlist: change of the test loss | -20% (z = -3.0) | -20% (z = -3.0) |" in summary
+    assert "learning_curve" not in published["figures"]["seed 0"]["calibration"]
+    assert summary[0] == "| Spearman with the mean test loss | mean (SD) | seed 0 | seed 1 |"
+    assert "| **SMASH score** | .50 (.00) | .50 [.30, .70] | .50 [.30, .70] |" in summary
+    minus = "| calibrated prediction minus **SMASH score**, paired | .15 (.07) | .10 [-.10, .30] | .20 [.00, .40] |"
+    assert minus in summary
+    assert "| shortlist: change of the test loss | -20% (0%) | -20% (z = -3.0) | -20% (z = -3.0) |" in summary
     for table in RENDER.TABLES:
         lines = RENDER.render(path, table).splitlines()
-        assert {line.count("|") for line in lines if line.startswith("|")} == {4}
+        assert {line.count("|") for line in lines if line.startswith("|")} == {8 if table == "lines" else 5}
         assert all(FIGURE.fullmatch(text) for text in re.findall(r"[-.\d]+ \[.*?\]", "\n".join(lines)))
+    assert lines[2].startswith("| seed 0 | .80 [.60, 1.00] | .60 [.40, .80] |"), (
+        "the last table has a line for each run"
+    )
 
 
 def test_runs_that_are_not_finished_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
+CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
+CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss")
 
 
 def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
@@ -30,7 +32,9 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
         if label in figures:
             raise ValueError(f"{folder}: another folder has {label} too")
         commands.append(" ".join(["python run.py", *config.get("overrides", [])]))
+        calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
         figures[label] = {key: correlation[key] for key in COPIED}
+        figures[label]["calibration"] = {key: calibration[key] for key in CALIBRATION}
         finished.append((folder / "result.json").stat().st_mtime)
     date = datetime.fromtimestamp(max(finished), UTC).date().isoformat()
     return {"command": commands, "commit": commit, "machine": machine, "date": date, "figures": figures}

@@ -1,15 +1,18 @@
 """Writes the tables of README.md and docs/*.md from docs/results/*.json: python docs/results/render.py.
 
 A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- end of results -->`. TABLE is one of
-`TABLES` below, or `verdict`; without it, the summary, with the source of its figures.
+`TABLES` below, `verdict`, or `lines`, which is the main part of the summary with a line for each run; without it, the
+summary. Both of the latter have the source of their figures. The first column of several runs is their mean and
+standard deviation.
 """
 
 import json
 import re
+import statistics
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- results: (\S+?)(?: (\S+))? -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
@@ -34,8 +37,22 @@ LABELS = {
 SUMMARY = ("smash_score", "val_loss", "weight_sharing", "unconditional", "params", "macs", "early_stopping", "synflow")
 SUMMARY += ("snip", "naswot")
 
+CALIBRATED = "calibrated prediction (own + earlier)"
+MEAN = "mean (SD)"
+SPEARMAN = "Spearman with the mean test loss"
+
 Run = dict[str, Any]
-Row = tuple[str, Callable[[Run], str]]
+
+
+class Cell(NamedTuple):
+    """A figure as text, and as a number in percent or not where there is one."""
+
+    text: str = "-"
+    value: float | None = None
+    percent: bool = False
+
+
+Row = tuple[str, Callable[[Run], Cell]]
 
 
 def figure(estimate: dict[str, Any] | None) -> str:
@@ -49,6 +66,20 @@ def number(value: float) -> str:
     """Two decimals without a leading zero."""
     text = f"{value:.2f}".replace("-0.00", "0.00")
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def cell(estimate: dict[str, Any] | None) -> Cell:
+    """An estimate as a figure of a table."""
+    return Cell(figure(estimate), None if estimate is None else estimate["value"])
+
+
+def mean(cells: Sequence[Cell]) -> str:
+    """Mean and standard deviation over runs, as `.49 (.05)`; a dash where a run has no number."""
+    values = [one.value for one in cells if one.value is not None]
+    if len(values) < len(cells):
+        return "-"
+    middle, spread = statistics.fmean(values), statistics.stdev(values)
+    return f"{middle:+.0%} ({spread:.0%})" if cells[0].percent else f"{number(middle)} ({number(spread)})"
 
 
 def label(name: str) -> str:
@@ -65,10 +96,14 @@ def render(path: Path, table: str | None) -> str:
     if table == "verdict":
         return _verdict(next(iter(runs.values())))
     title, rows = TABLES[table or "summary"](list(runs.values()))
-    lines = [f"| {title} | {' | '.join(runs)} |", f"|---{'|---' * len(runs)}|"]
-    cells = {name: [cell(run) for run in runs.values()] for name, cell in rows}
-    lines += [f"| {name} | {' | '.join(row)} |" for name, row in cells.items() if set(row) != {"-"}]
-    if table is not None:
+    found = {name: [of(run) for run in runs.values()] for name, of in rows}
+    cells = {title: list(runs)} | {name: [one.text for one in row] for name, row in found.items()}
+    if len(runs) > 1 and table != "lines":
+        cells = {name: [mean(found[name]) if name in found else MEAN, *row] for name, row in cells.items()}
+    kept = [[name, *row] for name, row in cells.items() if set(row) != {"-"}]
+    header, *others = zip(*kept, strict=True) if table == "lines" else kept
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in others)]
+    if table not in (None, "lines"):
         return "\n".join([*lines, ""])
     source = f"`{'`, `'.join(published['command'])}`, commit {published['commit']}, {published['machine']}"
     return "\n".join([*lines, "", f"*{source}, {published['date']}.*", ""])
@@ -82,8 +117,20 @@ def _verdict(run: Run) -> str:
     return "\n".join(["```text", *lines, "```", ""])
 
 
-def _predictor(name: str, column: str) -> Callable[[Run], str]:
-    return lambda run: figure(run["comparison"]["predictors"].get(name, {}).get(column))
+def _predictor(name: str, column: str) -> Callable[[Run], Cell]:
+    return lambda run: cell(run["comparison"]["predictors"].get(name, {}).get(column))
+
+
+def _estimate(*keys: str) -> Callable[[Run], Cell]:
+    """The estimate at nested keys; none where one of them is missing."""
+
+    def of(run: Run) -> Cell:
+        value: Any = run
+        for key in keys:
+            value = (value or {}).get(key)
+        return cell(value)
+
+    return of
 
 
 def _names(runs: list[Run]) -> list[str]:
@@ -95,49 +142,68 @@ def _names(runs: list[Run]) -> list[str]:
     return sorted(found, key=lambda name: -sum(found[name]) / len(found[name]))
 
 
+def _head(*names: str) -> list[Row]:
+    rows: list[Row] = [("noise ceiling", _estimate("loss", "reliability", "ceiling"))]
+    rows.append((CALIBRATED, _estimate("calibration", "spearman")))
+    return rows + [(label(name), _predictor(name, "spearman")) for name in names]
+
+
+def _differences(names: Iterable[str]) -> list[Row]:
+    minus = "calibrated prediction minus {}, paired".format
+    return [(minus(label(name)), _estimate("calibration", "differences", name)) for name in names]
+
+
 def _summary(runs: list[Run]) -> tuple[str, list[Row]]:
-    rows: list[Row] = [("noise ceiling", lambda run: figure(run["loss"]["reliability"]["ceiling"]))]
-    rows += [(label(name), _predictor(name, "spearman")) for name in SUMMARY]
+    rows = _head(*SUMMARY) + _differences(("smash_score", "val_loss", "weight_sharing", "params"))
     for name in ("params", "weight_sharing"):
         rows.append((f"SMASH score minus {label(name)}, paired", _predictor(name, "delta_spearman")))
     rows.append(("shortlist: change of the test loss", _shortlist))
-    return "Spearman with the mean test loss", rows
+    return SPEARMAN, rows
 
 
-def _shortlist(run: Run) -> str:
+def _lines(runs: list[Run]) -> tuple[str, list[Row]]:
+    names = ("smash_score", "val_loss", "params")
+    return SPEARMAN, _head(*names) + _differences(names)
+
+
+def _calibration(runs: list[Run]) -> tuple[str, list[Row]]:
+    found = {"own + earlier": "spearman", "own alone": "own", "earlier alone": "library"}
+    rows: list[Row] = [(f"fitted on {name}", _estimate("calibration", key)) for name, key in found.items()]
+    return "calibrated prediction: " + SPEARMAN, rows + _differences(_names(runs))
+
+
+def _shortlist(run: Run) -> Cell:
     gain = run["loss"]["shortlist"]
-    return "-" if gain is None else f"{gain['difference'] / gain['mean_representative']:+.0%} (z = {gain['z']:+.1f})"
+    if gain is None:
+        return Cell()
+    share = gain["difference"] / gain["mean_representative"]
+    return Cell(f"{share:+.0%} (z = {gain['z']:+.1f})", share, percent=True)
 
 
 def _all(column: str, title: str) -> Callable[[list[Run]], tuple[str, list[Row]]]:
-    return lambda runs: (title, [(label(name), _predictor(name, column)) for name in _names(runs)])
+    first = (CALIBRATED, _estimate("calibration", column))
+    return lambda runs: (title, [first, *((label(name), _predictor(name, column)) for name in _names(runs))])
 
 
 def _reliability(runs: list[Run]) -> tuple[str, list[Row]]:
-    def cell(ground_truth: str, *keys: str) -> Callable[[Run], str]:
-        def of(run: Run) -> str:
-            value = run[ground_truth]
-            for key in keys:
-                value = value[key]
-            return figure(value)
-
-        return of
-
-    rows: list[Row] = [("architectures", lambda run: str(run["architectures"]))]
+    rows: list[Row] = [("architectures", lambda run: Cell(str(run["architectures"])))]
     for ground_truth, name in (("loss", "test loss"), ("error", "test error")):
-        rows.append((f"{name}: reliability over seeds (ICC)", cell(ground_truth, "reliability", "icc_mean")))
-        rows.append((f"{name}: noise ceiling", cell(ground_truth, "reliability", "ceiling")))
-        rows.append((f"{name}: SMASH score", cell(ground_truth, "scores", "smash_score", "spearman")))
-        rows.append((f"{name}: SMASH score given parameters, MACs and ops", cell(ground_truth, "partial_given_sizes")))
+        rows.append((f"{name}: reliability over seeds (ICC)", _estimate(ground_truth, "reliability", "icc_mean")))
+        rows.append((f"{name}: noise ceiling", _estimate(ground_truth, "reliability", "ceiling")))
+        rows.append((f"{name}: SMASH score", _estimate(ground_truth, "scores", "smash_score", "spearman")))
+        given = f"{name}: SMASH score given parameters, MACs and ops"
+        rows.append((given, _estimate(ground_truth, "partial_given_sizes")))
     return "Spearman, where nothing else is named", rows
 
 
 TABLES = {
     "summary": _summary,
-    "spearman": _all("spearman", "Spearman with the mean test loss"),
+    "spearman": _all("spearman", SPEARMAN),
     "delta": _all("delta_spearman", "SMASH score minus predictor, paired"),
     "size-matched": _all("size_matched_tau", "Kendall's tau over pairs of nearly equal size"),
     "reliability": _reliability,
+    "calibrated": _calibration,
+    "lines": _lines,
 }
 
 
