@@ -1,14 +1,14 @@
 """How does the agreement with the ground truth depend on what a sweep varied?
 
 sweep.csv: a row per job: its options, `architectures`, Spearman of score and mean test loss with its interval, the
-noise `ceiling` with its interval, Spearman of every other predictor, and why the job is `left_out`, if it is.
+noise `ceiling` with its interval, Spearman of every other predictor, of `calibrated` where there is a calibration.json,
+and why the job is `left_out`, if it is.
 sweep_means.csv: a row per setting: mean `spearman` over its jobs with Student's interval (of three jobs or more; a
 single job has its own bootstrap interval) and `std`, how much it exceeds that of the first setting over the seeds of
-both (`minus_first`), and means of the `ceiling` and of the Spearman of parameters and MACs.
+both (`minus_first`), and means of the `ceiling` and of the Spearman of calibrated prediction, parameters and MACs.
 sweep.png and report.html show them.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.report.figures import forest, lines
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import render
+from smash_lightning.report.run_data import read_correlation
 from smash_lightning.report.style import Chart, save
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
@@ -34,8 +35,10 @@ SEED = "seed"  # the option over which is averaged
 MIN_JOBS = 3  # of an interval: that of two values is wider than all that can be measured
 DEFAULT = "default"  # value of an option that a job was not given
 SPEARMAN = ["spearman", "spearman_low", "spearman_high"]
-REFERENCES = {"ceiling": "noise ceiling", "spearman_params": "parameters", "spearman_macs": "MACs"}
-LINES = 5  # most values of an option that are drawn as lines
+CALIBRATED = "spearman_calibrated"
+REFERENCES = {"ceiling": "noise ceiling", CALIBRATED: "calibrated prediction"}
+REFERENCES |= {"spearman_params": "parameters", "spearman_macs": "MACs"}
+LINES = 4  # most values of an option that are drawn as lines
 
 
 def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None = None) -> None:
@@ -72,7 +75,8 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
     with atomic_write(folder / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
     print("Spearman of score and test loss, mean over jobs:")
-    print(settings[[*options, "jobs", *SPEARMAN, "std", "minus_first"]].to_string(index=False, float_format="%.2f"))
+    shown = settings[[*options, "jobs", *SPEARMAN, "std", "minus_first", *settings.columns.intersection([CALIBRATED])]]
+    print(shown.to_string(index=False, float_format="%.2f"))
     if left_out:
         print(f"Left out: {left_out}.")
 
@@ -93,12 +97,13 @@ def read_coefficients(jobs: Sequence[SweepJob], options: Sequence[str]) -> pd.Da
 def _coefficients(job: SweepJob) -> dict[str, Any]:
     if not job.config:
         raise ValueError("it was not started")
-    path = RunFolder(job.folder).correlation
-    if not path.exists():
+    folder = RunFolder(job.folder)
+    if not folder.correlation.exists():
         raise ValueError("it has no correlation.json yet")
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        estimates = {f"spearman_{name}": one["spearman"] for name, one in plain["comparison"]["predictors"].items()}
+        plain = read_correlation(folder)
+        predictors = plain["comparison"]["predictors"] | ({"calibrated": one} if (one := plain["calibration"]) else {})
+        estimates = {f"spearman_{name}": one["spearman"] for name, one in predictors.items()}
         score, ceiling = estimates.pop(f"spearman_{SMASH_SCORE}"), plain["loss"]["reliability"]["ceiling"]
         row = {"architectures": plain["architectures"]}
         for name, one in (("spearman", score), ("ceiling", ceiling)):
@@ -166,6 +171,7 @@ def _sentences(means: pd.DataFrame, options: list[str]) -> list[str]:
     texts = [
         f"{', '.join(f'{name}={row[name]}' for name in options) or 'all jobs'}: {row['spearman']:.2f} "
         f"[{row['spearman_low']:.2f}, {row['spearman_high']:.2f}] over {count(int(row['jobs']), 'job')}"
+        + (f", calibrated prediction {row[CALIBRATED]:.2f}" if CALIBRATED in row else "")
         for row in means.sort_values("spearman").to_dict("records")
     ]
     if len(texts) == 1:

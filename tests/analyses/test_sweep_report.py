@@ -95,6 +95,8 @@ def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[s
     sweep = sweep_folder(tmp_path / "sweep", {"hypernet.width": [64, 8], "seed": [0, 1, 2]}, skills={8: 0.0, 64: 0.9})
     begin(sweep / "6", {"hypernet.width": 128})
     (sweep / "10").mkdir()
+    for job in range(6):
+        (sweep / str(job) / "calibration.json").write_text(json.dumps({"spearman": {"value": 0.1 * job}}))
     table, means, page = reported(tmp_path / "report", sweep)
     assert table["job"].tolist() == [0, 1, 2, 3, 4, 5, 6, 10]
     assert table["hypernet.width"].tolist() == ["64"] * 3 + ["8"] * 3 + ["128", "default"]
@@ -106,7 +108,10 @@ def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[s
     expected = [sum(values[3:]) / 3, sum(values[:3]) / 3]
     assert means["spearman"].tolist() == pytest.approx(expected)
     assert means["minus_first"][1] == pytest.approx(expected[1] - expected[0])
+    assert means["spearman_calibrated"].tolist() == pytest.approx([0.4, 0.1])
     printed = capsys.readouterr().out
+    assert "spearman_calibrated" in printed
+    assert ", calibrated prediction 0.10." in page or ", calibrated prediction 0.10;" in page
     assert "job 6 (it has no correlation.json yet), job 10 (it was not started)" in printed
     assert "has hypernet.width=64: " in page
     assert "experiment=quick" in page, "an option of all jobs"

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from smash_lightning.evaluation.bootstrap import Estimate
+from smash_lightning.evaluation.calibration import Calibration
 from smash_lightning.report.build import build
 from smash_lightning.report.page import columns
 from smash_lightning.report.run_data import architectures, fitted_line, read_run, scatter_frame, settling_frames
@@ -72,6 +74,21 @@ def test_the_first_section_has_verdict_next_steps_and_scatter(page: Reader, run:
     ]
     for words in ("SMASH on digits", "Retrain these", "Spearman 0.60 [0.45, 0.75]", "100 training, 40 validation"):
         assert words in page.text
+
+
+def test_the_calibrated_prediction_follows_the_score_in_the_first_section(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    value = Estimate(0.71, 0.5, 0.83, 1000)
+    known = {"architectures": 10, "earlier": 0, "pools": 0, "left_out": 0, "resamples": 1000, "seed": 0}
+    calibration = Calibration(
+        **known, confidence=0.95, basis="own", features=("val_loss",), spearman=value, predicted_sd=0.01, covered=0.9,
+        differences={"val_loss": value}, best_single="val_loss", compared_with_loss="better", size_matched_tau=value,
+    )  # fmt: skip
+    (tmp_path / "run" / "calibration.json").write_text(calibration.to_json())
+    build(tmp_path / "run")
+    text = Reader((tmp_path / "run" / "report.html").read_text(encoding="utf-8")).text
+    assert "Spearman of score and test loss0.60 [0.45, 0.75]" in text
+    assert "Spearman of calibrated prediction and test loss0.71 [0.50, 0.83]" in text
 
 
 def test_the_page_requests_nothing(page: Reader) -> None:
