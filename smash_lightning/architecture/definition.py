@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -81,15 +81,25 @@ class Block:
 class Architecture:
     """Blocks at successively halved resolution.
 
+    Args:
+        blocks: in order of execution.
+        stem: None for the paper's transitions: the stem's output is the first block's input, and a 1x1 convolution and
+            average pooling lead to each next block. Or the channels of the stem of a wide residual network (Zagoruyko
+            and Komodakis 2016), in which a residual block with a 1x1 convolution as its shortcut leads to every block,
+            with stride 2 from the second one on.
+
     Raises:
         ValueError: the description is inconsistent; the message has block, op and fault.
     """
 
     blocks: tuple[Block, ...]
+    stem: int | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
             raise ValueError("an architecture needs at least one block")
+        if self.stem is not None and self.stem < 1:
+            raise ValueError(f"the stem must have at least 1 channel, got {self.stem}")
         axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
         if not axes <= {2} and not axes <= {3}:
             raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {sorted(axes)} axes")
@@ -112,7 +122,8 @@ class Architecture:
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal architectures."""
-        return _JSON.dump_json({"format": 1, "blocks": self.blocks}).decode()
+        plain: _Json = {"format": 1, "blocks": self.blocks}
+        return _JSON.dump_json(plain if self.stem is None else plain | {"stem": self.stem}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
@@ -122,7 +133,8 @@ class Architecture:
             ValueError: not JSON, a missing or unknown key, a wrong type, or an impossible architecture.
         """
         try:
-            return cls(_JSON.validate_json(text, strict=True)["blocks"])
+            plain = _JSON.validate_json(text, strict=True)
+            return cls(plain["blocks"], plain.get("stem"))
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"])) or "JSON"
@@ -199,6 +211,7 @@ class _Json(TypedDict):
 
     format: Literal[1]
     blocks: tuple[Block, ...]
+    stem: NotRequired[int]
 
 
 _JSON = TypeAdapter(_Json)

@@ -4,7 +4,7 @@ Network, HyperNet, cost and drawing are all computed from it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -87,37 +87,50 @@ class OpLayers:
         if self.entry is not None:
             yield self.entry
         first = () if self.pointwise is None else (self.pointwise,)
-        for stage in (*first, *(stage for path in self.paths for stage in path)):
-            yield stage.convolution
-            if stage.norm is not None:
-                yield stage.norm
+        yield from _of_stages((*first, *(stage for path in self.paths for stage in path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """To the next block: a 1x1 convolution of the pooled input; or of the input, added to a `residual`."""
+
+    shortcut: Layer
+    residual: tuple[Stage, ...] = ()
+
+    def __iter__(self) -> Iterator[Layer]:
+        yield self.shortcut
+        yield from _of_stages(self.residual)
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLayers:
-    """The layers of one block; `transition` is the 1x1 convolution to the next block, None in the last."""
+    """The layers of one block, or of the stem of a wide residual network; the last block has no transition."""
 
     ops: tuple[OpLayers, ...]
     norm: Layer
-    transition: Layer | None
+    transition: Transition | None
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """All layers of a network, nested as they are executed; iteration is flat, in that order."""
+    """All layers of a network, nested as they are executed; iteration is flat, in that order.
+
+    `entry` is what follows the stem of a wide residual network.
+    """
 
     stem: Layer
+    entry: BlockLayers | None
     blocks: tuple[BlockLayers, ...]
     head: Layer
 
     def __iter__(self) -> Iterator[Layer]:
         yield self.stem
-        for block in self.blocks:
+        for block in self.blocks if self.entry is None else (self.entry, *self.blocks):
             for op in block.ops:
                 yield from op
             yield block.norm
             if block.transition is not None:
-                yield block.transition
+                yield from block.transition
         yield self.head
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
@@ -142,28 +155,52 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     if architecture.dimensions != axes:
         raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
     size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
-    blocks = architecture.blocks
-    kernel, ones, inputs = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.channels
-    stem = Layer(
-        "stem", "convolution", inputs, blocks[0].input_channels, size, kernel, ones, stride=image_spec.stem_stride
-    )
+    blocks, residual = architecture.blocks, architecture.stem is not None
+    channels = architecture.stem or blocks[0].input_channels
+    kernel, ones, stride = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.stem_stride
+    stem = Layer("stem", "convolution", image_spec.channels, channels, size, kernel, ones, stride=stride)
+    entry = None
+    if residual:
+        widening = _transition("stem", channels, blocks[0].input_channels, size, stride=1)
+        entry = BlockLayers((), Layer("stem.norm", "norm", channels, channels, size), widening)
     table = []
     for b, block in enumerate(blocks):
         ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         norm = Layer(f"block{b}.norm", "norm", block.channels, block.channels, size)
-        transition = None
+        transition: Transition | None = None
         if b + 1 < len(blocks):
-            size = tuple(s // 2 for s in size)
-            transition = _pointwise(f"block{b}.transition", block.channels, blocks[b + 1].input_channels, size)
+            size = tuple((s + residual) // 2 for s in size)
+            outputs = blocks[b + 1].input_channels
+            if residual:
+                transition = _transition(f"block{b}", block.channels, outputs, size, stride=2)
+            else:
+                transition = Transition(_pointwise(f"block{b}.transition", block.channels, outputs, size))
         table.append(BlockLayers(ops, norm, transition))
     if not all(size):
         raise ValueError(f"images of size {image_spec.size} are too small for {len(blocks)} blocks: use fewer blocks")
     head = Layer("head", "linear", blocks[-1].channels, image_spec.classes)
-    return Layers(stem, tuple(table), head)
+    return Layers(stem, entry, tuple(table), head)
 
 
-def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...]) -> Layer:
-    return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size))
+def _of_stages(stages: Iterable[Stage]) -> Iterator[Layer]:
+    for stage in stages:
+        yield stage.convolution
+        if stage.norm is not None:
+            yield stage.norm
+
+
+def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int = 1) -> Layer:
+    return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size), stride=stride)
+
+
+def _transition(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int) -> Transition:
+    """A residual block of a wide residual network after its first norm and ReLU."""
+    kernel, ones = (STEM_KERNEL,) * len(size), (1,) * len(size)
+    first = Layer(f"{name}.conv0", "convolution", inputs, outputs, size, kernel, ones, stride=stride)
+    norm = Layer(f"{name}.conv0_norm", "norm", outputs, outputs, size)
+    last = Layer(f"{name}.conv1", "convolution", outputs, outputs, size, kernel, ones)
+    shortcut = _pointwise(f"{name}.transition", inputs, outputs, size, stride)
+    return Transition(shortcut, (Stage(first, norm, activate=True), Stage(last, None, activate=False)))
 
 
 def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:

@@ -68,6 +68,8 @@ class Limits:
         """The reason why `architecture` is outside the bounds, with block and op; None if it is inside."""
         if architecture.dimensions != self.dimensions:
             return f"it is {architecture.dimensions}D, the space is {self.dimensions}D"
+        if architecture.stem is not None:
+            return "residual blocks lead to its blocks"
         if len(architecture.blocks) != len(self.inputs):
             return f"it has {len(architecture.blocks)} blocks, the space has {len(self.inputs)}"
         for b, block in enumerate(architecture.blocks):

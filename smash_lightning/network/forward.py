@@ -43,11 +43,12 @@ def forward(
     x = _convolve(table.stem, weights, nd.channels_last(x), networks)
     if not op_norm:
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
+    if table.entry is not None:
+        x = torch.relu_(_norm(table.entry.norm, weights, x, statistics))
+        x = _transition(table.entry, weights, x, statistics, networks)
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
         x = _block(block, row, weights, x, statistics, networks)
-        if row.transition is not None:
-            # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
-            x = _convolve(row.transition, weights, nd.average_pool(x), networks)
+        x = _transition(row, weights, x, statistics, networks)
     features = x.mean(dim=tuple(range(2, x.ndim)))
     return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
 
@@ -64,6 +65,18 @@ def _block(
         else:
             memory = gradients.add(memory, y, access.write)
     return torch.relu_(_norm(row.norm, weights, gradients.close_memory(memory, x.shape), statistics))
+
+
+def _transition(row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource, networks: int) -> Tensor:
+    if row.transition is None:
+        return x
+    if not row.transition.residual:
+        # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
+        return _convolve(row.transition.shortcut, weights, nd.average_pool(x), networks)
+    h = x
+    for stage in row.transition.residual:
+        h = _stage(stage, weights, h, statistics, networks)
+    return h + _convolve(row.transition.shortcut, weights, x, networks)
 
 
 def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: NormSource, networks: int) -> Tensor:

@@ -138,7 +138,10 @@ def _panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterato
         heading = (f"Block {b}", f"{sizes[b]}{count(block.banks, 'bank')} of {count(block.width, 'channel')}")
         channels = count(block.inputs * block.width, "channel")
         entry = (image, f"stem {stem}{stride} → {channels}")
-        if b:
+        if architecture.stem is not None:
+            residual = f"residual block{' of stride 2' if b else ''} → {channels}"
+            entry = ("norm, ReLU", residual) if b else (f"{image}, stem {stem}{stride} → {architecture.stem}", residual)
+        elif b:
             entry = (f"norm, ReLU, {ones} → {channels}", f"average pooling {twos}")
         end = ("norm, ReLU, global average pooling", f"linear, {block.channels} → {classes}")
         panel = _Panel(block, left, heading, entry, end if b + 1 == len(blocks) else ())

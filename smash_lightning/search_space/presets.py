@@ -1,10 +1,11 @@
 """Published networks written as memory-bank architectures (paper, section 3.2).
 
-Each block is the textbook's; stem, transitions and classifier are those of `ImageSpec`, the same for all. An argument
-that is out of range or does not fit the others is a ValueError.
+`wrn` and `densenet` are the textbook's networks. Of `resnet` and `fractalnet` each block is; stem and transitions are
+those of the paper's own networks. An argument that is out of range or does not fit the others is a ValueError.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
@@ -42,9 +43,13 @@ def resnet(
 
 @checked
 def wrn(depth: Count = 16, width: Count = 2, dimensions: Axes = 2) -> Architecture:
-    """Wide residual network under its published name: WRN-40-4 is `wrn(40, 4)`."""
-    _ops_per_block("wrn", depth, 3)
-    return resnet(depth, WRN_CHANNELS * width, dimensions=dimensions)
+    """Wide residual network under its published name: WRN-40-4 is `wrn(40, 4)`.
+
+    The first residual block of each group, which changes the number of channels, is the way to the group's block.
+    """
+    if _ops_per_block("wrn", depth, 3) == 1:
+        raise ValueError(f"wrn: depth {depth} has no blocks of one size: use 16 or more")
+    return Architecture(resnet(depth - 6, WRN_CHANNELS * width, dimensions=dimensions).blocks, stem=WRN_CHANNELS)
 
 
 @checked
@@ -53,18 +58,20 @@ def densenet(
 ) -> Architecture:
     """DenseNet-BC (Huang et al. 2017): DenseNet-BC-100 with growth 12 is `densenet(100, 12)`.
 
-    An op reads all banks before it (norm, ReLU, 1x1 to four times the growth, norm, ReLU, 3x3) and fills the next one.
-    The output of a block is in all its banks. The stem gives two banks; a transition keeps the share `compression`
-    of the banks, rounded down to whole banks where the textbook rounds down to whole channels.
+    An op reads all banks before it (norm, ReLU, 1x1 to four times the growth, norm, ReLU, 3x3) and fills the next ones.
+    The output of a block is in all its banks. The stem gives twice the growth; a transition keeps the share
+    `compression` of the channels, rounded down. Banks are as wide as this permits, the growth or a divisor of it.
     """
     paths = ((_convolution(dimensions),),)
     ops, bottleneck = _ops_per_block("densenet", depth, blocks), DENSENET_BOTTLENECK * growth
-    inputs, built = DENSENET_STEM, []
+    channels, built = DENSENET_STEM * growth, []
     for _ in range(blocks):
-        banks = inputs + ops
-        layers = tuple(Op(tuple(range(new)), (new,), 1, bottleneck, paths) for new in range(inputs, banks))
-        built.append(Block(growth, inputs, layers))
-        inputs = max(1, int(compression * banks))
+        width = math.gcd(channels, growth)
+        inputs, units = channels // width, growth // width
+        first = (inputs + op * units for op in range(ops))
+        layers = (Op(tuple(range(new)), tuple(range(new, new + units)), units, bottleneck, paths) for new in first)
+        built.append(Block(width, inputs, tuple(layers)))
+        channels = max(1, int(compression * (channels + ops * growth)))
     return Architecture(tuple(built))
 
 

@@ -104,6 +104,8 @@ def test_defaults_may_be_left_out() -> None:
         (changed(("format",), 2), "architecture: format: Input should be 1"),
         (changed(("name",), "x"), "architecture: name: Extra inputs are not permitted"),
         (changed(("blocks",), []), "an architecture needs at least one block"),
+        (changed(("stem",), 0), "the stem must have at least 1 channel, got 0"),
+        (changed(("stem",), "16"), "architecture: stem: Input should be a valid integer"),
         (changed((*BLOCK, "width"), "4"), "blocks.0.width: Input should be a valid integer"),
         (changed((*BLOCK, "width"), True), "blocks.0.width: Input should be a valid integer"),
         (changed((*BLOCK, "inputs"), 2.0), "blocks.0.inputs: Input should be a valid integer"),

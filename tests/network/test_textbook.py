@@ -1,6 +1,7 @@
 """Presets against textbook modules with the same weights: outputs and all gradients."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.standalone import initialize
 from smash_lightning.random_streams import generator
-from smash_lightning.search_space.presets import densenet, fractalnet, resnet
-from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks
+from smash_lightning.search_space.presets import densenet, fractalnet, resnet, wrn
+from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks, densenet_bc, wide_resnet
 
 Textbook = tuple[Callable[[int], Architecture], Callable[[int], nn.Module]]
 TEXTBOOK: dict[str, Textbook] = {
@@ -88,3 +89,35 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
     keys = ("block0.norm.weight", "block0.norm.bias", "head.weight")
     for key, tensor in zip(keys, outer, strict=True):
         torch.testing.assert_close(weights[key].grad[..., handed_on], tensor.grad, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize(
+    ("architecture", "network"),
+    [
+        (lambda d: wrn(16, 1, d), lambda d: wide_resnet(16, 1, 5, d)),
+        (lambda d: wrn(22, 2, d), lambda d: wide_resnet(22, 2, 5, d)),
+        (lambda d: densenet(22, 6, dimensions=d), lambda d: densenet_bc(22, 6, 5, d)),
+        (lambda d: densenet(16, 5, dimensions=d), lambda d: densenet_bc(16, 5, 5, d)),
+    ],
+    ids=["wrn-16-1", "wrn-22-2", "densenet-bc-22-6", "densenet-bc-16-5"],
+)
+def test_whole_presets_are_the_textbooks(architecture: Any, network: Any, dimensions: int) -> None:
+    """In float64: parameters in the order of execution, logits, and the gradient of every parameter."""
+    ours, theirs = architecture(dimensions), network(dimensions).double()
+    image_spec, draws, weights = ImageSpec(3, (8,) * dimensions, 5), generator("whole"), {}
+    parameters = iter(theirs.parameters())
+    for name, shape in layers(ours, image_spec, op_norm=True).parameters().items():
+        parameter = next(parameters)
+        assert parameter.shape == shape
+        if name.endswith("bias") or "norm" in name or "entry" in name:
+            parameter.data.copy_(1 + 0.2 * torch.randn(shape, generator=draws, dtype=torch.float64))
+        weights[name] = parameter.detach().clone().requires_grad_()
+    assert not list(parameters)
+    images = torch.randn(3, 3, *image_spec.size, generator=draws, dtype=torch.float64)
+    logits = forward(ours, image_spec, weights, images, UseBatchStatistics(), op_norm=True)
+    torch.testing.assert_close(logits, theirs(images))
+    logits.square().sum().backward()
+    theirs(images).square().sum().backward()
+    for tensor, parameter in zip(weights.values(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(tensor.grad, parameter.grad, rtol=1e-6, atol=1e-9)

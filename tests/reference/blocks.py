@@ -1,4 +1,4 @@
-"""Textbook blocks, written as their papers have them: no banks, no table of layers, in 2 or 3 dimensions.
+"""Textbook blocks and networks, written as their papers have them: no banks, no table of layers, in 2 or 3 dimensions.
 
 Each module registers its layers in the order in which a memory-bank architecture executes them, so that the n-th
 parameter of the one belongs to the n-th parameter of the other.
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 
-def convolution(inputs: int, outputs: int, kernel: int, dimensions: int) -> nn.Module:
+def convolution(inputs: int, outputs: int, kernel: int, dimensions: int, stride: int = 1) -> nn.Module:
     kind = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions]
-    return kind(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return kind(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
 def norm(channels: int, dimensions: int) -> nn.Module:
@@ -40,6 +40,56 @@ class ResidualBlocks(nn.Sequential):
 
     def __init__(self, count: int, channels: int, dimensions: int = 2) -> None:
         super().__init__(*(PreActivationBlock(channels, dimensions) for _ in range(count)))
+
+
+class WideningBlock(nn.Module):
+    """First residual block of a group: BN-ReLU, then 3x3-BN-ReLU-3x3 plus a 1x1 (Zagoruyko and Komodakis 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dimensions: int = 2) -> None:
+        super().__init__()
+        self.activation = nn.Sequential(norm(inputs, dimensions), nn.ReLU())
+        self.shortcut = convolution(inputs, outputs, 1, dimensions, stride)
+        self.residual = nn.Sequential(
+            convolution(inputs, outputs, 3, dimensions, stride),
+            norm(outputs, dimensions),
+            nn.ReLU(),
+            convolution(outputs, outputs, 3, dimensions),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.activation(x)
+        return self.shortcut(h) + self.residual(h)
+
+
+def classifier(channels: int, classes: int, dimensions: int) -> nn.Sequential:
+    pool = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[dimensions](1)
+    return nn.Sequential(norm(channels, dimensions), nn.ReLU(), pool, nn.Flatten(), nn.Linear(channels, classes))
+
+
+def wide_resnet(depth: int, width: int, classes: int, dimensions: int = 2) -> nn.Sequential:
+    """WRN-depth-width (Zagoruyko and Komodakis 2016, table 1)."""
+    parts: list[nn.Module] = [convolution(3, 16, 3, dimensions)]
+    channels = [16, 16 * width, 32 * width, 64 * width]
+    for group in range(3):
+        before, after = channels[group : group + 2]
+        parts.append(WideningBlock(before, after, 2 if group else 1, dimensions))
+        parts.append(ResidualBlocks((depth - 4) // 6 - 1, after, dimensions))
+    return nn.Sequential(*parts, classifier(channels[-1], classes, dimensions))
+
+
+def densenet_bc(depth: int, growth: int, classes: int, dimensions: int = 2) -> nn.Sequential:
+    """DenseNet-BC of three blocks (Huang et al. 2017, section 4.1), compression .5."""
+    pool = {2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions]
+    parts: list[nn.Module] = [convolution(3, 2 * growth, 3, dimensions)]
+    layers, channels = (depth - 4) // 6, 2 * growth
+    for block in range(3):
+        parts.append(DenseBlock(layers, channels, growth, dimensions))
+        channels += layers * growth
+        if block < 2:
+            parts += [norm(channels, dimensions), nn.ReLU()]
+            parts += [convolution(channels, channels // 2, 1, dimensions), pool(2)]
+            channels //= 2
+    return nn.Sequential(*parts, classifier(channels, classes, dimensions))
 
 
 class DenseBottleneckLayer(nn.Module):

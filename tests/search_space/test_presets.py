@@ -1,32 +1,23 @@
 from collections import defaultdict
-from itertools import pairwise
 
 import pytest
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, cost, layers
-from smash_lightning.search_space.presets import PRESETS, densenet, fractalnet, resnet, wrn
+from smash_lightning.search_space.presets import PRESETS, densenet, fractalnet, preset, resnet, wrn
 
 CIFAR = ImageSpec(channels=3, size=(32, 32), classes=10)
 
 
-def wrn_parameters(depth: int, width: int) -> int:
-    """WRN-depth-width with our stem and transitions: n pre-activation blocks at each of three resolutions."""
-    n, channels = (depth - 4) // 6, [16 * width, 32 * width, 64 * width]
-    residuals = sum(n * (2 * 9 * c * c + 2 * 2 * c) for c in channels)
-    norms = sum(2 * c for c in channels)
-    transitions = sum(before * after for before, after in pairwise(channels))
-    return 3 * 9 * channels[0] + residuals + norms + transitions + 10 * channels[-1] + 10
-
-
-def published_wrn_parameters(depth: int, width: int) -> int:
-    """The authors' network: stem of 16 channels; the first residual of a group changes the number of channels itself,
-    with a 1x1 convolution on its shortcut; one norm at the end."""
-    n, total, before = (depth - 4) // 6, 3 * 9 * 16, 16
-    for c in (16 * width, 32 * width, 64 * width):
-        total += (2 * before + 9 * before * c + 2 * c + 9 * c * c) + before * c
-        total += (n - 1) * (2 * 9 * c * c + 2 * 2 * c)
-        before = c
-    return total + 2 * before + 10 * before + 10
+PUBLISHED = {  # trainable parameters, and classes; those of 1000 classes by Chrabaszcz et al. 2017
+    "wrn-16-8": (11.0e6, 10),
+    "wrn-28-10": (36.5e6, 10),
+    "wrn-40-4": (8.95e6, 10),
+    "wrn-28-2": (1.6e6, 1000),
+    "wrn-28-5": (9.5e6, 1000),
+    "densenet-bc-100-12": (0.769e6, 10),
+    "densenet-bc-250-24": (15.3e6, 10),
+    "densenet-bc-190-40": (25.6e6, 10),
+}
 
 
 def sources(block: Block) -> dict[int, list[tuple[int, ...]]]:
@@ -62,23 +53,11 @@ def test_presets_exist_in_three_dimensions(name: str) -> None:
     assert cost(architecture, ImageSpec(1, (32, 32, 32), 10)).ops == cost(PRESETS[name](), CIFAR).ops
 
 
-@pytest.mark.parametrize(("depth", "width", "published"), [(16, 2, 0.69e6), (40, 4, 8.95e6), (28, 10, 36.5e6)])
-def test_wide_resnet_counts_its_published_parameters(depth: int, width: int, published: float) -> None:
-    ours, theirs = cost(wrn(depth, width), CIFAR).params, published_wrn_parameters(depth, width)
-    assert theirs == pytest.approx(published, rel=0.005)
-    assert ours == wrn_parameters(depth, width)
-    # Transitions change the channels, so every 3x3 is c -> c: larger than the authors' c/2 -> c.
-    assert 1 < ours / theirs < 1.17
-
-
-def test_wide_resnet_40_4_is_the_published_one_but_for_stem_and_transitions() -> None:
-    assert published_wrn_parameters(40, 4) == 8_949_210
-    widened = sum(9 * c * (c - before) for before, c in ((16, 64), (64, 128), (128, 256)))
-    stem = 3 * 9 * (64 - 16)
-    shortcut_of_the_first_group = 16 * 64
-    norms = sum(2 * (c - before) for before, c in ((16, 64), (64, 128), (128, 256))) + 2 * (64 + 128)
-    difference = widened + stem - shortcut_of_the_first_group + norms
-    assert cost(wrn(40, 4), CIFAR).params == 8_949_210 + difference == 9_346_634
+def test_parameters_are_those_published() -> None:
+    for name, (published, classes) in PUBLISHED.items():
+        counted = cost(preset(name)(), ImageSpec(3, (32, 32), classes)).params
+        print(f"{name:20} {published:12,.0f} published {counted:12,} counted")
+        assert counted == pytest.approx(published, rel=0.01), name
 
 
 def test_resnet_op_reads_and_adds_to_all_banks() -> None:
@@ -101,10 +80,10 @@ def test_depth_counts_the_layers_of_the_network(blocks: int) -> None:
 
 
 def test_densenet_reads_all_and_grows_by_one_bank() -> None:
-    architecture = densenet(depth=22, growth=6)
+    architecture = densenet(depth=16, growth=6)
     for block in architecture.blocks:
         assert block.width == 6
-        assert block.channels == (block.inputs + 3) * 6
+        assert block.channels == (block.inputs + 2) * 6
         for o, op in enumerate(block.ops):
             assert op.read == tuple(range(block.inputs + o))
             assert op.write == (block.inputs + o,)
@@ -112,21 +91,14 @@ def test_densenet_reads_all_and_grows_by_one_bank() -> None:
     assert [block.inputs for block in architecture.blocks] == [2, 2, 2]
 
 
-def test_densenet_counts_its_parameters_by_the_textbook_formula() -> None:
-    growth, channels, total = 12, 24, 3 * 9 * 24
-    for last in (False, False, True):
-        for _ in range(16):
-            total += 2 * channels + channels * 4 * growth + 2 * 4 * growth + 9 * 4 * growth * growth
-            channels += growth
-        kept = channels // growth // 2 * growth
-        total += 2 * channels + (10 * channels + 10 if last else channels * kept)
-        channels = kept
-    counted = cost(densenet(100, 12), CIFAR).params
-    assert counted == total
-    assert counted == pytest.approx(769_162, rel=0.02), "the published DenseNet-BC-100 (k=12) has 0.8M parameters"
+def test_densenet_banks_divide_the_compressed_channels() -> None:
+    """A transition keeps 108 of 216 channels, then 150 of 300: no multiple of the growth of 12."""
+    blocks = densenet(100, 12).blocks
+    assert [block.input_channels for block in blocks] == [24, 108, 150]
+    assert [(block.width, block.ops[0].units) for block in blocks] == [(12, 1), (12, 1), (6, 2)]
 
 
-def test_densenet_compression_keeps_at_least_one_bank() -> None:
+def test_densenet_compression_keeps_at_least_one_channel() -> None:
     assert [block.inputs for block in densenet(22, 4, compression=0.01).blocks] == [2, 1, 1]
     assert [block.inputs for block in densenet(22, 4, compression=1).blocks] == [2, 5, 8]
 
@@ -165,6 +137,7 @@ def test_fractal_channels_double() -> None:
     [
         (lambda: wrn(39, 4), "wrn: depth 39 does not fit 3 blocks: use 6n \\+ 4 \\(10, 16, 22"),
         (lambda: wrn(4, 4), "depth 4 does not fit"),
+        (lambda: wrn(10, 4), "wrn: depth 10 has no blocks of one size: use 16 or more"),
         (lambda: wrn(16, width=0), "for wrn\nwidth\n  Input should be greater than 0"),
         (lambda: resnet(16, channels=-2), "for resnet\nchannels\n  Input should be greater than 0"),
         (lambda: resnet(16, channels=10, banks=4), "10 channels cannot be spread over 4 banks"),

@@ -12,7 +12,7 @@ import pytest
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.evaluation.tables import BASELINES, read_retrained, read_table
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.search_space.presets import densenet, resnet
+from smash_lightning.search_space.presets import densenet, resnet, wrn
 from smash_lightning.stages import Experiment, baselines, correlate, pipeline, retrain
 from smash_lightning.stages.retrain import Job, train_networks
 from smash_lightning.stages.selection import given_architectures
@@ -25,8 +25,8 @@ SMALL = resnet(10, 4)
 
 
 def test_each_is_trained_once() -> None:
-    plan = replace(RETRAIN, presets=("wrn-16-2", "densenet-bc-40-12", "resnet-16-32", "densenet"))
-    expected = {"wrn-16-2": resnet(16, 32), "densenet-bc-40-12": densenet(40, 12)}
+    plan = replace(RETRAIN, presets=("wrn-16-2", "densenet-bc-40-12", "wrn", "densenet"))
+    expected = {"wrn-16-2": wrn(16, 2), "densenet-bc-40-12": densenet(40, 12)}
     assert given_architectures(plan, CIFAR) == expected
 
 
