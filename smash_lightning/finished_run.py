@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import pandas as pd
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.sample import finished_trainings
-from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exists, read_ranking
+from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exists, read_ranking, read_retrained
 from smash_lightning.network import Classifier
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import estimate_text, label
@@ -37,6 +37,43 @@ def load(folder: str | Path) -> "FinishedRun":
     Raises ValueError where there is no ranking, a table holds a wrong value, or the run is of an earlier version.
     """
     return FinishedRun(Path(folder))
+
+
+class TrainedNetwork(NamedTuple):
+    """A retrained network in evaluation mode, and the rows of `retrained.csv` of its architecture, its own first."""
+
+    fingerprint: str
+    seed: int
+    trainings: pd.DataFrame
+    classifier: Classifier
+
+
+def trained_network(
+    run: RunFolder, fingerprint: str | None = None, content: Mapping[str, str] | None = None
+) -> TrainedNetwork:
+    """The network of an architecture that was trained with the lowest seed.
+
+    Args:
+        run: the folder with `retrained.csv`.
+        fingerprint: the architecture; None takes the best by score of those that were retrained. Choosing it or the
+            seed by the test images would spoil the test.
+        content: digests of the data, with which those of the training are compared.
+
+    Raises:
+        ValueError: nothing was retrained, or not this architecture; its checkpoint is missing or of other data.
+    """
+    trainings, ranking = finished_trainings(read_retrained(run)), read_ranking(run)
+    if trainings.empty:
+        raise ValueError(f"{run.path} holds no finished training: retrain first, with task=retrain")
+    best = ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])]
+    chosen = fingerprint or next(iter(best), trainings["fingerprint"].iloc[0])  # where presets alone were trained
+    mine = trainings[trainings["fingerprint"] == chosen].sort_values("seed")
+    if mine.empty:
+        raise ValueError(f"architecture {chosen} was not retrained in {run.path}")
+    seed = int(mine["seed"].iloc[0])
+    paths = [folder.network(chosen, seed) for folder in run.sources()]
+    path = next((path for path in paths if path.exists()), paths[0])
+    return TrainedNetwork(chosen, seed, mine, load_classifier(path, content))
 
 
 @final
@@ -89,12 +126,9 @@ class FinishedRun:
         Raises ValueError where nothing was retrained, or the checkpoint does not exist any more or is of other data.
         """
         name = self.best["fingerprint"]
-        seeds = self._trainings["seed"][self._trainings["fingerprint"] == name]
-        if not len(seeds):
+        if not (self._trainings["fingerprint"] == name).any():
             raise ValueError(f"no architecture was retrained in {self.folder}: use task=retrain, or smash.retrain")
-        paths = [folder.network(name, int(seeds.min())) for folder in self._run.sources()]
-        path = next((path for path in paths if path.exists()), paths[0])
-        return load_classifier(path, self.data.get("content"))
+        return trained_network(self._run, name, self.data.get("content")).classifier
 
     @property
     def verdict(self) -> str:

@@ -178,9 +178,12 @@ def decode(
     readable = np.zeros(len(held), dtype=bool)
     unreadable: list[tuple[str, str]] = []
     first, stored, grey = "", [0, 0], True
+    square = None if size is None else (size, size)
     # A bounded number of images is read ahead; a batch of them costs less than scheduling each.
     pool = Parallel(os.cpu_count(), prefer="threads", return_as="generator", batch_size=32, pre_dispatch="4*n_jobs")
-    decoded = tqdm(pool(delayed(_pixels)(each, size) for each in encoded), "decoding images", len(held), disable=None)
+    decoded = tqdm(
+        pool(delayed(pixels_of)(each, square) for each in encoded), "decoding images", len(held), disable=None
+    )
     for position, (test, (name, pixels)) in enumerate(zip(held.long().tolist(), decoded, strict=True)):
         if isinstance(pixels, str):
             unreadable.append((name, pixels))
@@ -209,8 +212,8 @@ def decode(
     return (train, test_images), torch.from_numpy(readable), [name for name, _ in unreadable]
 
 
-def _pixels(encoded: Encoded, size: int | None) -> tuple[str, Pixels | str]:
-    """Name and bytes (1 or 3 channels, height, width) of one image, or why it cannot be read."""
+def pixels_of(encoded: Encoded, size: tuple[int, int] | None) -> tuple[str, Pixels | str]:
+    """Name and bytes (1 or 3 channels, height, width) of one image, or why not; `size` is its width and height."""
     if encoded.content is None:
         return encoded.name, "it has no content"
     try:
@@ -219,7 +222,7 @@ def _pixels(encoded: Encoded, size: int | None) -> tuple[str, Pixels | str]:
             ImageOps.exif_transpose(image, in_place=True)
             flat = _grey_or_rgb(image)
         if size is not None:
-            flat = ImageOps.fit(flat, (size, size), Image.Resampling.LANCZOS)
+            flat = ImageOps.fit(flat, size, Image.Resampling.LANCZOS)
     except UnidentifiedImageError:
         return encoded.name, "no image of a known type"
     except MemoryError:

@@ -16,7 +16,7 @@ from smash_lightning.data.encoded import (
 )
 from smash_lightning.data.source import listed
 
-_TYPES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+TYPES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
 Classes = Mapping[str, Path]  # folder of each class of one split
 
@@ -102,8 +102,8 @@ class Folder(EncodedImages):
         """The images of each class of a split; `others` receives files that are no images."""
         found: dict[str, list[Path]] = {}
         for name, folder in folders.items():
-            files = sorted(_walk(folder))
-            images = [path for path in files if path.suffix.lower() in _TYPES and path.is_file()]
+            files = sorted(walk(folder))
+            images = [path for path in files if path.suffix.lower() in TYPES and path.is_file()]
             others += sorted(set(files) - set(images))
             if not images:
                 raise ValueError(f"class {printable(name)} is empty: there is no image in {folder}; fill or remove it")
@@ -143,10 +143,10 @@ def _subfolders(folder: Path) -> dict[str, Path]:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in _TYPES and not is_hidden(path) for path in folder.iterdir())
+    return any(path.suffix.lower() in TYPES and not is_hidden(path) for path in folder.iterdir())
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """All files in a folder and those within it; a linked folder is followed, but no folder is read twice."""
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):

@@ -8,6 +8,8 @@ from smash_lightning.stages.experiment import EvaluationOptions as EvaluationOpt
 from smash_lightning.stages.experiment import Experiment as Experiment
 from smash_lightning.stages.export import export as export
 from smash_lightning.stages.pipeline import pipeline as pipeline
+from smash_lightning.stages.predict import evaluate as evaluate
+from smash_lightning.stages.predict import predict as predict
 from smash_lightning.stages.rank import rank as rank
 from smash_lightning.stages.retrain import retrain as retrain
 from smash_lightning.stages.search import search as search

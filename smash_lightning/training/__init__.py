@@ -13,5 +13,7 @@ from smash_lightning.training.search_module import SearchOptions as SearchOption
 from smash_lightning.training.standalone_module import DivergedError as DivergedError
 from smash_lightning.training.standalone_module import RetrainModule as RetrainModule
 from smash_lightning.training.standalone_module import RetrainOptions as RetrainOptions
+from smash_lightning.training.standalone_module import classification_metrics as classification_metrics
 from smash_lightning.training.standalone_module import load_classifier as load_classifier
+from smash_lightning.training.standalone_module import log_probabilities as log_probabilities
 from smash_lightning.training.standalone_module import networks_side_by_side as networks_side_by_side

@@ -146,19 +146,10 @@ class RetrainModule(TrainingModule):
         logits, labels = (torch.cat(parts).cpu() for parts in zip(*self._evaluation, strict=True))
         self._evaluation.clear()
         labels = labels.view(self.views, -1)[0]
-        self.measured = []
-        for own in logits.double().chunk(len(self.seeds), 1):
-            log_probabilities = own.log_softmax(1).view(self.views, len(labels), -1)
-            predicted = log_probabilities.logsumexp(0) - math.log(self.views)
-            metrics = {
-                "true_error": 100 * (predicted.argmax(1) != labels).double().mean().item(),
-                "true_error_top5": math.nan,
-                "true_loss": F.nll_loss(predicted, labels).item(),
-            }
-            if predicted.shape[1] > TOP:
-                among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
-                metrics["true_error_top5"] = 100 * (~among).double().mean().item()
-            self.measured.append(metrics)
+        self.measured = [
+            classification_metrics(log_probabilities(own, self.views), labels)
+            for own in logits.chunk(len(self.seeds), 1)
+        ]
 
     def configure_optimizers(self) -> Any:
         """SGD with Nesterov momentum and a cosine."""
@@ -197,6 +188,25 @@ class RetrainModule(TrainingModule):
             "data": data.specification(),
             "global_step": self.global_step,
         }
+
+
+def log_probabilities(logits: Tensor, views: int) -> Tensor:
+    """Log of the mean probabilities (count, classes) over `views` of logits (views x count, classes)."""
+    each = logits.double().log_softmax(1).view(views, -1, logits.shape[1])
+    return each.logsumexp(0) - math.log(views)
+
+
+def classification_metrics(predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    """Error and top-5 error in %, and cross-entropy in nats, of log probabilities (count, classes)."""
+    metrics = {
+        "true_error": 100 * (predicted.argmax(1) != labels).double().mean().item(),
+        "true_error_top5": math.nan,
+        "true_loss": F.nll_loss(predicted, labels).item(),
+    }
+    if predicted.shape[1] > TOP:
+        among = (predicted.topk(TOP).indices == labels[:, None]).any(1)
+        metrics["true_error_top5"] = 100 * (~among).double().mean().item()
+    return metrics
 
 
 def load_classifier(path: Path, data: Mapping[str, str] | None = None) -> Classifier:

@@ -1,0 +1,222 @@
+"""The source code of one network in plain torch.nn, which needs nothing of this package."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from smash_lightning.architecture import Block, Layer, Op, layers
+from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage, Transition
+from smash_lightning.network.batch_norm import norm_channels
+from smash_lightning.network.standalone import Classifier
+
+FILE = '''\
+"""{title}
+
+Generated code: it needs torch, and safetensors for the trained weights in {weights}.
+    network = load()
+    probabilities = network(images).softmax(1)
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+CLASSES = {classes}
+{blocks}
+
+class Network(nn.Module):
+    """Logits (count, {count}) of images (count, {shape}), bytes or floats in units of bytes."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor({mean}).view({view}), persistent=False)
+        self.register_buffer("std", torch.tensor({std}).view({view}), persistent=False)
+        {init}
+
+    def forward(self, images):
+        x = self.stem((images.float() - self.mean) / self.std)
+        {forward}
+        return self.head(x.mean({space}))
+
+
+def load(path=Path(__file__).with_name("{weights}")):
+    """The trained network, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    network = Network()
+    network.load_state_dict(load_file(path))
+    return network.eval()
+'''
+
+BLOCK = '''
+
+class Block{number}(nn.Module):
+    """{ops} ops on {banks} banks of {width} channels, {size} pixels; the input fills the first {inputs}."""
+
+    def __init__(self):
+        super().__init__()
+        {init}
+
+    def forward(self, x):
+        bank = dict(enumerate(x.split({width}, 1)))
+        {forward}
+'''
+
+
+def plain_source(classifier: Classifier, classes: Sequence[str], title: str, weights: str) -> str:
+    """A Python file with a class `Network`, which computes what `classifier` does in evaluation mode.
+
+    Args:
+        classifier: a retrained network.
+        classes: name of each of its outputs.
+        title: first line of the file's docstring.
+        weights: name of the file with `plain_state`, in the format of safetensors.
+    """
+    architecture, spec = classifier.network.architecture, classifier.network.image_spec
+    table = layers(architecture, spec, op_norm=True)
+    names = [f"block{b}" for b in range(len(table.blocks))]
+    blocks = [_block(b, *pair) for b, pair in enumerate(zip(architecture.blocks, table.blocks, strict=True))]
+    init = [f"self.{name} = Block{b}()" for b, name in enumerate(names)]
+    listed = "".join(f"    {name!r},\n" for name in classes)
+    return FILE.format(
+        title=title.replace("\\", "\\\\").replace('"', "'"),
+        weights=weights,
+        classes=f"(\n{listed})",
+        blocks="".join(blocks),
+        count=spec.classes,
+        shape=", ".join(map(str, (spec.channels, *spec.size))),
+        mean=classifier.mean.flatten().tolist(),
+        std=classifier.std.flatten().tolist(),
+        view=", ".join(map(str, classifier.mean.shape)),
+        init=_lines([*map(_attribute, [table.stem, *_outside_ops(table.entry)]), *init, _attribute(table.head)]),
+        forward=_lines([*_entry(table.entry), *(f"x = self.{name}(x)" for name in names)]),
+        space=tuple(range(2, 2 + spec.dimensions)),
+    )
+
+
+def plain_network(source: str) -> nn.Module:
+    """The `Network` of a source code, with random weights, in evaluation mode."""
+    space: dict[str, Any] = {"__name__": "network", "__file__": "network.py"}
+    exec(compile(source, "network.py", "exec"), space)
+    network: nn.Module = space["Network"]()
+    return network.eval()
+
+
+def plain_state(classifier: Classifier) -> dict[str, Tensor]:
+    """Weights and statistics of BatchNorm under the names that `Network` has."""
+    network = classifier.network
+    table, state = layers(network.architecture, network.image_spec, op_norm=True), dict[str, Tensor]()
+    for name, tensor in network.weights.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        state[f"{_path(layer)}.{kind}"] = tensor.detach().contiguous()
+    for index, name in enumerate(norm_channels(table)):
+        state[f"{_path(name)}.running_mean"] = network.statistics.get_buffer(f"mean{index}")
+        state[f"{_path(name)}.running_var"] = network.statistics.get_buffer(f"variance{index}")
+    return state
+
+
+def _block(number: int, block: Block, row: BlockLayers) -> str:
+    forward, writes = [], dict.fromkeys(range(block.inputs), 1)  # number of writes to each bank so far
+    for o, (op, op_layers) in enumerate(zip(block.ops, row.ops, strict=True)):
+        forward += [f"# op {o}", *_op(op, op_layers, block.width, writes)]
+    forward += [f"x = F.relu({_call(row.norm, f'torch.cat([bank[i] for i in range({block.banks})], 1)')})"]
+    forward += _transition(row.transition)
+    own = [*(layer for op in row.ops for layer in op), *_outside_ops(row)]
+    return BLOCK.format(
+        number=number,
+        ops=len(block.ops),
+        banks=block.banks,
+        width=block.width,
+        size=" x ".join(map(str, row.norm.size)),
+        inputs=block.inputs,
+        init=_lines(map(_attribute, own)),
+        forward=_lines([*forward, "return x"]),
+    )
+
+
+def _outside_ops(row: BlockLayers | None) -> list[Layer]:
+    return [] if row is None else [row.norm, *(row.transition or ())]
+
+
+def _entry(row: BlockLayers | None) -> list[str]:
+    """Lines between the stem and the first block."""
+    return [] if row is None else [f"x = F.relu({_call(row.norm, 'x')})", *_transition(row.transition)]
+
+
+def _transition(transition: Transition | None) -> Iterator[str]:
+    if transition is None:
+        return
+    shortcut, h = transition.shortcut, "x"
+    for stage in transition.residual:
+        yield f"h = {_stage(stage, h)}"
+        h = "h"
+    pooled = f"F.avg_pool{len(shortcut.size)}d(x, 2)"
+    yield f"x = h + {_call(shortcut, 'x')}" if transition.residual else f"x = {_call(shortcut, pooled)}"
+
+
+def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[str]:
+    whole = f"torch.cat([bank[i] for i in {op.read}], 1)"
+    yield f"h = bank[{op.read[0]}]" if len(op.read) == 1 else f"h = {whole}"
+    if row.entry is not None:
+        yield f"h = F.relu({_call(row.entry, 'h')})"
+    if row.pointwise is not None:
+        yield f"h = {_stage(row.pointwise, 'h')}"
+    for p, path in enumerate(row.paths):
+        for s, stage in enumerate(path):
+            yield f"y{p} = {_stage(stage, f'y{p}' if s else 'h')}"
+    yield f"y = {'y0' if len(row.paths) == 1 else '(y0 + y1)'}.split({width}, 1)"
+    for position, bank in enumerate(op.write):
+        written = f"y[{position % op.units}]"
+        writes[bank] = writes.get(bank, 0) + 1
+        if writes[bank] == 1:
+            yield f"bank[{bank}] = {written}"
+        elif op.join == "mean":  # of all writes so far
+            yield f"bank[{bank}] = bank[{bank}] + ({written} - bank[{bank}]) / {writes[bank]}"
+        else:
+            yield f"bank[{bank}] = bank[{bank}] + {written}"
+
+
+def _stage(stage: Stage, x: str) -> str:
+    called = _call(stage.convolution, x)
+    called = called if stage.norm is None else _call(stage.norm, called)
+    return f"F.relu({called})" if stage.activate else called
+
+
+def _path(name: str) -> str:
+    """Where `Network` has a layer: block0.op1.conv0 is block0.op1_conv0, and stem.norm is stem_norm."""
+    block, *rest = name.split(".")
+    return "_".join([block, *rest]) if block == "stem" or not rest else f"{block}.{'_'.join(rest)}"
+
+
+def _call(layer: Layer, x: str) -> str:
+    return f"self.{_path(layer.name).split('.')[-1]}({x})"
+
+
+def _attribute(layer: Layer) -> str:
+    return f"self.{_path(layer.name).split('.')[-1]} = {_module(layer)}"
+
+
+def _module(layer: Layer) -> str:
+    axes = len(layer.size)
+    if layer.kind == "norm":
+        return f"nn.BatchNorm{axes}d({layer.outputs})"
+    if layer.kind == "linear":
+        return f"nn.Linear({layer.inputs}, {layer.outputs})"
+    padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel, layer.dilation, strict=True))
+    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    sizes: tuple[int | tuple[int, ...], ...] = (layer.stride, padding, layer.dilation, layer.groups)
+    texts = dict(zip(usual, map(_axes, sizes), strict=True))
+    given = "".join(f", {name}={text}" for name, text in texts.items() if text != str(usual[name]))
+    return f"nn.Conv{axes}d({layer.inputs}, {layer.outputs}, {_axes(layer.kernel)}{given}, bias=False)"
+
+
+def _axes(values: int | tuple[int, ...]) -> str:
+    """One number for all axes where they are equal."""
+    return str(values if isinstance(values, int) or len({*values}) > 1 else values[0])
+
+
+def _lines(lines: Any) -> str:
+    return "\n        ".join(lines)
