@@ -84,6 +84,7 @@ class Calibration:
     predicted_sd: float | None = None  # standard deviation of the error of `predicted_loss`, nats
     covered: float | None = None  # share of own ground truths within 1.96 of them of their cross-fitted prediction
     compared_with_loss: str | None = None  # "better", "not_significant" or "worse"
+    greedy: int = 0  # architectures of the shortlist that such a prediction selected, between rounds of trainings
 
     def to_json(self) -> str:
         """Indented JSON; what is undefined is null."""

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smash_lightning.evaluation.coefficients import Floats
-from smash_lightning.evaluation.tables import BASELINES, hypernet_columns
+from smash_lightning.evaluation.tables import BASELINES, GREEDY, hypernet_columns
 
 SMASH_SCORE = "smash_score"
 SCORES = (SMASH_SCORE, "val_loss", "val_error")
@@ -46,10 +46,11 @@ class Sample:
     """Architectures with score and ground truth; row i of everything is one architecture."""
 
     fingerprints: tuple[str, ...]  # of the architectures, (n,)
-    # whether it represents the pool of candidates (groups stratified and random), (n,)
+    # whether it represents the pool of candidates (groups stratified and random, and not greedy), (n,)
     representative: NDArray[np.bool_]
     # whether the score selected it (group shortlist), (n,); one that is both counts in both
     shortlist: NDArray[np.bool_]
+    greedy: NDArray[np.bool_]  # whether the calibrated prediction selected it (group greedy), (n,)
     columns: dict[str, Floats]  # scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each
     by_hypernet: Floats  # validation loss with each HyperNet, nats, (n, HyperNets)
     # test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing
@@ -97,11 +98,13 @@ def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame
         without_score=len(with_result) - len(kept),
         incomplete=int(tables["true_loss"].isna().any(axis=1).sum()),
     )
-    groups = retrained.groupby("fingerprint")[[*REPRESENTATIVE, "shortlist"]].max().reindex(kept) == 1
+    marked = retrained.assign(**{GREEDY: retrained.get(GREEDY, 0)}).groupby("fingerprint")
+    groups = marked[[*REPRESENTATIVE, "shortlist", GREEDY]].max().reindex(kept) == 1
     return Sample(
         fingerprints=tuple(kept),
-        representative=groups[REPRESENTATIVE].any(axis=1).to_numpy(bool),
+        representative=(groups[REPRESENTATIVE].any(axis=1) & ~groups[GREEDY]).to_numpy(bool),
         shortlist=groups["shortlist"].to_numpy(bool),
+        greedy=groups[GREEDY].to_numpy(bool),
         columns={name: scored[name].reindex(kept).to_numpy(float) for name in (*SCORES, *SIZES, COST)},
         by_hypernet=_by_hypernet(scored.reindex(kept)),
         trainings={name: table.to_numpy(float) for name, table in tables.items()},

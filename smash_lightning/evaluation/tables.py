@@ -17,6 +17,7 @@ from smash_lightning.files import atomic_write
 from smash_lightning.run_folder import PER_HYPERNET, RunFolder
 
 GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
+GREEDY = "greedy"  # likewise, a column of runs with several rounds alone
 # By the type of a column's cells, of which bool is 0 and 1: the name in errors, and empty cells that are not NaN.
 NAMES = {float: "a number", int: "a whole number", bool: "0 or 1"}
 EMPTY: dict[type | None, Any] = {str: "", bool: 0}
@@ -26,7 +27,7 @@ class TableKind:
     """The known columns of a table in their order, with the type of their cells.
 
     Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`. A file must have
-    the `required` columns; the others are empty where they are missing.
+    the `required` columns; the others are empty where they are missing. A column `greedy`, if any, holds 0 and 1.
     """
 
     def __init__(self, required: str, **columns: type) -> None:
@@ -34,6 +35,8 @@ class TableKind:
 
     def cell(self, column: str) -> type | None:
         """Type of a column's cells; None where the column is unknown."""
+        if column == GREEDY:
+            return bool
         return float if PER_HYPERNET.fullmatch(column) else self.columns.get(column)
 
     def ordered(self, columns: Iterable[str]) -> list[str]:
@@ -83,6 +86,8 @@ true_error, true_error_top5, true_loss: test error (%), top-5 test error (%, emp
     cross-entropy (nats); empty where the training failed.
 seconds: elapsed time; that of seeds which were trained side by side is divided evenly among them.
 failure: why it failed; empty otherwise.
+greedy: with `retrain.rounds` above 1, 1 where the calibrated prediction selected the architecture for the shortlist; no
+    coefficient is computed over such rows.
 """
 
 BASELINES = TableKind(

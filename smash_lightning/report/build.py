@@ -95,12 +95,13 @@ def _forest(run: RunData) -> Chart:
 
 def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str) -> str:
     trained = table[table["chosen"].isin(run_data.CHOSEN[1:3])].sort_values("true_loss")["fingerprint"]
-    untrained = table.loc[table["seeds"].isna(), "fingerprint"]
+    calibration = run.correlation.get("calibration")
+    better = calibration and calibration["compared_with_loss"] == "better"
+    untrained = (table.sort_values("predicted_loss") if better else table)[table["seeds"].isna()]["fingerprint"]
     best = [
         (row, architecture_svg(run.architectures[row["fingerprint"]], run.image_spec, row["fingerprint"]))
         for row in table[:DRAWN].to_dict("records")
     ]
-    calibration = run.correlation.get("calibration")
     return render(
         "report.html.jinja",
         f"SMASH on {name}",

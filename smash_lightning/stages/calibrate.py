@@ -1,14 +1,14 @@
 """Predicts the test loss from all that is known of an architecture, and keeps it for later runs."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 
 from smash_lightning.evaluation.calibration import Calibration
 from smash_lightning.evaluation.calibration import calibrate as fit_and_evaluate
 from smash_lightning.evaluation.ground_truths import Identity, ground_truths, named_digest, pool_of, read_library
-from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.sample import Sample, join
 from smash_lightning.evaluation.tables import (
     BASELINES,
     GROUND_TRUTHS,
@@ -24,7 +24,17 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import calibration_sentences
 from smash_lightning.stages.experiment import Experiment, copy_tables
 
-SELECTION = {"seeds", "shortlist", "stratified", "random", "rank", "presets", "architectures", "checkpoint_minutes"}
+SELECTION = {
+    "rounds",
+    "seeds",
+    "shortlist",
+    "stratified",
+    "random",
+    "rank",
+    "presets",
+    "architectures",
+    "checkpoint_minutes",
+}
 """Options of standalone training that are not part of its recipe."""
 
 
@@ -55,19 +65,28 @@ def write_calibration(experiment: Experiment) -> Calibration:
 
     Raises ValueError as `read_library`.
     """
-    folder, options = experiment.folder, experiment.evaluation
-    ranking, architectures = read_ranking(folder), folder.read_architectures()
-    pool, identity = pool_of(ranking), identity_of(experiment)
+    folder, ranking = experiment.folder, read_ranking(experiment.folder)
     sample = join(ranking, read_retrained(folder), read_if_exists(folder.baselines, BASELINES))
-    own = write_table(folder.ground_truths, GROUND_TRUTHS, ground_truths(sample, architectures, pool, identity))
-    library = library_of(experiment)
-    calibration, predictions = fit_and_evaluate(
-        own, library, ranking, resamples=options.bootstrap, seed=experiment.seed
-    )
+    calibration, predictions, own = fitted(experiment, ranking, sample)
+    write_table(folder.ground_truths, GROUND_TRUTHS, own)
     write_table(folder.ranking, RANKING, ranking.assign(**predictions))
     with atomic_write(folder.calibration) as partial:
         partial.write_text(calibration.to_json() + "\n", encoding="utf-8")
     return calibration
+
+
+def fitted(
+    experiment: Experiment, ranking: pd.DataFrame, sample: Sample
+) -> tuple[Calibration, pd.DataFrame, pd.DataFrame]:
+    """The calibration on a sample of the ranking, the predictions for the ranking, and the ground truths of the sample.
+
+    Raises ValueError as `read_library`.
+    """
+    pool, identity = pool_of(ranking), identity_of(experiment)
+    own = ground_truths(sample, experiment.folder.read_architectures(), pool, identity)
+    resamples, seed = experiment.evaluation.bootstrap, experiment.seed
+    calibration, predictions = fit_and_evaluate(own, library_of(experiment), ranking, resamples=resamples, seed=seed)
+    return replace(calibration, greedy=int(sample.greedy.sum())), predictions, own
 
 
 def library_of(experiment: Experiment) -> list[pd.DataFrame]:

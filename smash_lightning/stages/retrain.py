@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.engine import Cause, Failure
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
+    GREEDY,
     GROUPS,
     HISTORY,
     RETRAINED,
@@ -30,8 +32,9 @@ from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
+from smash_lightning.stages.rounds import rounds
 from smash_lightning.stages.search import trainer_options
-from smash_lightning.stages.selection import choose, given_architectures
+from smash_lightning.stages.selection import Groups, given_architectures
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     DivergedError,
@@ -79,10 +82,10 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
     if len(ranking) < total:
         raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
-    groups = choose(ranking, experiment.retrain, experiment.seed)
+    first = next(upcoming := rounds(experiment, ranking))
     names = folder.read_names()
     for name, architecture in given.items():
-        groups.setdefault(architecture.fingerprint, set()).add("preset")
+        first.setdefault(architecture.fingerprint, set()).add("preset")
         if names.get(architecture.fingerprint) != name:
             folder.append_architecture(architecture, name)
     architectures = folder.read_architectures()
@@ -90,23 +93,29 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     table = table[~table["failure"].str.startswith(LACKED_MEMORY)]
     is_given = table["fingerprint"].isin([architecture.fingerprint for architecture in given.values()])
     table.loc[is_given, "preset"] = 1  # it may have been trained in another group before
+    if experiment.retrain.rounds > 1:
+        table = table.assign(**{GREEDY: table.get(GREEDY, 0)})
     table = write_table(folder.retrained, RETRAINED, table)
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    finished = set(zip(table["fingerprint"], table["seed"], strict=True))
-    missing = {name: [seed for seed in seeds if (name, seed) not in finished] for name in groups}
     count = networks_side_by_side(experiment.data.image_spec, experiment.device) or len(seeds)
-    jobs = [
-        Job(architectures[name], frozenset(groups[name]), tuple(some))
-        for first in range(0, len(seeds), count)  # all architectures with the first seeds, then with the next
-        for name in groups
-        if (some := missing[name][first : first + count])
-    ]
-    _train(experiment, tracker, jobs, len(table))
+    groups: Groups = {}
+    for some in chain([first], upcoming):
+        groups |= some
+        finished = set(zip(table["fingerprint"], table["seed"], strict=True))
+        missing = {name: [seed for seed in seeds if (name, seed) not in finished] for name in some}
+        jobs = [
+            Job(architectures[name], frozenset(some[name]), tuple(several))
+            for first in range(0, len(seeds), count)  # all architectures with the first seeds, then with the next
+            for name in some
+            if (several := missing[name][first : first + count])
+        ]
+        _train(experiment, tracker, jobs, len(table))
+        table = read_table(folder.retrained, RETRAINED)
     plan = [(name, seed) for seed in seeds for name in groups]
     history = read_table(folder.training_history, HISTORY).drop_duplicates(["fingerprint", "seed", "step"], keep="last")
     history = write_table(folder.training_history, HISTORY, in_order(history, ("fingerprint", "seed"), plan))
-    table = in_order(read_table(folder.retrained, RETRAINED), ("fingerprint", "seed"), plan)
+    table = in_order(table, ("fingerprint", "seed"), plan)
     table = write_table(folder.retrained, RETRAINED, table)
     tracker.trainings(table, history)
     best = finished_trainings(table).sort_values("true_loss")
@@ -193,7 +202,7 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
 
 def _row(job: Job, seed: int, **values: Any) -> dict[str, Any]:
     """A row of `retrained.csv`; what `values` lack is that of a training that failed."""
-    groups = {group: int(group in job.groups) for group in GROUPS}
+    groups = {group: int(group in job.groups) for group in (*GROUPS, *job.groups & {GREEDY})}
     failed = {**dict.fromkeys(MEASURED, math.nan), "epochs": 0, "seconds": 0.0, "failure": ""}
     return {"fingerprint": job.architecture.fingerprint, "seed": seed, **groups, **failed, **values}
 

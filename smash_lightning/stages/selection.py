@@ -1,5 +1,7 @@
 """Which architectures are trained standalone? Some of the ranking, and others that are given."""
 
+from collections.abc import Collection, Sequence
+
 import pandas as pd
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
@@ -57,7 +59,7 @@ def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
     stratified = [pool[int((part + 0.5) * len(pool) / options.stratified)] for part in range(options.stratified)]
     others = [name for name in pool if name not in stratified]
     members = {
-        "shortlist": _shortlist(ranking, options.shortlist),
+        "shortlist": best_of_families(ranking, options.shortlist),
         "stratified": stratified,
         "random": rng(Stream.RANDOM_GROUP, seed).sample(sorted(others), options.random),
     }
@@ -87,17 +89,28 @@ def require_pool(options: RetrainOptions, random: int) -> None:
         )
 
 
-def _shortlist(ranking: pd.DataFrame, count: int) -> list[str]:
-    """The best of each of the `count` best families."""
+def best_of_families(
+    ranking: pd.DataFrame, count: int, without: Collection[str] = (), found: Sequence[str] = ()
+) -> list[str]:
+    """The best of each of the `count` best families, but not those of `without`, nor of the families of `found`.
+
+    Raises:
+        ValueError: there are fewer families.
+    """
     parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
-    best: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parents.get(name):
+            name = parents[name]
+        return name
+
+    best = {root(name): name for name in found}
     for name in parents:
-        root = name
-        while parents.get(root):
-            root = parents[root]
-        best.setdefault(root, name)
-    if count > len(best):
+        if name not in without:
+            best.setdefault(root(name), name)
+    if count > len(best) - len(found):
         raise ValueError(
-            f"retrain.shortlist={count} is more than the {len(best)} families of architectures that were scored"
+            f"retrain.shortlist={count + len(found)} is more than the {len(best)} families of architectures that were "
+            "scored" + " and are not in the sample" * bool(without)
         )
-    return list(best.values())[:count]
+    return list(best.values())[len(found) :][:count]

@@ -44,12 +44,17 @@ class RetrainOptions:
     checkpoint_minutes: float
     presets: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
+    rounds: PositiveInt = 1
 
     def __post_init__(self) -> None:
         for name in ("presets", "architectures"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
         require_bounds(self, "retrain")
+        if self.rounds > 1 and self.rank is not None:
+            raise ValueError(
+                f"retrain.rounds={self.rounds} trains many architectures: leave out retrain.rank={self.rank}"
+            )
 
 
 def networks_side_by_side(image_spec: ImageSpec, device: str) -> int | None:

@@ -3,6 +3,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -74,6 +75,20 @@ def test_the_shortlist_does_not_change_the_correlation():
     assert after.comparison == result.comparison
     assert after.loss.shortlist.difference > result.loss.shortlist.difference + 0.1
     assert replace(after.loss, shortlist=None) == replace(result.loss, shortlist=None)
+
+
+def test_no_coefficient_is_computed_over_the_greedy_group():
+    ranking, retrained = study()
+    result = correlate(ranking, retrained, **FAST)
+    free = ranking[~ranking["fingerprint"].isin(retrained["fingerprint"])]["fingerprint"][:6]
+    groups = {"greedy": 1, "shortlist": 1, "stratified": 0, "random": 0}
+    best = retrained[:6].assign(fingerprint=[*free], true_loss=0.001, true_error=0.1, **groups)
+    after = correlate(ranking, pd.concat([retrained.assign(greedy=0), best], ignore_index=True), **FAST)
+    assert after.comparison == result.comparison
+    assert after.hypernet_pairs == result.hypernet_pairs
+    assert (after.loss.shortlist.top, after.architectures) == (result.loss.shortlist.top + 6, result.architectures)
+    for one, two in ((after.loss, result.loss), (after.error, result.error)):
+        assert replace(one, shortlist=None) == replace(two, shortlist=None)
 
 
 def test_the_order_of_rows_changes_no_value():

@@ -78,6 +78,15 @@ def test_groups_decide_representatives_and_shortlist():
     assert sample.shortlist[rows].tolist() == [True, False, False, True]
 
 
+def test_what_the_prediction_selected_represents_nothing():
+    ranking, retrained = small()
+    name = retrained["fingerprint"][0]
+    sample = join(ranking, changed(retrained.assign(greedy=0), name, greedy=1, stratified=1))
+    row = sample.fingerprints.index(name)
+    assert (sample.representative[row], sample.greedy[row]) == (False, True)
+    assert sample.greedy.sum() == 1
+
+
 def test_of_two_trainings_with_one_seed_the_later_counts():
     ranking, retrained = small()
     first = retrained[:3].assign(**FAILED)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from smash_lightning.evaluation.calibration import BETTER
 from smash_lightning.report.labels import cost_text, duration, estimate_text, label, listed
 from smash_lightning.report.verdict import next_steps, sentences, summary
 from tests.report.small_run import correlation, estimate
@@ -80,6 +81,19 @@ def test_undefined_estimates_leave_whole_sentences() -> None:
     ]
     assert "to about undefined" in sentences(content)[0]
     assert summary(content)
+
+
+@pytest.mark.parametrize(
+    ("greedy", "by"),
+    [(0, " by score"), (1, " (1 by calibrated prediction, 3 by score)"), (4, " by calibrated prediction")],
+)
+def test_the_report_names_what_selected(greedy: int, by: str) -> None:
+    fitted = {"greedy": greedy, "basis": "own", "spearman": None}
+    content = {name: correlation() | {"calibration": fitted | {"compared_with_loss": name}} for name in BETTER.values()}
+    assert sentences(content["worse"])[-1].startswith(f"The shortlist of 4{by} has a test loss")
+    steps = {name: dict(next_steps(one, ["aa"]))["Retrain these"] for name, one in content.items()}
+    assert steps["better"].startswith("The best by calibrated prediction without a standalone training: aa.")
+    assert steps["worse"].startswith("The best by score without")
 
 
 def test_next_steps_name_architectures_size_and_seeds() -> None:
