@@ -23,11 +23,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         del storage_options
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        save_checkpoint(checkpoint, Path(path))
+
+
+def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes plain values and tensors; raises OSError with the name of the file where this fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        torch.save(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, key: str) -> dict[str, Any]:

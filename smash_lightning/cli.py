@@ -31,6 +31,7 @@ from smash_lightning.configuration.folders import (
     run_folder,
 )
 from smash_lightning.configuration.sweep import CurrentSweep, finished_value, note_failure, problems, write_result
+from smash_lightning.files import quoted
 
 for resolver in (run_folder, new_folder):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, use_cache=True, replace=True)
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         require_single_process(sys.argv[1:], os.environ)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
-        again = f"hydra.sweep.dir={CurrentSweep.folder or 'FOLDER'}"
+        again = quoted("hydra.sweep.dir", CurrentSweep.folder or "FOLDER")
         problem = f"interrupted; continue with the same command and {again}"
     except ERRORS as error:
         problem = f"error: {explain(error)}"
@@ -79,15 +80,15 @@ def run(config: DictConfig) -> float | None:
     except KeyboardInterrupt:
         if in_sweep:
             raise
-        sys.exit(f"interrupted; continue with resume={folder}")
+        sys.exit(f"interrupted; continue with {quoted('resume', folder)}")
     except Stopped:
-        again = f"hydra.sweep.dir={chosen.sweep.dir}" if in_sweep else f"resume={folder}"
+        again = quoted("hydra.sweep.dir", chosen.sweep.dir) if in_sweep else quoted("resume", folder)
         continues = folder.name.startswith("slurm-") or config.resume  # what SLURM starts again is the same command
         sys.exit(f"stopped; continue with {again}{requeued(os.environ) if continues else ''}")
     except ERRORS as error:  # inside of Hydra, which would print a line of its own
         if in_sweep:
             raise
-        sys.exit(f"error: {explain(error)}")
+        sys.exit(f"error: {explain(error, folder)}")
 
 
 def _single(config: DictConfig, folder: Path) -> float | None:

@@ -14,11 +14,22 @@ from typing import Any
 import yaml
 
 from smash_lightning.architecture import Architecture, ImageSpec
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, named, parse, read_object, read_text
 
 CONFIG = "config.yaml"
 NAMED = '{"name":'  # begins the line of a given architecture in architectures.jsonl
 PER_HYPERNET = re.compile(r"val_loss_\d+")  # columns of ranking.csv, one for each HyperNet
+
+
+class Architectures(dict[str, Architecture]):
+    """Architectures by fingerprint, of a file that is named where one is missing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def __missing__(self, name: str) -> Architecture:
+        raise ValueError(f"{self.path} lacks architecture {name}, which a table of this run has: restore the file")
 
 
 class File:
@@ -73,17 +84,20 @@ class RunFolder:
         """
         if not self.config.exists():
             return {}
+        text = read_text(self.config)
         try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+                raise ValueError("it has an alias, which no run writes, and which may stand for any number of values")
+            config = yaml.safe_load(text)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise ValueError(f"cannot read {self.config}: {' '.join(str(error).split())}") from None
         if not isinstance(config, dict):
             raise ValueError(f"{self.config} holds no configuration")
         return config
 
     def read_data(self) -> dict[str, Any]:
-        """The content of data.json; empty where there is none."""
-        return json.loads(self.data.read_text(encoding="utf-8")) if self.data.exists() else {}
+        """The content of data.json; empty where there is none. Raises ValueError as `read_object`."""
+        return read_object(self.data) if self.data.exists() else {}
 
     def sources(self) -> Iterator["RunFolder"]:
         """The run itself, the run that it builds on, and so on, as far as they exist."""
@@ -114,14 +128,10 @@ class RunFolder:
 
         Raises ValueError where the file is missing, or a line holds no architecture or that of another fingerprint.
         """
-        try:
-            lines = self.architectures.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise ValueError(f"cannot read {self.architectures}: {error.strerror}") from None
-        found = {}
-        for number, line in enumerate(lines, start=1):
+        found = Architectures(self.architectures)
+        for number, line in enumerate(read_text(self.architectures).splitlines(), start=1):
             try:
-                plain = json.loads(line)
+                plain = parse(line)
                 architecture = Architecture.from_json(json.dumps(plain["architecture"]))
                 if architecture.fingerprint != plain["fingerprint"]:
                     raise ValueError(f"the architecture's fingerprint is {architecture.fingerprint}")
@@ -138,7 +148,7 @@ class RunFolder:
 
     def append_architecture(self, architecture: Architecture, name: str | None = None) -> None:
         """Adds a line."""
-        with self.architectures.open("a", encoding="utf-8") as file:
+        with named(self.architectures), self.architectures.open("a", encoding="utf-8") as file:
             file.write(_line(architecture, name))
 
     def read_names(self) -> dict[str, str]:
@@ -146,7 +156,7 @@ class RunFolder:
         return {plain["fingerprint"]: plain["name"] for plain in map(json.loads, self._named_lines())}
 
     def _named_lines(self) -> list[str]:
-        lines = self.architectures.read_text(encoding="utf-8").splitlines() if self.architectures.exists() else []
+        lines = read_text(self.architectures).splitlines() if self.architectures.exists() else []
         return [line for line in lines if line.startswith(NAMED) and line.endswith("}}")]  # the last may be cut off
 
     def _hypernets_in_ranking(self) -> int:

@@ -1,22 +1,28 @@
 """An architecture as a value: memory banks, and the ops that read and write them (paper, section 3.2)."""
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+import reprlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
+
+from smash_lightning.files import parse, read_text
+
+Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
     """One k x k convolution of an op: kernel and dilation per spatial axis, and channel groups."""
 
-    kernel: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int = 1
+    kernel: tuple[Number, ...]
+    dilation: tuple[Number, ...]
+    groups: Number = 1
 
     @property
     def span(self) -> tuple[int, ...]:
@@ -38,10 +44,10 @@ class Op:
         join: how the output is combined with the content of a bank: "sum", or "mean" over all writes to the bank.
     """
 
-    read: tuple[int, ...]
-    write: tuple[int, ...]
-    units: int
-    bottleneck: int | None
+    read: tuple[Number, ...]
+    write: tuple[Number, ...]
+    units: Number
+    bottleneck: Number | None
     paths: tuple[tuple[Convolution, ...], ...]
     activation: Literal["pre", "post"] = "pre"
     join: Literal["sum", "mean"] = "sum"
@@ -57,8 +63,8 @@ class Block:
         ops: in order of execution.
     """
 
-    width: int
-    inputs: int
+    width: Number
+    inputs: Number
     ops: tuple[Op, ...]
 
     @property
@@ -102,7 +108,7 @@ class Architecture:
             raise ValueError(f"the stem must have at least 1 channel, got {self.stem}")
         axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
         if not axes <= {2} and not axes <= {3}:
-            raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {sorted(axes)} axes")
+            raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {shown(sorted(axes))} axes")
         for b, block in enumerate(self.blocks):
             _check_block(block, f"block {b}")
 
@@ -134,10 +140,11 @@ class Architecture:
         """
         try:
             plain = _JSON.validate_json(text, strict=True)
+            parse(text)  # which refuses keys that occur twice
             return cls(plain["blocks"], plain.get("stem"))
         except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"])) or "JSON"
+            fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
+            where = ".".join(str(part)[:40] for part in fault["loc"]) or "JSON"
             raise ValueError(f"architecture: {where}: {fault['msg']}") from None
 
 
@@ -147,10 +154,9 @@ def load_architecture(path: str | Path) -> Architecture:
     Raises:
         ValueError: the file is missing or holds no architecture; the message has its path.
     """
+    text = read_text(Path(path))
     try:
-        return Architecture.from_json(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read the architecture file {path}: {error.strerror}") from None
+        return Architecture.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -160,20 +166,21 @@ def _check_block(block: Block, where: str) -> None:
         raise ValueError(f"{where}: width ({block.width}) and inputs ({block.inputs}) must be at least 1")
     if not block.ops:
         raise ValueError(f"{where}: needs at least one op")
-    filled = set(range(block.inputs))
+    filled: set[int] = set()  # banks that are no input; a set of the inputs could be larger than any memory
     for o, op in enumerate(block.ops):
-        _check_op(op, block.width, filled, f"{where}, op {o}")
-        filled |= set(op.write)
-    if missing := set(range(block.banks)) - filled:
-        raise ValueError(f"{where}: bank {min(missing)} is never filled, though bank {block.banks - 1} is")
+        _check_op(op, block, filled, f"{where}, op {o}")
+        filled |= {bank for bank in op.write if bank >= block.inputs}
+    if len(filled) < block.banks - block.inputs:
+        missing = next(bank for bank in itertools.count(block.inputs) if bank not in filled)
+        raise ValueError(f"{where}: bank {missing} is never filled, though bank {block.banks - 1} is")
 
 
-def _check_op(op: Op, width: int, filled: set[int], where: str) -> None:
+def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
     for name, banks in (("read", op.read), ("write", op.write)):
         if not banks or list(banks) != sorted(set(banks)) or banks[0] < 0:
-            raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {list(banks)}")
-    if empty := set(op.read) - filled:
-        raise ValueError(f"{where}: reads bank {min(empty)}, which is not filled yet")
+            raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {shown(banks)}")
+    if empty := [bank for bank in op.read if bank >= block.inputs and bank not in filled]:
+        raise ValueError(f"{where}: reads bank {empty[0]}, which is not filled yet")
     if not 1 <= op.units <= len(op.write):
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:
@@ -186,9 +193,9 @@ def _check_op(op: Op, width: int, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")
     if len(op.paths) == 2 and len(op.paths[0]) < len(op.paths[1]):
         raise ValueError(f"{where}: the longer path comes first")
-    outputs = op.units * width
+    outputs = op.units * block.width
     for path in op.paths:
-        channels = len(op.read) * width if op.bottleneck is None else op.bottleneck
+        channels = len(op.read) * block.width if op.bottleneck is None else op.bottleneck
         for convolution in path:
             _check_convolution(convolution, channels, outputs, where)
             channels = outputs
@@ -196,22 +203,28 @@ def _check_op(op: Op, width: int, filled: set[int], where: str) -> None:
 
 def _check_convolution(convolution: Convolution, inputs: int, outputs: int, where: str) -> None:
     if len(convolution.kernel) != len(convolution.dilation):
-        raise ValueError(f"{where}: kernel {convolution.kernel} and dilation {convolution.dilation} differ in axes")
+        kernel, dilation = shown(convolution.kernel), shown(convolution.dilation)
+        raise ValueError(f"{where}: kernel {kernel} and dilation {dilation} differ in axes")
     if any(k < 1 or k % 2 == 0 for k in convolution.kernel):
-        raise ValueError(f"{where}: kernel sizes must be odd, got {list(convolution.kernel)}")
+        raise ValueError(f"{where}: kernel sizes must be odd, got {shown(convolution.kernel)}")
     if any(d < 1 for d in convolution.dilation):
-        raise ValueError(f"{where}: dilations must be at least 1, got {list(convolution.dilation)}")
+        raise ValueError(f"{where}: dilations must be at least 1, got {shown(convolution.dilation)}")
     if convolution.groups < 1 or inputs % convolution.groups or outputs % convolution.groups:
         raise ValueError(f"{where}: {convolution.groups} groups do not divide {inputs} inputs and {outputs} outputs")
+
+
+def shown(numbers: Sequence[int]) -> str:
+    """The first of many numbers, for a message."""
+    return reprlib.repr(list(numbers))
 
 
 @with_config(ConfigDict(extra="forbid"))
 class _Json(TypedDict):
     """The JSON of an architecture."""
 
-    format: Literal[1]
+    format: Annotated[int, Field(ge=1, le=1)]  # a literal would equal true and 1.0
     blocks: tuple[Block, ...]
-    stem: NotRequired[int]
+    stem: NotRequired[Number]
 
 
 _JSON = TypeAdapter(_Json)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,7 @@ from smash_lightning.stages.correlate import PLACES
 
 NOT_COMPARED = ["resume", "source_run", "trust", "overrides", "workers", "engine", "logger", "trainer"]
 NOT_COMPARED += ["data_folder", "cache_folder", *GONE]
+WHOLE = ("dataset", "search_space", "hypernet", "search", "ranking", "retrain", "evaluation", "trainer", "logger")
 ADDED = ("retrain.presets", "retrain.architectures")  # a continued run trains what it has not trained yet
 
 
@@ -56,11 +58,10 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     if not config.trust:
         require_trusted_overrides(kept)
     combined = _compose(kept, overrides, RunFolder(folder).config)
-    OmegaConf.set_struct(combined, False)
-    del combined["hydra"]
     if not config.trust:
         require_trusted_values(combined, [config, *_files()])
-    combined.overrides = [*kept, *overrides]
+    if not config.resume and not replaced & {"experiment", "debug"}:
+        _require_whole(earlier, kept, folder, replaced)
     combined.resume = config.resume
     combined.checkpoint = config.checkpoint or earlier.get("checkpoint")
     combined.source_run = config.source_run or earlier["source_run"]
@@ -73,7 +74,11 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
 def _compose(kept: Sequence[str], overrides: Sequence[str], config: Path) -> DictConfig:
     """The configuration of both; raises ValueError where those `kept` from the earlier run's `config` are at fault."""
     try:
-        return hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
+        composed = hydra.compose("config", overrides=[*kept, *overrides], return_hydra_config=True)
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+        composed.overrides = [*kept, *overrides]
+        return composed
     except HydraException as error:
         try:
             hydra.compose("config", overrides=[*kept])
@@ -83,14 +88,35 @@ def _compose(kept: Sequence[str], overrides: Sequence[str], config: Path) -> Dic
         raise
 
 
+def _require_whole(earlier: Mapping[str, Any], kept: Sequence[str], folder: Path, replaced: Iterable[str]) -> None:
+    """Checks that the values in a run's configuration are those of its overrides, but for options of later versions.
+
+    Raises:
+        ValueError: the file was cut, or one of both was changed.
+    """
+    file = RunFolder(folder).config
+    if cut := [section for section in WHOLE if section not in earlier]:
+        raise ValueError(f"{file} is not whole, it lacks {', '.join(cut)}: restore it, or run the command anew")
+    before, now = leaves(earlier), leaves(plain(_compose(kept, (), file)))
+    excepted = (*NOT_COMPARED, *replaced, "task", "checkpoint")
+    same = {name: now[name] for name in now.keys() & before.keys() if not _may_differ(name, excepted)}
+    if found := differences({name: before[name] for name in same}, same):
+        raise ValueError(
+            f"{file}: its values are not those of its overrides: {found}. Restore it, or give them on this command line"
+        )
+
+
 def _resolve_source(config: DictConfig) -> None:
     """Makes `checkpoint` an absolute path and sets `source_run`, so that a run is continued from any working folder."""
     for name in ("resume", "checkpoint"):
         if config[name] is None:
             continue
         config[name] = str(config[name])  # a folder may have a number as its name
-        if not Path(config[name]).exists():
+        path = Path(config[name])
+        if not path.exists():
             raise ValueError(f"{name}={config[name]}: there is nothing at this path")
+        if not path.is_dir() and (name == "resume" or not is_zipfile(path)):
+            raise ValueError(f"{name}={config[name]} is neither a run folder nor a checkpoint")
     if config.checkpoint:
         config.checkpoint = str(Path(config.checkpoint).resolve())
         config.source_run = str(source_run(Path(config.checkpoint)))
@@ -123,12 +149,9 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
     Raises:
         ValueError: values differ; the message names the first of them.
     """
-
-    def may_differ(name: str) -> bool:
-        return _is_within(name, excepted) or (name.startswith("dataset.") and name.split(".")[-1] in PLACES)
-
     earlier, later = (
-        {name: value for name, value in leaves(config).items() if not may_differ(name)} for config in (before, now)
+        {name: value for name, value in leaves(config).items() if not _may_differ(name, excepted)}
+        for config in (before, now)
     )
     if found := differences(earlier, later):
         raise ValueError(
@@ -138,6 +161,10 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
 
 def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
+
+
+def _may_differ(name: str, excepted: Iterable[str]) -> bool:
+    return _is_within(name, excepted) or (name.startswith("dataset.") and name.split(".")[-1] in PLACES)
 
 
 def _is_within(key: str, sections: Iterable[str]) -> bool:

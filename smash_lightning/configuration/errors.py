@@ -1,17 +1,18 @@
 """Errors of Hydra, OmegaConf and of the run itself as one line that names the option."""
 
 import difflib
-import re
-import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from smash_lightning.evaluation.sweep import leaves
+from smash_lightning.files import quoted, storage_message
 
 ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
+LONGEST = 5_000  # characters of a message, with a traceback
 HELP = " All options are listed by --help"
 EPOCHS = "search.epochs=N or retrain.epochs=N"
 FEWER = "dataset.train=N for fewer training images, dataset.validation=N for fewer validation images"
@@ -31,11 +32,17 @@ GONE = {"gpu": "engine=ray shares GPUs, or leave gpu out"}  # options of earlier
 OWN = ". An option of your own needs --config-dir=FOLDER"
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, folder: Path | None = None) -> str:
+    """`_explained`, without the middle of a long text; `folder` is of the run."""
+    text = _explained(error, folder)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}"
+
+
+def _explained(error: Exception, folder: Path | None) -> str:
     """The message without Hydra's search path and wrapping errors, and with the name that was probably meant."""
     cause = error.__cause__
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}. Another folder is chosen with hydra.run.dir=FOLDER"
+    if isinstance(error, OSError) and (error.errno or error.filename):  # the others are sentences of this package
+        return storage_message(error, folder)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}{OWN}"
@@ -69,9 +76,7 @@ def _unreadable(override: str) -> str:
     name, separator, value = override.partition("=")
     if not separator:
         return f"{override} cannot be read: an option is given as NAME=VALUE.{HELP}"
-    escaped = re.sub(r'(\\*)("|$)', lambda end: 2 * end[1] + end[2].replace('"', '\\"'), value)
-    quoted = f'{name}="{escaped}"'
-    return f"{override} cannot be read: a text with such characters needs quotes: {shlex.quote(quoted)}"
+    return f"{override} cannot be read: a text with such characters needs quotes: {quoted(name, value)}"
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, quoted
 from smash_lightning.run_folder import RunFolder
 
 
@@ -65,7 +65,9 @@ def claim(folder: Path, config: DictConfig) -> None:
     run = RunFolder(folder)
     if config.resume is None:
         if run.config.exists():
-            raise ValueError(f"{folder} already holds a run: continue it with resume={folder}, or use another folder")
+            raise ValueError(
+                f"{folder} already holds a run: continue it with {quoted('resume', folder)}, or use another folder"
+            )
         text = OmegaConf.to_yaml(config, resolve=True)
     else:
         recorded = run.read_config()

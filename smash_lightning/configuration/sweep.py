@@ -12,7 +12,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, quoted, read_object
 from smash_lightning.run_folder import RunFolder, job_folders
 
 ERROR = "error.txt"  # why a job failed
@@ -49,8 +49,8 @@ def finished_value(folder: Path, is_search: bool) -> tuple[bool, float | None]:
     path, failed = RunFolder(folder).result, folder / ERROR
     if path.exists():
         try:
-            value: float | None = json.loads(path.read_text(encoding="utf-8"))["value"]
-        except (KeyError, TypeError, ValueError):
+            value: float | None = read_object(path)["value"]
+        except (KeyError, ValueError):
             raise ValueError(f"{path} does not hold a result: delete it, and the job is continued") from None
         print(f"job {folder.name} was finished before: {'no value' if value is None else value}")
         failed.unlink(missing_ok=True)
@@ -75,5 +75,7 @@ def problems(sweep: Path, problem: str) -> str:
     missing = [job.name for job in jobs if not (job / ERROR).exists() and not RunFolder(job).result.exists()]
     if missing:
         job = ", ".join(missing)
-        lines.append(f"error: job {job} did not end; continue with the same command and hydra.sweep.dir={sweep}")
+        lines.append(
+            f"error: job {job} did not end; continue with the same command and {quoted('hydra.sweep.dir', sweep)}"
+        )
     return "\n".join([*lines, *problem.splitlines()[:1]])

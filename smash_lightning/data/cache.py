@@ -16,7 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from smash_lightning.data.source import RawDataset, Source, Split
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, read_object
 
 Plain = TypeVar("Plain")
 
@@ -49,7 +49,7 @@ def find_entry(source: Source, files: Sequence[Path], folder: Path) -> Path:
 
 def open_entry(entry: Path) -> RawDataset:
     """The decoded set, mapped into memory: nothing is read before it is used."""
-    about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+    about = read_object(entry / "about.json")
     train, test = (
         Split(
             *(torch.from_numpy(np.load(entry / f"{name}-{kind}.npy", mmap_mode="c")) for kind in ("images", "labels"))
@@ -61,7 +61,7 @@ def open_entry(entry: Path) -> RawDataset:
 
 def split_digest(entry: Path, split: str) -> str:
     """The digest of a split's content, see `Split.content`."""
-    return json.loads((entry / "about.json").read_text(encoding="utf-8"))["digests"][split]
+    return read_object(entry / "about.json")["digests"][split]
 
 
 def stored(file: Path, make: Callable[[], Plain]) -> Plain:
@@ -96,11 +96,12 @@ def _write(sets: RawDataset, entry: Path) -> None:
 
 
 def _is_whole(entry: Path) -> bool:
+    """Whether an entry exists, and has the digests that were written with it; once per run, as all of it is read."""
     try:
-        open_entry(entry)
-    except (OSError, ValueError, LookupError):
+        sets = open_entry(entry)
+        return all(split_digest(entry, name) == getattr(sets, name).content() for name in ("train", "test"))
+    except (OSError, ValueError, LookupError, TypeError, AssertionError, AttributeError):
         return False
-    return True
 
 
 def _name(source: Source, files: Sequence[Path], folder: Path) -> str:

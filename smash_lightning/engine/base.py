@@ -114,12 +114,12 @@ class Pool(ABC, Generic[Job, Result]):
             what: describes the job at a position, for error messages.
 
         Raises:
-            RuntimeError: one failed.
+            RuntimeError: one failed, or OSError where it could not read or write a file.
             Stopped: as in `run`.
         """
         for position, outcome in self.run(jobs):
             if isinstance(outcome, Failure):
-                raise RuntimeError(f"{what(position)}: {outcome.reason}\n{outcome.details}")
+                raise outcome.exception(what(position))
             yield position, outcome
 
     def ordered_results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[Result]:
@@ -151,7 +151,7 @@ class Pool(ABC, Generic[Job, Result]):
                     waiting.pop(0)
                     yield index, content
                 elif kind == "failure":
-                    raise RuntimeError(f"{what(index)}: {content.reason}\n{content.details}")
+                    raise content.exception(what(index))
                 else:
                     died = content
             if waiting and not stop_requested() and self._had_begun(died):

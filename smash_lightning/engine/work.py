@@ -15,6 +15,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning's own, without importing Lightning
 
 from smash_lightning.engine.stop_requests import Stopped, stop_requested
+from smash_lightning.files import storage_error
 
 Send = Callable[[Any], None]
 Function = Callable[[Any, Any, Send], Any]  # context, job, send
@@ -37,31 +38,33 @@ def prepare_process(threads: int) -> None:
 
 
 class Cause(Enum):
-    """What a failed job lacked: nothing, so that it would fail again, or memory, or a place for its files."""
+    """What a failed job lacked: nothing, so that it would fail again, or memory."""
 
     JOB = "job"
     MEMORY = "memory"
-    STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job that raised an error, or whose process died again and again."""
+    """A job that raised an error, or whose process died again and again; `error` is that of a file."""
 
     reason: str
     details: str
     cause: Cause = Cause.JOB
+    error: OSError | None = None
+
+    def exception(self, what: str) -> Exception:
+        """What is raised where `what` may not fail."""
+        return self.error or RuntimeError(f"{what}: {self.reason}\n{self.details}".rstrip())
 
 
 def failure(error: BaseException) -> Failure:
-    """Reason, traceback and cause of the current error; torch reports a full disk by an error of its own."""
-    chain: list[BaseException] = []
-    each: BaseException | None = error
-    while each is not None and each not in chain:
-        chain.append(each)
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    if storage := next((each for each in chain if isinstance(each, OSError)), None):
-        return Failure(str(storage), traceback.format_exc(), Cause.STORAGE)
+    """Reason, traceback and cause of the current error; one of a training that diverged explains itself."""
+    if storage := storage_error(error):
+        plain = OSError(storage.errno, storage.strerror or str(storage), storage.filename)  # which can be sent
+        return Failure(str(storage), traceback.format_exc(), error=plain)
+    if isinstance(error, FloatingPointError):
+        return Failure(str(error), "")
     memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()
     cause = Cause.MEMORY if memory else Cause.JOB
     return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), cause)

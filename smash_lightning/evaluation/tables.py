@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, named, read_text
 from smash_lightning.run_folder import PER_HYPERNET, RunFolder
 
 GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
@@ -142,10 +142,7 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
     Raises:
         ValueError: the file is missing, lacks a column, as those of an earlier version do, or holds a wrong value.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    text = read_text(path)
     header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
     if missing := [column for column in kind.required if column not in header]:
         raise ValueError(f"{path}: column {', '.join(missing)} is missing; repeat the run of an earlier version")
@@ -195,7 +192,7 @@ def append_rows(path: Path, *rows: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the file lacks a column of a row.
     """
-    with path.open("r+", encoding="utf-8", newline="") as file:
+    with named(path), path.open("r+", encoding="utf-8", newline="") as file:
         header = next(csv.reader(file))
         if unknown := {name for row in rows for name in row} - set(header):
             raise ValueError(f"{path} has no column {', '.join(sorted(unknown))}")

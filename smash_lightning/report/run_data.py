@@ -1,6 +1,5 @@
 """The files of a run folder, and from its tables to the frame of each figure."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from smash_lightning.evaluation.bootstrap import MINIMUM, Bootstrap
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import REPRESENTATIVE, finished_trainings
 from smash_lightning.evaluation.tables import GROUPS, SETTLING, read_if_exists, read_ranking, read_retrained
+from smash_lightning.files import read_object
 from smash_lightning.report.labels import cost_text, label
 from smash_lightning.run_folder import RunFolder, image_spec_of
 
@@ -74,7 +74,7 @@ def read_run(path: Path) -> RunData:
 
     try:
         correlation = read_correlation(holder("correlation.json"))
-    except (OSError, ValueError):
+    except ValueError:
         raise ValueError(f"{own.correlation} cannot be read: compare the run first, with task=correlate") from None
     return RunData(
         ranking=read_ranking(holder("ranking.csv")),
@@ -91,11 +91,10 @@ def read_run(path: Path) -> RunData:
 def read_correlation(folder: RunFolder) -> dict[str, Any]:
     """The content of correlation.json, and under "calibration" that of calibration.json, or None without one.
 
-    Raises OSError where there is no correlation.json, and ValueError where a file is not JSON.
+    Raises ValueError where there is no correlation.json, or a file is not JSON.
     """
-    correlation = json.loads(folder.correlation.read_text(encoding="utf-8"))
-    known = folder.calibration.exists()
-    calibration = json.loads(folder.calibration.read_text(encoding="utf-8")) if known else None
+    correlation = read_object(folder.correlation)
+    calibration = read_object(folder.calibration) if folder.calibration.exists() else None
     return {**correlation, "calibration": calibration}
 
 

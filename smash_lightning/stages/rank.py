@@ -1,17 +1,18 @@
 """The second stage: held-out architectures are scored with generated weights."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
-import torch
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
+from smash_lightning.checkpoint import load_checkpoint, save_checkpoint
 from smash_lightning.encoding import Encoding
 from smash_lightning.engine import Pool
 from smash_lightning.evaluation.tables import RANKING, append_rows, write_table
-from smash_lightning.files import atomic_write
+from smash_lightning.files import quoted
 from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, load_hypernet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.tracker import Tracker
@@ -22,7 +23,6 @@ from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
 from smash_lightning.strategies import rank as run_ranking
 from smash_lightning.strategies.racing import run_race
-from smash_lightning.training import load_checkpoint
 from smash_lightning.training.callbacks import Send
 
 TOGETHER = 16  # rows that are added to the table at once; candidates that are too few for a race
@@ -68,8 +68,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             return scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
-            with atomic_write(folder.ranking_state) as partial:
-                torch.save(state_to_plain(state), partial)
+            save_checkpoint(state_to_plain(state), folder.ranking_state)
             before = len(state.rows) - len(candidates)
             added = zip(candidates, rows_from(state, before), strict=True)
             for step, (candidate, row) in enumerate(added, start=before + 1):
@@ -81,6 +80,11 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         # An interrupted race is resumed with all of its candidates, so their rows are added when all have one.
         state = run_ranking(ranking, state, score, after, TOGETHER if racing is None else ranking.total)
     table = sorted(rows_from(state), key=lambda row: row["smash_score"])
+    if not any(math.isfinite(row["val_loss"]) for row in table):
+        raise ValueError(
+            f"none of the {len(table)} architectures in {folder.ranking} has a finite score, as HyperNets diverged: "
+            "use a lower search.learning_rate, in another folder"
+        )
     frame = write_table(folder.ranking, RANKING, table, per_hypernet)
     made_from = [("hypernets", experiment.source_folder().path)]
     tracker.artifact("ranking", "ranking", [folder.ranking, folder.architectures], made_from)
@@ -134,7 +138,7 @@ def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
     if paths == trained_in.hypernets() and done < wanted:  # else it is one of them, which was named
         raise ValueError(
             f"{trained_in.path} holds {done} of {wanted} finished HyperNets: complete it with "
-            f"resume={trained_in.path}, or name one with checkpoint=PATH"
+            f"{quoted('resume', trained_in.path)}, or name one with checkpoint=PATH"
         )
     return hypernets
 

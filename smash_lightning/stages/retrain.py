@@ -26,6 +26,7 @@ from smash_lightning.evaluation.tables import (
     read_table,
     write_table,
 )
+from smash_lightning.files import quoted
 from smash_lightning.hypernet import WeightSource, load_hypernet
 from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
@@ -72,7 +73,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     Raises:
         ValueError: there is no complete ranking to select from, no HyperNet to start from where it is needed, or a
             given architecture cannot be read or does not fit the images.
-        RuntimeError: a file could not be read or written, for example on a full disk.
+        OSError: a file could not be read or written, for example on a full disk.
     """
     given = given_architectures(experiment.retrain, experiment.data.image_spec)
     folder, source = experiment.prepare_folder(), experiment.source_folder()
@@ -125,7 +126,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if failures := [reason for reason in table["failure"] if reason]:
         print(
             f"{len(failures)} of {len(table)} trainings failed, the first one: {failures[0]}. "
-            f"resume={folder.path} tries again those that lacked memory, and rows that are deleted from "
+            f"{quoted('resume', folder.path)} tries again those that lacked memory, and rows that are deleted from "
             f"{folder.retrained.name}"
         )
     return table
@@ -147,7 +148,7 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
                     if outcome.cause is Cause.MEMORY and len(job.seeds) > 1:
                         again += [replace(job, seeds=(seed,)) for seed in job.seeds]  # one at a time takes less memory
                         continue
-                    outcome = _failed(experiment, job, outcome)
+                    outcome = _failed(job, outcome)
                 rows, history = outcome
                 append_rows(folder.training_history, *history)
                 append_rows(folder.retrained, *rows)
@@ -158,11 +159,11 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
             jobs = again
 
 
-def _failed(experiment: Experiment, job: Job, failure: Failure) -> Trained:
+def _failed(job: Job, failure: Failure) -> Trained:
     """What is recorded of trainings that failed."""
-    reason, folder = " ".join(failure.reason.split()), experiment.folder.path
-    if failure.cause is Cause.STORAGE:
-        raise RuntimeError(f"training {job.architecture.fingerprint}: {reason}: make room, then resume={folder}")
+    if failure.error is not None:
+        raise failure.error
+    reason = " ".join(failure.reason.split())
     reason = f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason
     return [_row(job, seed, failure=reason) for seed in job.seeds], []
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.tables import SETTLING, write_table
+from smash_lightning.files import atomic_write, quoted
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
@@ -23,6 +24,7 @@ from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.trainers import together
 from smash_lightning.strategies import RankingOptions
 from smash_lightning.training import (
+    DivergedError,
     GracefulStop,
     HyperNetModule,
     Metrics,
@@ -35,6 +37,7 @@ from smash_lightning.training import (
 )
 from smash_lightning.training.callbacks import Send
 
+LEAVE_OUT = ", or leave this source of weights out of baselines.one_shot"
 HYPERNET = "hypernet"  # name of the checkpoints of a run's own HyperNets
 
 
@@ -104,7 +107,17 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     shared = trainer_options(experiment, send, path, *averaging(options), ranking, **checkpointing)
     trainer = together(experiment.trainer, max_epochs=options.epochs, **shared)
     resume = path if path.exists() else None
-    trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
+    try:
+        trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
+    except DivergedError as error:
+        file = path.with_name(f"{path.stem}-diverged.json")
+        with atomic_write(file) as written:
+            written.write_text(f"{error.args[1].to_json()}\n", encoding="utf-8")
+        raise DivergedError(
+            f"{error.args[0]}: use a lower search.learning_rate, in another folder"
+            f"{'' if name == HYPERNET else LEAVE_OUT}. The architecture of this step is drawn by task=draw "
+            f"{quoted('task.architecture', file)}"
+        ) from None
     trainer.save_checkpoint(path)
 
 

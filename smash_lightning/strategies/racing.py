@@ -18,12 +18,11 @@ from scipy import stats
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.checkpoint import load_checkpoint, save_checkpoint
 from smash_lightning.engine import Engine
-from smash_lightning.files import atomic_write
 from smash_lightning.option_types import Share, require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.scoring import Score, Scorer
-from smash_lightning.training import load_checkpoint
 
 MIN_VARIANCE_SHARE = 0.5  # least variance of a difference, as a share of the candidate's mean over all others
 
@@ -185,8 +184,7 @@ def run_race(
 
     def after(state: RaceState) -> None:
         if path is not None:
-            with atomic_write(path) as partial:
-                torch.save({"owner": owner, "values": state.values, "active": state.active}, partial)
+            save_checkpoint({"owner": owner, "values": state.values, "active": state.active}, path)
         progress(sum(state.images) / total)
 
     with engine.pool(score_images, scorer) as pool:

@@ -2,6 +2,7 @@
 
 from smash_lightning.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
 from smash_lightning.checkpoint import load_checkpoint as load_checkpoint
+from smash_lightning.training.base import DivergedError as DivergedError
 from smash_lightning.training.callbacks import GracefulStop as GracefulStop
 from smash_lightning.training.callbacks import Metrics as Metrics
 from smash_lightning.training.callbacks import Progress as Progress
@@ -10,7 +11,6 @@ from smash_lightning.training.callbacks import QueueProgress as QueueProgress
 from smash_lightning.training.callbacks import silence_lightning as silence_lightning
 from smash_lightning.training.search_module import HyperNetModule as HyperNetModule
 from smash_lightning.training.search_module import SearchOptions as SearchOptions
-from smash_lightning.training.standalone_module import DivergedError as DivergedError
 from smash_lightning.training.standalone_module import RetrainModule as RetrainModule
 from smash_lightning.training.standalone_module import RetrainOptions as RetrainOptions
 from smash_lightning.training.standalone_module import classification_metrics as classification_metrics

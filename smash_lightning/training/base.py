@@ -7,6 +7,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
+class DivergedError(FloatingPointError):
+    """The loss of a training is not finite."""
+
+
 class TrainingModule(L.LightningModule):
     """A training with a learning rate that falls to zero along half a cosine."""
 

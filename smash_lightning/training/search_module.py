@@ -19,7 +19,7 @@ from smash_lightning.network.banks import tables
 from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.search_space import SearchSpace
-from smash_lightning.training.base import TrainingModule
+from smash_lightning.training.base import DivergedError, TrainingModule
 from smash_lightning.training.planning import AHEAD, Draw, Planner
 
 
@@ -78,6 +78,7 @@ class HyperNetModule(TrainingModule):
         self._clock = (0, time.perf_counter())
         self._seconds = 0.0  # of training, before it was last resumed
         self._started = time.perf_counter()
+        self._losses: list[Tensor] = []  # of the batches of this epoch
 
     def microbatch_index(self, batch_idx: int) -> int:
         """Index of a batch among those whose gradients are averaged in one step."""
@@ -124,11 +125,30 @@ class HyperNetModule(TrainingModule):
                     errors.append((logits.argmax(1) != labels).float().mean())
                     sizes.append(float(cost(architecture, self.space.image_spec).params))
         loss = losses[0] if count == 1 else torch.stack(losses).mean()
+        self._losses.append(loss.detach())
         if self.is_logged(step):
             self.log("loss", loss.detach())
             self.log("error", 100 * torch.stack(errors).mean())
             self.log("architecture_params", sum(sizes) / count)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Ends a training that diverged, before a checkpoint is written; once per epoch, as a check makes a GPU wait.
+
+        Raises:
+            DivergedError: the last loss is not finite; its arguments are a message, and the first architecture of the
+                first of the last steps without a finite loss.
+        """
+        finite = torch.stack(self._losses).isfinite().tolist()
+        self._losses.clear()
+        if not finite[-1]:
+            batch = len(finite) - next((i for i, one in enumerate(reversed(finite)) if one), len(finite))
+            accumulated = self.trainer.accumulate_grad_batches
+            step = self.global_step - -(-len(finite) // accumulated) + batch // accumulated
+            architecture, _ = self.draw(step, self.microbatch_index(batch), 0)
+            raise DivergedError(
+                f"from step {step} (epoch {self.current_epoch}) on the loss is not finite", architecture
+            )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Logs the gradient's norm and the speed at logged steps."""

@@ -16,14 +16,10 @@ from smash_lightning.checkpoint import load_checkpoint, require_same_data
 from smash_lightning.network import Classifier, StandaloneNetwork, Weights
 from smash_lightning.option_types import require_bounds
 from smash_lightning.random_streams import Stream, generator
-from smash_lightning.training.base import TrainingModule
+from smash_lightning.training.base import DivergedError, TrainingModule
 
 TOP = 5  # guesses of the top-5 error
 CPU_PIXELS, GPU_PIXELS = 256, 1024  # of images up to which networks are trained side by side
-
-
-class DivergedError(RuntimeError):
-    """The loss of a training is not finite."""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_defaults_may_be_left_out() -> None:
         (changed((*CONVOLUTION, "kernel"), [3, 4]), "block 0, op 0: kernel sizes must be odd, got [3, 4]"),
         (changed((*CONVOLUTION, "kernel"), [3, -3]), "block 0, op 0: kernel sizes must be odd, got [3, -3]"),
         (changed((*CONVOLUTION, "kernel"), [3, 3, 3]), "convolutions must all be 2D or all 3D, found kernels with"),
-        (changed((*CONVOLUTION, "dilation"), [1]), "block 0, op 0: kernel (3, 3) and dilation (1,) differ in axes"),
+        (changed((*CONVOLUTION, "dilation"), [1]), "block 0, op 0: kernel [3, 3] and dilation [1] differ in axes"),
         (changed((*CONVOLUTION, "dilation"), [0, 1]), "block 0, op 0: dilations must be at least 1, got [0, 1]"),
         (changed((*CONVOLUTION, "groups"), 3), "block 0, op 0: 3 groups do not divide 8 inputs and 4 outputs"),
         (changed((*CONVOLUTION, "groups"), 0), "block 0, op 0: 0 groups do not divide"),

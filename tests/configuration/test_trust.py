@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from smash_lightning.configuration.earlier_run import WHOLE
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.python_api import smashv1_tiny
 from tests.command_line import TINY, smash
@@ -49,7 +50,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_config(folder: Path, *overrides: str) -> None:
-    (folder / "config.yaml").write_text(yaml.safe_dump({"overrides": [*TINY, *overrides], "source_run": None}))
+    whole = {name: {} for name in WHOLE} | {"overrides": [*TINY, *overrides], "source_run": None}
+    (folder / "config.yaml").write_text(yaml.safe_dump(whole))
 
 
 @pytest.mark.parametrize("option", ["checkpoint", "resume"])
