@@ -30,9 +30,6 @@ from collect import this_commit, this_machine
 from hydra.core.global_hydra import GlobalHydra
 from kills import differences
 
-import smash_lightning.analyses
-import smash_lightning.configuration.build
-import smash_lightning.configuration.earlier_run
 from smash_lightning import cli
 
 OPTIONS = [

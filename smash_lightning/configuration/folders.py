@@ -70,6 +70,8 @@ def claim(folder: Path, config: DictConfig) -> None:
             )
         text = OmegaConf.to_yaml(config, resolve=True)
     else:
+        for leftover in folder.rglob("*.partial"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
         recorded = run.read_config()
         moved = recorded | {name: config[name] for name in ("checkpoint", "source_run")}
         if moved == recorded:
