@@ -19,6 +19,7 @@ from torch import Tensor
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.engine import Local
 from smash_lightning.evaluation.tables import HISTORY, RANKING, read_retrained, read_table, write_table
+from smash_lightning.files import storage_message
 from smash_lightning.hypernet import load_hypernet
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator, rng
@@ -263,10 +264,14 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(RuntimeError, match=f"File too large: make room, then resume={full.folder.path}"):
+        with pytest.raises(OSError, match="File too large") as raised:
             retrain(full, SILENT)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    full.folder.config.touch()
+    remedy = f"make room, then continue with resume={full.folder.path}"
+    message = rf"{full.folder.checkpoints}/\w+-0.ckpt: File too large: {remedy}"
+    assert re.fullmatch(message, storage_message(raised.value, full.folder.path))
     assert read_retrained(full.folder).empty, "a failure was recorded"
     resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (full, whole))
     assert resumed.equals(undisturbed)
@@ -291,7 +296,7 @@ def test_seeds_that_were_stopped_continue_to_the_same_bits(tmp_path: Path, step:
     stopped, whole = (small_experiment(tmp_path / name, retrain=options) for name in ("stopped", "whole"))
     for experiment in (stopped, whole):
         rank_at_random(experiment.folder, 3)
-    with pytest.raises(RuntimeError, match="no room"):
+    with pytest.raises(OSError, match="no room"):
         retrain(replace(stopped, callbacks=[partial(DiskFull, step)]), SILENT)
     resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (stopped, whole))
     assert resumed.equals(undisturbed)
@@ -307,7 +312,7 @@ def test_seeds_that_were_stopped_continue_to_the_same_bits(tmp_path: Path, step:
 def test_a_training_continues_on_the_same_data_only(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
     rank_at_random(experiment.folder, 3)
-    with pytest.raises(RuntimeError, match="no room"):
+    with pytest.raises(OSError, match="no room"):
         retrain(replace(experiment, callbacks=[partial(DiskFull, 3)]), SILENT)
     experiment.folder.data.unlink()
     other = replace(experiment, data=small_data(test=1498))
