@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Trainings = Annotated[int, Field(gt=0, lt=999)]  # of different seeds, which are numbered below the next seed's
 ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 OBJECT = "Input should be a section with a _target_"
 SHOWN = 3  # differences in a message

@@ -109,3 +109,10 @@ def test_the_printed_option_is_read_as_the_folder(folder: str) -> None:
 
     (override,) = OverridesParser.create().parse_overrides(shlex.split(quoted("resume", folder)))
     assert override.value() == folder
+
+
+@pytest.mark.parametrize("option", ["seed=true", f"seed={2**32}", "dataset.stem_stride=0", "workers=1000000"])
+def test_a_number_out_of_bounds_is_refused(tmp_path: Path, option: str) -> None:
+    error = smash(tmp_path, "task=draw", "task.preset=resnet", "logger=none", option).error
+    assert option.partition("=")[0].removeprefix("dataset.") in error
+    assert "must be" in error

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from smash_lightning.engine import Local
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
 from smash_lightning.search_space import ParallelConvolutions, SingleConvolution, SizeBalanced, SizeMatched
 from smash_lightning.strategies import (
@@ -27,6 +28,10 @@ SEARCH = SearchOptions(1, 1, 0.1, (0.9, 0.99), 1e-8, 0.0, 1, 1)
 RETRAIN = RetrainOptions(1, 0.1, 0.9, 0.0, 1, 1, 1, 1, None, "random", False, 1.0)
 OUTSIDE: dict[str, Callable[[], object]] = {
     "search.hypernets must be greater than 0, got 0": lambda: replace(SEARCH, hypernets=0),
+    "search.hypernets must be less than 999, got 999": lambda: replace(SEARCH, hypernets=999),
+    "retrain.seeds must be less than 999, got 1000000000": lambda: replace(RETRAIN, seeds=10**9),
+    "search_space.max_ops must be less than or equal to 1000, got 1000000": lambda: replace(V1, max_ops=10**6),
+    "workers must be a whole number of at least 1 and at most 10000, got 1000000": lambda: Local(workers=10**6),
     "search.epochs must be greater than 0, got 0": lambda: replace(SEARCH, epochs=0),
     "search.epochs must be a valid integer, got '3'": lambda: replace(SEARCH, epochs="3"),
     "search.sampling must be 'space', 'candidates' or 'balanced', got 'all'": lambda: replace(SEARCH, sampling="all"),

@@ -54,7 +54,8 @@ class DataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_size, self.eval_batch_size, self.recalibration = batch_size, eval_batch_size, recalibration
-        for key in ("batch_size", "eval_batch_size", "recalibration"):
+        self.stem_stride = stem_stride
+        for key in ("batch_size", "eval_batch_size", "recalibration", "stem_stride"):
             if getattr(self, key) < 1:
                 raise ValueError(f"dataset.{key} must be at least 1, got {getattr(self, key)}")
         if not math.isfinite(validation) or validation <= 0 or (validation > 1 and validation != int(validation)):
@@ -65,7 +66,7 @@ class DataModule(L.LightningDataModule):
             if getattr(source, key) != value:
                 raise ValueError(f"dataset.{key}={value} must be passed on: {key}: ${{..{key}}} in dataset.source")
         self.name, self.source, self.cache, self.download = name, source, cache, download
-        self.augmentation, self.stem_stride, self.orders = augmentation, stem_stride, ("",)
+        self.augmentation, self.orders = augmentation, ("",)
         self.views = augmentation.views if augmentation is not None and average_views else 1
         self._options = (validation, train, split_seed)
         self._given = {"mean": mean, "std": std}

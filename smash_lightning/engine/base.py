@@ -27,6 +27,7 @@ from smash_lightning.engine.work import (
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+MOST = 10_000  # workers
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
 LOST = "its process died {} times, perhaps for lack of memory: {}"
 NO_START = "{} processes in a row died before they had a job, perhaps for lack of memory: {}"
@@ -55,8 +56,8 @@ class Engine(ABC):
     def __post_init__(self) -> None:
         for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
+            if value is not None and not least <= value <= MOST:
+                raise ValueError(f"{name} must be a whole number of at least {least} and at most {MOST}, got {value}")
 
     @abstractmethod
     def default_workers(self) -> int:

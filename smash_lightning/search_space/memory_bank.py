@@ -5,9 +5,9 @@ import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
@@ -59,7 +59,7 @@ class MemoryBankSpace(SearchSpace):
     memory: tuple[PositiveInt, ...]
     widths: tuple[PositiveInt, ...]
     min_ops: PositiveInt
-    max_ops: PositiveInt
+    max_ops: Annotated[int, Field(gt=0, le=1000)]
     bottleneck: PositiveInt
     bottleneck_capped: bool
     read_step: PositiveInt

@@ -66,8 +66,8 @@ class Experiment:
     callbacks: Sequence[Callable[[], L.Callback]] = ()  # each makes a callback of a search or standalone training
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be a whole number of at least 0 and below 2**32, got {self.seed!r}")
         self.hypernet.check(self.space)
         if taken := {*SCORES, *SIZES, TOGETHER, *get_args(OneShot)} & self.baselines.chosen.keys():
             raise ValueError(

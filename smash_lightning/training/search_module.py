@@ -16,7 +16,7 @@ from smash_lightning.checkpoint import require_same, require_same_data
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.network import forward
 from smash_lightning.network.banks import tables
-from smash_lightning.option_types import require_bounds
+from smash_lightning.option_types import Trainings, require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.training.base import DivergedError, TrainingModule
@@ -27,7 +27,7 @@ from smash_lightning.training.planning import AHEAD, Draw, Planner
 class SearchOptions:
     """How HyperNets are trained; conf/search/digits.yaml explains each option."""
 
-    hypernets: PositiveInt
+    hypernets: Trainings
     epochs: PositiveInt
     learning_rate: NonNegativeFloat
     betas: tuple[float, float]

@@ -14,7 +14,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.checkpoint import load_checkpoint, require_same_data
 from smash_lightning.network import Classifier, StandaloneNetwork, Weights
-from smash_lightning.option_types import require_bounds
+from smash_lightning.option_types import Trainings, require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.base import DivergedError, TrainingModule
 
@@ -30,7 +30,7 @@ class RetrainOptions:
     learning_rate: NonNegativeFloat
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: float
-    seeds: PositiveInt
+    seeds: Trainings
     shortlist: NonNegativeInt
     stratified: NonNegativeInt
     random: NonNegativeInt
