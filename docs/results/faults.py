@@ -189,7 +189,7 @@ def trials(folder: Path, every: int, first: int, stages: list[str]) -> Iterator[
             code, message, _ = command(trial, stage, Operations(trial, at, number, forever))
             fault = "" if code in (0, 137) else fault_of(code, message, trial)
             again, reason, _ = command(trial, stage, Operations(trial))
-            different = different_files(after, trial / "run") if again == 0 else [f"resumed: {reason[:300]}"]
+            different = different_files(after, trial / "run") if again == 0 else [f"resumed: {reason[-600:]}"]
             kind = "end of the process" if number == 0 else errno.errorcode[number] + (", ever after" * forever)
             found = {"stage": stage, "operation": names[at - 1], "at": at, "of": len(names), "kind": kind}
             yield found | {"code": code, "message": fault, "different": different}
