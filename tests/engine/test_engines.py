@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from smash_lightning.engine import Engine, Failure, Local, Stopped, handling_stop_signals
-from smash_lightning.engine.ray_engine import Ray
+from smash_lightning.engine.ray_engine import Ray, _Cluster
 from tests.engine.jobs import Context, Step, meet, until_requested, work
 
 ENGINES: dict[str, type[Engine]] = {"local": Local, "ray": Ray}
@@ -205,13 +205,29 @@ def test_workers_end_with_the_process_that_started_them(kind: type[Engine], tmp_
     assert not any(map(alive, workers))
 
 
+def test_processes_listen_on_loopback_alone_and_report_no_usage(kind: type[Engine], tmp_path: Path) -> None:
+    outcomes(kind(2), tmp_path, ["process"] * 4)
+    processes = descendants(os.getpid())
+    assert len(processes) >= 2
+    assert not listening_beyond_loopback([os.getpid(), *processes])
+    if kind is Ray:
+        commands = {process: Path(f"/proc/{process}/cmdline").read_bytes() for process in processes}
+        daemons = [process for process in processes if b"raylet/raylet" in commands[process]]
+        assert daemons
+        for process in daemons:
+            assert b"RAY_USAGE_STATS_ENABLED=0" in Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+        session = Path(_Cluster.folder)
+        assert session.is_dir()
+        assert not list(session.glob("usage_stats*"))
+
+
 NODES = """
 import json
 import os
 from pathlib import Path
 os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # on loopback, without a token
 from ray.cluster_utils import Cluster
-from smash_lightning.engine.ray_engine import Ray
+from smash_lightning.engine.ray_engine import Ray, _Cluster
 from tests.engine.jobs import until_nodes
 if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -258,6 +274,25 @@ def descendants(process: int) -> list[int]:
             if int(path.read_text().rpartition(")")[2].split()[1]) == process:
                 found += [int(path.parent.name), *descendants(int(path.parent.name))]
     return found
+
+
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")  # as in /proc/net
+
+
+def listening_beyond_loopback(processes: list[int]) -> list[str]:
+    """The lines of /proc/net of sockets on which processes listen and which other machines reach."""
+    sockets = set()
+    for process in processes:
+        with suppress(OSError):
+            sockets |= {os.readlink(path) for path in Path(f"/proc/{process}/fd").iterdir()}
+    lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return [
+        line
+        for line in lines
+        if (fields := line.split())[3] == "0A"
+        and f"socket:[{fields[9]}]" in sockets
+        and fields[1].split(":")[0] not in LOOPBACK
+    ]
 
 
 def alive(process: int) -> bool:
