@@ -63,14 +63,15 @@ class History:
 class Strategy(ABC):
     """Proposes `count` architectures. Subclasses are frozen dataclasses; `name` is their name in ranking.csv.
 
-    With `sequential`, each proposal needs the score of the one before; otherwise they may be scored concurrently. A
-    strategy is a pure function of the scored candidates and of `rng`, so that an interrupted ranking can be resumed.
-    Options are checked against their annotations.
+    With `sequential`, proposals need the scores of those before, except those of the same `concurrent` ones, which are
+    scored concurrently; without it, all are. A strategy is a pure function of the scored candidates and of `rng`, so
+    that an interrupted ranking can be resumed. Options are checked against their annotations.
     """
 
     count: int
     name: str
     sequential: bool
+    concurrent: int = 1
 
     def __post_init__(self) -> None:
         require_bounds(self, f"ranking.strategies.{self.name}")

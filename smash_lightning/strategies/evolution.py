@@ -15,13 +15,15 @@ from smash_lightning.strategies.base import History, Proposal, ScoredCandidate, 
 class Evolution(Strategy):
     """Children of tournament winners in a population whose members are replaced by age.
 
-    The first members are the best of what was scored before, aged by their order of scoring.
+    The first members are the best of what was scored before, aged by their order of scoring. So many children as
+    `concurrent` have parents in the same population, and are scored at the same time.
     """
 
     count: NonNegativeInt
     population: PositiveInt
     sample: PositiveInt
     probability: Probability
+    concurrent: PositiveInt = 1
     name = "evolution"
     sequential = True
 

@@ -101,13 +101,14 @@ class Ranking:
         else:
             return []
         # A SMASH score may depend on all rows, so it must be independent of those that are scored concurrently.
-        rows = state.rows if strategy.sequential else state.rows[:before]
+        step, own = strategy.concurrent if strategy.sequential else strategy.count, done - before
+        rows = state.rows[: done - own % step]
         scored = [
             ScoredCandidate(row.candidate.architecture, row.candidate.strategy, row.candidate.parent, score)
             for row, score in zip(rows, self.smash_scores(rows), strict=True)
         ]
         taken = {row.candidate.architecture for row in state.rows}
-        count = 1 if strategy.sequential else min(limit, before + strategy.count - done)
+        count = min(limit, step - own % step, strategy.count - own)
         accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec)
         history = History(
             before=scored[:before],
@@ -117,7 +118,7 @@ class Ranking:
             accepts=accepts,
         )
         candidates: list[Candidate] = []
-        for index in range(done - before, done - before + count):
+        for index in range(own, own + count):
             candidates.append(self._new_candidate(strategy, (stage, index), history, accepts))
             taken.add(candidates[-1].architecture)
         return candidates

@@ -5,7 +5,7 @@ from collections import deque
 import pytest
 
 from smash_lightning.random_streams import rng
-from smash_lightning.strategies import Evolution, History, Random, ScoredCandidate
+from smash_lightning.strategies import Evolution, History, Random, ScoredCandidate, State
 from tests.cases import V1
 from tests.strategies.synthetic import Separable, complete, ranking
 
@@ -40,17 +40,21 @@ def test_the_best_of_all_has_no_children_once_it_is_replaced() -> None:
         assert name == parent.architecture.fingerprint
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_parents_are_members(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "concurrent"), [(0, 1), (1, 1), (2, 1), (0, 4), (1, 30)])
+def test_parents_are_members_before_all_that_are_scored_with_them(seed: int, concurrent: int) -> None:
     loss = Separable.over(V1, seed)
-    rows = complete(ranking(V1, (Random(12), Evolution(25, 6, 3, 0.2)), loss, seed), loss).rows
+    search = ranking(V1, (Random(12), Evolution(25, 6, 3, 0.2, concurrent)), loss, seed)
+    rows = complete(search, loss).rows
+    assert len(search.propose(State(rows[:12]), 100)) == min(concurrent, 25)
+    assert complete(search, loss, limit=3).rows == rows, "of an interrupted ranking"
     founders = sorted(sorted(range(12), key=lambda position: rows[position].val_loss)[:6])
     members = deque((rows[position].candidate.architecture.fingerprint for position in founders), maxlen=6)
     parents = set()
-    for row in rows[12:]:
-        assert row.candidate.parent in members
-        members.append(row.candidate.architecture.fingerprint)
-        parents.add(row.candidate.parent)
+    for first in range(12, 37, concurrent):
+        children = [row.candidate for row in rows[first : first + concurrent]]
+        assert {child.parent for child in children} <= {*members}
+        members.extend(child.architecture.fingerprint for child in children)
+        parents |= {child.parent for child in children}
     assert len(parents) > 3
 
 
