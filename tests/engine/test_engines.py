@@ -51,6 +51,12 @@ def test_two_workers_give_the_results_of_one_bit_for_bit(kind: type[Engine], tmp
     assert one == two == {0: "A", 2: "BB", 4: 1, 5: "CCC"}
 
 
+def test_results_are_in_the_order_of_the_jobs_which_end_in_any(kind: type[Engine], tmp_path: Path) -> None:
+    with kind(2).pool(work, Context(tmp_path)) as pool:
+        assert list(pool.ordered_results(["long", "a", "bb", "c"], str)) == ["LONG", "A", "BB", "C"]
+        assert next(pool.results(["long", "a"], str)) == (1, "A")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_is_recorded_once_and_the_others_go_on(kind: type[Engine], workers: int, tmp_path: Path) -> None:
     found, _ = outcomes(kind(workers), tmp_path, ["a", "raises", "exits", "b"])

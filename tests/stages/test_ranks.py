@@ -15,6 +15,7 @@ from smash_lightning.configuration.build import instantiate
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.engine import Engine, Local
 from smash_lightning.engine.local import own_gpu
+from smash_lightning.engine.ray_engine import Ray
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.stages import Experiment, rank, retrain, search
@@ -23,6 +24,7 @@ from smash_lightning.stages.trainers import FINDS_UNUSED, engine_for
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from smash_lightning.training import load_checkpoint
 from tests.command_line import ROOT
+from tests.engine.test_engines import NO_RAY
 from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
@@ -60,10 +62,14 @@ class Logged(Tracker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architectures", ["per_rank", "shared"])
-def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("architectures", "engine"),
+    [("per_rank", Local(2)), ("shared", Local(2)), pytest.param("per_rank", Ray(2), marks=NO_RAY)],
+    ids=["per_rank", "shared", "per_rank by Ray"],
+)
+def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, engine: Engine, tmp_path: Path) -> None:
     options = replace(SEARCH, epochs=2, hypernets=2, architectures=architectures)
-    two, one = by_two(tmp_path / "two", search=options), by_one(tmp_path / "one", search=options)
+    two, one = by_two(tmp_path / "two", search=options, engine=engine), by_one(tmp_path / "one", search=options)
     logged = Logged()
     for experiment, tracker in ((two, logged), (one, Tracker([]))):
         search(experiment, tracker)
