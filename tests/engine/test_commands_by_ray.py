@@ -1,7 +1,5 @@
 """Whole commands by Ray: stopped and continued, and two of them that share one cluster."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal
