@@ -30,7 +30,7 @@ def script(name: str) -> ModuleType:
 RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
-    SCALE = script("scale")
+    SCALE, KILLS = script("scale"), script("kills")
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -76,6 +76,11 @@ def test_the_plan_for_many_gpus_has_the_figures_of_its_simulation() -> None:
         assert f"{value:,.3g}" in page or f"{value:,.0f}" in page, size
     costs = {name: value for name, (value, _) in SCALE.COSTS.items()}
     assert figures["costs"] == costs, "run python docs/results/scale.py"
+
+
+def test_the_table_of_kills_is_that_of_the_record() -> None:
+    figures = json.loads((RESULTS / "kills.json").read_text())["figures"]
+    assert KILLS.table(figures) in (RESULTS / "processes.md").read_text()
 
 
 def test_the_readme_has_a_table_of_results() -> None:
