@@ -18,6 +18,7 @@ Trainings = Annotated[int, Field(gt=0, lt=999)]  # of different seeds, which are
 ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 OBJECT = "Input should be a section with a _target_"
 SHOWN = 3  # differences in a message
+PACKAGE = "smash_lightning."
 
 
 def require_types(value: Any, name: str, hint: Any = Any) -> None:
@@ -85,6 +86,25 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     shown = [f"{key} was {before.get(key, 'absent')}, now {now.get(key, 'absent')}" for key in keys[:SHOWN]]
     return "; ".join(shown) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
+
+
+def with_defaults(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration `before`, with the options that only `now` has where they are at their defaults there.
+
+    So an option that was added later is no difference. Defaults are those of the sections' classes of this package.
+    """
+    found, defaults = dict(before), {}
+    if str(target := now.get("_target_")).startswith(PACKAGE):
+        parameters = inspect.signature(resolve_target(str(target), "", Any)).parameters
+        defaults = {name: parameter.default for name, parameter in parameters.items()}
+    for name, value in now.items():
+        if isinstance(value, Mapping) and isinstance(before.get(name), Mapping):
+            found[name] = with_defaults(before[name], value)
+        elif name not in before and name in defaults:
+            default = defaults[name]
+            if value == (list(default) if isinstance(default, tuple) else default):
+                found[name] = value
+    return found
 
 
 def resolve_target(path: str, name: str, hint: Any) -> Any:

@@ -14,7 +14,7 @@ from smash_lightning.configuration.build import plain
 from smash_lightning.configuration.errors import GONE, explain
 from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
 from smash_lightning.evaluation.sweep import leaves
-from smash_lightning.option_types import differences
+from smash_lightning.option_types import differences, with_defaults
 from smash_lightning.run_folder import RunFolder, source_run
 from smash_lightning.stages.correlate import PLACES
 
@@ -149,6 +149,7 @@ def require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path
     Raises:
         ValueError: values differ; the message names the first of them.
     """
+    before = with_defaults(before, now)
     earlier, later = (
         {name: value for name, value in leaves(config).items() if not _may_differ(name, excepted)}
         for config in (before, now)

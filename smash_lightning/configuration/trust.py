@@ -12,9 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from smash_lightning.option_types import resolve_target
+from smash_lightning.option_types import PACKAGE, resolve_target
 
-PACKAGE = "smash_lightning."
 RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)  # its name may be an interpolation
 MACHINE = re.compile(r"://|\baddress=")  # a tracking server gets all results, and what a cluster sends is unpickled
 REMEDY = "if the run is from somebody you trust, add trust=true, or name it again on this command line"

@@ -1,6 +1,7 @@
 """The forward pass: a function of an architecture and named weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage
 from smash_lightning.network import gradients, nd
 from smash_lightning.network.banks import Average, accesses
 from smash_lightning.network.batch_norm import NormSource
+from smash_lightning.network.dropping import NOTHING_DROPPED, Dropping
 
 Weights = Mapping[str, Tensor]
 
@@ -23,6 +25,7 @@ def forward(
     *,
     op_norm: bool,
     networks: int = 1,
+    dropping: Dropping = NOTHING_DROPPED,
 ) -> Tensor:
     """Logits (batch, networks x classes) of images x (batch, networks x channels, *size).
 
@@ -38,71 +41,79 @@ def forward(
         statistics: gives the mean and variance of norms.
         op_norm: whether ops have BatchNorm: in standalone networks, not under a HyperNet.
         networks: number of networks.
+        dropping: dropout and drop-path.
     """
     table = layers(architecture, image_spec, op_norm)
-    x = _convolve(table.stem, weights, nd.channels_last(x), networks)
+    run = _Run(weights, statistics, networks, dropping)
+    x = _convolve(table.stem, run, nd.channels_last(x))
     if not op_norm:
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     if table.entry is not None:
-        x = torch.relu_(_norm(table.entry.norm, weights, x, statistics))
-        x = _transition(table.entry, weights, x, statistics, networks)
+        x = _transition(table.entry, run, torch.relu_(_norm(table.entry.norm, run, x)))
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
-        x = _block(block, row, weights, x, statistics, networks)
-        x = _transition(row, weights, x, statistics, networks)
+        x = _transition(row, run, _block(block, row, run, x))
     features = x.mean(dim=tuple(range(2, x.ndim)))
     return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
 
 
-def _block(
-    block: Block, row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource, networks: int
-) -> Tensor:
-    memory = gradients.open_memory(x, block.channels, networks)
+class _Run(NamedTuple):
+    """What a forward pass has in every layer."""
+
+    weights: Weights
+    statistics: NormSource
+    networks: int
+    dropping: Dropping
+
+
+def _block(block: Block, row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
+    memory = gradients.open_memory(x, block.channels, run.networks)
     for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
         h, memory = gradients.read(memory, access.read, x.shape)
-        y = _op(layer, weights, h, statistics, networks)
+        y = run.dropping.of_paths(_op(layer, run, h))
         if isinstance(access.write, Average):
             memory = gradients.average(memory, y, *access.write)
         else:
             memory = gradients.add(memory, y, access.write)
-    return torch.relu_(_norm(row.norm, weights, gradients.close_memory(memory, x.shape), statistics))
+    return torch.relu_(_norm(row.norm, run, gradients.close_memory(memory, x.shape)))
 
 
-def _transition(row: BlockLayers, weights: Weights, x: Tensor, statistics: NormSource, networks: int) -> Tensor:
+def _transition(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
     if row.transition is None:
         return x
     if not row.transition.residual:
         # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
-        return _convolve(row.transition.shortcut, weights, nd.average_pool(x), networks)
-    h = x
-    for stage in row.transition.residual:
-        h = _stage(stage, weights, h, statistics, networks)
-    return h + _convolve(row.transition.shortcut, weights, x, networks)
+        return _convolve(row.transition.shortcut, run, nd.average_pool(x))
+    residual = run.dropping.of_paths(_path(row.transition.residual, run, x))
+    return residual + _convolve(row.transition.shortcut, run, x)
 
 
-def _op(layer: OpLayers, weights: Weights, h: Tensor, statistics: NormSource, networks: int) -> Tensor:
+def _op(layer: OpLayers, run: _Run, h: Tensor) -> Tensor:
     if layer.entry is not None:
-        h = torch.relu_(_norm(layer.entry, weights, h, statistics))
+        h = torch.relu_(_norm(layer.entry, run, h))
     if layer.pointwise is not None:
-        h = _stage(layer.pointwise, weights, h, statistics, networks)
-    outputs = []
-    for path in layer.paths:
-        y = h
-        for stage in path:
-            y = _stage(stage, weights, y, statistics, networks)
-        outputs.append(y)
+        h = _stage(layer.pointwise, run, h)
+    outputs = [_path(path, run, h) for path in layer.paths]
     return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
 
-def _stage(stage: Stage, weights: Weights, h: Tensor, statistics: NormSource, networks: int) -> Tensor:
-    h = _convolve(stage.convolution, weights, h, networks)
+def _path(path: Sequence[Stage], run: _Run, h: Tensor) -> Tensor:
+    *first, last = path
+    for stage in first:
+        h = _stage(stage, run, h)
+    return _stage(last, run, run.dropping.of_units(h))
+
+
+def _stage(stage: Stage, run: _Run, h: Tensor) -> Tensor:
+    h = _convolve(stage.convolution, run, h)
     if stage.norm is not None:
-        h = _norm(stage.norm, weights, h, statistics)
+        h = _norm(stage.norm, run, h)
     return torch.relu_(h) if stage.activate else h
 
 
-def _convolve(layer: Layer, weights: Weights, x: Tensor, networks: int) -> Tensor:
-    return nd.convolve(layer, weights[f"{layer.name}.weight"], x, networks)
+def _convolve(layer: Layer, run: _Run, x: Tensor) -> Tensor:
+    return nd.convolve(layer, run.weights[f"{layer.name}.weight"], x, run.networks)
 
 
-def _norm(layer: Layer, weights: Weights, h: Tensor, statistics: NormSource) -> Tensor:
-    return statistics.normalize(layer.name, h, weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"])
+def _norm(layer: Layer, run: _Run, h: Tensor) -> Tensor:
+    weight, bias = (run.weights[f"{layer.name}.{name}"] for name in ("weight", "bias"))
+    return run.statistics.normalize(layer.name, h, weight, bias)

@@ -1,10 +1,13 @@
 """Standalone networks: with their own parameters, under the names that the forward pass uses."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from smash_lightning.architecture import Architecture, ImageSpec, Layer, layers
 from smash_lightning.network.batch_norm import RunningAverages, norm_channels
+from smash_lightning.network.dropping import NOTHING_DROPPED, Dropping
 from smash_lightning.network.forward import Weights, forward
 
 
@@ -59,11 +62,12 @@ class StandaloneNetwork(nn.Module):
         channels = {name: self.networks * count for name, count in norm_channels(table).items()}
         self.statistics = RunningAverages(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dropping: Dropping = NOTHING_DROPPED) -> Tensor:
         """Logits (batch, networks x classes) of images x (batch, networks x channels, *size)."""
         weights: Weights = dict(self.weights.named_parameters())
-        spec, statistics = self.image_spec, self.statistics
-        return forward(self.architecture, spec, weights, x, statistics, op_norm=self.op_norm, networks=self.networks)
+        spec, count = self.image_spec, self.networks
+        run = partial(forward, op_norm=self.op_norm, networks=count, dropping=dropping)
+        return run(self.architecture, spec, weights, x, self.statistics)
 
     def state_of(self, index: int) -> dict[str, Tensor]:
         """A copy of the state of one of the networks, which a `StandaloneNetwork` of one network loads."""

@@ -1,7 +1,7 @@
 """Predicts the test loss from all that is known of an architecture, and keeps it for later runs."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pandas as pd
 
@@ -98,7 +98,11 @@ def library_of(experiment: Experiment) -> list[pd.DataFrame]:
 def identity_of(experiment: Experiment) -> Identity:
     """What the ground truths of an experiment depend on."""
     data, retrain = experiment.data, experiment.retrain
-    options = {name: value for name, value in asdict(retrain).items() if name not in SELECTION}
+    # An option at its default is left out, so that a recipe is that of the versions before the option was added.
+    defaults = {field.name: field.default for field in fields(retrain)}
+    options = {
+        name: value for name, value in asdict(retrain).items() if name not in SELECTION and value != defaults[name]
+    }
     batches = {"batch_size": data.batch_size, "augmentation": repr(data.augmentation), "views": data.views}
     images, space = data.specification(), experiment.candidates.specification()
     return Identity(

@@ -21,7 +21,7 @@ from smash_lightning.evaluation.tables import (
     write_table,
 )
 from smash_lightning.files import atomic_write
-from smash_lightning.option_types import differences
+from smash_lightning.option_types import differences, with_defaults
 from smash_lightning.report.build import build
 from smash_lightning.report.networks import comparison, comparison_text, trained_networks
 from smash_lightning.report.run_data import architectures, read_correlation, read_run
@@ -128,7 +128,8 @@ def _require_same(first: SweepJob, job: SweepJob) -> None:
                 "checkpoint=FOLDER in python run.py -m task=retrain; whole runs are compared by task=sweep_report"
             )
     require_same_images(RunFolder(first.folder), RunFolder(job.folder).read_data().get("content", {}))
-    if found := differences(_compared(first.config), _compared(job.config)):
+    one, other = with_defaults(first.config, job.config), with_defaults(job.config, first.config)
+    if found := differences(_compared(one), _compared(other)):
         raise ValueError(
             f"{job.folder} was run with other values than {first.folder}: {found}. Collect jobs that differ in "
             "retrain.rank and seed alone"

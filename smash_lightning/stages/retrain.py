@@ -34,7 +34,7 @@ from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.rounds import rounds
-from smash_lightning.stages.search import trainer_options
+from smash_lightning.stages.search import averaging, trainer_options
 from smash_lightning.stages.selection import Groups, given_architectures
 from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
@@ -99,7 +99,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     table = write_table(folder.retrained, RETRAINED, table)
     write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    count = networks_side_by_side(experiment.data.image_spec, experiment.device) or len(seeds)
+    optimizer = experiment.retrain.optimizer
+    count = networks_side_by_side(experiment.data.image_spec, experiment.device, optimizer) or len(seeds)
     groups: Groups = {}
     for some in chain([first], upcoming):
         groups |= some
@@ -179,7 +180,7 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
     paths = [folder.network(job.architecture.fingerprint, seed) for seed in job.seeds]
     unfinished = paths[0].with_suffix(".unfinished.ckpt")
     interval = timedelta(minutes=options.checkpoint_minutes)
-    shared = trainer_options(experiment, send, unfinished, train_time_interval=interval)
+    shared = trainer_options(experiment, send, unfinished, *averaging(options.average), train_time_interval=interval)
     trainer = alone(experiment.trainer, max_epochs=options.epochs, **shared)
     data = data.ordered(Stream.RETRAIN, *job.seeds)
     same = unfinished.exists() and load_checkpoint(unfinished, "seeds")["seeds"] == module.seeds

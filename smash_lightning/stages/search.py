@@ -31,7 +31,6 @@ from smash_lightning.training import (
     Progress,
     QueueLogger,
     QueueProgress,
-    SearchOptions,
     load_checkpoint,
     silence_lightning,
 )
@@ -104,7 +103,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
     ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
     checkpointing = {"every_n_epochs": options.checkpoint_every, "save_on_train_epoch_end": True}
-    shared = trainer_options(experiment, send, path, *averaging(options), ranking, **checkpointing)
+    shared = trainer_options(experiment, send, path, *averaging(options.average), ranking, **checkpointing)
     trainer = together(experiment.trainer, max_epochs=options.epochs, **shared)
     resume = path if path.exists() else None
     try:
@@ -139,9 +138,9 @@ def trainer_options(
     }
 
 
-def averaging(options: SearchOptions) -> list[L.Callback]:
+def averaging(decay: float | None) -> list[L.Callback]:
     """The callback that averages the weights, where this is configured."""
-    return [] if options.average is None else [EMAWeightAveraging(decay=options.average)]
+    return [] if decay is None else [EMAWeightAveraging(decay=decay)]
 
 
 def _sampling_space(experiment: Experiment) -> SearchSpace:

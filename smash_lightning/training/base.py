@@ -12,20 +12,28 @@ class DivergedError(FloatingPointError):
 
 
 class TrainingModule(L.LightningModule):
-    """A training with a learning rate that falls to zero along half a cosine."""
+    """A training with a learning rate that falls to zero along half a cosine, and may rise to it before."""
 
     def is_logged(self, step: int) -> bool:
         """Whether metrics of this step are logged."""
         return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
-    def with_cosine(self, optimizer: Optimizer) -> dict[str, object]:
-        """Lightning's description of an optimizer and of the cosine, which is stepped after each batch."""
+    def with_cosine(self, optimizer: Optimizer, warm_up: float = 0.0) -> dict[str, object]:
+        """Lightning's description of an optimizer and of the cosine, which is stepped after each batch.
+
+        Over the first share `warm_up` of the steps, the learning rate rises linearly from zero.
+        """
 
         def factor(step: int) -> float:
             # The number of steps is not needed before the first one. Lightning would load the data to compute it,
             # before it has restored the position in the data of a training that resumes within an epoch.
-            total = self.trainer.estimated_stepping_batches if step else 1
-            return 0.5 * (1 + math.cos(math.pi * min(step, total) / total))
+            if not step:
+                return 0.0 if warm_up else 1.0
+            total = self.trainer.estimated_stepping_batches
+            rise = warm_up * total
+            if step < rise:
+                return step / rise
+            return 0.5 * (1 + math.cos(math.pi * (min(step, total) - rise) / (total - rise)))
 
         scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

@@ -1,25 +1,32 @@
 """Standalone training of one architecture, for its ground truth (paper, step 3)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from torch.optim import Optimizer
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.checkpoint import load_checkpoint, require_same_data
-from smash_lightning.network import Classifier, StandaloneNetwork, Weights
+from smash_lightning.network import NOTHING_DROPPED, Classifier, Dropping, StandaloneNetwork, Weights
 from smash_lightning.option_types import Trainings, require_bounds
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.base import DivergedError, TrainingModule
+from smash_lightning.training.recipe import clip, cut_out, mix
 
 TOP = 5  # guesses of the top-5 error
+ELEMENTWISE = [getattr(torch.optim, name) for name in ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad")]
 CPU_PIXELS, GPU_PIXELS = 256, 1024  # of images up to which networks are trained side by side
+
+
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class RetrainOptions:
 
     epochs: PositiveInt
     learning_rate: NonNegativeFloat
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: ShareBelowOne
     weight_decay: float
     seeds: Trainings
     shortlist: NonNegativeInt
@@ -41,6 +48,16 @@ class RetrainOptions:
     presets: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     rounds: PositiveInt = 1
+    optimizer: Callable[..., Optimizer] | None = None
+    warm_up: ShareBelowOne = 0.0
+    clip: PositiveFloat | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    label_smoothing: ShareBelowOne = 0.0
+    dropout: ShareBelowOne = 0.0
+    drop_path: ShareBelowOne = 0.0
+    cutout: NonNegativeInt = 0
+    mixup: NonNegativeFloat = 0.0
+    cutmix: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:
         for name in ("presets", "architectures"):
@@ -53,15 +70,18 @@ class RetrainOptions:
             )
 
 
-def networks_side_by_side(image_spec: ImageSpec, device: str) -> int | None:
+def networks_side_by_side(image_spec: ImageSpec, device: str, optimizer: object = None) -> int | None:
     """Most networks of one architecture that are trained side by side; None for any number.
+
+    It is 1 with an optimizer other than torch's that treat each value on its own.
 
     On a CPU this takes .6 of the time of one after another for images of 8 x 8 pixels, .9 for 16 x 16, and more than
     that time for 32 x 32 (docs/results/costs.md). A GPU waits for the host with images of up to 32 x 32 pixels, by
     counts of operations; times were not measured there.
     """
     most = CPU_PIXELS if device == "cpu" else GPU_PIXELS
-    return None if math.prod(image_spec.size) <= most else 1
+    elementwise = optimizer is None or getattr(optimizer, "func", optimizer) in ELEMENTWISE
+    return None if elementwise and math.prod(image_spec.size) <= most else 1
 
 
 class RetrainModule(TrainingModule):
@@ -106,13 +126,47 @@ class RetrainModule(TrainingModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch, summed over the seeds, so that each has the gradients of its own loss."""
-        images, labels = batch
-        logits = self.network(images).view(labels.numel(), -1)
-        losses = F.cross_entropy(logits, labels.view(-1), reduction="none").view(len(labels), -1).mean(0)
+        options, key = self.options, (self.current_epoch, batch_idx)
+        images, labels, *mixed = self._varied(*batch, key)
+        dropping = NOTHING_DROPPED
+        if options.dropout or options.drop_path:
+            draws = (generator(Stream.DROPPING, seed, *key, device=images.device) for seed in self.seeds)
+            dropping = Dropping(options.dropout, options.drop_path, tuple(draws))
+        logits = self.network(images, dropping).view(labels.numel(), -1)
+
+        def cross_entropy(labels: Tensor) -> Tensor:
+            smoothing = options.label_smoothing
+            losses = F.cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=smoothing)
+            return losses.view(len(labels), -1).mean(0)
+
+        losses = cross_entropy(labels)
+        if mixed:
+            others, shares = mixed
+            losses = shares * losses + (1 - shares) * cross_entropy(others)
         if self.is_logged(self.global_step):
             self.log("loss", losses.detach().mean())
         self._losses.append(losses.detach())
         return losses.sum()
+
+    def _varied(self, images: Tensor, labels: Tensor, key: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Images and labels; if images are mixed, also the labels of the others, and the share (seeds,) of the own."""
+        cutout, mixup, cutmix = self.options.cutout, self.options.mixup, self.options.cutmix
+        if not (cutout or mixup or cutmix):
+            return images, labels
+        parts, columns = list(images.chunk(len(self.seeds), 1)), labels.view(len(labels), -1).unbind(1)
+        if cutout:
+            parts = [cut_out(own, cutout, seed, *key) for own, seed in zip(parts, self.seeds, strict=True)]
+        if not (mixup or cutmix):
+            return torch.cat(parts, 1), labels
+        mixed = [mix(own, mixup, cutmix, seed, *key) for own, seed in zip(parts, self.seeds, strict=True)]
+        others = [column[partners] for column, (_, partners, _) in zip(columns, mixed, strict=True)]
+        shares = torch.tensor([share for *_, share in mixed]).to(images)
+        return torch.cat([own for own, *_ in mixed], 1), labels, torch.stack(others, 1), shares
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradients of each seed, which are those of its own loss."""
+        if self.options.clip is not None:
+            clip(self.parameters(), len(self.seeds), self.options.clip)
 
     def on_train_epoch_end(self) -> None:
         """Keeps the epoch's mean losses, and ends a training where all seeds diverged.
@@ -153,12 +207,13 @@ class RetrainModule(TrainingModule):
         ]
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum and a cosine."""
-        options = self.options
-        rate, momentum, decay = options.learning_rate, options.momentum, options.weight_decay
-        parameters, nesterov = self.parameters(), momentum > 0
-        sgd = torch.optim.SGD(parameters, rate, momentum, weight_decay=decay, nesterov=nesterov, fused=True)
-        return self.with_cosine(sgd)
+        """SGD with Nesterov momentum, or the optimizer of the options, and a cosine after a warm-up."""
+        options, momentum = self.options, self.options.momentum
+        # Lightning unscales gradients of half precision before they are clipped only if the optimizer does not.
+        sgd = partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0, fused=options.clip is None)
+        make = options.optimizer or sgd
+        optimizer = make(self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+        return self.with_cosine(optimizer, options.warm_up)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a training that was stopped continues with."""

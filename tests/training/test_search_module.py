@@ -209,7 +209,7 @@ def fit(
     held_out = frozenset(architecture.fingerprint for architecture in FIXED)
     module, source = HyperNetModule(DIGITS, hypernet, options, 3, held_out), data()
     ranking = RankingCallback(FIXED, 2, partial(scorer_on, source, policy))
-    trainer(folder, *averaging(options), ranking, *callbacks).fit(
+    trainer(folder, *averaging(options.average), ranking, *callbacks).fit(
         module, datamodule=source, ckpt_path=checkpoint, weights_only=True
     )
     return module, ranking
@@ -450,7 +450,7 @@ def test_the_average_is_scored(averaged: Any) -> None:
 def test_scoring_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
     _, module, _, _ = averaged
     other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
-    trainer(tmp_path, *averaging(AVERAGED)).fit(other, datamodule=data())
+    trainer(tmp_path, *averaging(AVERAGED.average)).fit(other, datamodule=data())
     assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
 
 
