@@ -82,6 +82,11 @@ def test_what_may_differ_between_two_attempts_and_nothing_else(tmp_path: Path) -
     config = {"seed": 0, "task": {"preset": "wrn"}, "dataset": {"source": {"root": "here"}, "validation": 5}}
     moved = {**config, "task": {}, "dataset": {"source": {"root": "there"}, "validation": 5}}
     require_same(config, moved, tmp_path, ["task"])
+    section = {"_target_": "smash_lightning.training.RetrainOptions", "epochs": 3}
+    added = {**section, "cutout": 0, "clip": None, "presets": []}
+    require_same(config | {"retrain": section}, config | {"retrain": added}, tmp_path, [])
+    with pytest.raises(ValueError, match=r"values: retrain.cutout was absent, now 2\."):
+        require_same(config | {"retrain": section}, config | {"retrain": {**added, "cutout": 2}}, tmp_path, [])
     for now, message in (
         ({"seed": 1}, "seed was 0, now 1"),
         ({"dataset": {"source": {"root": "here"}, "validation": 6}}, "dataset.validation was 5, now 6"),

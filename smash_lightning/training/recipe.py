@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from smash_lightning.random_streams import Key, Stream, generator, rng
+from smash_lightning.random_streams import Stream, generator, rng
 
 
-def cut_out(images: Tensor, side: int, *key: Key) -> Tensor:
+def cut_out(images: Tensor, side: int, *key: int) -> Tensor:
     """Images with zeros, the mean of normalized ones, in a square around a random pixel (DeVries and Taylor 2017).
 
     Args:
         images: (batch, channels, *size); of three axes, it is a cube.
         side: of the square, in pixels; at a border only a part of it is in the image.
-        key: of the random draws.
+        key: of the random draws: seed and batch.
     """
     draws, size = generator(Stream.CUTOUT, *key), images.shape[2:]
     centers = [torch.randint(length, (len(images),), generator=draws) for length in size]
@@ -24,14 +24,14 @@ def cut_out(images: Tensor, side: int, *key: Key) -> Tensor:
     return images.masked_fill(box.to(images.device), 0)
 
 
-def mix(images: Tensor, mixup: float, cutmix: float, *key: Key) -> tuple[Tensor, Tensor, float]:
+def mix(images: Tensor, mixup: float, cutmix: float, *key: int) -> tuple[Tensor, Tensor, float]:
     """Images mixed with others of the batch by mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019).
 
     Args:
         images: (batch, channels, *size).
         mixup: parameter of the symmetric beta distribution of the share that an image keeps; 0 for no mixup.
         cutmix: likewise, of the share of the pixels; 0 for no CutMix. With both, each batch is mixed by one of them.
-        key: of the random draws.
+        key: of the random draws: seed and batch.
 
     Returns:
         The images; for each the index (batch,) of the other one; and the share that it keeps.

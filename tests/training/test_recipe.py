@@ -48,8 +48,8 @@ SIZES = [(7, 9), (5, 4, 6)]
 @pytest.mark.parametrize("side", [1, 3, 4])
 def test_cutout_is_a_square_around_a_pixel_that_ends_at_the_border(size: tuple[int, ...], side: int) -> None:
     images = torch.rand(200, 2, *size) + 1
-    cut = cut_out(images, side, "cut", 0)
-    draws = generator(Stream.CUTOUT, "cut", 0)
+    cut = cut_out(images, side, 7, 0)
+    draws = generator(Stream.CUTOUT, 7, 0)
     centers = torch.stack([torch.randint(length, (200,), generator=draws) for length in size], 1).tolist()
     for image, before, center in zip(cut, images, centers, strict=True):
         for pixel in product(*map(range, size)):
@@ -61,11 +61,11 @@ def test_cutout_is_a_square_around_a_pixel_that_ends_at_the_border(size: tuple[i
 @pytest.mark.parametrize("size", SIZES)
 def test_mixup_is_the_mean_of_two_images_weighted_by_the_share(size: tuple[int, ...]) -> None:
     images = torch.rand(8, 2, *size, dtype=torch.float64)
-    mixed, partners, share = mix(images, 0.4, 0, "mix", 0)
+    mixed, partners, share = mix(images, 0.4, 0, 8, 0)
     assert sorted(partners.tolist()) == list(range(8))
     for image, own, partner in zip(mixed, images, partners, strict=True):
         torch.testing.assert_close(image, share * own + (1 - share) * images[partner])
-    shares = torch.tensor([mix(images, 0.4, 0, "mix", step)[2] for step in range(2000)])
+    shares = torch.tensor([mix(images, 0.4, 0, 8, step)[2] for step in range(2000)])
     # Mean and variance of the beta distribution: 1/2 and 1 / (4 (2 alpha + 1)).
     assert shares.mean() == pytest.approx(0.5, abs=0.04)
     assert shares.var() == pytest.approx(1 / 4 / 1.8, abs=0.01)
@@ -75,7 +75,7 @@ def test_mixup_is_the_mean_of_two_images_weighted_by_the_share(size: tuple[int, 
 def test_cutmix_is_a_box_of_the_other_image_and_its_share_is_counted(size: tuple[int, ...]) -> None:
     images = torch.arange(8.0).view(8, 1, *[1] * len(size)).expand(8, 2, *size)
     for step in range(20):
-        mixed, partners, share = mix(images, 0, 1.0, "mix", step)
+        mixed, partners, share = mix(images, 0, 1.0, 8, step)
         for index, partner in enumerate(partners.tolist()):
             other = mixed[index, 0] != index
             assert torch.equal(mixed[index], torch.where(other, images[partner], images[index]))
@@ -88,7 +88,7 @@ def test_cutmix_is_a_box_of_the_other_image_and_its_share_is_counted(size: tuple
 
 def test_with_both_a_batch_is_mixed_by_one_of_them() -> None:
     images = torch.arange(12.0).view(12, 1, 1, 1).expand(12, 1, 8, 8)
-    by_cutmix = [bool(((x := mix(images, 1.0, 1.0, "both", step)[0]) == x.round()).all()) for step in range(400)]
+    by_cutmix = [bool(((x := mix(images, 1.0, 1.0, 9, step)[0]) == x.round()).all()) for step in range(400)]
     assert 160 < sum(by_cutmix) < 240
 
 
