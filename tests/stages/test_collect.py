@@ -18,7 +18,7 @@ from smash_lightning.evaluation.tables import RANKING, RETRAINED, read_ranking, 
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, RunFolder, correlate, retrain
 from smash_lightning.stages.correlate import _require_even, collect
-from smash_lightning.stages.retrain import choose
+from smash_lightning.stages.selection import choose
 from tests import timeless
 from tests.command_line import TINY, changed, smash
 from tests.stages.small_run import RETRAIN, rank_at_random, small_experiment, trained
