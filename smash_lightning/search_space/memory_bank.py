@@ -68,6 +68,8 @@ class MemoryBankSpace(SearchSpace):
     budget_depth: NonNegativeInt
     budget_share: tuple[Share, Share]
 
+    counted = "parameters"  # the unit of the budget
+
     def __post_init__(self) -> None:
         for name in ("inputs", "memory", "budget_share"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -118,9 +120,9 @@ class MemoryBankSpace(SearchSpace):
         spent = failures = 0
         while len(block.ops) < self.max_ops and (failures < 1 or len(block.ops) < self.min_ops):
             op = self._sample_op(block, banks, rng, progress)
-            cost = _op_parameters(op, width)
+            cost = self._op_cost(op, width)
             # The first ops must fit the whole budget, later ones its random share.
-            if spent + cost <= (allowed if len(block.ops) >= self.min_ops else self._budget(b)):
+            if self._fits(spent, cost, allowed if len(block.ops) >= self.min_ops else self._budget(b)):
                 block, spent = _append(block, op), spent + cost
                 continue
             failures += 1
@@ -155,6 +157,12 @@ class MemoryBankSpace(SearchSpace):
 
     def _budget(self, b: int) -> int:
         return int(self.budget_depth * 3**self.image_spec.dimensions * self.inputs[b] ** 2)
+
+    def _op_cost(self, op: Op, width: int) -> int:
+        return _op_parameters(op, width)
+
+    def _fits(self, spent: int, cost: int, budget: float) -> bool:
+        return spent + cost <= budget
 
     @override
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
@@ -205,9 +213,9 @@ class MemoryBankSpace(SearchSpace):
         for b, block in enumerate(architecture.blocks):
             if not self.min_ops <= len(block.ops) <= self.max_ops:
                 return f"block {b}: it has {len(block.ops)} ops, not {self.min_ops} to {self.max_ops}"
-            spent = sum(_op_parameters(op, block.width) for op in block.ops)
-            if self.budget_depth and spent > self._budget(b):
-                return f"block {b}: its ops have {spent} parameters, more than the budget of {self._budget(b)}"
+            costs = [self._op_cost(op, block.width) for op in block.ops]
+            if self.budget_depth and not self._fits(sum(costs[:-1]), costs[-1], self._budget(b)):
+                return f"block {b}: its ops have {sum(costs)} {self.counted}, more than the budget of {self._budget(b)}"
             filled = block.inputs
             for o, op in enumerate(block.ops):
                 reason = self.body.violation(op.paths)

@@ -1,0 +1,48 @@
+"""The two spaces as the authors' code draws them, where it differs from the paper's text.
+
+The budget of a block counts the channels that its ops read, and ops are added until it is used up; banks of SMASHv1
+have several widths as well, and its convolutions several kernels and groups. `conf/search_space/smashv2_code.yaml` says
+which constants were fitted to medians of samples that the authors' code drew.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import PositiveInt
+from typing_extensions import override
+
+from smash_lightning.architecture import Op
+from smash_lightning.search_space.memory_bank import MemoryBankSpace
+from smash_lightning.search_space.smashv2 import ParallelConvolutions
+
+
+@dataclass(frozen=True)
+class ReadBudgetSpace(MemoryBankSpace):
+    """A `MemoryBankSpace` whose blocks have `budget_depth` times the channels of their input to read.
+
+    The op that uses up the budget may exceed it.
+    """
+
+    counted = "channels read"
+
+    @override
+    def _budget(self, b: int) -> int:
+        return self.budget_depth * self.inputs[b]
+
+    @override
+    def _op_cost(self, op: Op, width: int) -> int:
+        return len(op.read) * width
+
+    @override
+    def _fits(self, spent: int, cost: int, budget: float) -> bool:
+        return spent < budget
+
+
+@dataclass(frozen=True)
+class BoundedDilations(ParallelConvolutions):
+    """`ParallelConvolutions` with dilations of at most `max_dilation`: by 3, filters of 3, 5 and 7 span 7, 9 and 7."""
+
+    max_dilation: PositiveInt = 3
+
+    @override
+    def _most_dilation(self, kernel: int) -> int:
+        return min(self.max_dilation, super()._most_dilation(kernel))
