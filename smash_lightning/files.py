@@ -57,6 +57,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a file as UTF-8, whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def read_text(path: Path) -> str:
     """The text of a file; raises ValueError with its name where it cannot be read, or is not UTF-8."""
     try:

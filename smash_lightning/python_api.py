@@ -36,7 +36,7 @@ from smash_lightning.configuration.build import (
 from smash_lightning.configuration.earlier_run import ADDED, require_same
 from smash_lightning.data import DataModule, Digits, Source
 from smash_lightning.engine import Local
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.finished_run import FinishedRun, load
 from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.report.tracker import Tracker
@@ -172,9 +172,7 @@ def _begin(stage: str, folder: str | Path, options: Options) -> Experiment:
     before = {name: recorded[name] for name in used if name in recorded}
     require_same(before, {name: now[name] for name in before}, made.folder.path, ADDED)
     made.folder.path.mkdir(parents=True, exist_ok=True)
-    with atomic_write(made.folder.config) as partial:
-        text = yaml.safe_dump({**recorded, **now, "source_run": None}, sort_keys=False)
-        partial.write_text(text, encoding="utf-8")
+    write_text(made.folder.config, yaml.safe_dump({**recorded, **now, "source_run": None}, sort_keys=False))
     return made
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from smash_lightning.architecture import Architecture, ImageSpec
-from smash_lightning.files import atomic_write, named, parse, read_object, read_text
+from smash_lightning.files import named, parse, read_object, read_text, write_text
 
 CONFIG = "config.yaml"
 NAMED = '{"name":'  # begins the line of a given architecture in architectures.jsonl
@@ -143,8 +143,7 @@ class RunFolder:
     def write_architectures(self, architectures: Iterable[Architecture]) -> None:
         """Replaces all but those that have a name, at once."""
         lines = [*map(_line, architectures), *(f"{line}\n" for line in self._named_lines())]
-        with atomic_write(self.architectures) as partial:
-            partial.write_text("".join(lines), encoding="utf-8")
+        write_text(self.architectures, "".join(lines))
 
     def append_architecture(self, architecture: Architecture, name: str | None = None) -> None:
         """Adds a line."""

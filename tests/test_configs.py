@@ -196,8 +196,10 @@ def problem(line: str) -> str:
     if not flags <= {"-m", "--help"} or swept != ("-m" in flags):
         return f"flags {flags}"
     groups = [each for each in overrides if (CONF / each.key_or_group).is_dir()]
+    keys = {each.key_or_group for each in overrides}
+    earlier = choose("dataset", "folder") if {"checkpoint", "dataset.root"} <= keys else []  # of the run at FOLDER
     try:
-        config = chosen(*map(first_choice, groups))
+        config = chosen(*map(first_choice, groups), *earlier)
     except HydraException as error:
         return str(error).splitlines()[0]
     values = [each.key_or_group for each in overrides if each not in groups and not each.is_add()]

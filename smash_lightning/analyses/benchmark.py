@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
+from smash_lightning.files import write_text
 from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet
 from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, Weights, forward
 from smash_lightning.progress_bars import ProgressBars
@@ -86,7 +87,7 @@ def benchmark(
             f"step_over_free_{end}": part["step_over_free"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
         }
         found.append(row | {"dataloader_over_data": singly / ours})
-    (experiment.folder.path / "benchmark.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_text(experiment.folder.path / "benchmark.json", json.dumps(found, indent=2) + "\n")
     print(pd.DataFrame(found).T.to_string(header=False))
     return float(table["step_over_free"].median())
 

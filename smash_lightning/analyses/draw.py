@@ -7,6 +7,7 @@ from typing import Any
 
 from smash_lightning.architecture import Architecture, cost, load_architecture
 from smash_lightning.evaluation.tables import read_ranking
+from smash_lightning.files import write_text
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.search_space.presets import preset as preset_of
@@ -35,8 +36,8 @@ def draw(
         best = read_ranking(source)["fingerprint"].iloc[0]
         title, chosen = f"The best by score: {best}", source.read_architectures()[best]
     image_spec, folder = experiment.data.image_spec, experiment.folder.path
-    (folder / "architecture.svg").write_text(architecture_svg(chosen, image_spec, title), encoding="utf-8")
-    (folder / "architecture.json").write_text(chosen.to_json() + "\n", encoding="utf-8")
+    write_text(folder / "architecture.svg", architecture_svg(chosen, image_spec, title))
+    write_text(folder / "architecture.json", chosen.to_json() + "\n")
     size = cost(chosen, image_spec)
     print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")
 

@@ -24,7 +24,7 @@ from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap,
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import read_ranking, read_retrained
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, write_text
 from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
@@ -223,8 +223,7 @@ def publish(
     path = experiment.folder.path / name
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
-    with atomic_write(path.with_suffix(".json")) as partial_file:
-        partial_file.write_text(json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path.with_suffix(".json"), json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
     save(picture.draw(panels), path.with_suffix(".png"))
     print(textwrap.fill(f"{picture.title}: {picture.note}.", LINE))
     print(listing(printed or panels))

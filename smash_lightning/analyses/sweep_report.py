@@ -21,7 +21,7 @@ from smash_lightning.analyses.frame import t_interval
 from smash_lightning.evaluation.bootstrap import MINIMUM
 from smash_lightning.evaluation.sample import SMASH_SCORE
 from smash_lightning.evaluation.sweep import SweepJob, read_jobs, varied
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.report.figures import forest, lines
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import render
@@ -72,8 +72,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
     table.to_csv(folder / "sweep.csv", index=False)
     settings.to_csv(folder / "sweep_means.csv", index=False)
     save(chart, folder / "sweep.png")
-    with atomic_write(folder / "report.html") as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(folder / "report.html", page)
     print("Spearman of score and test loss, mean over jobs:")
     shown = settings[[*options, "jobs", *SPEARMAN, "std", "minus_first", *settings.columns.intersection([CALIBRATED])]]
     print(shown.to_string(index=False, float_format="%.2f"))

@@ -61,7 +61,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     if not config.trust:
         require_trusted_values(combined, [config, *_files()])
     if not config.resume and not replaced & {"experiment", "debug"}:
-        _require_whole(earlier, kept, folder, replaced)
+        _require_whole(earlier, combined, folder, replaced)
     combined.resume = config.resume
     combined.checkpoint = config.checkpoint or earlier.get("checkpoint")
     combined.source_run = config.source_run or earlier["source_run"]
@@ -88,8 +88,10 @@ def _compose(kept: Sequence[str], overrides: Sequence[str], config: Path) -> Dic
         raise
 
 
-def _require_whole(earlier: Mapping[str, Any], kept: Sequence[str], folder: Path, replaced: Iterable[str]) -> None:
+def _require_whole(earlier: Mapping[str, Any], combined: DictConfig, folder: Path, replaced: Iterable[str]) -> None:
     """Checks that the values in a run's configuration are those of its overrides, but for options of later versions.
+
+    `combined` is composed of these overrides and those of this command, which change `replaced` alone.
 
     Raises:
         ValueError: the file was cut, or one of both was changed.
@@ -97,7 +99,7 @@ def _require_whole(earlier: Mapping[str, Any], kept: Sequence[str], folder: Path
     file = RunFolder(folder).config
     if cut := [section for section in WHOLE if section not in earlier]:
         raise ValueError(f"{file} is not whole, it lacks {', '.join(cut)}: restore it, or run the command anew")
-    before, now = leaves(earlier), leaves(plain(_compose(kept, (), file)))
+    before, now = leaves(earlier), leaves(plain(combined))
     excepted = (*NOT_COMPARED, *replaced, "task", "checkpoint")
     same = {name: now[name] for name in now.keys() & before.keys() if not _may_differ(name, excepted)}
     if found := differences({name: before[name] for name in same}, same):
@@ -115,8 +117,8 @@ def _resolve_source(config: DictConfig) -> None:
         path = Path(config[name])
         if not path.exists():
             raise ValueError(f"{name}={config[name]}: there is nothing at this path")
-        if not path.is_dir() and (name == "resume" or not is_zipfile(path)):
-            raise ValueError(f"{name}={config[name]} is neither a run folder nor a checkpoint")
+        if not path.is_dir() and (name == "resume" or (config.resume is None and not is_zipfile(path))):
+            raise ValueError(f"{name}={config[name]} is neither a run folder nor a checkpoint, or it is truncated")
     if config.checkpoint:
         config.checkpoint = str(Path(config.checkpoint).resolve())
         config.source_run = str(source_run(Path(config.checkpoint)))

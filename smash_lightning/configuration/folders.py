@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from smash_lightning.files import atomic_write, quoted
+from smash_lightning.files import quoted, write_text
 from smash_lightning.run_folder import RunFolder
 
 
@@ -77,8 +77,7 @@ def claim(folder: Path, config: DictConfig) -> None:
         if moved == recorded:
             return
         text = yaml.safe_dump(moved, sort_keys=False)
-    with atomic_write(run.config) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(run.config, text)
 
 
 @contextmanager

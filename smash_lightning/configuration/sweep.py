@@ -12,7 +12,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from smash_lightning.files import atomic_write, quoted, read_object
+from smash_lightning.files import quoted, read_object, write_text
 from smash_lightning.run_folder import RunFolder, job_folders
 
 ERROR = "error.txt"  # why a job failed
@@ -30,8 +30,7 @@ class CurrentSweep(Callback):
 
 def write_result(folder: Path, task: str, value: float | None) -> None:
     """Writes `result.json`, the last file of a run that ended well; `value` is None where the task has none."""
-    with atomic_write(RunFolder(folder).result) as partial:
-        partial.write_text(json.dumps({"task": task, "value": value}, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(RunFolder(folder).result, json.dumps({"task": task, "value": value}, allow_nan=False) + "\n")
     (folder / ERROR).unlink(missing_ok=True)  # of an earlier attempt
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from smash_lightning.data.source import RawDataset, Source, Split
-from smash_lightning.files import atomic_write, read_object
+from smash_lightning.files import read_object, write_text
 
 Plain = TypeVar("Plain")
 
@@ -70,8 +70,7 @@ def stored(file: Path, make: Callable[[], Plain]) -> Plain:
         return json.loads(file.read_text(encoding="utf-8"))
     made = make()
     if os.access(file.parent, os.W_OK):  # a shared folder may be read-only
-        with atomic_write(file) as partial:
-            partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
+        write_text(file, json.dumps(made) + "\n")
     return made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.report import figures, run_data
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.report.labels import duration, estimate_text
@@ -38,8 +38,7 @@ def build(folder: Path) -> None:
         "report.html": _page(run, table, charts, run.data.get("name", folder.name)),
     }
     for name, text in texts.items():
-        with atomic_write(folder / name) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:

@@ -16,7 +16,7 @@ import requests
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.run_folder import source_run
 
 SECONDS = 2.0  # within which a server has to answer; W&B itself would wait for minutes
@@ -48,8 +48,7 @@ class WandbRun(WandbLogger):
         if self._experiment is None and self.mode != "disabled":
             (self.folder / IDENTITY).parent.mkdir(parents=True, exist_ok=True)
             # Before opening: an interrupted run has an id as well.
-            with atomic_write(self.folder / IDENTITY) as partial:
-                partial.write_text(json.dumps(self.identity) + "\n", encoding="utf-8")
+            write_text(self.folder / IDENTITY, json.dumps(self.identity) + "\n")
         return super().experiment
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

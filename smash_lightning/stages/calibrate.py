@@ -18,7 +18,7 @@ from smash_lightning.evaluation.tables import (
     read_retrained,
     write_table,
 )
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.report.build import build
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.verdict import calibration_sentences
@@ -70,8 +70,7 @@ def write_calibration(experiment: Experiment) -> Calibration:
     calibration, predictions, own = fitted(experiment, ranking, sample)
     write_table(folder.ground_truths, GROUND_TRUTHS, own)
     write_table(folder.ranking, RANKING, ranking.assign(**predictions))
-    with atomic_write(folder.calibration) as partial:
-        partial.write_text(calibration.to_json() + "\n", encoding="utf-8")
+    write_text(folder.calibration, calibration.to_json() + "\n")
     return calibration
 
 

@@ -20,7 +20,7 @@ from smash_lightning.evaluation.tables import (
     read_retrained,
     write_table,
 )
-from smash_lightning.files import atomic_write
+from smash_lightning.files import write_text
 from smash_lightning.option_types import differences, with_defaults
 from smash_lightning.report.build import build
 from smash_lightning.report.networks import comparison, comparison_text, trained_networks
@@ -66,8 +66,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         bootstrap=experiment.evaluation.bootstrap,
         seed=experiment.seed,
     )
-    with atomic_write(folder.correlation) as partial:
-        partial.write_text(correlation.to_json() + "\n", encoding="utf-8")
+    write_text(folder.correlation, correlation.to_json() + "\n")
     write_calibration(experiment)
     build(folder.path)
     made_from = [("ranking", source.path), ("retrained", source.path)]

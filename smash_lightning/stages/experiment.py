@@ -19,7 +19,7 @@ from smash_lightning.evaluation.bootstrap import LEAST_RESAMPLES
 from smash_lightning.evaluation.correlation import Metric
 from smash_lightning.evaluation.sample import SCORES, SIZES, TOGETHER
 from smash_lightning.evaluation.tables import read_ranking
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, write_text
 from smash_lightning.hypernet import HyperNetSpecification
 from smash_lightning.option_types import require_bounds
 from smash_lightning.run_folder import RunFolder, source_run
@@ -93,8 +93,7 @@ class Experiment:
             require_same_images(earlier, described["content"])
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self.folder.data.exists():
-            with atomic_write(self.folder.data) as partial:
-                partial.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+            write_text(self.folder.data, json.dumps(described, indent=2) + "\n")
         return self.folder
 
 

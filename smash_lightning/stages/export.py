@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smash_lightning.data import DataModule
+from smash_lightning.files import write_text
 from smash_lightning.finished_run import trained_network
 from smash_lightning.network import Classifier
 from smash_lightning.network.plain import plain_network, plain_source, plain_state
@@ -67,11 +68,11 @@ def export(
     classifier = found.classifier
     architecture, title = classifier.network.architecture, f"{data.name}: architecture {found.fingerprint}"
     differences = _write(classifier, data, title, folder, chosen)
-    (folder / "architecture.json").write_text(architecture.to_json() + "\n", encoding="utf-8")
-    (folder / "architecture.svg").write_text(architecture_svg(architecture, data.image_spec, title), encoding="utf-8")
-    (folder / "classes.json").write_text(json.dumps(data.classes) + "\n", encoding="utf-8")
+    write_text(folder / "architecture.json", architecture.to_json() + "\n")
+    write_text(folder / "architecture.svg", architecture_svg(architecture, data.image_spec, title))
+    write_text(folder / "classes.json", json.dumps(data.classes) + "\n")
     card = model_card(source, classifier, found.trainings, data.describe(), differences)
-    (folder / CARD).write_text(card, encoding="utf-8")
+    write_text(folder / CARD, card)
     names = [*differences, "architecture.json", "architecture.svg", "classes.json", "data.json"]
     tracker.artifact("network", "model", [folder / name for name in (*names, CARD)])
     print(
@@ -118,7 +119,7 @@ def _write(
         read[weights.name] = again
     if "python" in formats:
         path = folder / "network.py"
-        path.write_text(source, encoding="utf-8")
+        write_text(path, source)
         read[path.name] = runpy.run_path(str(path))["load"]()
     differences = {}
     for name, run in read.items():

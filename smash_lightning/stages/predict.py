@@ -16,7 +16,7 @@ from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.source import listed
 from smash_lightning.data.unlabelled import Named, find_unlabelled, read_unlabelled
 from smash_lightning.evaluation.intervals import mean_interval, share_interval
-from smash_lightning.files import atomic_write
+from smash_lightning.files import atomic_write, write_text
 from smash_lightning.finished_run import trained_network
 from smash_lightning.network import Classifier
 from smash_lightning.report.labels import count, estimate_text
@@ -119,8 +119,7 @@ def evaluate(
     texts = [f"{ERRORS[name]} {estimate_text(results[name])}" for name in errors]
     print(f"{described['name']}, {images:,} images: {', '.join(texts)}, loss {estimate_text(results['true_loss'], 4)}")
     content = {"data": described["name"], "split": split, "images": images, "content": described["content"]}
-    with atomic_write(experiment.folder.path / "evaluation.json") as partial:
-        partial.write_text(json.dumps(content | results, indent=2) + "\n", encoding="utf-8")
+    write_text(experiment.folder.path / "evaluation.json", json.dumps(content | results, indent=2) + "\n")
     return metrics["true_error"]
 
 

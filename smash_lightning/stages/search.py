@@ -13,7 +13,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.tables import SETTLING, write_table
-from smash_lightning.files import atomic_write, quoted
+from smash_lightning.files import quoted, write_text
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
@@ -110,8 +110,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
         trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     except DivergedError as error:
         file = path.with_name(f"{path.stem}-diverged.json")
-        with atomic_write(file) as written:
-            written.write_text(f"{error.args[1].to_json()}\n", encoding="utf-8")
+        write_text(file, f"{error.args[1].to_json()}\n")
         raise DivergedError(
             f"{error.args[0]}: use a lower search.learning_rate, in another folder"
             f"{'' if name == HYPERNET else LEAVE_OUT}. The architecture of this step is drawn by task=draw "

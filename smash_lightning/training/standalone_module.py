@@ -168,6 +168,15 @@ class RetrainModule(TrainingModule):
         if self.options.clip is not None:
             clip(self.parameters(), len(self.seeds), self.options.clip)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """`trainer.gradient_clip_val` is for each seed too, where it is a norm."""
+        if gradient_clip_val is not None and gradient_clip_algorithm in (None, "norm"):
+            clip(self.parameters(), len(self.seeds), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def on_train_epoch_end(self) -> None:
         """Keeps the epoch's mean losses, and ends a training where all seeds diverged.
 
@@ -210,7 +219,8 @@ class RetrainModule(TrainingModule):
         """SGD with Nesterov momentum, or the optimizer of the options, and a cosine after a warm-up."""
         options, momentum = self.options, self.options.momentum
         # Lightning unscales gradients of half precision before they are clipped only if the optimizer does not.
-        sgd = partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0, fused=options.clip is None)
+        clips = options.clip is not None or (self._trainer is not None and self.trainer.gradient_clip_val is not None)
+        sgd = partial(torch.optim.SGD, momentum=momentum, nesterov=momentum > 0, fused=not clips)
         make = options.optimizer or sgd
         optimizer = make(self.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
         return self.with_cosine(optimizer, options.warm_up)

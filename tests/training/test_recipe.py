@@ -108,7 +108,8 @@ def test_the_loss_of_mixed_images_is_the_cross_entropy_with_both_labels() -> Non
     torch.testing.assert_close(loss, expected)
 
 
-def test_gradients_are_clipped_for_each_network() -> None:
+@pytest.mark.parametrize("by_trainer", [False, True])
+def test_gradients_are_clipped_for_each_network(by_trainer: bool) -> None:
     networks = [StandaloneNetwork(resnet(10, 4), ImageSpec(1, (8, 8), 3), generator(k)) for k in range(3)]
     together = StandaloneNetwork(resnet(10, 4), ImageSpec(1, (8, 8), 3), *map(generator, range(3)))
     for network, scale in zip(networks, (1e-3, 1.0, math.nan), strict=True):
@@ -116,7 +117,12 @@ def test_gradients_are_clipped_for_each_network() -> None:
             parameter.grad = scale * torch.randn(parameter.shape)
     for parameter, *alone in zip(together.parameters(), *(network.parameters() for network in networks), strict=True):
         parameter.grad = torch.cat([own.grad for own in alone])
-    clip(together.parameters(), 3, 0.5)
+    if by_trainer:
+        module = RetrainModule(resnet(10, 4), ImageSpec(1, (8, 8), 3), RETRAIN, range(3))
+        module.network = together
+        module.configure_gradient_clipping(module.configure_optimizers(), 0.5)
+    else:
+        clip(together.parameters(), 3, 0.5)
     for network in networks:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
     for parameter, *alone in zip(together.parameters(), *(network.parameters() for network in networks), strict=True):
