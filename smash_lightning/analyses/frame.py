@@ -15,13 +15,13 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy import stats
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
 from smash_lightning.engine import Engine
-from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
+from smash_lightning.evaluation.bootstrap import MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats
+from smash_lightning.evaluation.intervals import mean_interval
 from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import read_ranking, read_retrained
 from smash_lightning.files import atomic_write, write_text
@@ -164,9 +164,7 @@ def estimate(
 
 def t_interval(values: Floats) -> Estimate:
     """The mean of two independent values or more with Student's interval."""
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    middle = float(values.mean())
-    return Estimate(middle, middle - half, middle + half, len(values))
+    return Estimate(**mean_interval(values), resamples=len(values))
 
 
 def value(one: Estimate | None) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-CONFIDENCE = 0.95
+from smash_lightning.evaluation.bootstrap import CONFIDENCE
 
 
 def share_interval(percent: float, count: int) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from smash_lightning.architecture import cost
@@ -11,6 +10,7 @@ from smash_lightning.evaluation.intervals import mean_interval, share_interval
 from smash_lightning.network import Classifier
 from smash_lightning.report.labels import estimate_text
 from smash_lightning.report.run_data import read_correlation
+from smash_lightning.report.verdict import TEXTS
 from smash_lightning.run_folder import RunFolder
 
 ERRORS = {"true_error": "test error, %", "true_error_top5": "top-5 test error, %"}
@@ -39,10 +39,7 @@ def model_card(
     loss = f"{losses.iloc[0]:.4f}"
     rows.append(("test loss, nats", loss, estimate_text(mean_interval(losses), 4)))
     correlation = read_correlation(run) if run.correlation.exists() else {}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("smash_lightning.report", ""), trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("model_card.md.jinja").render(
+    return TEXTS.get_template("model_card.md.jinja").render(
         header=_header(name, data, trainings, spec.dimensions),
         name=name,
         data=data,

@@ -38,7 +38,7 @@ def sentences(correlation: Correlation) -> list[str]:
 
 def calibration_sentences(calibration: Mapping[str, Any]) -> list[str]:
     """The content of calibration.json in a sentence."""
-    return _paragraphs(str(_ENVIRONMENT.get_template("calibration.txt.jinja").render(calibration)))
+    return _paragraphs(str(TEXTS.get_template("calibration.txt.jinja").render(calibration)))
 
 
 def next_steps(
@@ -143,14 +143,14 @@ def _wording(correlation: Correlation) -> Any:
     predictors = correlation["comparison"]["predictors"]
     baselines = [name for name, one in predictors.items() if name not in OWN and one["spearman"] is not None]
     own = {"correlation": correlation, "goal": f"{GOAL:.0%}", "baselines": baselines}
-    return _ENVIRONMENT.get_template("verdict.txt.jinja").make_module(own)
+    return TEXTS.get_template("verdict.txt.jinja").make_module(own)
 
 
 def _paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
-_ENVIRONMENT = jinja2.Environment(
+TEXTS = jinja2.Environment(
     loader=jinja2.PackageLoader("smash_lightning.report", ""), trim_blocks=True, lstrip_blocks=True
 )
-_ENVIRONMENT.filters |= FILTERS
+TEXTS.filters |= FILTERS

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.data.source import listed
-from smash_lightning.data.unlabelled import Named, find_unlabelled, read_unlabelled
+from smash_lightning.data.unlabelled import ARRAYS, Named, find_unlabelled, read_unlabelled
 from smash_lightning.evaluation.intervals import mean_interval, share_interval
 from smash_lightning.files import atomic_write, write_text
 from smash_lightning.finished_run import trained_network
@@ -47,7 +47,7 @@ def predict(experiment: Experiment, tracker: Tracker, images: str, fingerprint: 
     classifier, classes, spec = _network(experiment, fingerprint)
     root = Path(images).expanduser()
     files, others = find_unlabelled(root)
-    pictures = [path for path in files if path.suffix.lower() not in (".npy", ".npz")]
+    pictures = [path for path in files if path.suffix.lower() not in ARRAYS]
     if pictures and int(experiment.data.sets.train.images[:100].max()) <= ARRAY_BYTES:
         raise ValueError(
             f"task.images={images}: the bytes of {experiment.data.name} end at {ARRAY_BYTES} or below, those of "
