@@ -32,6 +32,15 @@ class Architectures(dict[str, Architecture]):
         raise ValueError(f"{self.path} lacks architecture {name}, which a table of this run has: restore the file")
 
 
+class _WithoutAliases(yaml.SafeLoader):
+    """Refuses aliases, which no run writes, and by which a short file can expand to any number of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has a YAML alias, which no run writes")
+        return super().compose_node(parent, index)
+
+
 class File:
     """An attribute of `RunFolder`: the path of a file in it."""
 
@@ -86,9 +95,7 @@ class RunFolder:
             return {}
         text = read_text(self.config)
         try:
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-                raise ValueError("it has an alias, which no run writes, and which may stand for any number of values")
-            config = yaml.safe_load(text)
+            config = yaml.load(text, _WithoutAliases)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise ValueError(f"cannot read {self.config}: {' '.join(str(error).split())}") from None
         if not isinstance(config, dict):
