@@ -75,10 +75,11 @@ def read_text(path: Path) -> str:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; raises ValueError with its name where it holds none."""
+    text = read_text(path)
     try:
-        plain = parse(read_text(path))
+        plain = parse(text)
     except ValueError as error:
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(plain, dict):
         raise ValueError(f"{path} holds no JSON object")
     return plain

@@ -58,7 +58,7 @@ def run(tmp_path: Path, tiny_run: FinishedRun) -> RunFolder:
 def test_an_architecture_that_a_table_has_and_the_file_lacks_is_named(run: RunFolder) -> None:
     run.architectures.write_text("")
     with pytest.raises(ValueError, match=r"architectures.jsonl lacks architecture \w{16}"):
-        FinishedRun(run.path).architecture  # noqa: B018
+        _ = FinishedRun(run.path).architecture
 
 
 @pytest.mark.parametrize("name", ["ranking.csv", "retrained.csv", "architectures.jsonl", "data.json", "config.yaml"])

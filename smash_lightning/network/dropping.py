@@ -1,7 +1,5 @@
 """Dropout and drop-path: random zeros in the activations of a training, drawn for each network on its own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

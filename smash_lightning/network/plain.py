@@ -1,6 +1,6 @@
 """The source code of one network in plain torch.nn, which needs nothing of this package."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -218,5 +218,5 @@ def _axes(values: int | tuple[int, ...]) -> str:
     return str(values if isinstance(values, int) or len({*values}) > 1 else values[0])
 
 
-def _lines(lines: Any) -> str:
+def _lines(lines: Iterable[str]) -> str:
     return "\n        ".join(lines)

@@ -1,6 +1,7 @@
 """What both trainings have in common: steps that are logged, and the learning rate."""
 
 import math
+from typing import Any
 
 import lightning as L
 from torch.optim import Optimizer
@@ -18,7 +19,7 @@ class TrainingModule(L.LightningModule):
         """Whether metrics of this step are logged."""
         return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
-    def with_cosine(self, optimizer: Optimizer, warm_up: float = 0.0) -> dict[str, object]:
+    def with_cosine(self, optimizer: Optimizer, warm_up: float = 0.0) -> dict[str, Any]:
         """Lightning's description of an optimizer and of the cosine, which is stepped after each batch.
 
         Over the first share `warm_up` of the steps, the learning rate rises linearly from zero.

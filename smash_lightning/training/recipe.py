@@ -1,7 +1,5 @@
 """Parts of a recipe of standalone training, for each seed on its own: cutout, mixup, CutMix, and clipped gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import torch

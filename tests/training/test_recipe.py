@@ -155,7 +155,7 @@ def test_a_path_whose_last_convolution_reads_zeros_is_a_path_that_is_dropped() -
 def test_the_learning_rate_rises_before_the_cosine() -> None:
     module, optimizer = TrainingModule(), torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], 0.4)
     module._trainer = SimpleNamespace(estimated_stepping_batches=20)
-    scheduler, rates = module.with_cosine(optimizer, 0.25)["lr_scheduler"]["scheduler"], []  # type: ignore[index]
+    scheduler, rates = module.with_cosine(optimizer, 0.25)["lr_scheduler"]["scheduler"], []
     for _ in range(20):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
