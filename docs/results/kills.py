@@ -2,7 +2,7 @@
 
 Each run is a small pipeline by two workers. `worker`: the one that has run for longer is killed (SIGKILL) at random
 moments while the command goes on; `driver`: the process of the command is killed, and the run continued with
-resume=FOLDER.
+resume=FOLDER. A run that ends with an error, as one job was hit too often, is continued in the same way.
 """
 
 import argparse
@@ -104,7 +104,10 @@ def disturbed(folder: Path, engine: str, target: str, kills: int, rng: random.Ra
             stayed.append(round(time.monotonic() - killed, 2))
             continues = (folder / "config.yaml").exists()
             command = start([f"resume={folder}"] if continues else options, log)
-    return {"kills": done, "exit_code": code, "seconds": round(time.monotonic() - began), "workers_stayed": stayed}
+    record = {"kills": done, "exit_code": code, "workers_stayed": stayed}
+    if code != 0:
+        record["exit_code_resumed"] = start([f"resume={folder}"], log).wait()
+    return record | {"seconds": round(time.monotonic() - began)}
 
 
 def columns(path: Path) -> dict[str, list[Any]]:
@@ -155,9 +158,8 @@ def series(record: Record, engine: str, target: str, arguments: argparse.Namespa
     while (left := arguments.kills - sum(run["kills"] for run in runs)) > 0:
         path, rng = arguments.folder / f"{engine}-{target}-{len(runs)}", random.Random(len(runs))
         run = disturbed(path, engine, target, min(left, KILLS_PER_RUN[target]), rng)
-        run["figures"], run["different"] = (
-            differences(arguments.undisturbed, path) if run["exit_code"] == 0 else (0, [])
-        )
+        ended = run.get("exit_code_resumed", run["exit_code"]) == 0
+        run["figures"], run["different"] = differences(arguments.undisturbed, path) if ended else (0, [])
         runs.append(run)
         yield run
 
