@@ -122,7 +122,7 @@ def finished_run(folder: Path, seed: int) -> Path:
         "hypernet_pairs": [],
     }
     (folder / "correlation.json").write_text(json.dumps(correlation))
-    differences = {"smash_score": estimate(0.1 + seed / 10), "params": estimate(0.3), "depth": None}
+    differences = {"val_loss": estimate(0.1 + seed / 10), "params": estimate(0.3), "depth": None}
     calibration = dict.fromkeys(COLLECT.CALIBRATION) | {"spearman": estimate(0.6), "differences": differences}
     (folder / "calibration.json").write_text(json.dumps(calibration | {"learning_curve": []}))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "overrides": [f"seed={seed}"]}))
@@ -140,8 +140,8 @@ def test_figures_of_runs_become_tables(tmp_path: Path) -> None:
     assert "learning_curve" not in published["figures"]["seed 0"]["calibration"]
     assert summary[0] == "| Spearman with the mean test loss | mean (SD) | seed 0 | seed 1 |"
     assert "| **SMASH score** | .50 (.00) | .50 [.30, .70] | .50 [.30, .70] |" in summary
-    minus = "| calibrated prediction minus **SMASH score**, paired | .15 (.07) | .10 [-.10, .30] | .20 [.00, .40] |"
-    assert minus in summary
+    minus = "| calibrated prediction minus validation loss with generated weights, paired |"
+    assert f"{minus} .15 (.07) | .10 [-.10, .30] | .20 [.00, .40] |" in summary
     assert "| shortlist: change of the test loss | -20% (0%) | -20% (z = -3.0) | -20% (z = -3.0) |" in summary
     for table in RENDER.TABLES:
         lines = RENDER.render(path, table).splitlines()

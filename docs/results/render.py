@@ -34,9 +34,7 @@ LABELS = {
     "synflow": "SynFlow",
     "snip": "SNIP",
 }
-SUMMARY = ("smash_score", "val_loss", "weight_sharing", "unconditional", "params", "macs", "early_stopping", "synflow")
-SUMMARY += ("snip", "naswot")
-
+SUMMARY = ("smash_score", "val_loss", "weight_sharing", "unconditional", "params")
 CALIBRATED = "calibrated prediction (own + earlier)"
 MEAN = "mean (SD)"
 SPEARMAN = "Spearman with the mean test loss"
@@ -154,7 +152,7 @@ def _differences(names: Iterable[str]) -> list[Row]:
 
 
 def _summary(runs: list[Run]) -> tuple[str, list[Row]]:
-    rows = _head(*SUMMARY) + _differences(("smash_score", "val_loss", "weight_sharing", "params"))
+    rows = _head(*SUMMARY) + _differences(("val_loss", "weight_sharing", "params"))
     for name in ("params", "weight_sharing"):
         rows.append((f"SMASH score minus {label(name)}, paired", _predictor(name, "delta_spearman")))
     rows.append(("shortlist: change of the test loss", _shortlist))
