@@ -28,7 +28,7 @@ def draw(
     if preset is not None:
         title, chosen = preset, _preset(preset, arguments)
     elif architecture is not None:
-        title, chosen = architecture, load_architecture(architecture)
+        title, chosen = architecture, load_architecture(architecture, experiment.data.image_spec.dimensions)
     elif experiment.source is None:
         raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
     else:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import reprlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, NotRequired
 
@@ -121,6 +121,21 @@ class Architecture:
         """Every op, in order of execution."""
         return (op for block in self.blocks for op in block.ops)
 
+    def inflated(self) -> "Architecture":
+        """A 2D architecture in three dimensions: 3 x 5 kernels become 3 x 3 x 5 (Carreira and Zisserman 2017).
+
+        The new axis is the first one. With the weights of two dimensions in the middle of each kernel along it, and
+        zeros elsewhere, the outputs for volumes of equal slices are those for one slice.
+        """
+
+        def convolution(c: Convolution) -> Convolution:
+            return replace(c, kernel=c.kernel[:1] + c.kernel, dilation=c.dilation[:1] + c.dilation)
+
+        def op(op: Op) -> Op:
+            return replace(op, paths=tuple(tuple(map(convolution, path)) for path in op.paths))
+
+        return replace(self, blocks=tuple(replace(each, ops=tuple(map(op, each.ops))) for each in self.blocks))
+
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that identify this architecture: equal values have equal fingerprints."""
@@ -148,17 +163,18 @@ class Architecture:
             raise ValueError(f"architecture: {where}: {fault['msg']}") from None
 
 
-def load_architecture(path: str | Path) -> Architecture:
-    """Reads the architecture in a JSON file.
+def load_architecture(path: str | Path, dimensions: int = 2) -> Architecture:
+    """Reads the architecture in a JSON file; one of two dimensions is inflated where `dimensions` is 3.
 
     Raises:
         ValueError: the file is missing or holds no architecture; the message has its path.
     """
     text = read_text(Path(path))
     try:
-        return Architecture.from_json(text)
+        architecture = Architecture.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return architecture.inflated() if architecture.dimensions < dimensions else architecture
 
 
 def _check_block(block: Block, where: str) -> None:

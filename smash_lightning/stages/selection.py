@@ -22,9 +22,10 @@ def given_architectures(options: RetrainOptions, image_spec: ImageSpec) -> dict[
     for option in ("presets", "architectures"):
         for name in getattr(options, option):
             try:
-                architecture = (
-                    preset(name)(dimensions=image_spec.dimensions) if option == "presets" else load_architecture(name)
-                )
+                if option == "presets":
+                    architecture = preset(name)(dimensions=image_spec.dimensions)
+                else:
+                    architecture = load_architecture(name, image_spec.dimensions)
                 cost(architecture, image_spec)
             except ValueError as error:
                 raise ValueError(f"retrain.{option}: {name}: {error}") from None

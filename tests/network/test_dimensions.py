@@ -1,4 +1,4 @@
-"""A network in three dimensions, on volumes of depth one, equals the one in two."""
+"""An inflated network, on images that are repeated along the new axis, equals the one in two dimensions."""
 
 from dataclasses import replace
 
@@ -7,50 +7,54 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Convolution, ImageSpec, Op, layers
+from smash_lightning.architecture import Architecture, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator, rng
-from tests.cases import V1, V2
+from smash_lightning.search_space.presets import fractalnet, wrn
+from tests.cases import IMAGES, V1, V2
+
+ONE_BLOCK = [replace(space, inputs=space.inputs[:1], memory=space.memory[:1]) for space in (V1, V2)]
 
 
-def deep(architecture: Architecture) -> Architecture:
-    """Kernels (k, l) as (1, k, l)."""
+def check(flat: Architecture, depth: int, op_norm: bool, seed: int) -> None:
+    """Logits of `depth` equal slices are those of one image, with weights of zero except in the middle of each kernel.
 
-    def convolution(c: Convolution) -> Convolution:
-        return Convolution((1, *c.kernel), (1, *c.dilation), c.groups)
-
-    def op(op: Op) -> Op:
-        return replace(op, paths=tuple(tuple(convolution(c) for c in path) for path in op.paths))
-
-    return Architecture(tuple(replace(block, ops=tuple(op(o) for o in block.ops)) for block in architecture.blocks))
-
-
-# One block, as the pooling between blocks halves all axes.
-SPACES = {
-    name: replace(space, inputs=space.inputs[:1], memory=space.memory[:1]) for name, space in (("v1", V1), ("v2", V2))
-}
+    With a depth of one, the others may be any, as they meet no other slice.
+    """
+    deep, volume, draws = flat.inflated(), replace(IMAGES, size=(depth, *IMAGES.size)), generator("flat", seed)
+    tables = [layers(*given, op_norm).parameters() for given in ((flat, IMAGES), (deep, volume))]
+    assert tables[0].keys() == tables[1].keys()
+    weights, thick = {}, {}
+    for name, shape in tables[0].items():
+        weights[name] = thick[name] = torch.randn(shape, generator=draws, dtype=torch.float64) / shape[-1]
+        if len(shape) == 4:
+            others = torch.randn(tables[1][name], generator=draws, dtype=torch.float64) if depth == 1 else 0
+            thick[name] = torch.zeros(tables[1][name], dtype=torch.float64) + others
+            thick[name][:, :, thick[name].shape[2] // 2] = weights[name]
+    x = torch.randn(3, IMAGES.channels, *IMAGES.size, generator=draws, dtype=torch.float64)
+    two = forward(flat, IMAGES, weights, x, UseBatchStatistics(), op_norm=op_norm)
+    x = x.unsqueeze(2).expand(-1, -1, depth, -1, -1)
+    three = forward(deep, volume, thick, x, UseBatchStatistics(), op_norm=op_norm)
+    torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("op_norm", [True, False], ids=["norm", "bare"])
-@pytest.mark.parametrize("name", SPACES)
 @given(seed=st.integers(0, 2**32))
-def test_depth_one_is_two_dimensional(name: str, op_norm: bool, seed: int) -> None:
-    flat = SPACES[name].sample(rng("flat", seed))
-    image = SPACES[name].image_spec
-    draws = generator("flat", seed)
-    weights, thick = {}, {}
-    for key, shape in layers(flat, image, op_norm).parameters().items():
-        weights[key] = torch.randn(shape, generator=draws, dtype=torch.float64) / shape[-1]
-        thick[key] = weights[key].unsqueeze(2) if len(shape) == 4 else weights[key]
-    # The stem is as deep as wide; only its center is applied to a volume of depth one.
-    stem = torch.randn(*thick["stem.weight"].shape[:2], 3, 3, 3, generator=draws, dtype=torch.float64)
-    stem[:, :, 1] = weights["stem.weight"]
-    thick["stem.weight"] = stem
-    volume = ImageSpec(image.channels, (1, *image.size), image.classes)
-    shapes = {key: tuple(tensor.shape) for key, tensor in thick.items()}
-    assert shapes == layers(deep(flat), volume, op_norm).parameters()
+def test_depth_one_is_two_dimensional(op_norm: bool, seed: int) -> None:
+    for space in ONE_BLOCK:  # as the pooling between blocks halves all axes
+        check(space.sample(rng("flat", seed)), 1, op_norm, seed)
 
-    x = torch.randn(3, image.channels, *image.size, generator=draws, dtype=torch.float64)
-    two = forward(flat, image, weights, x, UseBatchStatistics(), op_norm=op_norm)
-    three = forward(deep(flat), volume, thick, x.unsqueeze(2), UseBatchStatistics(), op_norm=op_norm)
-    torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)
+
+@given(seed=st.integers(0, 2**32))
+def test_equal_slices_are_one_image(seed: int) -> None:
+    for space in (V1, V2):
+        check(space.sample(rng("flat", seed)), 2, True, seed)
+
+
+@pytest.mark.parametrize(("preset", "depth"), [(wrn(16, 1), 1), (wrn(16, 1), 4), (fractalnet(2, 4), 4)])
+def test_inflated_presets_are_two_dimensional(preset: Architecture, depth: int) -> None:
+    check(preset, depth, True, 0)
+
+
+def test_inflated_presets_are_those_of_three_dimensions() -> None:
+    assert wrn(16, 2).inflated() == wrn(16, 2, dimensions=3)

@@ -30,9 +30,12 @@ def test_each_is_trained_once() -> None:
     assert given_architectures(plan, CIFAR) == expected
 
 
-def test_presets_have_the_axes_of_the_images() -> None:
-    (voxel,) = given_architectures(replace(RETRAIN, presets=("resnet",)), ImageSpec(1, (32, 32, 32), 10)).values()
-    assert voxel == resnet(dimensions=3)
+def test_presets_and_files_have_the_axes_of_the_images(tmp_path: Path) -> None:
+    """The two are equal, and so trained once."""
+    file = tmp_path / "flat.json"
+    file.write_text(resnet().to_json())
+    plan = replace(RETRAIN, presets=("resnet",), architectures=(str(file),))
+    assert given_architectures(plan, ImageSpec(1, (32, 32, 32), 10)) == {"resnet": resnet(dimensions=3)}
 
 
 @pytest.mark.parametrize(
