@@ -14,10 +14,13 @@ import yaml
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
 CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss")
+MEASUREMENTS = ("benchmark", "growth")  # files of task=benchmark
 
 
 def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
     """Command, commit, machine, date of the last run, and each run's figures by seed.
+
+    Measurements by task=benchmark have their command in place of the seed.
 
     Raises:
         ValueError: a run is not finished, or two runs have one seed.
@@ -27,15 +30,18 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
         if not (folder / "result.json").exists():
             raise ValueError(f"{folder}: there is no result.json, so the run is not finished")
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        commands.append(" ".join(["python run.py", *config.get("overrides", [])]))
+        finished.append((folder / "result.json").stat().st_mtime)
+        if measured := [name for name in MEASUREMENTS if (folder / f"{name}.json").exists()]:
+            figures[commands[-1]] = json.loads((folder / f"{measured[0]}.json").read_text(encoding="utf-8"))
+            continue
         correlation = json.loads((folder / "correlation.json").read_text(encoding="utf-8"))
         label = f"seed {config['seed']}"
         if label in figures:
             raise ValueError(f"{folder}: another folder has {label} too")
-        commands.append(" ".join(["python run.py", *config.get("overrides", [])]))
         calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
         figures[label] = {key: correlation[key] for key in COPIED}
         figures[label]["calibration"] = {key: calibration[key] for key in CALIBRATION}
-        finished.append((folder / "result.json").stat().st_mtime)
     date = datetime.fromtimestamp(max(finished), UTC).date().isoformat()
     return {"command": commands, "commit": commit, "machine": machine, "date": date, "figures": figures}
 

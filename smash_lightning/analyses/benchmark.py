@@ -7,8 +7,8 @@ each measured alone. `step_over_free`, with quartiles: a step over one of the sa
 same optimizer. `host`: until a step is launched, which on a GPU is before it ends. `score`: validation
 of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a
 GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass;
-`peak_mb`: most memory of a GPU in a step, null on a CPU. `side_by_side`: a step of `retrain.seeds` standalone networks
-side by side, over as many steps of one.
+`peak_mb`: most memory that a step needs at a time, weights and images not counted. `side_by_side`: a step of
+`retrain.seeds` standalone networks side by side, over as many steps of one.
 `dataloader_over_data`: a batch from a torch DataLoader, which treats images singly, over ours.
 """
 
@@ -26,18 +26,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader, Dataset
 
+from smash_lightning.analyses.growth import growth as fitted_growth
+from smash_lightning.analyses.measured_step import MeasuredStep, adam, peak_mb, seconds, update
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
 from smash_lightning.files import write_text
-from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet
-from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, Weights, forward
+from smash_lightning.hypernet import ConditionalWeightSource
+from smash_lightning.network import StandaloneNetwork
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.scoring import RecalibratedStatistics, Scorer, ScoringData
 from smash_lightning.stages.experiment import Experiment
 
 ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
@@ -53,11 +53,12 @@ def benchmark(
     architectures: Annotated[int, Field(ge=2)] = 8,
     image: Sequence[int] | None = None,
     classes: int | None = None,
+    growth: bool = False,
 ) -> float:
     """Measures space, HyperNet, batch size and device of `experiment`; conf/task/benchmark.yaml explains the options.
 
     Returns:
-        The median of `step_over_free` over all architectures.
+        The median of `step_over_free` over all architectures; with `growth`, the exponent of a step in the batch size.
     """
     data, image_spec, device = experiment.data, experiment.data.image_spec, torch.device(experiment.device)
     if image is not None:
@@ -65,6 +66,8 @@ def benchmark(
             raise ValueError(f"task.image needs channels and {image_spec.dimensions} sizes, got {list(image)}")
         image_spec = replace(image_spec, channels=image[0], size=tuple(image[1:]))
     image_spec = replace(image_spec, classes=classes or image_spec.classes)
+    if growth:
+        return fitted_growth(experiment, image_spec, repeats, architectures)
     ours, singly = (
         seconds(epoch(image_spec, data.batch_size, data.augmentation, device, singly), repeats) / BATCHES
         for singly in (False, True)
@@ -81,8 +84,11 @@ def benchmark(
     found: list[dict[str, Any]] = []
     for when, part in table.groupby("phase", sort=False):
         row = {"space": type(experiment.space).__name__, "device": name, "batch": data.batch_size, "phase": when}
-        row |= {"n": architectures, **part.drop(columns=["phase", "peak_mb"]).median()}
-        row["peak_mb"] = part["peak_mb"].max() if device.type == "cuda" else None
+        row |= {
+            "n": architectures,
+            **part.drop(columns=["phase", "peak_mb"]).median(),
+            "peak_mb": part["peak_mb"].max(),
+        }
         row |= {
             f"step_over_free_{end}": part["step_over_free"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
         }
@@ -90,13 +96,6 @@ def benchmark(
     write_text(experiment.folder.path / "benchmark.json", json.dumps(found, indent=2) + "\n")
     print(pd.DataFrame(found).T.to_string(header=False))
     return float(table["step_over_free"].median())
-
-
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """The fastest of `repeats` calls after one that warms up, with all work of a GPU: other work only slows down."""
-    timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
-    timer.timeit(1)
-    return min(timer.timeit(1).mean for _ in range(repeats))
 
 
 def step_costs(
@@ -107,57 +106,36 @@ def step_costs(
     The images are made up.
     """
     space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]  # a space is a dataclass
-    source = experiment.hypernet.build(space, 0).to(device)
-    optimizer = _adam(source)
-    shape = (experiment.data.batch_size, image_spec.channels, *image_spec.size)
-    images = torch.randn(shape, generator=generator(Stream.BENCHMARK_IMAGES)).to(device)
-    labels = torch.randint(image_spec.classes, shape[:1], generator=generator(Stream.BENCHMARK_LABELS)).to(device)
-
-    def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def generate(architecture: Architecture) -> Any:
-        z = source.noise(architecture, generator(Stream.BENCHMARK_NOISE, device=device))
-        return source(architecture, z)
-
-    data = ScoringData(images, labels, images, (), len(images))
+    step = MeasuredStep(experiment, space, experiment.data.batch_size)
+    images, labels = step.images, step.labels
 
     def measure(index: int, progress: float) -> dict[str, Any]:
         def draw() -> Architecture:
             return space.sample(rng(Stream.BENCHMARK, experiment.seed, index), progress)
 
-        def loss_of(one: Architecture, weights: Weights) -> Tensor:
-            logits = forward(one, image_spec, weights, images, UseBatchStatistics(), op_norm=False)
-            return F.cross_entropy(logits, labels)
-
         def search() -> None:
-            one = draw()
-            update(loss_of(one, generate(one)), optimizer)
+            step.search(draw())
 
         def standalone(architecture: Architecture, count: int) -> Callable[[], None]:
             generators = (generator(Stream.RETRAIN, seed) for seed in range(count))
             networks = StandaloneNetwork(architecture, image_spec, *generators).to(device)
             x, each = images.repeat(1, count, *[1] * image_spec.dimensions), labels.repeat_interleave(count)
-            own = _adam(networks)
+            own = adam(networks)
             return lambda: update(F.cross_entropy(networks(x).view(len(each), -1), each), own)
 
         architecture = draw()
         network = StandaloneNetwork(architecture, image_spec, op_norm=False).to(device)
-        own, weights = _adam(network), generate(architecture)
-        loss = loss_of(architecture, weights)
-        trained = TrainedHyperNet(source, source.running_statistics().to(device), frozenset())
-        scorer = Scorer([trained], data, policy=RecalibratedStatistics(), seed=0)
+        own, weights = adam(network), step.generate(architecture)
+        loss = step.loss(architecture, weights)
         calls: dict[str, Callable[[], object]] = {"search": search, "draw": draw}
-        if isinstance(source, ConditionalWeightSource):
-            calls["encode"] = partial(source.encode, architecture)
+        if isinstance(step.source, ConditionalWeightSource):
+            calls["encode"] = partial(step.source.encode, architecture)
         calls |= {
-            "generate": lambda: generate(architecture),
-            "forward": lambda: loss_of(architecture, weights),
+            "generate": lambda: step.generate(architecture),
+            "forward": lambda: step.loss(architecture, weights),
             "backward": lambda: loss.backward(retain_graph=True),
-            "optimizer": optimizer.step,  # with the gradients of the backward pass
-            "score": lambda: scorer(architecture),
+            "optimizer": step.optimizer.step,  # with the gradients of the backward pass
+            "score": lambda: step.scorer(architecture),
             "free": lambda: update(F.cross_entropy(network(images), labels), own),
         }
         row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
@@ -174,15 +152,14 @@ def step_costs(
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss_of(architecture, generate(architecture))
+            step.loss(architecture, step.generate(architecture))
         with OperationCounter() as counter:
             search()
-        row |= {"operations": counter.total, "saved_mb": sum(kept.values()) / 1e6, "peak_mb": None}
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            search()
-            row["peak_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
-        return row
+        return row | {
+            "operations": counter.total,
+            "saved_mb": sum(kept.values()) / 1e6,
+            "peak_mb": peak_mb(search, device),
+        }
 
     return measure
 
@@ -205,10 +182,6 @@ class OperationCounter(TorchDispatchMode):
     def total(self) -> int:
         """Number of all operations."""
         return sum(self.counts.values())
-
-
-def _adam(module: torch.nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=1e-6, fused=True)
 
 
 class OneByOne(Dataset[tuple[Tensor, Tensor]]):

@@ -18,4 +18,4 @@ def test_each_part_of_a_step_has_a_cost(tmp_path: Path, monkeypatch: pytest.Monk
     parts = ("draw", "encode", "generate", "forward", "backward", "optimizer", "data", "score", "host", "search")
     for row in rows:
         assert all(row[part] > 0 for part in (*parts, "operations", "saved_mb", "step_over_free", "side_by_side"))
-        assert row["peak_mb"] is None
+        assert row["peak_mb"] > 0
