@@ -1,8 +1,8 @@
 """Writes the tables of README.md and docs/*.md from docs/results/*.json: python docs/results/render.py.
 
 A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- end of results -->`. TABLE is one of
-`TABLES` below, `verdict`, or `lines`, which is the main part of the summary with a line for each run; without it, the
-summary. Both of the latter have the source of their figures. The first column of several runs is their mean and
+`TABLES` below, `verdict`, `pooled`, or `lines`, which is the main part of the summary with a line for each run; without
+it, the summary. Both of the latter have the source of their figures. The first column of several runs is their mean and
 standard deviation.
 """
 
@@ -91,8 +91,8 @@ def render(path: Path, table: str | None) -> str:
         return f"{MISSING}\n"
     published = json.loads(path.read_text(encoding="utf-8"))
     runs: dict[str, Run] = published["figures"]
-    if table == "verdict":
-        return _verdict(next(iter(runs.values())))
+    if table in ALONE:
+        return ALONE[table](next(iter(runs.values())))
     title, rows = TABLES[table or "summary"](list(runs.values()))
     found = {name: [of(run) for run in runs.values()] for name, of in rows}
     cells = {title: list(runs)} | {name: [one.text for one in row] for name, row in found.items()}
@@ -113,6 +113,22 @@ def _verdict(run: Run) -> str:
 
     lines = [line for sentence in sentences(run) for line in textwrap.wrap(sentence, 100)]
     return "\n".join(["```text", *lines, "```", ""])
+
+
+def _pooled(run: Run) -> str:
+    """What pooled.json has of every predictor."""
+    found, minus = run["spearman"], run["differences"]
+    calibrated = [name for name in found if name.startswith("calibrated")]
+    compared = calibrated[:3]
+    header = ["mean over six runs", "Spearman", *(f"{name}, minus it" for name in compared)]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for name, one in found.items():
+        cells = [figure(minus.get(f"{other} minus {name}")) for other in compared]
+        lines.append(f"| {' | '.join([label(name), figure(one), *cells])} |")
+    return "\n".join([*lines, ""])
+
+
+ALONE = {"verdict": _verdict, "pooled": _pooled}  # tables of the first run alone
 
 
 def _predictor(name: str, column: str) -> Callable[[Run], Cell]:
