@@ -67,7 +67,8 @@ library, and everything is fitted again. The best single predictor is one of 19,
 - **Own ground truths add nothing visible to the shipped library**, whose fixed coefficients do as well with narrower
   intervals; own ones alone are not significantly better than the loss.
 
-Before it was computed, .58 [.49, .66] was expected, .07 [.00, .14] above the loss, .06 [-.01, .13] above weight sharing."""
+Before it was computed, .58 [.49, .66] was expected, .07 [.00, .14] above the loss and .06 [-.01, .13] above weight
+sharing."""
 
 
 def of_pool(tables: list[pd.DataFrame], index: int, resamples: int) -> dict[str, Draws]:
