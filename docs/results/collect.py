@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ def this_machine() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
+
+
+def record(command: str, figures: dict[str, Any]) -> str:
+    """The JSON of what one command has just computed; estimates may be dataclasses."""
+    source = {"commit": this_commit(), "machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
+    return json.dumps({"command": [command], **source, "figures": figures}, indent=1, default=asdict)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,12 @@ five runs. A figure is a mean over runs; its interval is of a stratified bootstr
 runs are drawn anew, also where they are the library, and everything is fitted again.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from collect import this_commit, this_machine
+from collect import record
 
 from smash_lightning.evaluation.calibration import (
     FEATURES,
@@ -45,6 +42,15 @@ def read_pools(path: Path) -> list[pd.DataFrame]:
     """The tables of a file, one for each pool, in their order."""
     rows = read_table(path, GROUND_TRUTHS)
     return [part.reset_index(drop=True) for _, part in rows.groupby("pool", sort=False)]
+
+
+def shipped_library(own: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
+    """Pools of the package but for that of the same seed, whose architectures the run has scored."""
+    return [
+        table[~table["fingerprint"].isin(own["fingerprint"])].reset_index(drop=True)
+        for other, table in zip(SHIPPED_SEEDS, read_pools(LIBRARY / "digits" / NAME), strict=True)
+        if other != seed
+    ]
 
 
 def drawn(tables: Sequence[pd.DataFrame], seeds: Sequence[int], resamples: int) -> list[Floats]:
@@ -81,13 +87,7 @@ def of_run(tables: Sequence[pd.DataFrame], weights: Sequence[Floats], index: int
     """Spearman of each predictor in one run, and in each resample."""
     own, rng, count = tables[index], np.random.default_rng([1, index]), len(weights[index])
     losses = own["true_loss"].to_numpy(float)
-    known = set(own["fingerprint"])
-    library = [
-        table[~table["fingerprint"].isin(known)].reset_index(drop=True)
-        for seed, table in zip(SHIPPED_SEEDS, read_pools(LIBRARY / "digits" / NAME), strict=True)
-        if seed != RUN_SEEDS[index]  # whose architectures this run has scored
-    ]
-    fitter = Fitter.of(own, library, FEATURES)
+    fitter = Fitter.of(own, shipped_library(own, RUN_SEEDS[index]), FEATURES)
     others = [Fitter.of(table, [], FEATURES) for table in tables]
     once = np.ones((1, len(own)))
 
@@ -178,7 +178,4 @@ def figures(resamples: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    command = "python docs/results/pooled.py"
-    source = {"commit": this_commit(), "machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
-    record = {"command": [command], **source, "figures": {"six runs": figures(RESAMPLES)}}
-    print(json.dumps(record, indent=1, default=asdict))
+    print(record("python docs/results/pooled.py", {"six runs": figures(RESAMPLES)}))
