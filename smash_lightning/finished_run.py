@@ -62,10 +62,10 @@ def trained_network(
     Raises:
         ValueError: nothing was retrained, or not this architecture; its checkpoint is missing or of other data.
     """
-    trainings, ranking = finished_trainings(read_retrained(run)), read_ranking(run)
+    trainings = finished_trainings(read_retrained(run))
     if trainings.empty:
         raise ValueError(f"{run.path} holds no finished training: retrain first, with task=retrain")
-    best = ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])]
+    best = best_retrained(run)
     chosen = fingerprint or next(iter(best), trainings["fingerprint"].iloc[0])  # where presets alone were trained
     mine = trainings[trainings["fingerprint"] == chosen].sort_values("seed")
     if mine.empty:
@@ -74,6 +74,12 @@ def trained_network(
     paths = [folder.network(chosen, seed) for folder in run.sources()]
     path = next((path for path in paths if path.exists()), paths[0])
     return TrainedNetwork(chosen, seed, mine, load_classifier(path, content))
+
+
+def best_retrained(run: RunFolder) -> list[str]:
+    """Architectures that were scored and retrained, best score first."""
+    trainings, ranking = finished_trainings(read_retrained(run)), read_ranking(run)
+    return list(ranking["fingerprint"][ranking["fingerprint"].isin(trainings["fingerprint"])])
 
 
 @final

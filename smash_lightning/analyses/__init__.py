@@ -10,4 +10,5 @@ from smash_lightning.analyses.racing import racing
 from smash_lightning.analyses.settling import settling
 from smash_lightning.analyses.strategies import strategies
 from smash_lightning.analyses.sweep_report import sweep_report
+from smash_lightning.analyses.tables import tables
 from smash_lightning.analyses.variants import Variant, variants

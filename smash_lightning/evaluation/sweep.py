@@ -10,7 +10,7 @@ from smash_lightning.run_folder import RunFolder, job_folders
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """One job of a sweep."""
+    """One job of a sweep, or a run."""
 
     folder: Path  # its numbered folder
     config: Mapping[str, Any]  # its configuration as plain values; empty where the job was not started
@@ -28,10 +28,16 @@ def read_jobs(folder: Path) -> list[SweepJob]:
     Raises:
         ValueError: the folder is not there or holds none, or a configuration cannot be read.
     """
-    jobs = [SweepJob(path, config := RunFolder(path).read_config(), _options(config)) for path in job_folders(folder)]
+    jobs = [read_job(path) for path in job_folders(folder)]
     if not jobs:
         raise ValueError(f"{folder} is no sweep: it holds no numbered folders, as python run.py -m makes them")
     return jobs
+
+
+def read_job(folder: Path) -> SweepJob:
+    """A job of a sweep, or a run; raises ValueError where its configuration cannot be read."""
+    config = RunFolder(folder).read_config()
+    return SweepJob(folder, config, _options(config))
 
 
 def varied(jobs: Sequence[SweepJob]) -> list[str]:

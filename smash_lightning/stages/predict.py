@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import ImageSpec
@@ -17,7 +18,7 @@ from smash_lightning.data.source import listed
 from smash_lightning.data.unlabelled import ARRAYS, Named, find_unlabelled, read_unlabelled
 from smash_lightning.evaluation.intervals import mean_interval, share_interval
 from smash_lightning.files import atomic_write, write_text
-from smash_lightning.finished_run import trained_network
+from smash_lightning.finished_run import best_retrained, trained_network
 from smash_lightning.network import Classifier
 from smash_lightning.report.labels import count, estimate_text
 from smash_lightning.report.tracker import Tracker
@@ -44,7 +45,7 @@ def predict(experiment: Experiment, tracker: Tracker, images: str, fingerprint: 
         ValueError: nothing was retrained, or there is no image, or none can be read.
     """
     del tracker
-    classifier, classes, spec = _network(experiment, fingerprint)
+    (classifier,), classes, spec = _networks(experiment, [fingerprint])
     root = Path(images).expanduser()
     files, others = find_unlabelled(root)
     pictures = [path for path in files if path.suffix.lower() not in ARRAYS]
@@ -73,9 +74,13 @@ def predict(experiment: Experiment, tracker: Tracker, images: str, fingerprint: 
 
 
 def evaluate(
-    experiment: Experiment, tracker: Tracker, fingerprint: str | None = None, split: Literal["test", "all"] = "test"
+    experiment: Experiment,
+    tracker: Tracker,
+    fingerprint: str | None = None,
+    split: Literal["test", "all"] = "test",
+    networks: PositiveInt = 1,
 ) -> float:
-    """Writes `evaluation.json`: error, top-5 error and loss of a retrained network on the data set of this command.
+    """Writes `evaluation.json`: error, top-5 error and loss of retrained networks on the data set of this command.
 
     Errors are in % with the interval of Wilson, the loss in nats with that of Student, both over the images.
 
@@ -85,17 +90,25 @@ def evaluate(
         tracker: receives nothing.
         fingerprint: the architecture; None: the best by score of those that were retrained.
         split: the test images, or all images, of a data set that has no split.
+        networks: how many of the best by score are an ensemble, whose probabilities are averaged; each has its first
+            seed.
 
     Returns:
         The error.
 
     Raises:
-        ValueError: nothing was retrained; classes or images are others than those of the network; or they are those
-            that it was trained on.
+        ValueError: nothing was retrained, or fewer networks; classes or images are others than those of the network;
+            or they are those that it was trained on.
     """
     del tracker
     data, before = experiment.data, experiment.source_folder().read_data().get("content", {})
-    classifier, classes, spec = _network(experiment, fingerprint)
+    best = [fingerprint] if networks == 1 else best_retrained(experiment.source_folder())[:networks]
+    if len(best) < networks or (networks > 1 and fingerprint is not None):
+        raise ValueError(
+            f"task.networks={networks}: {len(best)} architectures were scored and retrained; take at most as many, and "
+            "leave out task.fingerprint"
+        )
+    classifiers, classes, spec = _networks(experiment, best)
     described, found = data.describe(), data.image_spec
     if (mine := set(data.classes)) != set(classes):
         raise ValueError(
@@ -110,7 +123,8 @@ def evaluate(
     splits = [data.sets.test] if split == "test" else [data.sets.train, data.sets.test]
     number = torch.tensor([classes.index(name) for name in data.classes])
     labels = torch.cat([number[part.labels] for part in splits])
-    predicted = torch.cat([_log_probabilities(classifier, part.images, experiment) for part in splits])
+    each = [_log_probabilities(one, part.images, experiment) for one in classifiers for part in splits]
+    predicted = log_probabilities(torch.cat(each), len(classifiers))
     metrics, images = classification_metrics(predicted, labels), len(labels)
     losses = F.nll_loss(predicted, labels, reduction="none")
     errors = {name: value for name, value in metrics.items() if name in ERRORS and not math.isnan(value)}
@@ -118,17 +132,25 @@ def evaluate(
     results["true_loss"] = mean_interval(losses.numpy())
     texts = [f"{ERRORS[name]} {estimate_text(results[name])}" for name in errors]
     print(f"{described['name']}, {images:,} images: {', '.join(texts)}, loss {estimate_text(results['true_loss'], 4)}")
-    content = {"data": described["name"], "split": split, "images": images, "content": described["content"]}
+    content = {
+        "data": described["name"],
+        "split": split,
+        "networks": networks,
+        "images": images,
+        "content": described["content"],
+    }
     write_text(experiment.folder.path / "evaluation.json", json.dumps(content | results, indent=2) + "\n")
     return metrics["true_error"]
 
 
-def _network(experiment: Experiment, fingerprint: str | None) -> tuple[Classifier, Sequence[str], ImageSpec]:
-    """A network on the device of scores, its classes, and the images that it reads."""
+def _networks(
+    experiment: Experiment, fingerprints: Sequence[str | None]
+) -> tuple[list[Classifier], Sequence[str], ImageSpec]:
+    """Networks on the device of scores, their classes, and the images that they read."""
     source = experiment.source_folder()
-    classifier = trained_network(source, fingerprint).classifier
+    classifiers = [trained_network(source, name).classifier.to(experiment.device) for name in fingerprints]
     classes = source.read_data().get("classes", experiment.data.classes)
-    return classifier.to(experiment.device), classes, classifier.network.image_spec
+    return classifiers, classes, classifiers[0].network.image_spec
 
 
 def _table(

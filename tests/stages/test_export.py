@@ -17,6 +17,7 @@ import yaml
 import smash_lightning as smash
 from smash_lightning import stages
 from smash_lightning.data import DataModule, Digits, RawDataset, Split
+from smash_lightning.finished_run import best_retrained, trained_network
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages import export as export_module
@@ -162,6 +163,13 @@ def test_another_test_set_is_evaluated_by_names_of_classes(tiny_run: smash.Finis
             assert found[name]["low"] < found[name]["value"] < found[name]["high"]
         assert error == found["true_error"]["value"]
         assert found["images"] == 697
+    made, run = experiment(tiny_run, tmp_path), RunFolder(tiny_run.folder)
+    test, networks = made.data.sets.test, [trained_network(run, name) for name in best_retrained(run)[:3]]
+    mean = sum(network.classifier(test.images).softmax(1) for network in networks)
+    error = 100 * (mean.argmax(1) != test.labels).double().mean()
+    assert stages.evaluate(made, Tracker([]), networks=3) == pytest.approx(float(error))
+    with pytest.raises(ValueError, match=r"task.networks=99: \d architectures were scored and retrained"):
+        stages.evaluate(made, Tracker([]), networks=99)
     with pytest.raises(ValueError, match=r"classes x9, x8, .* the network has 0, 1, .* name the classes equally"):
         stages.evaluate(experiment(tiny_run, tmp_path, data=other(Renamed(prefix="x"))), Tracker([]))
     with pytest.raises(ValueError, match="the network was trained on these images"):
