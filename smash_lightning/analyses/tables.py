@@ -59,8 +59,7 @@ def tables(experiment: Experiment, tracker: Tracker, runs: Sequence[str], stand_
     shown = {TITLES.get(str(name), str(name)): _readable(part) for name, part in table.groupby("data", sort=False)}
     table.to_csv(folder / "tables.csv", index=False)
     write_text(folder / "tables.md", "\n".join(_markdown(title, part) for title, part in shown.items()))
-    page = render("tables.html.jinja", "Networks that were found, and published ones", {}, tables=shown)
-    write_text(folder / "report.html", page)
+    write_text(folder / "report.html", render("tables.html.jinja", "Found and published networks", {}, tables=shown))
     print("\n".join(f"{title}\n{part.drop(columns='source').to_string(index=False)}" for title, part in shown.items()))
 
 
@@ -86,18 +85,19 @@ def _rows(jobs: Sequence[SweepJob]) -> Iterator[dict[str, Any]]:
         yield row | {"network": name, **_ends("error", found["true_error"]), "error_top5": top, "n": found["images"]}
         return
     trained = pd.concat([_trainings(job).assign(run=number) for number, job in enumerate(jobs)], ignore_index=True)
-    several, unit, best = len(jobs) > 1, "run" if len(jobs) > 1 else "seed", None
-    for name, part in trained.groupby("network", sort=False):
+    several, unit = len(jobs) > 1, "run" if len(jobs) > 1 else "seed"
+    best = trained[trained["network"] == BEST].groupby(unit)["true_error"].mean()
+    for network, part in trained.groupby("network", sort=False):
         one = several or part["fingerprint"].nunique() == 1
         means = part.groupby(unit if one else "fingerprint")[[*MEASURES, *SIZES]].mean()
         over = ("fold" if several and "dataset.fold" in options else unit) if one else "architecture"
         sizes = {size: round(means[size].mean()) for size in SIZES}
         errors, by_unit = means["true_error"], part.groupby(unit)["true_error"].mean()
-        best = by_unit if best is None else best  # of the first network, which the score selected
-        minus = pd.Series(math.nan) if best is by_unit else (best - by_unit).dropna()
+        minus = (best - by_unit).dropna() if network != BEST else best[:0]
         more = {"error_sd": errors.std(), "error_top5": means["true_error_top5"].mean(), "n": len(means), "over": over}
-        more |= {"seconds": means["seconds"].mean(), **_ends("found_minus", mean_interval(minus))}
-        yield row | {"network": name, **sizes, **_ends("error", mean_interval(errors)), **more}
+        more |= {"seconds": means["seconds"].mean()}
+        more |= _ends("found_minus", mean_interval(minus)) if len(minus) else {}
+        yield row | {"network": network, **sizes, **_ends("error", mean_interval(errors)), **more}
 
 
 def _ends(name: str, interval: Mapping[str, float]) -> dict[str, float]:
@@ -129,7 +129,7 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that readers compare; those without a value are left out."""
 
     def intervals(name: str) -> list[str | None]:
-        ends = table[[name, f"{name}_low", f"{name}_high"]].astype(float).to_numpy()
+        ends = table.reindex(columns=[name, f"{name}_low", f"{name}_high"]).astype(float).to_numpy()
         return [None if math.isnan(value) else interval_text(value, low, high) for value, low, high in ends]
 
     over = zip(table["n"], table["over"].fillna("image"), strict=True)
