@@ -11,17 +11,15 @@ import pandas as pd
 from smash_lightning.architecture import Architecture
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import BASELINES, RETRAINED, read_if_exists, read_ranking, read_retrained
+from smash_lightning.files import read_object
 from smash_lightning.network import Classifier
 from smash_lightning.report.diagram import architecture_svg
-from smash_lightning.report.labels import estimate_text, label
 from smash_lightning.report.run_data import read_correlation
 from smash_lightning.report.verdict import sentences
 from smash_lightning.run_folder import RunFolder, image_spec_of
 from smash_lightning.training import load_classifier
 
 WIDTH = 96
-SPLITS = ("train", "validation", "test")
-PARTS = (".model", ".architecture", ".ranking", ".retrained", ".baselines", ".correlation", ".verdict", ".draw()")
 
 
 class Drawing(str):
@@ -105,7 +103,7 @@ class FinishedRun:
         self.retrained = read_if_exists(self._run.retrained, RETRAINED)
         self.baselines = read_if_exists(self._run.baselines, BASELINES)
         self.correlation: dict[str, Any] = read_correlation(self._run) if self._run.correlation.exists() else {}
-        self.data = self._run.read_data()
+        self.data = read_object(self._run.data)
         self._trainings = finished_trainings(self.retrained)
 
     @property
@@ -134,7 +132,7 @@ class FinishedRun:
         name = self.best["fingerprint"]
         if not (self._trainings["fingerprint"] == name).any():
             raise ValueError(f"no architecture was retrained in {self.folder}: use task=retrain, or smash.retrain")
-        return trained_network(self._run, name, self.data.get("content")).classifier
+        return trained_network(self._run, name, self.data["content"]).classifier
 
     @property
     def verdict(self) -> str:
@@ -153,22 +151,8 @@ class FinishedRun:
         return Drawing(architecture_svg(self.architectures[chosen], image_spec_of(self.data), f"Architecture {chosen}"))
 
     def __repr__(self) -> str:
-        best, done = self.best, self._trainings
-        errors = done["true_error"][done["fingerprint"] == best["fingerprint"]]
-        test = f", test error {errors.mean():.2f} %" if len(errors) else ""
-        images = ", ".join(f"{self.data[split]:,} {split}" for split in SPLITS if self.data)
-        spearman = self.correlation and self.correlation["loss"]["scores"]["smash_score"]["spearman"]
-        texts = {
-            "data": f"{self.data.get('name', 'not recorded')}: {images}",
-            "ranked": f"{len(self.ranking):,} architectures",
-            "best": f"{best['fingerprint']}, {int(best['params']):,} parameters, "
-            f"validation error with generated weights {best['val_error']:.2f} %{test}",
-            "retrained": f"{len(done):,} standalone trainings of {done['fingerprint'].nunique():,} architectures",
-            "correlation": f"Spearman {estimate_text(spearman or None)} of SMASH score and test loss",
-            "baselines": ", ".join(map(label, self.baselines["baseline"].unique())),
-            "verdict": self.verdict,
-        }
-        lines = [
-            textwrap.fill(f"  {name:<13}{text}", WIDTH, subsequent_indent=15 * " ") for name, text in texts.items()
-        ]
-        return "\n".join([f"SMASH run {self.folder}", *lines, f"  {' '.join(PARTS)}"])
+        text = (
+            f"SMASH run {self.folder} on {self.data['name']}: {len(self.ranking):,} architectures ranked, "
+            f"{len(self._trainings):,} standalone trainings. The best: {self.best['fingerprint']}. {self.verdict}"
+        )
+        return textwrap.fill(text, WIDTH)

@@ -188,10 +188,8 @@ def source_run(checkpoint: Path) -> Path:
     return next(jobs, checkpoint)
 
 
-def image_spec_of(data: Mapping[str, Any]) -> ImageSpec | None:
-    """Image and classifier around the architectures of a run, from its data.json; None where there was none."""
-    if not data:
-        return None
+def image_spec_of(data: Mapping[str, Any]) -> ImageSpec:
+    """Image and classifier around the architectures of a run, from its data.json."""
     return ImageSpec(data["channels"], tuple(data["size"]), len(data["classes"]), data["stem_stride"])
 
 

@@ -117,7 +117,7 @@ def test_an_architecture_is_drawn(tiny_run: smash.FinishedRun) -> None:
 
 
 def test_a_ranking_alone_is_loaded(tiny_run: smash.FinishedRun, tmp_path: Path) -> None:
-    for name in ("ranking.csv", "architectures.jsonl"):
+    for name in ("ranking.csv", "architectures.jsonl", "data.json"):
         (tmp_path / name).write_bytes((tiny_run.folder / name).read_bytes())
     alone = smash.load(tmp_path)
     assert alone.best["fingerprint"] == alone.ranking["fingerprint"].iloc[0]

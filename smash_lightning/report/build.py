@@ -35,7 +35,7 @@ def build(folder: Path) -> None:
     title = f"The best of {len(run.ranking)} architectures by score: {best}"
     texts = {
         "architecture.svg": architecture_svg(run.architectures[best], run.image_spec, title),
-        "report.html": _page(run, table, charts, run.data.get("name", folder.name)),
+        "report.html": _page(run, table, charts, run.data["name"]),
     }
     for name, text in texts.items():
         write_text(folder / name, text)

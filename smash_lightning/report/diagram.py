@@ -43,14 +43,13 @@ Join = Literal["fill", "sum", "mean"]  # an op's output fills an empty bank, is 
 
 
 def architecture_svg(
-    architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "Architecture", legend: bool = True
+    architecture: Architecture, image_spec: ImageSpec, title: str = "Architecture", legend: bool = True
 ) -> str:
     """Draws an architecture as a self-contained SVG: no script, no font, no reference to anything outside.
 
     Args:
         architecture: what to draw.
-        image_spec: image and classifier around it; with it the drawing shows resolutions, parameters and
-            multiply-accumulates.
+        image_spec: image and classifier around it.
         title: heading; any text.
         legend: whether to explain the marks.
 
@@ -125,17 +124,14 @@ class _Panel:
         return self.lanes + (bank + 0.5) * LANE
 
 
-def _panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterator[_Panel]:
+def _panels(architecture: Architecture, image_spec: ImageSpec) -> Iterator[_Panel]:
     blocks, left = architecture.blocks, PAD
     ones, twos, stem = (_by((size,) * architecture.dimensions) for size in (1, 2, STEM_KERNEL))
-    sizes, image, stride, classes = [""] * len(blocks), "image", "", "classes"
-    if image_spec is not None:
-        sizes = [_by(block.norm.size) + ", " for block in layers(architecture, image_spec, op_norm=True).blocks]
-        image = f"image {_by(image_spec.size)}, {count(image_spec.channels, 'channel')}"
-        stride = f", stride {image_spec.stem_stride}" if image_spec.stem_stride > 1 else ""
-        classes = f"{image_spec.classes} classes"
+    sizes = [_by(block.norm.size) for block in layers(architecture, image_spec, op_norm=True).blocks]
+    image = f"image {_by(image_spec.size)}, {count(image_spec.channels, 'channel')}"
+    stride = f", stride {image_spec.stem_stride}" if image_spec.stem_stride > 1 else ""
     for b, block in enumerate(blocks):
-        heading = (f"Block {b}", f"{sizes[b]}{count(block.banks, 'bank')} of {count(block.width, 'channel')}")
+        heading = (f"Block {b}", f"{sizes[b]}, {count(block.banks, 'bank')} of {count(block.width, 'channel')}")
         channels = count(block.inputs * block.width, "channel")
         entry = (image, f"stem {stem}{stride} → {channels}")
         if architecture.stem is not None:
@@ -143,7 +139,7 @@ def _panels(architecture: Architecture, image_spec: ImageSpec | None) -> Iterato
             entry = ("norm, ReLU", residual) if b else (f"{image}, stem {stem}{stride} → {architecture.stem}", residual)
         elif b:
             entry = (f"norm, ReLU, {ones} → {channels}", f"average pooling {twos}")
-        end = ("norm, ReLU, global average pooling", f"linear, {block.channels} → {classes}")
+        end = ("norm, ReLU, global average pooling", f"linear, {block.channels} → {image_spec.classes} classes")
         panel = _Panel(block, left, heading, entry, end if b + 1 == len(blocks) else ())
         yield panel
         left = panel.right + GAP
@@ -201,13 +197,10 @@ def _legend(
         x += size + 3 * SPACE
 
 
-def _caption(architecture: Architecture, image_spec: ImageSpec | None) -> str:
-    ops = count(sum(1 for _ in architecture.ops()), "op")
-    parts = [ops, f"fingerprint\N{NO-BREAK SPACE}{architecture.fingerprint}"]
-    if image_spec is not None:
-        size = cost(architecture, image_spec)
-        parts = [f"{size.params:,} parameters", f"{size.macs / 1e6:,.2f} million multiply-accumulates", *parts]
-    return ", ".join(parts)
+def _caption(architecture: Architecture, image_spec: ImageSpec) -> str:
+    size = cost(architecture, image_spec)
+    sizes = f"{size.params:,} parameters, {size.macs / 1e6:,.2f} million multiply-accumulates, {count(size.ops, 'op')}"
+    return f"{sizes}, fingerprint\N{NO-BREAK SPACE}{architecture.fingerprint}"
 
 
 def _label(convolution: Convolution) -> str:

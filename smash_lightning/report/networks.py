@@ -12,11 +12,11 @@ DECIMALS = {"test error, %": 2, "test loss, nats": 4}
 
 def trained_networks(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `run_data.architectures` with trainings, and such rows of given architectures without a score."""
-    trained, image_spec = trained_architectures(run), run.image_spec
+    trained = trained_architectures(run)
     others = trained[~trained.index.isin(table["fingerprint"]) & trained.index.isin(run.architectures)]
-    if image_spec is None or others.empty:
+    if others.empty:
         return table[table["seeds"].gt(0)]
-    sizes = [cost(run.architectures[name], image_spec) for name in others.index]
+    sizes = [cost(run.architectures[name], run.image_spec) for name in others.index]
     others = others.assign(**{name: [getattr(size, name) for size in sizes] for name in ("params", "macs", "ops")})
     others = others.rename_axis("fingerprint").reset_index().assign(strategy="", chosen="preset")
     rows = pd.concat([table[table["seeds"].gt(0)].astype({"chosen": str}), others], ignore_index=True)

@@ -42,7 +42,7 @@ DETAILS = {
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """Everything that a report is made of; the last three are empty where their file is missing."""
+    """Everything that a report is made of; `settling` and `config` are empty where their file is missing."""
 
     ranking: pd.DataFrame
     retrained: pd.DataFrame
@@ -54,8 +54,8 @@ class RunData:
     config: Mapping[str, Any]
 
     @property
-    def image_spec(self) -> ImageSpec | None:
-        """Image and classifier around the architectures; None where the run does not record its data."""
+    def image_spec(self) -> ImageSpec:
+        """Image and classifier around the architectures."""
         return image_spec_of(self.data)
 
 
@@ -83,7 +83,7 @@ def read_run(path: Path) -> RunData:
         names=holder("architectures.jsonl").read_names(),
         correlation=correlation,
         settling=read_if_exists(holder("settling.csv").settling, SETTLING),
-        data=holder("data.json").read_data(),
+        data=read_object(holder("data.json").data),
         config=own.read_config(),
     )
 

@@ -138,11 +138,10 @@ def test_a_run_that_builds_on_another_finds_its_tables_there(tmp_path: Path) -> 
     (source / "correlation.json").rename(later / "correlation.json")
     (later / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"source_run": str(source)}))
     (source / "settling.csv").unlink()
-    (source / "data.json").unlink()
     build(later)
     assert {path.name for path in later.iterdir()} == {*PICTURES, "config.yaml", "correlation.json"} - {"settling.png"}
     assert {path.name for path in source.iterdir()} == {
-        *("architectures.jsonl", "baselines.csv", "config.yaml", "ranking.csv", "retrained.csv")
+        *("architectures.jsonl", "baselines.csv", "config.yaml", "data.json", "ranking.csv", "retrained.csv")
     }
 
 
@@ -156,6 +155,7 @@ def test_a_missing_file_is_named_and_an_earlier_version_is_refused(tmp_path: Pat
         ("retrained.csv", "retrained"),
         ("ranking.csv", "ranking"),
         ("correlation.json", "correlate"),
+        ("data.json", "data.json"),
     ):
         write_run(tmp_path)
         (folder / name).unlink()
