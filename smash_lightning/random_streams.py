@@ -46,7 +46,6 @@ class Stream(Enum):
     SCORE = "score"
     SCORE_NOISE = "score noise"
     SEARCH = "search"
-    SINGLE_IMAGES = "one by one"
     SIZE_RANGE = "range of sizes"
     SUBSETS = "subsets"
     TEST_SPLIT = "test split"

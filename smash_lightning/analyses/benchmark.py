@@ -9,13 +9,12 @@ of as many images as a batch, with recalibration on as many. `operations`: tenso
 GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass;
 `peak_mb`: most memory that a step needs at a time, weights and images not counted. `side_by_side`: a step of
 `retrain.seeds` standalone networks side by side, over as many steps of one.
-`dataloader_over_data`: a batch from a torch DataLoader, which treats images singly, over ours.
 """
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -26,7 +25,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.data import DataLoader, Dataset
 
 from smash_lightning.analyses.growth import growth as fitted_growth
 from smash_lightning.analyses.measured_step import MeasuredStep, adam, peak_mb, seconds, update
@@ -43,7 +41,6 @@ from smash_lightning.stages.experiment import Experiment
 ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
 NO_WORK = ALLOCATIONS | {"aten::detach"}
 BATCHES = 64  # of an epoch of made-up images
-MEAN, STD = 128.0, 64.0
 
 
 def benchmark(
@@ -68,10 +65,7 @@ def benchmark(
     image_spec = replace(image_spec, classes=classes or image_spec.classes)
     if growth:
         return fitted_growth(experiment, image_spec, repeats, architectures)
-    ours, singly = (
-        seconds(epoch(image_spec, data.batch_size, data.augmentation, device, singly), repeats) / BATCHES
-        for singly in (False, True)
-    )
+    loading = seconds(epoch(image_spec, data.batch_size, data.augmentation, device), repeats) / BATCHES
     step = step_costs(experiment, image_spec, device, repeats)
     rows = []
     with ProgressBars(["measuring"], [2 * architectures]) as bars:
@@ -79,7 +73,7 @@ def benchmark(
             for index in range(architectures):
                 rows.append({"phase": phase} | step(index, progress))
                 bars.show(0, len(rows))
-    table = pd.DataFrame(rows).assign(data=1e3 * ours)
+    table = pd.DataFrame(rows).assign(data=1e3 * loading)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     found: list[dict[str, Any]] = []
     for when, part in table.groupby("phase", sort=False):
@@ -92,7 +86,7 @@ def benchmark(
         row |= {
             f"step_over_free_{end}": part["step_over_free"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
         }
-        found.append(row | {"dataloader_over_data": singly / ours})
+        found.append(row)
     write_text(experiment.folder.path / "benchmark.json", json.dumps(found, indent=2) + "\n")
     print(pd.DataFrame(found).T.to_string(header=False))
     return float(table["step_over_free"].median())
@@ -184,42 +178,20 @@ class OperationCounter(TorchDispatchMode):
         return sum(self.counts.values())
 
 
-class OneByOne(Dataset[tuple[Tensor, Tensor]]):
-    """Images of bytes that are augmented and normalized singly, as a DataLoader does."""
-
-    def __init__(self, subset: Subset, augmentation: Augmentation | None) -> None:
-        self.subset, self.augmentation = subset, augmentation
-
-    def __len__(self) -> int:
-        return len(self.subset)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        images = self.subset.whole.images[position : position + 1]
-        if self.augmentation is not None:
-            drawn = self.augmentation.draw(1, tuple(images.shape[2:]), generator(Stream.SINGLE_IMAGES, position))
-            images = self.augmentation.apply(images, drawn)
-        return (images[0] - MEAN) / STD, self.subset.whole.labels[position]
-
-
 def epoch(
-    image_spec: ImageSpec, batch: int, augmentation: Augmentation | None, device: torch.device, singly: bool
+    image_spec: ImageSpec, batch: int, augmentation: Augmentation | None, device: torch.device
 ) -> Callable[[], None]:
-    """Loads all made-up images to the device, with our loader or with a DataLoader, which treats images singly."""
+    """Loads all made-up images to the device."""
     count, rng = BATCHES * batch, generator(Stream.LOADING)
     images = torch.randint(256, (count, image_spec.channels, *image_spec.size), dtype=torch.uint8, generator=rng)
     labels = torch.randint(image_spec.classes, (count,), generator=rng)
-    batches: Iterable[tuple[Tensor, Tensor]]
-    if singly:
-        one_by_one = OneByOne(Subset(Split(images, labels), torch.arange(count)), augmentation)
-        batches = DataLoader(one_by_one, batch, shuffle=True, pin_memory=device.type == "cuda")
-    else:
-        subset = Subset(Split(images.to(device), labels.to(device)), torch.arange(count))
-        shape = (1, image_spec.channels, *[1] * image_spec.dimensions)
-        mean, std = (torch.full(shape, value, device=device) for value in (MEAN, STD))
-        batches = TensorLoader(subset, mean, std, batch, order="loading", augmentation=augmentation)
+    subset = Subset(Split(images.to(device), labels.to(device)), torch.arange(count))
+    shape = (1, image_spec.channels, *[1] * image_spec.dimensions)
+    mean, std = (torch.full(shape, value, device=device) for value in (128.0, 64.0))
+    batches = TensorLoader(subset, mean, std, batch, order="loading", augmentation=augmentation)
 
     def load() -> None:
-        for images, _ in batches:
-            images.to(device, non_blocking=True)
+        for _ in batches:
+            pass
 
     return load
