@@ -19,6 +19,7 @@ ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 OBJECT = "Input should be a section with a _target_"
 SHOWN = 3  # differences in a message
 PACKAGE = "smash_lightning."
+PLAIN = (NoneType, bool, int, float, str, tuple)  # types of plain defaults
 
 
 def require_types(value: Any, name: str, hint: Any = Any) -> None:
@@ -89,21 +90,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def with_defaults(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration `before`, with the options that only `now` has where they are at their defaults there.
+    """The configuration `before`, with the options that only `now` has at their defaults.
 
-    So an option that was added later is no difference. Defaults are those of the sections' classes of this package.
+    Defaults are those of the sections' classes of this package: an option that was added later behaves at its default
+    as earlier versions did.
     """
     found, defaults = dict(before), {}
     if str(target := now.get("_target_")).startswith(PACKAGE):
         parameters = inspect.signature(resolve_target(str(target), "", Any)).parameters
-        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        defaults = {name: one.default for name, one in parameters.items() if isinstance(one.default, PLAIN)}
     for name, value in now.items():
         if isinstance(value, Mapping) and isinstance(before.get(name), Mapping):
             found[name] = with_defaults(before[name], value)
         elif name not in before and name in defaults:
-            default = defaults[name]
-            if value == (list(default) if isinstance(default, tuple) else default):
-                found[name] = value
+            found[name] = list(defaults[name]) if isinstance(defaults[name], tuple) else defaults[name]
     return found
 
 

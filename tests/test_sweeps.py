@@ -85,7 +85,7 @@ def test_what_may_differ_between_two_attempts_and_nothing_else(tmp_path: Path) -
     section = {"_target_": "smash_lightning.training.RetrainOptions", "epochs": 3}
     added = {**section, "cutout": 0, "clip": None, "presets": []}
     require_same(config | {"retrain": section}, config | {"retrain": added}, tmp_path, [])
-    with pytest.raises(ValueError, match=r"values: retrain.cutout was absent, now 2\."):
+    with pytest.raises(ValueError, match=r"values: retrain.cutout was 0, now 2\."):
         require_same(config | {"retrain": section}, config | {"retrain": {**added, "cutout": 2}}, tmp_path, [])
     for now, message in (
         ({"seed": 1}, "seed was 0, now 1"),

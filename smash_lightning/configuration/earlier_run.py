@@ -66,6 +66,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     combined.checkpoint = config.checkpoint or earlier.get("checkpoint")
     combined.source_run = config.source_run or earlier["source_run"]
     if config.resume:
+        _set_later_options(combined, earlier, replaced)
         moved = ("checkpoint",) if earlier.get("checkpoint") else ()  # a run that builds on none cannot begin to
         require_same(earlier, plain(combined), folder, (*NOT_COMPARED, *ADDED, *moved, "task", "evaluation.metric"))
     return combined
@@ -86,6 +87,14 @@ def _compose(kept: Sequence[str], overrides: Sequence[str], config: Path) -> Dic
             message = f"of the overrides in {config}: {explain(error)}. Remove there what this version does not have"
             raise ValueError(message) from None
         raise
+
+
+def _set_later_options(combined: DictConfig, earlier: Mapping[str, Any], replaced: Iterable[str]) -> None:
+    """Sets options that an earlier run lacks to their defaults, as it behaved before, but for those `replaced`."""
+    before = leaves(earlier)
+    for name, value in leaves(with_defaults(earlier, plain(combined))).items():
+        if name not in before and not _is_within(name, replaced):
+            OmegaConf.update(combined, name, value)
 
 
 def _require_whole(earlier: Mapping[str, Any], combined: DictConfig, folder: Path, replaced: Iterable[str]) -> None:

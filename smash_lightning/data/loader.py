@@ -37,8 +37,7 @@ class TensorLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        if order is not None and len(subset) // world < batch_size:
-            raise ValueError(f"dataset.batch_size={batch_size} is more than the {len(subset) // world} training images")
+        assert order is None or batch_size <= len(subset) // world  # as `DataModule` has checked
         assert views == 1 or augmentation is not None
         self.subset, self.mean, self.std, self.batch_size = subset, mean, std, batch_size
         self.order, self.augmentation, self.views, self.rank, self.world = order, augmentation, views, rank, world

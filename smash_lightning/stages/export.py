@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smash_lightning.data import DataModule
-from smash_lightning.files import write_text
+from smash_lightning.files import atomic_write, write_text
 from smash_lightning.finished_run import trained_network
 from smash_lightning.network import Classifier
 from smash_lightning.network.plain import plain_network, plain_source, plain_state
@@ -113,7 +113,9 @@ def _write(
     if "safetensors" in formats or "python" in formats:
         from safetensors.torch import load_file, save
 
-        weights.write_bytes(save(state, {"format": "pt", "architecture": classifier.network.architecture.to_json()}))
+        with atomic_write(weights) as partial:
+            about = {"format": "pt", "architecture": classifier.network.architecture.to_json()}
+            partial.write_bytes(save(state, about))
         again = plain_network(source)
         again.load_state_dict(load_file(weights))
         read[weights.name] = again

@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import ImageSpec
+from smash_lightning.data import Split, Subset, TensorLoader
 from smash_lightning.data.source import listed
 from smash_lightning.data.unlabelled import ARRAYS, Named, find_unlabelled, read_unlabelled
 from smash_lightning.evaluation.intervals import mean_interval, share_interval
@@ -172,10 +173,13 @@ def _table(
 @torch.inference_mode()
 def _log_probabilities(classifier: Classifier, images: Tensor, experiment: Experiment) -> Tensor:
     """Log probabilities (count, classes) of bytes (count, channels, *size), averaged over poses as in the test."""
-    data, logits = experiment.data, []
-    for view in range(data.views):
-        for batch in images.split(data.eval_batch_size):
-            batch = batch.to(experiment.device)
-            posed = batch if data.augmentation is None or data.views == 1 else data.augmentation.view(batch, view)
-            logits.append(classifier(posed).cpu())
-    return log_probabilities(torch.cat(logits), data.views)
+    data, index = experiment.data, torch.arange(len(images))
+    loader = TensorLoader(
+        Subset(Split(images, index), index),  # the index in place of labels, which there are none of
+        classifier.mean,
+        classifier.std,
+        data.eval_batch_size,
+        augmentation=data.augmentation if data.views > 1 else None,
+        views=data.views,
+    )
+    return log_probabilities(torch.cat([classifier.network(batch).cpu() for batch, _ in loader]), data.views)
