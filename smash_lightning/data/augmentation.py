@@ -12,11 +12,20 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
+
+from smash_lightning.option_types import require_bounds
 
 
 class Augmentation(ABC):
-    """Parameters are drawn apart from the images, so that the change of an image does not depend on its batch."""
+    """Parameters are drawn apart from the images, so that the change of an image does not depend on its batch.
+
+    Subclasses are frozen dataclasses, whose options are checked against their annotations.
+    """
+
+    def __post_init__(self) -> None:
+        require_bounds(self, "dataset.augmentation")
 
     @property
     def views(self) -> int:
@@ -42,12 +51,8 @@ class Augmentation(ABC):
 class CropFlip(Augmentation):
     """Images of two dimensions are mirrored left to right or not, padded with black and cropped at random."""
 
-    padding: int = 4
+    padding: NonNegativeInt = 4
     flip: bool = True
-
-    def __post_init__(self) -> None:
-        if self.padding < 0:
-            raise ValueError(f"dataset.augmentation.padding must not be negative, got {self.padding}")
 
     def draw(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Columns: the crop's first row and first column in the padded image, and 1 where the image is mirrored."""
@@ -80,15 +85,9 @@ class VoxelMoves(Augmentation):
         rotations: steps of a full turn; predictions are averaged over them at test.
     """
 
-    shift: int = 2
+    shift: NonNegativeInt = 2
     flips: bool = True
-    rotations: int = 12
-
-    def __post_init__(self) -> None:
-        if self.shift < 0:
-            raise ValueError(f"dataset.augmentation.shift must not be negative, got {self.shift}")
-        if self.rotations < 1:
-            raise ValueError(f"dataset.augmentation.rotations must be at least 1, got {self.rotations}")
+    rotations: PositiveInt = 12
 
     @property
     def views(self) -> int:

@@ -50,8 +50,9 @@ class GridHyperNet(WeightSource):
         del architecture
         return generated
 
-    def from_grid(self, architecture: Architecture, grid: Tensor) -> Weights:
-        """The weights of `architecture` from the HyperNet's grid (1, outputs, rows, slices)."""
+    def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
+        """The weights of `architecture` from a c of the shape of its own, and noise."""
+        grid = self.hypernet(c, z)
         matrices = self.matrices(architecture, unit_norm(unpack(grid, self.encoding, architecture)))
         return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)
 

@@ -11,7 +11,6 @@ from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet.base import ConditionalWeightSource, Tables
 from smash_lightning.hypernet.grid import GridHyperNet
 from smash_lightning.hypernet.shared_tensors import matrix_tables, shared_matrices, sliced_matrices
-from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
 
 GENERATED_SHARE = 0.2  # initial factor of the generated weights, relative to the shared ones
@@ -28,10 +27,6 @@ class ResidualHyperNet(GridHyperNet, ConditionalWeightSource):
     def add_parameters(self, generator: torch.Generator | None) -> None:
         self.pointwise = shared_matrices(self.limits, generator)
         self.share = nn.Parameter(torch.tensor(GENERATED_SHARE))
-
-    @override
-    def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
-        return self.from_grid(architecture, self.hypernet(c, z))
 
     @override
     def matrices(self, architecture: Architecture, generated: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -18,4 +18,4 @@ class UnconditionalHyperNet(GridHyperNet):
     @override
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
         shape = (1, self.encoding.layout.channels, *self.encoding.grid_shape(architecture))
-        return self.from_grid(architecture, self.hypernet(self.hypernet.filters[0].new_full(shape, EMPTY), z))
+        return self.from_c(architecture, self.hypernet.filters[0].new_full(shape, EMPTY), z)

@@ -9,6 +9,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import NormSource, Weights, forward
+from smash_lightning.option_types import require_bounds
 
 Predictor = Callable[[Tensor], Tensor]
 
@@ -42,8 +43,12 @@ class BatchNormPolicy(ABC):
     """From generated weights to predictions. Subclasses implement `predictor`, and are dataclasses of plain values.
 
     A policy, `_target_` of `ranking.batch_norm`, determines where BatchNorm takes its statistics from, or whether the
-    weights are fine-tuned for some steps. It never uses validation images.
+    weights are fine-tuned for some steps. It never uses validation images. Its options are checked against their
+    annotations.
     """
+
+    def __post_init__(self) -> None:
+        require_bounds(self, "ranking.batch_norm")
 
     @property
     def batches(self) -> int:

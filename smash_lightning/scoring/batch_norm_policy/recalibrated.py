@@ -10,7 +10,6 @@ from typing_extensions import override
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import RecordedAverages, Weights
-from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Predictor, ScoringData, run
 
 
@@ -19,9 +18,6 @@ class RecalibratedStatistics(BatchNormPolicy):
     """The mean and variance of each norm for this architecture and these weights. The default."""
 
     images: Annotated[int, Field(ge=2)] | None = None
-
-    def __post_init__(self) -> None:
-        require_bounds(self, "ranking.batch_norm")
 
     @override
     def predictor(

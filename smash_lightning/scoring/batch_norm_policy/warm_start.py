@@ -12,7 +12,6 @@ from typing_extensions import override
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
 from smash_lightning.network import UseBatchStatistics, Weights
-from smash_lightning.option_types import require_bounds
 from smash_lightning.scoring.batch_norm_policy.base import BatchNormPolicy, Predictor, ScoringData, run
 from smash_lightning.scoring.batch_norm_policy.recalibrated import RecalibratedStatistics
 
@@ -33,9 +32,6 @@ class WarmStart(BatchNormPolicy):
     steps: PositiveInt
     learning_rate: PositiveFloat = 0.02
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
-
-    def __post_init__(self) -> None:
-        require_bounds(self, "ranking.batch_norm")
 
     @property
     @override
