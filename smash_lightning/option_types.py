@@ -103,7 +103,7 @@ def with_defaults(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
         if isinstance(value, Mapping) and isinstance(before.get(name), Mapping):
             found[name] = with_defaults(before[name], value)
         elif name not in before and name in defaults:
-            found[name] = list(defaults[name]) if isinstance(defaults[name], tuple) else defaults[name]
+            found[name] = list(default) if isinstance(default := defaults[name], tuple) else default
     return found
 
 
