@@ -63,8 +63,8 @@ class Process:
                 inside = every > 0
                 inside[: self.count] &= fold != held_out
                 matrix = self.covariance[np.ix_(inside, inside)] + np.diag(self.noise[inside] / every[inside])
-                asked = np.flatnonzero(fold == held_out)
-                row[asked] = self.covariance[np.ix_(asked, inside)] @ np.linalg.solve(matrix, self.target[inside])
+                chosen = np.flatnonzero(fold == held_out)
+                row[chosen] = self.covariance[np.ix_(chosen, inside)] @ np.linalg.solve(matrix, self.target[inside])
         return found
 
 
