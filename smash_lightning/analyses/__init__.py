@@ -6,6 +6,7 @@ from smash_lightning.analyses.corruption import corruption
 from smash_lightning.analyses.datasets import datasets
 from smash_lightning.analyses.draw import draw
 from smash_lightning.analyses.gradient import gradient
+from smash_lightning.analyses.gradient_conflict import gradient_conflict
 from smash_lightning.analyses.racing import racing
 from smash_lightning.analyses.settling import settling
 from smash_lightning.analyses.strategies import strategies

@@ -99,7 +99,7 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     (name, index, fixed), options = job, experiment.search
     seed, path = experiment.seed_of(index), experiment.folder.hypernet(index, name)
     held_out = frozenset(architecture.fingerprint for architecture in fixed)
-    module = HyperNetModule(experiment.space, experiment.hypernet, options, seed, held_out, _sampling_space(experiment))
+    module = HyperNetModule(experiment.space, experiment.hypernet, options, seed, held_out, sampling_space(experiment))
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
     ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
     checkpointing = {"every_n_epochs": options.checkpoint_every, "save_on_train_epoch_end": True}
@@ -142,7 +142,8 @@ def averaging(decay: float | None) -> list[L.Callback]:
     return [] if decay is None else [EMAWeightAveraging(decay=decay)]
 
 
-def _sampling_space(experiment: Experiment) -> SearchSpace:
+def sampling_space(experiment: Experiment) -> SearchSpace:
+    """What the training of HyperNets draws architectures from."""
     sampling = experiment.search.sampling
     if sampling == "candidates":
         return experiment.candidates
