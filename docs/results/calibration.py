@@ -67,9 +67,9 @@ library, and everything is fitted again. The best single predictor is one of 19,
 - **Own ground truths add nothing visible to the shipped library**, whose fixed coefficients do as well with narrower
   intervals; own ones alone are not significantly better than the loss.
 
-`docs/results/gaussian_process.py` fits a Gaussian process with noise from the five trainings to the same rows, folds and
-resamples (300 of them): minus the linear model it has .01 [-.06, .09] on own ground truths, and .00 [-.05, .04] with
-the shipped library. It is no part of the package.
+`docs/results/gaussian_process.py` fits a Gaussian process with noise from the five trainings to the same rows, folds
+and resamples (300 of them): minus the linear model it has .01 [-.06, .09] on own ground truths, and .00 [-.05, .04]
+with the shipped library. It is no part of the package.
 
 Before it was computed, .58 [.49, .66] was expected, .07 [.00, .14] above the loss and .06 [-.01, .13] above weight
 sharing."""

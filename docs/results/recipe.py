@@ -1,4 +1,4 @@
-"""Trains one network on the digits with each part of a recipe: python docs/results/recipe.py > docs/results/recipe.json.
+"""Trains one network on the digits with each part of a recipe: python docs/results/recipe.py > FILE.json.
 
 One part at a time is added to the default recipe, with the same seeds, which have the same initial weights and batches.
 It takes about 3 minutes of one core; docs/results/recipe.md has the table.
