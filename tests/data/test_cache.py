@@ -101,24 +101,18 @@ def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
     assert not partial.exists()
 
 
-def _find(source: Raw, cache: Path, results: "multiprocessing.Queue[Path]") -> None:
-    results.put(entry_of(source, cache))
-
-
 def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
-    source = Raw(raw(tmp_path / "raw").root, seconds=1.0)
-    spawn = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[Path] = spawn.Queue()
-    processes = [spawn.Process(target=_find, args=(source, tmp_path / "cache", results)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    entries = {results.get(timeout=60) for _ in processes}
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    assert len(entries) == 1
+    source, reads = Raw(raw(tmp_path / "raw").root, seconds=1.0), tmp_path / "raw" / "reads.txt"
+    first = multiprocessing.get_context("spawn").Process(target=entry_of, args=(source, tmp_path / "cache"))
+    first.start()
+    while not reads.exists():
+        assert first.exitcode is None
+        time.sleep(0.02)
+    entry = entry_of(source, tmp_path / "cache")
+    first.join()
+    assert first.exitcode == 0
     assert source.reads() == 1
-    assert_equal(open_entry(entries.pop()), source.read())
+    assert_equal(open_entry(entry), Raw(source.root).read())
 
 
 def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:

@@ -64,14 +64,6 @@ def test_other_files_are_ignored_if_hidden_and_else_left_out_and_noted(tmp_path:
     )
 
 
-@pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "testing"), ("trainset", "eval")])
-def test_other_spellings_of_splits(tmp_path: Path, names: tuple[str, str]) -> None:
-    fill(tmp_path / names[0], {"one": [1], "two": [2]})
-    fill(tmp_path / names[1], {"one": [3], "two": [4]})
-    sets = read(tmp_path)
-    assert (sets.classes, values(sets.train), values(sets.test)) == (("one", "two"), [1, 2], [3, 4])
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -205,19 +197,6 @@ def test_named_splits_decide(tmp_path: Path) -> None:
         read(tmp_path, test_split="x")
     with pytest.raises(ValueError, match=r"dataset\.train_split: there is no folder \S+nowhere"):
         read(tmp_path, train_split="nowhere")
-
-
-@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
-def test_validation_is_the_test_set_only_where_there_is_none(tmp_path: Path, name: str) -> None:
-    fill(tmp_path / "train", {"one": [1], "two": [2]})
-    fill(tmp_path / name, {"one": [3], "two": [4]})
-    sets = read(tmp_path)
-    assert values(sets.test) == [3, 4]
-    assert sets.notes == ("There is no test split: the validation split serves as the test set.",)
-    fill(tmp_path / "test", {"one": [5], "two": [6]})
-    sets = read(tmp_path)
-    assert (values(sets.train), values(sets.test)) == ([1, 2], [5, 6])
-    assert sets.notes == ("The validation split is left out: images for validation are held out from train.",)
 
 
 WHOLE = {"one": list(range(10)), "two": list(range(50, 90)), "three": [100, 101]}

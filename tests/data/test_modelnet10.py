@@ -200,26 +200,14 @@ def test_a_split_without_objects_is_named(tmp_path: Path) -> None:
     [
         ({"X_test": None}, r"is not a whole \.npz of X_train, y_train, X_test and y_test \(.*X_test"),
         ({"y_train": np.array([0, 1])}, r"holds \(3, 8, 8, 8\) of uint8 with labels \(2,\) of int64, not grids"),
-        ({"y_train": np.array([0, 1, 0.5])}, r"holds .* with labels \(3,\) of float64, not grids"),
         ({"X_test": np.full((2, 8, 8, 8), 2, np.uint8)}, r"holds .*, not grids \(count, x, y, z\) of 0 and 1"),
-        ({"X_test": np.full((2, 8, 8, 8), np.nan)}, r"holds .*, not grids \(count, x, y, z\) of 0 and 1"),
         ({"X_test": np.array([{}, {}], dtype=object)}, r"is not a whole \.npz of .* \(Object arrays cannot"),
-        (
-            {"X_test": np.zeros((2, 9, 40, 8), np.uint8)},
-            r"holds grids of 9 x 40 x 8 voxels: choose .*size=40",
-        ),
+        ({"X_test": np.zeros((2, 9, 40, 8), np.uint8)}, r"holds grids of 9 x 40 x 8 voxels: choose .*size=40"),
     ],
 )
 def test_other_content_of_an_npz_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = write_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(ValueError, match=rf"{path} {message}"):
-        ModelNet10(str(path)).read()
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, -1]])
-def test_labels_of_an_npz_without_a_class_are_refused(tmp_path: Path, labels: list[int]) -> None:
-    path = write_npz(tmp_path / "a.npz", y_train=np.array(labels))
-    with pytest.raises(ValueError, match=r"the training labels run from .*, but 2 classes are numbered from 0 to 1"):
         ModelNet10(str(path)).read()
 
 
@@ -251,17 +239,14 @@ def test_folders_without_a_set_and_impossible_options_are_named(tmp_path: Path) 
 
 
 @with_shared
-@pytest.mark.parametrize(
-    ("name", "counts", "repeated"), [("modelnet10_32", (3984, 907), 71), ("modelnet10_32_alt", (3964, 901), 62)]
-)
-def test_grids_that_others_made(name: str, counts: tuple[int, int], repeated: int) -> None:
-    sets = ModelNet10(str(SHARED / f"{name}.npz")).read()
-    assert (len(sets.train), len(sets.test)) == counts
+def test_grids_that_others_made() -> None:
+    sets = ModelNet10(str(SHARED / "modelnet10_32.npz")).read()
+    assert (len(sets.train), len(sets.test)) == (3984, 907)
     assert sets.train.images.shape[1:] == (1, 32, 32, 32)
     assert sets.classes[2] == "chair"
-    assert f"{3991 - counts[0]} of 3,991 training objects were left out: their grids are empty." in sets.notes
-    assert f"{908 - counts[1]} of 908 test objects were left out: their grids are empty." in sets.notes
-    assert f"{repeated} test objects have the same grid as a training object; they were kept." in sets.notes
+    assert "7 of 3,991 training objects were left out: their grids are empty." in sets.notes
+    assert "1 of 908 test objects were left out: their grids are empty." in sets.notes
+    assert "71 test objects have the same grid as a training object; they were kept." in sets.notes
     # Desks and tables stand on their legs; the tank of a toilet is above its bowl, at its back, where y is largest.
     for label in (3, 8):
         below, above = sets.train.images[sets.train.labels == label][..., 4:28].float().mean((0, 1, 2, 3)).chunk(2)

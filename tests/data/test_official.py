@@ -2,9 +2,9 @@
 
 import hashlib
 import io
-import multiprocessing
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -52,6 +52,7 @@ class Site:
     def __init__(self) -> None:
         self.content, self.requests, self.address = b"", 0, ""
         self.stops_after: int | None = None
+        self.pause = 0.0
 
     def offers(self, name: str, content: bytes, **changes: Any) -> Download:
         self.content = content
@@ -72,6 +73,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             site.requests += 1
+            time.sleep(site.pause)
             if self.path.endswith("absent.zip"):
                 return self.send_error(404)
             self.send_response(200)
@@ -166,15 +168,13 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path, site: Site, name:
     assert not (tmp_path / "outside.txt").exists()
 
 
-def test_of_two_processes_one_downloads_and_the_other_waits(tmp_path: Path, site: Site) -> None:
-    download = site.offers("set.tar.gz", tar(FILES))
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=fetch, args=(download, tmp_path)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+def test_of_two_calls_at_once_one_downloads_and_the_other_waits(tmp_path: Path, site: Site) -> None:
+    """Of two processes: see tests/data/test_cache.py, by the same lock."""
+    download, site.pause = site.offers("set.tar.gz", tar(FILES)), 0.2
+    first = threading.Thread(target=fetch, args=(download, tmp_path))
+    first.start()
+    fetch(download, tmp_path)
+    first.join()
     assert content_of(tmp_path / "set") == UNPACKED
     assert site.requests == 1
 

@@ -10,7 +10,6 @@ from smash_lightning.data import (
     CIFAR10,
     CIFAR100,
     STL10,
-    CropFlip,
     DataModule,
     Digits,
     Folder,
@@ -19,7 +18,6 @@ from smash_lightning.data import (
     Parquet,
     Source,
     Subset,
-    VoxelMoves,
 )
 from tests.data import official_files
 from tests.data.pictures import fill, plain
@@ -106,26 +104,8 @@ def test_no_real_image_is_in_two_subsets(tmp_path: Path, source: Source, repeate
 @pytest.mark.slow
 @with_shared
 def test_published_constants_are_those_of_the_images() -> None:
-    # All of CIFAR-10, after a JPEG compression that takes a little of the contrast.
-    train = Parquet(str(SHARED / "cifar10")).read().train
+    # A quarter of CIFAR-10, after a JPEG compression that takes a little of the contrast.
+    train = Parquet(str(SHARED / "cifar10"), train_split="train-00000-*", test_split="test-*").read().train
     measured = torch.tensor(Subset(train, torch.arange(len(train))).moments()) / 255
     assert CIFAR10.published is not None
     torch.testing.assert_close(measured, torch.tensor(CIFAR10.published), atol=0.0025, rtol=0)
-
-
-@with_shared
-def test_a_pass_over_real_images_of_two_and_three_dimensions(tmp_path: Path) -> None:
-    for source, augmentation in (
-        (CIFAR10(str(SHARED / "cifar10_original_sample")), CropFlip()),
-        (ModelNet10(str(SHARED / "modelnet10" / "modelnet10_32.npz")), VoxelMoves()),
-    ):
-        options = {"validation": 100, "train": 200, "batch_size": 50, "eval_batch_size": 100, "recalibration": 50}
-        options |= {"augmentation": augmentation, "average_views": True, "cache": str(tmp_path)}
-        data = DataModule(name="x", source=source, stem_stride=1, split_seed=0, **options)
-        data.setup()
-        for images, labels in data.train_dataloader():
-            assert images.shape == (50, *data.sets.train.images.shape[1:])
-            assert images.isfinite().all()
-            assert abs(float(images.mean())) < 1
-            assert len(labels) == 50
-        assert len(data.test_dataloader()) == augmentation.views * -(-len(data.test) // 100)

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from smash_lightning.data import Hub, Parquet, RawDataset
 from tests.data.pictures import IMAGE, NAMES, encoded, images, metadata, plain, shard, values
@@ -166,27 +165,6 @@ def test_validation_is_the_test_set_only_where_there_is_no_labelled_one(tmp_path
     )
 
 
-@pytest.mark.parametrize("name", ["train.parquet", "0000.parquet"])
-def test_a_missing_test_split_is_drawn_from_train_and_noted(tmp_path: Path, name: str) -> None:
-    path = plain(tmp_path / name, range(60))
-    sets = read(tmp_path, test_share=0.25)
-    assert sorted(values(sets.train) + values(sets.test)) == list(range(60))
-    assert values(sets.train) == sorted(values(sets.train))
-    for split, each in ((sets.train, 15), (sets.test, 5)):
-        assert torch.bincount(split.labels).tolist() == [each] * 3
-        assert split.labels.tolist() == [value % 3 for value in values(split)]
-    assert "0.25 of each class" in sets.notes[0]
-    assert values(read(path, test_share=0.25).test) == values(sets.test), "a single file"
-    assert values(read(tmp_path, test_share=0.25, seed=1).test) != values(sets.test)
-
-
-def test_images_are_resized(tmp_path: Path) -> None:
-    both(tmp_path, {"image": images([encoded(value, (5 + value, 9)) for value in range(6)])}, NAMES)
-    assert read(tmp_path, size=3).train.images.shape == (6, 1, 3, 3)
-    with pytest.raises(ValueError, match=r"row 0 of the train split has 9x5 pixels, row 1 of the train split has 9x6"):
-        read(tmp_path)
-
-
 def test_rows_without_a_readable_image_are_left_out_and_noted(tmp_path: Path) -> None:
     order: list[int | bytes | None] = list(range(250))
     order[7], order[203] = None, b"broken"
@@ -333,14 +311,3 @@ def test_splits_of_the_hub_are_found_or_named(tmp_path: Path, hub: Path) -> None
     assert len(Hub(path="some/tiny", train_split="extra_train").read().test) == 3, "drawn"
     with pytest.raises(ValueError, match=r"some/tiny has no split none, only extra_train, train, validation"):
         Hub(path="some/tiny", train_split="none").read()
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="no real photographs")
-def test_photographs_of_the_common_hub_are_read(tmp_path: Path) -> None:
-    sets = read(DATA / "imagenette96")
-    assert sets.train.images.shape == (5000, 3, 96, 96)
-    assert torch.bincount(sets.train.labels).tolist() == [500] * 10
-    assert (len(sets.test), len(sets.classes)) == (3925, 10)
-    assert sets.notes == ()
-    table = pq.read_table(next(iter((DATA / "imagenette96").glob("test-*.parquet"))))
-    assert sets.test.labels.tolist() == table["label"].to_pylist()

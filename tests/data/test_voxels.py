@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from trimesh import Trimesh
 
 from smash_lightning.data.modelnet10 import Grid, centred, read_binvox, read_off
 from smash_lightning.data.modelnet10 import voxelise as voxelise_mesh
 
 Floats = NDArray[np.float64]
-SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "modelnet10" / "off_sample" / "bathtub" / "train"
 CORNERS = np.array(list(itertools.product((0.0, 1.0), repeat=3)))  # corner 4x + 2y + z
 SIDES = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]  # the last one is above
 
@@ -167,22 +165,17 @@ def test_the_ways_in_which_meshes_are_written(tmp_path: Path, text: str) -> None
         ("", "it does not start with OFF, or is a variant"),
         ("solid cube\nfacet", "it does not start with OFF"),
         ("OFF\n", "not enough values to unpack"),
-        ("OFF\n8\n", "list index out of range"),
         ("OFF BINARY\n\0\0\0", "it does not start with OFF, or is a variant"),
-        (f"4OFF\n8 6 0\n{CUBE}\n{FACES}", "it does not start with OFF, or is a variant"),
         (f"nOFF\n3 8 6 0\n{CUBE}\n{FACES}", "it does not start with OFF, or is a variant"),
         (f"OFF\n8 0 0\n{CUBE}\n", "it has no faces of any extent"),
+        *((f"OFF\n8 1 0\n{CUBE}\n{face}\n", "it has no faces of any extent") for face in ("3 0 0 0", "2 0 1", "1 2")),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}"[:-20], r"it has 12 instead of 14 lines"),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}"[:-2], "a face lacks a corner"),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 8 1"), "a face has a corner that is none of the 8"),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 -5 1"), "a face has a corner that is none of the"),
-        (
-            f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 x 1"),
-            "invalid literal for int.*'x'",
-        ),
+        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("4 0 4 5 1", "4 0 4 x 1"), "invalid literal for int.*'x'"),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 O.0 1.0"), "could not convert string 'O.0'"),
         (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 nan 1.0"), "a vertex is not finite"),
-        (f"OFF\n8 6 0\n{CUBE}\n{FACES}".replace("1.0 0.0 1.0", "1.0 inf 1.0"), "a vertex is not finite"),
     ],
 )
 def test_broken_meshes_are_named(tmp_path: Path, text: str, reason: str) -> None:
@@ -192,13 +185,6 @@ def test_broken_meshes_are_named(tmp_path: Path, text: str, reason: str) -> None
     ) as error:
         read_off(path)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("face", ["3 0 0 0", "2 0 1", "1 2"])
-def test_meshes_without_extent_are_named(tmp_path: Path, face: str) -> None:
-    path = write(tmp_path / "flat.off", f"OFF\n8 1 0\n{CUBE}\n{face}\n")
-    with pytest.raises(ValueError, match=r"flat\.off is not a whole OFF mesh \(it has no faces of any extent\)"):
-        read_off(path)
 
 
 @given(seed=st.integers(0, 1000), share=st.sampled_from([0.0, 0.02, 0.5, 1.0]))
@@ -243,13 +229,3 @@ def test_small_grids_are_put_into_the_middle(tmp_path: Path) -> None:
     assert np.array_equal(centred(found, 6, tmp_path), found)
     with pytest.raises(ValueError, match=r"a\.npz holds grids of 3 x 4 x 5 voxels: choose dataset\.source\.size=5"):
         centred(grids, 4, Path("a.npz"))
-
-
-@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no sample of official meshes")
-def test_official_meshes() -> None:
-    for path in sorted(SAMPLE.glob("*.off")):
-        grid = voxelise_mesh(read_off(path), 32, 24)
-        low, high = zip(*extents(grid), strict=True)
-        assert max(last - first + 1 for first, last in zip(low, high, strict=True)) == 24
-        assert 500 < grid.sum() < 5000
-        assert label(grid, np.ones((3, 3, 3)))[1] == 1, "a bathtub is of one piece"
