@@ -1,14 +1,13 @@
 import copy
 import json
 import re
-from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op, load_architecture
-from tests.cases import CASES, Case, every_case, every_seed, neighbors
+from tests.cases import Case, every_case, every_seed, neighbors
 
 PLAIN = {
     "format": 1,
@@ -34,13 +33,7 @@ PLAIN = {
     ],
 }
 VALUE = Architecture(
-    (
-        Block(
-            4,
-            2,
-            (Op((0, 1), (1, 2), 1, 8, ((Convolution((3, 3), (2, 1), 2),), (Convolution((3, 5), (1, 1)),))),),
-        ),
-    )
+    (Block(4, 2, (Op((0, 1), (1, 2), 1, 8, ((Convolution((3, 3), (2, 1), 2),), (Convolution((3, 5), (1, 1)),))),)),)
 )
 BLOCK: tuple[str | int, ...] = ("blocks", 0)
 OP = (*BLOCK, "ops", 0)
@@ -105,18 +98,11 @@ def test_defaults_may_be_left_out() -> None:
         (changed(("name",), "x"), "architecture: name: Extra inputs are not permitted"),
         (changed(("blocks",), []), "an architecture needs at least one block"),
         (changed(("stem",), 0), "the stem must have at least 1 channel, got 0"),
-        (changed(("stem",), "16"), "architecture: stem: Input should be a valid integer"),
-        (changed((*BLOCK, "width"), "4"), "blocks.0.width: Input should be a valid integer"),
         (changed((*BLOCK, "width"), True), "blocks.0.width: Input should be a valid integer"),
-        (changed((*BLOCK, "inputs"), 2.0), "blocks.0.inputs: Input should be a valid integer"),
         (changed((*BLOCK, "width"), 0), "block 0: width (0) and inputs (2) must be at least 1"),
         (changed((*BLOCK, "inputs"), 0), "block 0: width (4) and inputs (0) must be at least 1"),
         (changed((*BLOCK, "ops"), []), "block 0: needs at least one op"),
         (changed((*OP, "read"), []), "block 0, op 0: read must list banks in ascending order, once each, got []"),
-        (
-            changed((*OP, "read"), [1, 0]),
-            "block 0, op 0: read must list banks in ascending order, once each, got [1, 0]",
-        ),
         (
             changed((*OP, "read"), [0, 0]),
             "block 0, op 0: read must list banks in ascending order, once each, got [0, 0]",
@@ -125,17 +111,14 @@ def test_defaults_may_be_left_out() -> None:
         (changed((*OP, "read"), [0, 5]), "block 0, op 0: reads bank 5, which is not filled yet"),
         (changed((*OP, "write"), [2, 1]), "block 0, op 0: write must list banks in ascending order"),
         (changed((*OP, "write"), [1, 7]), "block 0: bank 2 is never filled, though bank 7 is"),
-        (changed((*OP, "units"), 0), "block 0, op 0: has 0 units for 2 written banks; needs 1 to 2"),
         (changed((*OP, "units"), 3), "block 0, op 0: has 3 units for 2 written banks; needs 1 to 2"),
         (changed((*OP, "bottleneck"), 0), "block 0, op 0: bottleneck must be at least 1 channel, or null"),
         (changed((*OP, "bottleneck"), 7), "block 0, op 0: 2 groups do not divide 7 inputs and 4 outputs"),
         (changed((*OP, "paths"), []), "block 0, op 0: needs one or two paths of one or two convolutions each"),
-        (changed((*OP, "paths"), [[]]), "block 0, op 0: needs one or two paths of one or two convolutions each"),
         (changed((*OP, "paths"), [[ONE_PATH]] * 3), "block 0, op 0: needs one or two paths"),
         (changed((*OP, "paths"), [[ONE_PATH] * 3]), "block 0, op 0: needs one or two paths"),
         (changed((*OP, "paths"), [[ONE_PATH], [ONE_PATH] * 2]), "block 0, op 0: the longer path comes first"),
         (changed((*CONVOLUTION, "kernel"), [3, 4]), "block 0, op 0: kernel sizes must be odd, got [3, 4]"),
-        (changed((*CONVOLUTION, "kernel"), [3, -3]), "block 0, op 0: kernel sizes must be odd, got [3, -3]"),
         (changed((*CONVOLUTION, "kernel"), [3, 3, 3]), "convolutions must all be 2D or all 3D, found kernels with"),
         (changed((*CONVOLUTION, "dilation"), [1]), "block 0, op 0: kernel [3, 3] and dilation [1] differ in axes"),
         (changed((*CONVOLUTION, "dilation"), [0, 1]), "block 0, op 0: dilations must be at least 1, got [0, 1]"),
@@ -166,12 +149,3 @@ def test_errors_have_the_path_of_the_file(tmp_path: Path) -> None:
     bad.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"bad\.json: "):
         load_architecture(bad)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_values_are_frozen_and_hold_no_more_than_their_fields(name: str) -> None:
-    architecture = CASES[name].draw(0)
-    for value in (architecture, architecture.blocks[0], architecture.blocks[0].ops[0]):
-        assert not hasattr(value, "__dict__")
-        with pytest.raises(FrozenInstanceError):
-            setattr(value, fields(value)[0].name, None)

@@ -1,19 +1,17 @@
 """Laws of every baseline, a user's own, and those that need no network: depth and a random score."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from scipy.stats import kstest, spearmanr
 
 from smash_lightning.architecture import Architecture, Block, cost
 from smash_lightning.baselines import (
     Baseline,
-    BaselineContext,
     Depth,
     EarlyStopping,
     GradientNorm,
@@ -25,7 +23,6 @@ from smash_lightning.baselines import (
     initial_weights,
 )
 from smash_lightning.random_streams import rng
-from smash_lightning.search_space.presets import densenet, fractalnet, resnet
 from smash_lightning.training import RetrainModule
 from tests.baselines.small_context import digits_context, random_context
 from tests.cases import Case, every_bare_case, every_seed
@@ -35,24 +32,6 @@ WITH_IMAGES = [Snip(), GradientNorm(), JacobianCovariance(), Naswot()]
 UNTRAINED = [RandomScore(), Depth(), SynFlow(), *WITH_IMAGES]
 BASELINES: list[Baseline] = [*UNTRAINED, EarlyStopping(2)]
 every_baseline = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: type(baseline).__name__)
-
-
-@dataclass(frozen=True)
-class Wider(Baseline):
-    """A user's own baseline: more channels are better."""
-
-    weight: float
-
-    def predict(self, architecture: Architecture, context: BaselineContext) -> float:
-        return -self.weight * sum(block.channels for block in architecture.blocks)
-
-
-def test_a_configuration_names_a_users_own_baseline(tmp_path: Path) -> None:
-    baseline = instantiate({"_target_": "tests.baselines.test_base.Wider", "weight": 0.5})
-    assert isinstance(baseline, Baseline)
-    architecture = SPACE.sample(rng("own", 0))
-    expected = -0.5 * sum(block.channels for block in architecture.blocks)
-    assert baseline.predict(architecture, digits_context(tmp_path)) == expected
 
 
 @every_baseline
@@ -119,20 +98,6 @@ def test_depth_is_the_longest_of_all_paths(case: Case, tmp_path_factory: pytest.
     architecture = case.draw(seed)
     context = digits_context(tmp_path_factory.mktemp("depth"))
     assert Depth().predict(architecture, context) == -sum(longest(block) for block in architecture.blocks)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "depth"),
-    [
-        (resnet(depth=16, blocks=3), 3 * 2),
-        (densenet(depth=16, blocks=3), 3 * 2),
-        (fractalnet(columns=3, blocks=2), 2 * 4),
-        (fractalnet(columns=4, blocks=1, dimensions=3), 8),
-    ],
-    ids=["resnet", "densenet", "fractalnet", "fractalnet-3d"],
-)
-def test_depth_of_published_networks(architecture: Architecture, depth: int, tmp_path: Path) -> None:
-    assert Depth().predict(architecture, digits_context(tmp_path)) == -depth
 
 
 def test_random_scores_are_uniform_and_uncorrelated_between_seeds(tmp_path: Path) -> None:

@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.baselines import BaselineContext, Naswot, initial_weights
-from smash_lightning.baselines.naswot import Agreement
-from smash_lightning.network import UseBatchStatistics, forward
+from smash_lightning.baselines import BaselineContext, Naswot
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space.presets import fractalnet
 from tests.baselines.small_context import random_context, slow_network
-from tests.cases import CASES, IMAGES, Case, every_bare_case
+from tests.cases import IMAGES, Case, every_bare_case
 from tests.stages.small_run import SPACE
 
 
@@ -59,21 +57,6 @@ def test_relus_after_convolutions_count_as_well(tmp_path: Path) -> None:
     architecture, context = fractalnet(columns=2, channels=4, blocks=2), random_context(tmp_path, IMAGES, count=5)
     expected = -np.linalg.slogdet(agreements(codes(architecture, context)))[1]
     assert Naswot().predict(architecture, context) == pytest.approx(expected, rel=1e-9)
-
-
-def test_counting_does_not_change_the_output(tmp_path: Path) -> None:
-    case = CASES["v2-2d"]
-    architecture, context = case.draw(0), random_context(tmp_path, case.space.image_spec)
-    weights = initial_weights(architecture, context)
-
-    def logits() -> Tensor:
-        return forward(architecture, context.image_spec, weights, context.images, UseBatchStatistics(), op_norm=True)
-
-    with Agreement(len(context.images)) as agreement:
-        counted = logits()
-    assert torch.equal(counted, logits())
-    units = codes(architecture, context).shape[1]
-    assert torch.equal(agreement.units.diagonal(), torch.full((6,), float(units), dtype=torch.float64))
 
 
 def test_images_of_equal_code_make_it_undefined(tmp_path: Path) -> None:

@@ -92,13 +92,6 @@ def test_fields_describe_the_op(case: Case, seed: int) -> None:
 
 
 @every_case
-def test_fields_share_no_channel(case: Case) -> None:
-    layout = case.encoding.layout
-    taken = [channel for field in layout.fields.values() for channel in range(layout.channels)[field.channels]]
-    assert taken == list(range(layout.channels))
-
-
-@every_case
 def test_every_channel_can_be_on(case: Case) -> None:
     seen = torch.zeros(case.encoding.layout.channels, dtype=torch.bool)
     for seed in range(250):
@@ -113,12 +106,6 @@ def test_what_is_outside_the_limits_is_not_encoded(case: Case) -> None:
     outside = Architecture((*architecture.blocks, architecture.blocks[-1]))
     with pytest.raises(ValueError, match=f"{outside.fingerprint} cannot be encoded: it has 3 blocks, the space has 2"):
         case.encoding.encode(outside)
-
-
-def test_an_empty_c_is_refused() -> None:
-    encoding = Encoding(SMASHV1.limits, 3)
-    with pytest.raises(ValueError, match="c holds no op"):
-        encoding.decode(torch.full((1, encoding.layout.channels, 7, 4), EMPTY))
 
 
 def test_the_layout_depends_on_the_limits_alone() -> None:

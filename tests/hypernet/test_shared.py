@@ -10,7 +10,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, layers
 from smash_lightning.hypernet import SharedWeights
 from smash_lightning.random_streams import generator
-from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.cases import Case, every_bare_case
 from tests.reference.slow import unit
 
 
@@ -64,35 +64,3 @@ def test_weights_and_gradients_are_the_slow_ones(case: Case, seed: int) -> None:
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
-
-
-def test_matrices_are_as_large_as_any_op_needs() -> None:
-    for case in BARE_CASES.values():
-        source, limits = shared(case), case.space.limits
-        needed = [[0, 0] for _ in limits.memory]
-        for seed in range(100):
-            for most, block in zip(needed, case.draw(seed).blocks, strict=True):
-                for op in block.ops:
-                    most[0] = max(most[0], op.bottleneck or 0)
-                    most[1] = max(most[1], (op.read[-1] + 1) * block.width)
-        for (rows, columns), matrix in zip(needed, source.pointwise, strict=True):
-            assert rows <= matrix.shape[0]
-            assert columns <= matrix.shape[1]
-
-
-def test_ops_that_read_the_same_banks_share_rows() -> None:
-    """Before the division by norms: the first rows of the wider op are those of the narrower."""
-    case = BARE_CASES["v1-2d"]
-    source = shared(case)
-    found: dict[tuple[int, ...], Tensor] = {}
-    met = 0
-    for seed in range(60):
-        architecture = case.draw(seed)
-        weights = source(architecture, None)
-        for o, op in enumerate(architecture.blocks[0].ops):
-            matrix = weights[f"block0.op{o}.pointwise.weight"].flatten(1)
-            other = found.setdefault(op.read, matrix)
-            rows = min(len(matrix), len(other))
-            torch.testing.assert_close(unit(matrix[:rows]), unit(other[:rows]))
-            met += other is not matrix
-    assert met > 30

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch import Tensor
 
@@ -30,12 +29,6 @@ def test_an_unused_piece_has_no_gradient() -> None:
     expected = torch.zeros(4, 5, dtype=torch.float64)
     expected[REGIONS[0]] = 1
     assert torch.equal(whole.grad, expected)
-
-
-def test_pieces_of_a_crop_cannot_be_changed_in_place() -> None:
-    pieces = crop(tensor(4, 5), REGIONS)
-    with pytest.raises(RuntimeError, match=r"in-?place"):
-        pieces[0].add_(1)
 
 
 def test_unit_norm_has_the_gradient_of_dividing_by_the_norm() -> None:

@@ -17,18 +17,12 @@ from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks, den
 
 Textbook = tuple[Callable[[int], Architecture], Callable[[int], nn.Module]]
 TEXTBOOK: dict[str, Textbook] = {
-    "resnet": (
-        lambda d: resnet(depth=8, channels=4, blocks=1, dimensions=d),
-        lambda d: ResidualBlocks(3, 4, d),
-    ),
+    "resnet": (lambda d: resnet(depth=8, channels=4, blocks=1, dimensions=d), lambda d: ResidualBlocks(3, 4, d)),
     "resnet, two banks": (
         lambda d: resnet(depth=6, channels=4, blocks=1, banks=2, dimensions=d),
         lambda d: ResidualBlocks(2, 4, d),
     ),
-    "densenet": (
-        lambda d: densenet(depth=10, growth=3, blocks=1, dimensions=d),
-        lambda d: DenseBlock(4, 6, 3, d),
-    ),
+    "densenet": (lambda d: densenet(depth=10, growth=3, blocks=1, dimensions=d), lambda d: DenseBlock(4, 6, 3, d)),
     "fractalnet of one column": (
         lambda d: fractalnet(columns=1, channels=4, blocks=1, dimensions=d),
         lambda d: FractalBlock(1, 4, d),

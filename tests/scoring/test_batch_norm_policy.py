@@ -158,52 +158,7 @@ def test_a_warm_start_is_standalone_training_of_a_plain_network(case: Case, poli
         torch.testing.assert_close(ours, expected)
 
 
-def test_shared_tensors_are_separate_after_a_warm_start() -> None:
-    hypernet, given = in_doubles(CASE)
-    architecture = next(a for a in map(CASE.draw, range(50)) if len(a.blocks[0].ops) > 1)
-    weights = generated(architecture, hypernet)
-
-    def together(weights: Weights) -> tuple[Tensor, Tensor]:
-        first, second = (weights[f"block0.op{o}.conv0.weight"] for o in (0, 1))
-        outputs, inputs = (min(a, b) for a, b in zip(first.shape[:2], second.shape[:2], strict=True))
-        return first[:outputs, :inputs], second[:outputs, :inputs]
-
-    assert torch.equal(*together(weights))
-    assert not torch.equal(*together(WarmStart(1).tuned(architecture, hypernet, weights, given)))
-
-
-def test_a_warm_start_lowers_the_loss_that_it_descends() -> None:
-    hypernet, given = in_doubles(CASE)
-    images, labels = given.batches[0]
-    same = replace(given, batches=((images, labels),) * 20)
-    architecture = CASE.draw(0)
-    network = plain_network(architecture, hypernet, generated(architecture, hypernet))
-    tuned = WarmStart(20, 0.05).tuned(architecture, hypernet, generated(architecture, hypernet), same)
-    after = plain_network(architecture, hypernet, tuned)
-    with torch.no_grad():
-        before, later = (F.cross_entropy(each(images), labels).item() for each in (network, after))
-    assert later < 0.8 * before
-
-
 # --- all of them ---
-
-
-@every_policy
-def test_a_policy_is_pure(policy: BatchNormPolicy) -> None:
-    hypernet, given = in_doubles(CASE)
-    architecture = CASE.draw(1)
-    weights = generated(architecture, hypernet)
-    tensors = [*weights.values(), *hypernet.weights.parameters(), *hypernet.statistics.buffers(), given.recalibration]
-    before = [tensor.clone() for tensor in tensors]
-    with torch.no_grad():
-        first = policy.predictor(architecture, hypernet, weights, given)(given.images)
-        policy.predictor(CASE.draw(2), hypernet, generated(CASE.draw(2), hypernet), given)(given.images[:7])
-        again = policy.predictor(architecture, hypernet, weights, given)(given.images)
-    assert torch.equal(first, again)
-    assert first.shape == (len(given.images), 5)
-    assert not first.requires_grad
-    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
-    assert all(parameter.grad is None for parameter in hypernet.weights.parameters())
 
 
 @every_policy

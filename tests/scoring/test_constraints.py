@@ -10,8 +10,8 @@ import torch
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import rng
-from smash_lightning.scoring import Constraints, RecalibratedStatistics, measured_latency
-from smash_lightning.strategies import Random, RankingOptions, Strategy
+from smash_lightning.scoring import Constraints, measured_latency
+from smash_lightning.strategies import Random, Strategy
 from tests.cases import V1
 from tests.strategies.synthetic import STRATEGIES, Separable, complete, ranking
 
@@ -98,14 +98,6 @@ def test_a_bound_that_nothing_satisfies_is_an_error(constraints: Constraints, me
     text = f"random: no new architecture within {message} in 1000 attempts after 0 were scored; raise the bound"
     with pytest.raises(ValueError, match=text):
         complete(bound, LOSS)
-
-
-def test_options_hold_the_bounds() -> None:
-    options = RankingOptions(
-        {"random": Random(1)}, RecalibratedStatistics(), 0, 1, max_params=7, max_macs=8, max_latency=9.5
-    )
-    assert options.constraints(depth) == Constraints(7, 8, 9.5, depth)
-    assert RankingOptions({"random": Random(1)}, RecalibratedStatistics(), 0, 1).constraints() == Constraints()
 
 
 def test_an_architecture_is_measured_once_and_can_be_trained_afterwards() -> None:

@@ -199,12 +199,7 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
         for first in range(0, IMAGES, one.data.batch_size):
             batch = slice(first, first + one.data.batch_size)
             logits = forward(
-                architecture,
-                source.image_spec,
-                weights,
-                one.data.images[batch],
-                UseBatchStatistics(),
-                op_norm=False,
+                architecture, source.image_spec, weights, one.data.images[batch], UseBatchStatistics(), op_norm=False
             )
             total += F.cross_entropy(logits, one.data.labels[batch], reduction="sum").item()
     return total / IMAGES / len(one.hypernets)

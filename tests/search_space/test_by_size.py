@@ -56,12 +56,6 @@ def test_a_size_that_nothing_has_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         SizeMatched(V1, 0.1, target=10).sample(rng(0))
 
 
-def test_the_specification_has_the_target() -> None:
-    specification = SizeMatched(V1, 0.1, target=5000).specification()
-    assert specification["SizeMatched.target"] == "5000"
-    assert specification["SizeMatched.space.base"] == "4"
-
-
 @spaces
 @every_seed
 def test_samples_are_of_the_space_and_a_function_of_the_generator(space: MemoryBankSpace, seed: int) -> None:

@@ -54,16 +54,6 @@ def test_with_a_linear_loss_the_best_of_the_pool_is_chosen(seed: int) -> None:
     assert chosen in pool
 
 
-@every_seed
-def test_the_worst_is_chosen_where_the_gradient_has_the_other_sign(seed: int) -> None:
-    space, loss = recording(EQUAL_OPS), Separable.over(EQUAL_OPS, seed)
-    parent = space.sample(rng("parent", seed))
-    known = replace(history(parent, loss), gradient=lambda a: -loss.gradient(a))
-    chosen, _ = ArchitecturalGradient(1, 8, 0.2).propose(space, known, rng("pool", seed))
-    pool = list(dict.fromkeys(a for a in space.perturbed if a != parent))[:8]
-    assert loss(chosen) == pytest.approx(max(loss(candidate) for candidate in pool), abs=1e-9)
-
-
 @every_case
 @every_seed
 def test_an_unchanged_architecture_has_no_change(case: Case, seed: int) -> None:

@@ -8,14 +8,7 @@ from scipy.stats import norm, spearmanr
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
 from smash_lightning.strategies import History, LearnedPredictor, ScoredCandidate
-from smash_lightning.strategies.predictor import (
-    RIDGE,
-    describe,
-    expected_improvement,
-    fit,
-    normal_scores,
-    predict,
-)
+from smash_lightning.strategies.predictor import RIDGE, describe, expected_improvement, fit, normal_scores, predict
 from tests.cases import V1, Case, every_case, every_seed
 from tests.strategies.synthetic import EQUAL_OPS, Separable
 
@@ -96,21 +89,6 @@ def test_a_separable_score_is_learned() -> None:
         for values in (targets, np.roll(targets, 1))
     )
     assert learned > 0.8 > shuffled + 0.4
-
-
-def test_the_next_best_is_proposed_where_one_is_not_accepted() -> None:
-    loss, strategy = Separable.over(V1), LearnedPredictor(1, 12, 2, 0.3, 4)
-    scored = [candidate(position, loss(V1.sample(rng("predictor", position)))) for position in range(20)]
-    rejected: list[str] = []
-    while True:
-        history = History(scored, accepts=lambda a: a.fingerprint not in rejected)
-        proposal, parent = strategy.propose(V1, history, rng("pool"))
-        if proposal.fingerprint in rejected:  # none is left, and the best comes again
-            assert proposal.fingerprint == rejected[0]
-            break
-        assert parent in {"", *(e.architecture.fingerprint for e in sorted(scored, key=lambda e: e.smash_score)[:2])}
-        rejected.append(proposal.fingerprint)
-    assert len(rejected) > 8
 
 
 def test_proposals_are_ordered_by_expected_improvement() -> None:

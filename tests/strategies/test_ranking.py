@@ -1,6 +1,5 @@
 """A ranking step by step, with a score that is a pure function of the architecture."""
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -10,20 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture, ImageSpec, cost
-from smash_lightning.random_streams import generator, rng
+from smash_lightning.random_streams import generator
 from smash_lightning.scoring import Score
-from smash_lightning.strategies import (
-    Candidate,
-    Markov,
-    Perturb,
-    Random,
-    Ranking,
-    Row,
-    State,
-    rank,
-    state_from_plain,
-    state_to_plain,
-)
+from smash_lightning.strategies import Markov, Perturb, Random, Ranking, State, rank
 from tests.cases import V1
 
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0, 1])
@@ -100,15 +88,3 @@ def test_ensemble_error_is_that_of_the_mean_prediction() -> None:
         assert row.ensemble_error == pytest.approx(100 * errors / len(LABELS))
         ours = score(row.candidate.architecture)
         assert (row.val_error, row.val_loss, row.val_losses) == (ours.val_error, ours.val_loss, ours.val_losses)
-
-
-def test_a_state_is_plain() -> None:
-    candidate = Candidate(V1.sample(rng(0)), "random", "")
-    state = State((Row(candidate, 12.5, 0.3, (0.2, 0.4), 11.0),), torch.rand(7, 5))
-    file = io.BytesIO()
-    torch.save(state_to_plain(state), file)
-    file.seek(0)
-    again = state_from_plain(torch.load(file, weights_only=True))
-    assert again.rows == state.rows
-    assert torch.equal(again.probabilities, state.probabilities)
-    assert state_from_plain(state_to_plain(State())).rows == ()

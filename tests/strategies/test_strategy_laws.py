@@ -1,9 +1,8 @@
 """Laws of every strategy over every space."""
 
 import math
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +10,11 @@ from hypothesis import strategies as st
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.scoring import LossPlusSizeRank
-from smash_lightning.search_space import SearchSpace
 from smash_lightning.strategies import (
     ArchitecturalGradient,
     AutoregressiveSampler,
     Evolution,
-    History,
     LearnedPredictor,
-    Proposal,
     Random,
     State,
     Strategy,
@@ -79,36 +75,6 @@ def test_a_smash_score_of_all_rows_ignores_those_that_are_scored_concurrently(ma
     loss = Separable.over(V1)
     begun = replace(ranking(V1, (Random(9), make(5)), loss), smash_score=LossPlusSizeRank(weight))
     assert complete(begun, loss, limit=5).rows == complete(begun, loss).rows
-
-
-@every_strategy
-def test_parents_were_scored_before(make: Make) -> None:
-    loss = Separable.over(V1)
-    state = complete(ranking(V1, (Random(8), make(8)), loss), loss)
-    for position, row in enumerate(state.rows):
-        assert row.candidate.parent in {"", *names(state)[:position]}
-
-
-@dataclass(frozen=True)
-class Upwards(Strategy):
-    """A user's own strategy: it perturbs the worst."""
-
-    count: int
-    name = "upwards"
-    sequential = True
-
-    def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
-        worst = max(history.scored, key=lambda candidate: candidate.smash_score).architecture
-        return space.perturb(worst, rng, 0.3), worst.fingerprint
-
-
-def test_a_strategy_needs_only_propose() -> None:
-    loss = Separable.over(V1)
-    rows = complete(ranking(V1, (Random(5), Upwards(6)), loss), loss, limit=4).rows
-    assert [row.candidate.strategy for row in rows[5:]] == ["upwards"] * 6
-    for position in range(5, 11):
-        worst = max(rows[:position], key=lambda row: row.val_loss)
-        assert rows[position].candidate.parent == worst.candidate.architecture.fingerprint
 
 
 @pytest.mark.parametrize(
