@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from smash_lightning.files import parse, read_text
 
+Skeleton = Literal["fractalnet", "shake-shake"]
 Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
 
 
@@ -39,9 +40,11 @@ class Op:
         write: banks that are written, in ascending order. Bank `write[j]` receives output slice `j mod units`.
         units: width of the output, in banks.
         bottleneck: channels after the leading 1x1 convolution; None where there is none.
-        paths: one or two parallel paths of one or two convolutions, whose outputs are summed.
-        activation: "pre" (norm and ReLU before a convolution, as in the paper) or "post" (after it, as in FractalNet).
+        paths: one or two parallel paths of one or two convolutions.
+        activation: "pre" (norm and ReLU before a convolution, as in the paper), "post" (after it, as in FractalNet), or
+            "split" (ReLU before it and norm after it, as in Shake-Shake).
         join: how the output is combined with the content of a bank: "sum", or "mean" over all writes to the bank.
+        meet: how the outputs of two paths are combined: "sum", or "mean" as in Shake-Shake.
     """
 
     read: tuple[Number, ...]
@@ -49,8 +52,9 @@ class Op:
     units: Number
     bottleneck: Number | None
     paths: tuple[tuple[Convolution, ...], ...]
-    activation: Literal["pre", "post"] = "pre"
+    activation: Literal["pre", "post", "split"] = "pre"
     join: Literal["sum", "mean"] = "sum"
+    meet: Annotated[Literal["sum", "mean"], Field(exclude_if=lambda value: value == "sum")] = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,10 @@ class Architecture:
             average pooling lead to each next block. Or the channels of the stem of a wide residual network (Zagoruyko
             and Komodakis 2016), in which a residual block with a 1x1 convolution as its shortcut leads to every block,
             with stride 2 from the second one on.
+        skeleton: what is between the blocks, where it is not the above: "fractalnet" (Larsson et al. 2017: a
+            convolution with norm and ReLU leads to each block, and the first bank of a block is its output, followed by
+            max pooling), or "shake-shake" (Gastaldi 2017: like a wide residual network, with two residual paths, of
+            which the mean is taken, and a shortcut of two 1x1 convolutions).
 
     Raises:
         ValueError: the description is inconsistent; the message has block, op and fault.
@@ -100,12 +108,15 @@ class Architecture:
 
     blocks: tuple[Block, ...]
     stem: int | None = None
+    skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
             raise ValueError("an architecture needs at least one block")
         if self.stem is not None and self.stem < 1:
             raise ValueError(f"the stem must have at least 1 channel, got {self.stem}")
+        if self.skeleton is not None and (self.skeleton == "shake-shake") != (self.stem is not None):
+            raise ValueError(f"skeleton {self.skeleton}: a stem is given for shake-shake, and not for fractalnet")
         axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
         if not axes <= {2} and not axes <= {3}:
             raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {shown(sorted(axes))} axes")
@@ -144,7 +155,11 @@ class Architecture:
     def to_json(self) -> str:
         """One line of JSON, the same for equal architectures."""
         plain: _Json = {"format": 1, "blocks": self.blocks}
-        return _JSON.dump_json(plain if self.stem is None else plain | {"stem": self.stem}).decode()
+        if self.stem is not None:
+            plain["stem"] = self.stem
+        if self.skeleton is not None:
+            plain["skeleton"] = self.skeleton
+        return _JSON.dump_json(plain).decode()
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
@@ -156,7 +171,7 @@ class Architecture:
         try:
             plain = _JSON.validate_json(text, strict=True)
             parse(text)  # which refuses keys that occur twice
-            return cls(plain["blocks"], plain.get("stem"))
+            return cls(plain["blocks"], plain.get("stem"), plain.get("skeleton"))
         except ValidationError as error:
             fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
             where = ".".join(str(part)[:40] for part in fault["loc"]) or "JSON"
@@ -201,10 +216,9 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:
         raise ValueError(f"{where}: bottleneck must be at least 1 channel, or null for no 1x1 convolution")
-    if op.activation not in ("pre", "post"):
-        raise ValueError(f"{where}: activation must be 'pre' or 'post', got {op.activation!r}")
-    if op.join not in ("sum", "mean"):
-        raise ValueError(f"{where}: join must be 'sum' or 'mean', got {op.join!r}")
+    for name, known in (("activation", ("pre", "post", "split")), ("join", ("sum", "mean")), ("meet", ("sum", "mean"))):
+        if (value := getattr(op, name)) not in known:
+            raise ValueError(f"{where}: {name} must be one of {', '.join(known)}, got {value!r}")
     if not 1 <= len(op.paths) <= 2 or not all(1 <= len(path) <= 2 for path in op.paths):
         raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")
     if len(op.paths) == 2 and len(op.paths[0]) < len(op.paths[1]):
@@ -241,6 +255,7 @@ class _Json(TypedDict):
     format: Annotated[int, Field(ge=1, le=1)]  # a literal would equal true and 1.0
     blocks: tuple[Block, ...]
     stem: NotRequired[Number]
+    skeleton: NotRequired[Skeleton]
 
 
 _JSON = TypeAdapter(_Json)

@@ -3,9 +3,10 @@
 Network, HyperNet, cost and drawing are all computed from it.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -77,11 +78,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OpLayers:
-    """The layers of one op; iteration is flat. `entry` is a norm, followed by a ReLU, before all else."""
+    """The layers of one op; iteration is flat.
+
+    `entry` is a norm, followed by a ReLU, before all else; `relu` is one at the start of each path, whose outputs
+    `meet`.
+    """
 
     entry: Layer | None
     pointwise: Stage | None
     paths: tuple[tuple[Stage, ...], ...]
+    relu: bool = False
+    meet: Literal["sum", "mean"] = "sum"
 
     def __iter__(self) -> Iterator[Layer]:
         if self.entry is not None:
@@ -92,43 +99,59 @@ class OpLayers:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """To the next block: a 1x1 convolution of the pooled input; or of the input, added to a `residual`."""
+    """To the next block: a convolution of the pooled input; or of the input, added to the mean of `residual` paths.
+
+    With a `norm` after the convolution, pooling is by the maximum and a ReLU follows; or, with paths, the convolution
+    reads the input and the input shifted by one pixel.
+    """
 
     shortcut: Layer
-    residual: tuple[Stage, ...] = ()
+    residual: tuple[tuple[Stage, ...], ...] = ()
+    norm: Layer | None = None
 
     def __iter__(self) -> Iterator[Layer]:
-        yield self.shortcut
-        yield from _of_stages(self.residual)
+        yield from _of_stages((Stage(self.shortcut, self.norm, activate=False), *itertools.chain(*self.residual)))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLayers:
-    """The layers of one block, or of the stem of a wide residual network; the last block has no transition."""
+    """The layers of one block, or of a stem with a norm; the last block has no transition.
+
+    Only the paper's skeleton has a norm at the end of a block. `outputs` is the number of channels that it keeps.
+    """
 
     ops: tuple[OpLayers, ...]
-    norm: Layer
+    norm: Layer | None
     transition: Transition | None
+    outputs: int
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Spatial size of the block."""
+        return self.ops[0].paths[0][0].convolution.size
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
     """All layers of a network, nested as they are executed; iteration is flat, in that order.
 
-    `entry` is what follows the stem of a wide residual network.
+    `entry` is what follows the stem where the skeleton is not the paper's; `pooled` whether max pooling precedes the
+    head.
     """
 
     stem: Layer
     entry: BlockLayers | None
     blocks: tuple[BlockLayers, ...]
     head: Layer
+    pooled: bool
 
     def __iter__(self) -> Iterator[Layer]:
         yield self.stem
         for block in self.blocks if self.entry is None else (self.entry, *self.blocks):
             for op in block.ops:
                 yield from op
-            yield block.norm
+            if block.norm is not None:
+                yield block.norm
             if block.transition is not None:
                 yield from block.transition
         yield self.head
@@ -155,31 +178,37 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     if architecture.dimensions != axes:
         raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
     size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
-    blocks, residual = architecture.blocks, architecture.stem is not None
+    blocks, residual, skeleton = architecture.blocks, architecture.stem is not None, architecture.skeleton
     channels = architecture.stem or blocks[0].input_channels
     kernel, ones, stride = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.stem_stride
     stem = Layer("stem", "convolution", image_spec.channels, channels, size, kernel, ones, stride=stride)
+    fractal, shake = skeleton == "fractalnet", skeleton == "shake-shake"
     entry = None
-    if residual:
-        widening = _transition("stem", channels, blocks[0].input_channels, size, stride=1)
-        entry = BlockLayers((), Layer("stem.norm", "norm", channels, channels, size), widening)
+    if residual or fractal:
+        first = _residual("stem", channels, blocks[0].input_channels, size, 1, shake) if residual else None
+        entry = BlockLayers((), Layer("stem.norm", "norm", channels, channels, size), first, channels)
     table = []
     for b, block in enumerate(blocks):
         ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
-        norm = Layer(f"block{b}.norm", "norm", block.channels, block.channels, size)
+        kept = block.width if fractal else block.channels
+        norm = Layer(f"block{b}.norm", "norm", kept, kept, size) if skeleton is None else None
         transition: Transition | None = None
-        if b + 1 < len(blocks):
+        if b + 1 < len(blocks) or fractal:
             size = tuple((s + residual) // 2 for s in size)
-            outputs = blocks[b + 1].input_channels
+        if b + 1 < len(blocks):
+            name, outputs = f"block{b}", blocks[b + 1].input_channels
             if residual:
-                transition = _transition(f"block{b}", block.channels, outputs, size, stride=2)
+                transition = _residual(name, kept, outputs, size, 2, shake)
+            elif fractal:
+                made = _stage(f"{name}.transition", kept, outputs, size, normalized=True, activate=True)
+                transition = Transition(made.convolution, norm=made.norm)
             else:
-                transition = Transition(_pointwise(f"block{b}.transition", block.channels, outputs, size))
-        table.append(BlockLayers(ops, norm, transition))
+                transition = Transition(_pointwise(f"{name}.transition", kept, outputs, size))
+        table.append(BlockLayers(ops, norm, transition, kept))
     if not all(size):
         raise ValueError(f"images of size {image_spec.size} are too small for {len(blocks)} blocks: use fewer blocks")
-    head = Layer("head", "linear", blocks[-1].channels, image_spec.classes)
-    return Layers(stem, entry, tuple(table), head)
+    head = Layer("head", "linear", table[-1].outputs, image_spec.classes)
+    return Layers(stem, entry, tuple(table), head, fractal)
 
 
 def _of_stages(stages: Iterable[Stage]) -> Iterator[Layer]:
@@ -193,25 +222,37 @@ def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...], stri
     return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size), stride=stride)
 
 
-def _transition(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int) -> Transition:
-    """A residual block of a wide residual network after its first norm and ReLU."""
-    kernel, ones = (STEM_KERNEL,) * len(size), (1,) * len(size)
-    first = Layer(f"{name}.conv0", "convolution", inputs, outputs, size, kernel, ones, stride=stride)
-    norm = Layer(f"{name}.conv0_norm", "norm", outputs, outputs, size)
-    last = Layer(f"{name}.conv1", "convolution", outputs, outputs, size, kernel, ones)
+def _stage(
+    name: str, inputs: int, outputs: int, size: tuple[int, ...], normalized: bool, activate: bool, stride: int = 1
+) -> Stage:
+    """A 3x3 convolution outside ops."""
+    axes = len(size)
+    layer = Layer(name, "convolution", inputs, outputs, size, (STEM_KERNEL,) * axes, (1,) * axes, stride=stride)
+    return Stage(layer, Layer(f"{name}_norm", "norm", outputs, outputs, size) if normalized else None, activate)
+
+
+def _residual(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int, shake: bool) -> Transition:
+    """The first residual block of a group, after its ReLU, and norm where it has one: with one path, or two (shake)."""
     shortcut = _pointwise(f"{name}.transition", inputs, outputs, size, stride)
-    return Transition(shortcut, (Stage(first, norm, activate=True), Stage(last, None, activate=False)))
+    paths = []
+    for p in range(1 + shake):
+        first = _stage(f"{name}.conv{2 * p}", inputs, outputs, size, True, True, stride)
+        paths.append((first, _stage(f"{name}.conv{2 * p + 1}", outputs, outputs, size, shake, False)))
+    if not shake:
+        return Transition(shortcut, tuple(paths))
+    shortcut = replace(shortcut, inputs=2 * inputs, groups=2)
+    return Transition(shortcut, tuple(paths), Layer(f"{shortcut.name}_norm", "norm", outputs, outputs, size))
 
 
 def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
     """The layers of an op in banks of `width` channels on images of `size`, with names that begin with `name`."""
     inputs, outputs = len(op.read) * width, op.units * width
-    post = op.activation == "post"
+    post, split = op.activation == "post", op.activation == "split"
 
     def norm(where: str, channels: int, present: bool) -> Layer | None:
         return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and present else None
 
-    entry = norm("entry", inputs, not post)
+    entry = norm("entry", inputs, op.activation == "pre")
     pointwise, channels = None, inputs
     if op.bottleneck is not None:
         channels = op.bottleneck
@@ -225,10 +266,10 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
             where = f"conv{2 * p + s}"
             before = outputs if s else channels
             layer = Layer(f"{name}.{where}", "convolution", before, outputs, size, c.kernel, c.dilation, c.groups)
-            normalized = post or (pointwise is None and not last)
+            normalized = post or split or (pointwise is None and not last)
             stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalized), post or not last))
         paths.append(tuple(stages))
-    return OpLayers(entry, pointwise, tuple(paths))
+    return OpLayers(entry, pointwise, tuple(paths), split, op.meet)
 
 
 @dataclass(frozen=True, slots=True)

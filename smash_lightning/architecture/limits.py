@@ -68,8 +68,8 @@ class Limits:
         """The reason why `architecture` is outside the bounds, with block and op; None if it is inside."""
         if architecture.dimensions != self.dimensions:
             return f"it is {architecture.dimensions}D, the space is {self.dimensions}D"
-        if architecture.stem is not None:
-            return "residual blocks lead to its blocks"
+        if architecture.stem is not None or architecture.skeleton is not None:
+            return "what leads to its blocks is not the paper's transition"
         if len(architecture.blocks) != len(self.inputs):
             return f"it has {len(architecture.blocks)} blocks, the space has {len(self.inputs)}"
         for b, block in enumerate(architecture.blocks):
@@ -92,7 +92,7 @@ class Limits:
     def _op_violation(self, op: Op, width: int) -> str | None:
         inputs, outputs = len(op.read) * width, op.units * width
         convolutions = [c for path in op.paths for c in path]
-        if op.activation != "pre" or op.join != "sum":
+        if (op.activation, op.join, op.meet) != ("pre", "sum", "sum"):
             return "only pre-activation ops joined by the sum are in the space"
         if outputs > self.max_outputs:
             return f"its output has {outputs} channels, more than {self.max_outputs}"

@@ -49,9 +49,10 @@ def forward(
     if not op_norm:
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     if table.entry is not None:
-        x = _transition(table.entry, run, torch.relu_(_norm(table.entry.norm, run, x)))
+        x = _transition(table.entry, run, _end(table.entry, run, x))
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
         x = _transition(row, run, _block(block, row, run, x))
+    x = nd.max_pool(x) if table.pooled else x
     features = x.mean(dim=tuple(range(2, x.ndim)))
     return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
 
@@ -67,24 +68,40 @@ class _Run(NamedTuple):
 
 def _block(block: Block, row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
     memory = gradients.open_memory(x, block.channels, run.networks)
+    drawn = run.dropping.writes(block, x) if run.dropping.paths else None
     for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
         h, memory = gradients.read(memory, access.read, x.shape)
-        y = run.dropping.of_paths(_op(layer, run, h))
+        y = _op(layer, run, h)
         if isinstance(access.write, Average):
-            memory = gradients.average(memory, y, *access.write)
+            channels, source, writes = access.write
+            writes = writes if drawn is None else next(drawn).repeat_interleave(block.width, 1)
+            memory = gradients.average(memory, y, channels, source, writes)
         else:
-            memory = gradients.add(memory, y, access.write)
-    return torch.relu_(_norm(row.norm, run, gradients.close_memory(memory, x.shape)))
+            memory = gradients.add(memory, run.dropping.of_paths(y), access.write)
+    return _end(row, run, gradients.close_memory(memory, x.shape))
+
+
+def _end(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
+    """The output of a block whose banks are x, or of a stem."""
+    if row.norm is not None:
+        return torch.relu_(_norm(row.norm, run, x))
+    return torch.relu(x.unflatten(1, (run.networks, -1))[:, :, : row.outputs].flatten(1, 2))
 
 
 def _transition(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
     if row.transition is None:
         return x
-    if not row.transition.residual:
+    shortcut, paths, norm = row.transition.shortcut, row.transition.residual, row.transition.norm
+    if not paths and norm is None:
         # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
-        return _convolve(row.transition.shortcut, run, nd.average_pool(x))
-    residual = run.dropping.of_paths(_path(row.transition.residual, run, x))
-    return residual + _convolve(row.transition.shortcut, run, x)
+        return _convolve(shortcut, run, nd.average_pool(x))
+    if not paths:
+        return _stage(Stage(shortcut, norm, activate=True), run, nd.max_pool(x))
+    residual = run.dropping.of_paths(_meet([_path(path, run, x) for path in paths], "mean", run))
+    if norm is None:
+        return residual + _convolve(shortcut, run, x)
+    both = torch.stack([each.unflatten(1, (run.networks, -1)) for each in (x, nd.shifted(x))], 2).flatten(1, 3)
+    return residual + _stage(Stage(shortcut, norm, activate=False), run, both)
 
 
 def _op(layer: OpLayers, run: _Run, h: Tensor) -> Tensor:
@@ -92,8 +109,15 @@ def _op(layer: OpLayers, run: _Run, h: Tensor) -> Tensor:
         h = torch.relu_(_norm(layer.entry, run, h))
     if layer.pointwise is not None:
         h = _stage(layer.pointwise, run, h)
-    outputs = [_path(path, run, h) for path in layer.paths]
-    return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+    starts = [torch.relu(h) if layer.relu else h for _ in layer.paths]
+    return _meet([_path(path, run, start) for path, start in zip(layer.paths, starts, strict=True)], layer.meet, run)
+
+
+def _meet(outputs: Sequence[Tensor], meet: str, run: _Run) -> Tensor:
+    """What one or two paths give together."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return run.dropping.mixed(*outputs) if meet == "mean" else outputs[0] + outputs[1]
 
 
 def _path(path: Sequence[Stage], run: _Run, h: Tensor) -> Tensor:

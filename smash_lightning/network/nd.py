@@ -21,6 +21,7 @@ DENSE_FILTERS, DENSE_FILTERS_DILATED = 64, 512  # inputs x outputs
 
 _CONVOLUTION = {2: F.conv2d, 3: F.conv3d}
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -32,6 +33,16 @@ def channels_last(x: Tensor) -> Tensor:
 def average_pool(x: Tensor) -> Tensor:
     """Images x (batch, channels, *space) at half the resolution."""
     return _POOL[x.ndim - 2](x, 2)
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """Images x (batch, channels, *space) at half the resolution, the largest value of each square."""
+    return _MAX_POOL[x.ndim - 2](x, 2)
+
+
+def shifted(x: Tensor) -> Tensor:
+    """Images x (batch, channels, *space) moved by one pixel along each axis, with zeros at the first."""
+    return F.pad(x, (1, -1) * (x.ndim - 2))
 
 
 def convolve(layer: Layer, weight: Tensor, x: Tensor, networks: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from smash_lightning.architecture import Block, Layer, Op, layers
-from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage, Transition
+from smash_lightning.architecture.layers import BlockLayers, Layers, OpLayers, Stage, Transition
 from smash_lightning.network.batch_norm import norm_channels
 from smash_lightning.network.standalone import Classifier
 
@@ -92,7 +92,7 @@ def plain_source(classifier: Classifier, classes: Sequence[str], title: str, wei
         std=classifier.std.flatten().tolist(),
         view=", ".join(map(str, classifier.mean.shape)),
         init=_lines([*map(_attribute, [table.stem, *_outside_ops(table.entry)]), *init, _attribute(table.head)]),
-        forward=_lines([*_entry(table.entry), *(f"x = self.{name}(x)" for name in names)]),
+        forward=_lines([*_entry(table.entry), *(f"x = self.{name}(x)" for name in names), *_pool(table)]),
         space=tuple(range(2, 2 + spec.dimensions)),
     )
 
@@ -122,7 +122,8 @@ def _block(number: int, block: Block, row: BlockLayers) -> str:
     forward, writes = [], dict.fromkeys(range(block.inputs), 1)  # number of writes to each bank so far
     for o, (op, op_layers) in enumerate(zip(block.ops, row.ops, strict=True)):
         forward += [f"# op {o}", *_op(op, op_layers, block.width, writes)]
-    forward += [f"x = F.relu({_call(row.norm, f'torch.cat([bank[i] for i in range({block.banks})], 1)')})"]
+    kept = f"torch.cat([bank[i] for i in range({row.outputs // block.width})], 1)"
+    forward += [f"x = F.relu({kept if row.norm is None else _call(row.norm, kept)})"]
     forward += _transition(row.transition)
     own = [*(layer for op in row.ops for layer in op), *_outside_ops(row)]
     return BLOCK.format(
@@ -130,7 +131,7 @@ def _block(number: int, block: Block, row: BlockLayers) -> str:
         ops=len(block.ops),
         banks=block.banks,
         width=block.width,
-        size=" x ".join(map(str, row.norm.size)),
+        size=" x ".join(map(str, row.size)),
         inputs=block.inputs,
         init=_lines(map(_attribute, own)),
         forward=_lines([*forward, "return x"]),
@@ -138,7 +139,7 @@ def _block(number: int, block: Block, row: BlockLayers) -> str:
 
 
 def _outside_ops(row: BlockLayers | None) -> list[Layer]:
-    return [] if row is None else [row.norm, *(row.transition or ())]
+    return [] if row is None else [*([] if row.norm is None else [row.norm]), *(row.transition or ())]
 
 
 def _entry(row: BlockLayers | None) -> list[str]:
@@ -146,15 +147,26 @@ def _entry(row: BlockLayers | None) -> list[str]:
     return [] if row is None else [f"x = F.relu({_call(row.norm, 'x')})", *_transition(row.transition)]
 
 
+def _pool(table: Layers) -> list[str]:
+    return [f"x = F.max_pool{len(table.stem.size)}d(x, 2)"] if table.pooled else []
+
+
 def _transition(transition: Transition | None) -> Iterator[str]:
     if transition is None:
         return
-    shortcut, h = transition.shortcut, "x"
-    for stage in transition.residual:
-        yield f"h = {_stage(stage, h)}"
-        h = "h"
-    pooled = f"F.avg_pool{len(shortcut.size)}d(x, 2)"
-    yield f"x = h + {_call(shortcut, 'x')}" if transition.residual else f"x = {_call(shortcut, pooled)}"
+    shortcut, paths, axes = transition.shortcut, transition.residual, len(transition.shortcut.size)
+    for p, path in enumerate(paths):
+        for s, stage in enumerate(path):
+            yield f"y{p} = {_stage(stage, f'y{p}' if s else 'x')}"
+    if not paths and transition.norm is None:
+        yield f"x = {_call(shortcut, f'F.avg_pool{axes}d(x, 2)')}"
+    elif not paths:
+        yield f"x = {_stage(Stage(shortcut, transition.norm, activate=True), f'F.max_pool{axes}d(x, 2)')}"
+    elif transition.norm is None:
+        yield f"x = y0 + {_call(shortcut, 'x')}"
+    else:  # the image, and the image moved by one pixel
+        yield f"x = torch.cat([x, F.pad(x, {(1, -1) * axes})], 1)"
+        yield f"x = (y0 + y1) / 2 + {_stage(Stage(shortcut, transition.norm, activate=False), 'x')}"
 
 
 def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[str]:
@@ -164,10 +176,13 @@ def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[s
         yield f"h = F.relu({_call(row.entry, 'h')})"
     if row.pointwise is not None:
         yield f"h = {_stage(row.pointwise, 'h')}"
+    if row.relu:
+        yield "h = F.relu(h)"
     for p, path in enumerate(row.paths):
         for s, stage in enumerate(path):
             yield f"y{p} = {_stage(stage, f'y{p}' if s else 'h')}"
-    yield f"y = {'y0' if len(row.paths) == 1 else '(y0 + y1)'}.split({width}, 1)"
+    both = "((y0 + y1) / 2)" if op.meet == "mean" else "(y0 + y1)"
+    yield f"y = {'y0' if len(row.paths) == 1 else both}.split({width}, 1)"
     for position, bank in enumerate(op.write):
         written = f"y[{position % op.units}]"
         writes[bank] = writes.get(bank, 0) + 1

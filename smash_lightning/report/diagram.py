@@ -127,19 +127,24 @@ class _Panel:
 def _panels(architecture: Architecture, image_spec: ImageSpec) -> Iterator[_Panel]:
     blocks, left = architecture.blocks, PAD
     ones, twos, stem = (_by((size,) * architecture.dimensions) for size in (1, 2, STEM_KERNEL))
-    sizes = [_by(block.norm.size) for block in layers(architecture, image_spec, op_norm=True).blocks]
+    sizes = [_by(block.size) for block in layers(architecture, image_spec, op_norm=True).blocks]
     image = f"image {_by(image_spec.size)}, {count(image_spec.channels, 'channel')}"
     stride = f", stride {image_spec.stem_stride}" if image_spec.stem_stride > 1 else ""
     for b, block in enumerate(blocks):
         heading = (f"Block {b}", f"{sizes[b]}, {count(block.banks, 'bank')} of {count(block.width, 'channel')}")
         channels = count(block.inputs * block.width, "channel")
         entry = (image, f"stem {stem}{stride} → {channels}")
+        last, outputs = "norm, ReLU" if architecture.skeleton is None else "ReLU", block.channels
         if architecture.stem is not None:
-            residual = f"residual block{' of stride 2' if b else ''} → {channels}"
-            entry = ("norm, ReLU", residual) if b else (f"{image}, stem {stem}{stride} → {architecture.stem}", residual)
+            paths = "" if architecture.skeleton is None else " of two paths"
+            residual = f"residual block{paths}{' of stride 2' if b else ''} → {channels}"
+            entry = (last, residual) if b else (f"{image}, stem {stem}{stride} → {architecture.stem}", residual)
+        elif architecture.skeleton is not None:
+            last, outputs = f"bank 0, max pooling {twos}", block.width
+            entry = (last if b else f"{image}{stride}", f"{stem} → {channels}, norm, ReLU")
         elif b:
             entry = (f"norm, ReLU, {ones} → {channels}", f"average pooling {twos}")
-        end = ("norm, ReLU, global average pooling", f"linear, {block.channels} → {image_spec.classes} classes")
+        end = (f"{last}, global average pooling", f"linear, {outputs} → {image_spec.classes} classes")
         panel = _Panel(block, left, heading, entry, end if b + 1 == len(blocks) else ())
         yield panel
         left = panel.right + GAP
@@ -171,7 +176,7 @@ def _legend(
     pointwise = _pointwise_label(Op((0,), (0,), 1, bottleneck=8, paths=((example,),)))
     slices, unless = "0 1 0", ", unless marked post" if "post" in activations else ""
     reused = any(op.units < len(op.write) for op in ops)
-    has_pointwise, has_sum = any(op.bottleneck is not None for op in ops), any(len(op.paths) == 2 for op in ops)
+    has_pointwise, meets = any(op.bottleneck is not None for op in ops), {op.meet for op in ops if len(op.paths) == 2}
     marks = [
         ("input", LANE, "bank that holds the block's input", True),
         ("empty", LANE, "bank, still empty", any(block.banks > block.inputs for block in architecture.blocks)),
@@ -184,9 +189,11 @@ def _legend(
         (slices, text_width(slices, SMALL), "which slice of the output, where slices are reused", reused),
         (pointwise, text_width(pointwise) + FONT, "pointwise convolution and its output channels", has_pointwise),
         (convolution, text_width(convolution) + FONT, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
-        ("plus", 2 * MARK, "paths are added", has_sum),
+        ("paths sum", 2 * MARK, "paths are added", "sum" in meets),
+        ("paths mean", 2 * MARK, "mean of the paths", "mean" in meets),
         ("", -SPACE, f"norm and ReLU come before a convolution{unless}", "pre" in activations),
         ("post", text_width("post", SMALL), "norm and ReLU come after a convolution", "post" in activations),
+        ("split", text_width("split", SMALL), "ReLU before a convolution, norm after it", "split" in activations),
     ]
     x = PAD
     for mark, width, meaning in [mark[:3] for mark in marks if mark[3]]:

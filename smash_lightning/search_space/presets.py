@@ -1,17 +1,17 @@
 """Published networks written as memory-bank architectures (paper, section 3.2).
 
-`wrn` and `densenet` are the textbook's networks. Of `resnet` and `fractalnet` each block is; stem and transitions are
-those of the paper's own networks. An argument that is out of range or does not fit the others is a ValueError.
+All are the textbook's networks except for `resnet`, of which each block is; its stem and transitions are those of the
+paper's own networks. An argument that is out of range or does not fit the others is a ValueError.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, validate_call
 from pydantic import PositiveInt as Count
-from pydantic import validate_call
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op
 from smash_lightning.option_types import Share
@@ -20,6 +20,7 @@ KERNEL = 3
 WRN_CHANNELS = 16
 DENSENET_BOTTLENECK = 4
 DENSENET_STEM = 2
+FRACTALNET_DOUBLINGS = 3
 Axes = Literal[2, 3]
 checked = validate_call(config={"strict": True})
 
@@ -77,28 +78,42 @@ def densenet(
 
 @checked
 def fractalnet(
-    columns: Count = 3, channels: Count = 16, blocks: Count = 3, banks: Count = 1, dimensions: Axes = 2
+    columns: Annotated[int, Field(ge=2, le=8)] = 3, channels: Count = 16, blocks: Count = 3, dimensions: Axes = 2
 ) -> Architecture:
     """FractalNet (Larsson et al. 2017): f_1 = conv, f_{C+1} = join(f_C after f_C, conv), one f_C for each block.
 
-    An op is one conv: convolution, norm, ReLU. A block of C columns is 2^(C-1) convs deep, and each of these depths
-    has one group of banks: a conv reads the group of the depth where it starts, and writes to that where it ends.
-    So convs that end at the same depth write to one group, which is their mean, as in the paper's figure: joins that
-    directly follow each other are one join of all their columns. Ops run by the depth at which they end, and there
-    from the shortest column to the longest. The output of a block is in its last `banks` banks; the groups before it
-    hold the inner joins, and before these the block's input.
+    That of 21 layers is `fractalnet(3, 64, 5)`. A conv is a convolution, norm and ReLU, a join is the mean, and max
+    pooling follows each block. Channels double from block to block, up to the fourth.
+
+    A block is 2^(C-1) convs deep, and each of these depths has a bank: an op is a conv that reads the bank of the depth
+    where it starts and writes to that where it ends, which is the mean of all of them: joins that directly follow each
+    other are one. The C convs that read the input of the block are one convolution before it, to its input banks; the
+    first of these is that of the last depth, the block's output.
     """
-    paths = ((_convolution(dimensions),),)
+    bank = {2**depth: columns - 1 - depth for depth in range(columns)}
+    paths, ops = ((_convolution(dimensions),),), []
+    for begin, end in _fractal(columns, 0):
+        if begin:
+            write = bank.setdefault(end, len(bank))
+            ops.append(Op((bank[begin],), (write,), 1, bottleneck=None, paths=paths, activation="post", join="mean"))
+    widths = (channels * 2 ** min(b, FRACTALNET_DOUBLINGS) for b in range(blocks))
+    return Architecture(tuple(Block(width, columns, tuple(ops)) for width in widths), skeleton="fractalnet")
 
-    def group(depth: int) -> tuple[int, ...]:
-        return tuple(range(depth * banks, (depth + 1) * banks))
 
-    ops = tuple(
-        Op(group(begin), group(end), banks, bottleneck=None, paths=paths, activation="post", join="mean")
-        for begin, end in _fractal(columns, 0)
-    )
-    widths = _bank_widths("fractalnet", channels, blocks, banks)
-    return Architecture(tuple(Block(width, banks, ops) for width in widths))
+@checked
+def shake(depth: Count = 14, channels: Count = 16, dimensions: Axes = 2) -> Architecture:
+    """Shake-Shake (Gastaldi 2017): that of 26 2x96d is `shake(26, 96)`.
+
+    An op is one residual block of two paths: ReLU, 3x3, norm, ReLU, 3x3, norm, of which the mean is added to its input;
+    `retrain.shake` makes it a random one. The first residual block of each group is the way to the group's block.
+    """
+    ops, remainder = divmod(depth - 2, 6)
+    if ops < 2 or remainder:
+        raise ValueError(f"shake: depth {depth} does not fit 3 blocks: use 6n + 2 (14, 20, 26, ...)")
+    paths = ((_convolution(dimensions),) * 2,) * 2
+    op = Op((0,), (0,), 1, bottleneck=None, paths=paths, activation="split", meet="mean")
+    blocks = tuple(Block(channels * 2**b, 1, (op,) * (ops - 1)) for b in range(3))
+    return Architecture(blocks, WRN_CHANNELS, "shake-shake")
 
 
 def _fractal(columns: int, begin: int) -> Iterator[tuple[int, int]]:
@@ -138,17 +153,18 @@ PRESETS: dict[str, Callable[..., Architecture]] = {
     "wrn": wrn,
     "densenet": densenet,
     "fractalnet": fractalnet,
+    "shake": shake,
 }
 """The presets by name; each can be called without arguments for a small network."""
 
 
 def preset(name: str) -> Callable[..., Architecture]:
-    """What makes the preset of a name, whose first arguments may be in it: wrn-16-2, densenet-bc-40-12.
+    """What makes the preset of a name, whose first arguments may be in it: wrn-16-2, shake-shake-26-96.
 
     Raises:
         ValueError: there is no such preset, or it has fewer arguments.
     """
-    base, *sizes = name.replace("densenet-bc", "densenet", 1).split("-")
+    base, *sizes = name.replace("densenet-bc", "densenet", 1).replace("shake-shake", "shake", 1).split("-")
     known = base in PRESETS and len(sizes) < len(inspect.signature(PRESETS[base]).parameters)  # not `dimensions`
     if not known or not all(size.isdecimal() and int(size) for size in sizes):
         raise ValueError(

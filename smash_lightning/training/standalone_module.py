@@ -55,6 +55,7 @@ class RetrainOptions:
     label_smoothing: ShareBelowOne = 0.0
     dropout: ShareBelowOne = 0.0
     drop_path: ShareBelowOne = 0.0
+    shake: bool = False
     cutout: NonNegativeInt = 0
     mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
@@ -129,9 +130,9 @@ class RetrainModule(TrainingModule):
         options, key = self.options, (self.current_epoch, batch_idx)
         images, labels, *mixed = self._varied(*batch, key)
         dropping = NOTHING_DROPPED
-        if options.dropout or options.drop_path:
+        if options.dropout or options.drop_path or options.shake:
             draws = (generator(Stream.DROPPING, seed, *key, device=images.device) for seed in self.seeds)
-            dropping = Dropping(options.dropout, options.drop_path, tuple(draws))
+            dropping = Dropping(options.dropout, options.drop_path, options.shake, tuple(draws))
         logits = self.network(images, dropping).view(labels.numel(), -1)
 
         def cross_entropy(labels: Tensor) -> Tensor:

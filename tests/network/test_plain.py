@@ -42,7 +42,9 @@ def test_sampled_networks_as_plain_code(case: Case, seed: int) -> None:
     require_equal(trained(case.draw(seed), case.space.image_spec))
 
 
-@pytest.mark.parametrize("name", ["resnet-15-16-2-2", "wrn-16-2", "densenet-bc-22-8", "fractalnet-3-8-2-2"])
+@pytest.mark.parametrize(
+    "name", ["resnet-15-16-2-2", "wrn-16-2", "densenet-bc-22-8", "fractalnet-3-8-2", "shake-shake-14-4"]
+)
 def test_presets_as_plain_code(name: str) -> None:
     """Also with joins by the mean, activations after convolutions, a stride in the stem and odd sizes."""
     require_equal(trained(preset(name)(), ODD))

@@ -1,6 +1,6 @@
 """Presets against textbook modules with the same weights: outputs and all gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,16 @@ from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.standalone import initialize
 from smash_lightning.random_streams import generator
-from smash_lightning.search_space.presets import densenet, fractalnet, resnet, wrn
-from tests.reference.blocks import DenseBlock, FractalBlock, ResidualBlocks, densenet_bc, wide_resnet
+from smash_lightning.search_space.presets import densenet, fractalnet, resnet, shake, wrn
+from tests.reference.blocks import (
+    DenseBlock,
+    FractalBlock,
+    ResidualBlocks,
+    densenet_bc,
+    fractal_net,
+    shake_shake,
+    wide_resnet,
+)
 
 Textbook = tuple[Callable[[int], Architecture], Callable[[int], nn.Module]]
 TEXTBOOK: dict[str, Textbook] = {
@@ -23,18 +31,6 @@ TEXTBOOK: dict[str, Textbook] = {
         lambda d: ResidualBlocks(2, 4, d),
     ),
     "densenet": (lambda d: densenet(depth=10, growth=3, blocks=1, dimensions=d), lambda d: DenseBlock(4, 6, 3, d)),
-    "fractalnet of one column": (
-        lambda d: fractalnet(columns=1, channels=4, blocks=1, dimensions=d),
-        lambda d: FractalBlock(1, 4, d),
-    ),
-    "fractalnet": (
-        lambda d: fractalnet(columns=3, channels=4, blocks=1, dimensions=d),
-        lambda d: FractalBlock(3, 4, d),
-    ),
-    "fractalnet of four columns, two banks": (
-        lambda d: fractalnet(columns=4, channels=4, blocks=1, banks=2, dimensions=d),
-        lambda d: FractalBlock(4, 4, d),
-    ),
 }
 
 
@@ -85,6 +81,12 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
         torch.testing.assert_close(weights[key].grad[..., handed_on], tensor.grad, rtol=1e-7, atol=1e-10)
 
 
+def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The parameters of a textbook network that are concatenated in each tensor of ours."""
+    for part in network.children():
+        yield from part.order() if isinstance(part, FractalBlock) else ([each] for each in part.parameters())
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize(
     ("architecture", "network"),
@@ -93,25 +95,39 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
         (lambda d: wrn(22, 2, d), lambda d: wide_resnet(22, 2, 5, d)),
         (lambda d: densenet(22, 6, dimensions=d), lambda d: densenet_bc(22, 6, 5, d)),
         (lambda d: densenet(16, 5, dimensions=d), lambda d: densenet_bc(16, 5, 5, d)),
+        (lambda d: fractalnet(2, 4, 3, d), lambda d: fractal_net(2, [4, 8, 16], 5, d)),
+        (lambda d: fractalnet(4, 4, 2, d), lambda d: fractal_net(4, [4, 8], 5, d)),
+        (lambda d: shake(14, 4, d), lambda d: shake_shake(14, 4, 5, d)),
+        (lambda d: shake(20, 6, d), lambda d: shake_shake(20, 6, 5, d)),
     ],
-    ids=["wrn-16-1", "wrn-22-2", "densenet-bc-22-6", "densenet-bc-16-5"],
+    ids=[
+        "wrn-16-1",
+        "wrn-22-2",
+        "densenet-bc-22-6",
+        "densenet-bc-16-5",
+        "fractalnet-2-4",
+        "fractalnet-4-4-2",
+        "shake-shake-14-4",
+        "shake-shake-20-6",
+    ],
 )
 def test_whole_presets_are_the_textbooks(architecture: Any, network: Any, dimensions: int) -> None:
     """In float64: parameters in the order of execution, logits, and the gradient of every parameter."""
     ours, theirs = architecture(dimensions), network(dimensions).double()
     image_spec, draws, weights = ImageSpec(3, (8,) * dimensions, 5), generator("whole"), {}
-    parameters = iter(theirs.parameters())
-    for name, shape in layers(ours, image_spec, op_norm=True).parameters().items():
-        parameter = next(parameters)
-        assert parameter.shape == shape
-        if name.endswith("bias") or "norm" in name or "entry" in name:
-            parameter.data.copy_(1 + 0.2 * torch.randn(shape, generator=draws, dtype=torch.float64))
-        weights[name] = parameter.detach().clone().requires_grad_()
-    assert not list(parameters)
+    parameters = list(in_order(theirs))
+    shapes = layers(ours, image_spec, op_norm=True).parameters()
+    for (name, shape), parts in zip(shapes.items(), parameters, strict=True):
+        for parameter in parts:
+            if name.endswith("bias") or "norm" in name or "entry" in name:
+                parameter.data.copy_(1 + 0.2 * torch.randn(parameter.shape, generator=draws, dtype=torch.float64))
+        weights[name] = torch.cat(parts).detach().clone().requires_grad_()
+        assert weights[name].shape == shape
     images = torch.randn(3, 3, *image_spec.size, generator=draws, dtype=torch.float64)
     logits = forward(ours, image_spec, weights, images, UseBatchStatistics(), op_norm=True)
     torch.testing.assert_close(logits, theirs(images))
     logits.square().sum().backward()
     theirs(images).square().sum().backward()
-    for tensor, parameter in zip(weights.values(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(tensor.grad, parameter.grad, rtol=1e-6, atol=1e-9)
+    for tensor, parts in zip(weights.values(), parameters, strict=True):
+        gradient = torch.cat([parameter.grad for parameter in parts])
+        torch.testing.assert_close(tensor.grad, gradient, rtol=1e-6, atol=1e-9)

@@ -4,6 +4,9 @@ Each module registers its layers in the order in which a memory-bank architectur
 parameter of the one belongs to the n-th parameter of the other.
 """
 
+import itertools
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -123,11 +126,11 @@ class FractalBlock(nn.Module):
     Joins that directly follow each other are one: the element-wise mean of all columns that end there.
     """
 
-    def __init__(self, columns: int, channels: int, dimensions: int = 2) -> None:
+    def __init__(self, columns: int, inputs: int, channels: int, dimensions: int) -> None:
         super().__init__()
-        self.upper = FractalBlock(columns - 1, channels, dimensions) if columns > 1 else None
-        self.lower = FractalBlock(columns - 1, channels, dimensions) if columns > 1 else None
-        self.conv = nn.Sequential(convolution(channels, channels, 3, dimensions), norm(channels, dimensions), nn.ReLU())
+        self.upper = FractalBlock(columns - 1, inputs, channels, dimensions) if columns > 1 else None
+        self.lower = FractalBlock(columns - 1, channels, channels, dimensions) if columns > 1 else None
+        self.conv = nn.Sequential(convolution(inputs, channels, 3, dimensions), norm(channels, dimensions), nn.ReLU())
 
     def columns(self, x: Tensor) -> list[Tensor]:
         """The columns that end at the block's end, before they are joined."""
@@ -137,3 +140,84 @@ class FractalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack(self.columns(x)).mean(dim=0)
+
+    def order(self) -> Iterator[list[nn.Parameter]]:
+        """Parameters in the order of the memory-bank architecture: those of all convs that read the block's input,
+        which are one convolution there; then of the others, column by column.
+        """
+        block, convs = self, [self.conv]
+        while block.upper is not None:
+            block = block.upper
+            convs.append(block.conv)
+        yield from map(list, zip(*(conv.parameters() for conv in convs), strict=True))
+        yield from ([parameter] for conv in self.later() for parameter in conv.parameters())
+
+    def later(self) -> Iterator[nn.Module]:
+        """The convs that do not read the block's input."""
+        if self.upper is not None and self.lower is not None:
+            yield from [*self.upper.later(), *self.lower.every()]
+
+    def every(self) -> Iterator[nn.Module]:
+        """All convs."""
+        if self.upper is not None and self.lower is not None:
+            yield from [*self.upper.every(), *self.lower.every()]
+        yield self.conv
+
+
+def fractal_net(columns: int, channels: list[int], classes: int, dimensions: int = 2) -> nn.Sequential:
+    """FractalNet (Larsson et al. 2017, section 4): max pooling after each block, and a linear layer."""
+    pool = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[dimensions](2)
+    average = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[dimensions](1)  # of one pixel, for images of 2^blocks
+    parts: list[nn.Module] = []
+    for before, after in itertools.pairwise([3, *channels]):
+        parts += [FractalBlock(columns, before, after, dimensions), pool]
+    return nn.Sequential(*parts, average, nn.Flatten(), nn.Linear(channels[-1], classes))
+
+
+class TwoPathShortcut(nn.Module):
+    """Half of the outputs from the image, half from the image moved by one pixel (Gastaldi 2017, section 2.1)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dimensions: int) -> None:
+        super().__init__()
+        self.both = convolution(inputs, outputs, 1, dimensions)
+        self.norm = norm(outputs, dimensions)
+        self.stride, self.dimensions = stride, dimensions
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain = {2: nn.functional.conv2d, 3: nn.functional.conv3d}[self.dimensions]
+        h, (first, second) = torch.relu(x), self.both.weight.chunk(2)
+        moved = nn.functional.pad(h, (1, -1) * self.dimensions)
+        return self.norm(torch.cat([plain(h, first, None, self.stride), plain(moved, second, None, self.stride)], 1))
+
+
+class ShakeBlock(nn.Module):
+    """Two residual branches ReLU-3x3-BN-ReLU-3x3-BN with factors of one half, as in evaluation (Gastaldi 2017)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dimensions: int = 2) -> None:
+        super().__init__()
+        self.shortcut = nn.Identity() if inputs == outputs else TwoPathShortcut(inputs, outputs, stride, dimensions)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                convolution(inputs, outputs, 3, dimensions, stride),
+                norm(outputs, dimensions),
+                nn.ReLU(),
+                convolution(outputs, outputs, 3, dimensions),
+                norm(outputs, dimensions),
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + 0.5 * self.branches[0](x) + 0.5 * self.branches[1](x)
+
+
+def shake_shake(depth: int, width: int, classes: int, dimensions: int = 2) -> nn.Sequential:
+    """Shake-Shake of `depth` layers and 2 x `width`d (Gastaldi 2017, table 1)."""
+    parts: list[nn.Module] = [convolution(3, 16, 3, dimensions), norm(16, dimensions)]
+    channels = [16, width, 2 * width, 4 * width]
+    for group, (before, after) in enumerate(itertools.pairwise(channels)):
+        parts.append(ShakeBlock(before, after, 2 if group else 1, dimensions))
+        parts += [ShakeBlock(after, after, dimensions=dimensions) for _ in range((depth - 2) // 6 - 1)]
+    average = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[dimensions](1)
+    return nn.Sequential(*parts, nn.ReLU(), average, nn.Flatten(), nn.Linear(channels[-1], classes))
