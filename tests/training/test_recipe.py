@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
+from statistics import mean
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smash_lightning.architecture import ImageSpec
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.engine import Stopped
 from smash_lightning.evaluation.ground_truths import named_digest
 from smash_lightning.network import Dropping, StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator, rng
-from smash_lightning.search_space.presets import resnet
+from smash_lightning.search_space.presets import fractalnet, resnet, shake
 from smash_lightning.stages.calibrate import identity_of
 from smash_lightning.stages.retrain import Job, train_networks
 from smash_lightning.training import GracefulStop, RetrainModule, networks_side_by_side
@@ -37,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
     "label_smoothing": 0.1,
     "dropout": 0.2,
     "drop_path": 0.2,
+    "shake": True,
     "cutout": 3,
     "mixup": 0.2,
     "cutmix": 1.0,
@@ -147,9 +149,51 @@ def test_dropout_is_of_values_and_drop_path_of_images() -> None:
 def test_a_path_whose_last_convolution_reads_zeros_is_a_path_that_is_dropped() -> None:
     network = StandaloneNetwork(SPACE.sample(rng("zeros", 0)), SPACE.image_spec, generator(0))
     images, most = torch.randn(4, 1, 8, 8), 1 - 1e-9
-    units, paths = (network(images, Dropping(*both, (generator(1),))) for both in ((most, 0.0), (0.0, most)))
+    units, paths = (network(images, Dropping(*both, generators=(generator(1),))) for both in ((most, 0.0), (0.0, most)))
     torch.testing.assert_close(units, paths)
     assert not torch.allclose(units, network(images))
+
+
+def test_a_random_mean_of_two_paths_has_other_shares_of_the_gradient() -> None:
+    first, second = (torch.full((64, 4, 3, 3), value, requires_grad=True) for value in (1.0, 0.0))
+    mixed = Dropping(shake=True, generators=(generator(0), generator(1))).mixed(first, second)
+    mixed.sum().backward()
+    torch.testing.assert_close(first.grad, 1 - second.grad)
+    for k in range(2):
+        share, of_gradient = torch.rand(2, 64, 1, 1, 1, generator=generator(k)).expand(-1, -1, 2, 3, 3)
+        torch.testing.assert_close(mixed[:, 2 * k : 2 * k + 2], share)
+        torch.testing.assert_close(first.grad[:, 2 * k : 2 * k + 2], of_gradient)
+    torch.testing.assert_close(Dropping().mixed(first, second), torch.full_like(first, 0.5))
+
+
+def test_a_mean_is_that_of_the_parts_that_remain() -> None:
+    """Of three parts of a join, each remains with one half, and at least one: six subsets of 1/8, and 1/8 more for one
+    of the single parts.
+    """
+    (block,) = fractalnet(columns=3, blocks=1).blocks
+    images, value = torch.zeros(20_000, 3, 1, 1), {-1: 1.0, 2: 10.0, 3: 100.0}
+    content = torch.full((20_000,), value[-1])
+    for o, count in enumerate(Dropping(paths=0.5, generators=(generator(0),)).writes(block, images)):
+        if block.ops[o].write == (0,):
+            content = torch.lerp(content, torch.tensor(value[o]), 1 / count[:, 0])
+        else:
+            assert count.eq(1).all() or block.ops[o].write == (1,), "the only part of a bank remains"
+    subsets = [some for size in (1, 2, 3) for some in combinations(value.values(), size)]
+    found = [content.sub(mean(some)).abs().lt(1e-3).double().mean().item() for some in subsets]
+    assert sum(found) == 1
+    assert found == pytest.approx([1 / 8 + 1 / 24] * 3 + [1 / 8] * 4, abs=0.01)
+
+
+@pytest.mark.parametrize("architecture", [fractalnet(3, 4), shake(14, 4)], ids=["fractalnet", "shake-shake"])
+def test_networks_with_random_paths_side_by_side_are_each_alone(architecture: Architecture) -> None:
+    spec, dropping = ImageSpec(1, (8, 8), 5), partial(Dropping, 0.2, 0.3, True)
+    images = torch.randn(6, 2, 8, 8, dtype=torch.float64)
+    network = StandaloneNetwork(architecture, spec, generator(0), generator(1)).double()
+    logits = network(images, dropping((generator(10), generator(11)))).chunk(2, 1)
+    for k in range(2):
+        alone = StandaloneNetwork(architecture, spec, generator(k)).double()
+        torch.testing.assert_close(logits[k], alone(images[:, k : k + 1], dropping((generator(10 + k),))))
+    assert not torch.allclose(logits[0], network(images).chunk(2, 1)[0])
 
 
 def test_the_learning_rate_rises_before_the_cosine() -> None:
