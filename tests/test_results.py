@@ -30,7 +30,7 @@ def script(name: str) -> ModuleType:
 RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
-    SCALE, KILLS = script("scale"), script("kills")
+    SCALE, KILLS, RECIPE = script("scale"), script("kills"), script("recipe")
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -81,6 +81,11 @@ def test_the_plan_for_many_gpus_has_the_figures_of_its_simulation() -> None:
 def test_the_table_of_kills_is_that_of_the_record() -> None:
     figures = json.loads((RESULTS / "kills.json").read_text())["figures"]
     assert KILLS.table(figures) in (RESULTS / "processes.md").read_text()
+
+
+def test_the_table_of_recipes_is_that_of_the_record() -> None:
+    (figures,) = json.loads((RESULTS / "recipe.json").read_text())["figures"].values()
+    assert RECIPE.table(figures) in (RESULTS / "recipe.md").read_text()
 
 
 def test_the_readme_has_a_table_of_results() -> None:
