@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from smash_lightning.files import parse, read_text
 
-Skeleton = Literal["fractalnet", "shake-shake"]
+Design = Literal["fractalnet", "shake-shake"]
 Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
 
 
@@ -97,7 +97,7 @@ class Architecture:
             average pooling lead to each next block. Or the channels of the stem of a wide residual network (Zagoruyko
             and Komodakis 2016), in which a residual block with a 1x1 convolution as its shortcut leads to every block,
             with stride 2 from the second one on.
-        skeleton: what is between the blocks, where it is not the above: "fractalnet" (Larsson et al. 2017: a
+        design: what is between the blocks, where it is not the above: "fractalnet" (Larsson et al. 2017: a
             convolution with norm and ReLU leads to each block, and the first bank of a block is its output, followed by
             max pooling), or "shake-shake" (Gastaldi 2017: like a wide residual network, with two residual paths, of
             which the mean is taken, and a shortcut of two 1x1 convolutions).
@@ -108,15 +108,15 @@ class Architecture:
 
     blocks: tuple[Block, ...]
     stem: int | None = None
-    skeleton: Skeleton | None = None
+    design: Design | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
             raise ValueError("an architecture needs at least one block")
         if self.stem is not None and self.stem < 1:
             raise ValueError(f"the stem must have at least 1 channel, got {self.stem}")
-        if self.skeleton is not None and (self.skeleton == "shake-shake") != (self.stem is not None):
-            raise ValueError(f"skeleton {self.skeleton}: a stem is given for shake-shake, and not for fractalnet")
+        if self.design is not None and (self.design == "shake-shake") != (self.stem is not None):
+            raise ValueError(f"design {self.design}: a stem is given for shake-shake, and not for fractalnet")
         axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
         if not axes <= {2} and not axes <= {3}:
             raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {shown(sorted(axes))} axes")
@@ -157,8 +157,8 @@ class Architecture:
         plain: _Json = {"format": 1, "blocks": self.blocks}
         if self.stem is not None:
             plain["stem"] = self.stem
-        if self.skeleton is not None:
-            plain["skeleton"] = self.skeleton
+        if self.design is not None:
+            plain["design"] = self.design
         return _JSON.dump_json(plain).decode()
 
     @classmethod
@@ -171,7 +171,7 @@ class Architecture:
         try:
             plain = _JSON.validate_json(text, strict=True)
             parse(text)  # which refuses keys that occur twice
-            return cls(plain["blocks"], plain.get("stem"), plain.get("skeleton"))
+            return cls(plain["blocks"], plain.get("stem"), plain.get("design"))
         except ValidationError as error:
             fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
             where = ".".join(str(part)[:40] for part in fault["loc"]) or "JSON"
@@ -255,7 +255,7 @@ class _Json(TypedDict):
     format: Annotated[int, Field(ge=1, le=1)]  # a literal would equal true and 1.0
     blocks: tuple[Block, ...]
     stem: NotRequired[Number]
-    skeleton: NotRequired[Skeleton]
+    design: NotRequired[Design]
 
 
 _JSON = TypeAdapter(_Json)

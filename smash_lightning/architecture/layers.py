@@ -117,7 +117,7 @@ class Transition:
 class BlockLayers:
     """The layers of one block, or of a stem with a norm; the last block has no transition.
 
-    Only the paper's skeleton has a norm at the end of a block. `outputs` is the number of channels that it keeps.
+    Only the paper's design has a norm at the end of a block. `outputs` is the number of channels that it keeps.
     """
 
     ops: tuple[OpLayers, ...]
@@ -135,7 +135,7 @@ class BlockLayers:
 class Layers:
     """All layers of a network, nested as they are executed; iteration is flat, in that order.
 
-    `entry` is what follows the stem where the skeleton is not the paper's; `pooled` whether max pooling precedes the
+    `entry` is what follows the stem where the design is not the paper's; `pooled` whether max pooling precedes the
     head.
     """
 
@@ -178,11 +178,11 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     if architecture.dimensions != axes:
         raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
     size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
-    blocks, residual, skeleton = architecture.blocks, architecture.stem is not None, architecture.skeleton
+    blocks, residual, design = architecture.blocks, architecture.stem is not None, architecture.design
     channels = architecture.stem or blocks[0].input_channels
     kernel, ones, stride = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.stem_stride
     stem = Layer("stem", "convolution", image_spec.channels, channels, size, kernel, ones, stride=stride)
-    fractal, shake = skeleton == "fractalnet", skeleton == "shake-shake"
+    fractal, shake = design == "fractalnet", design == "shake-shake"
     entry = None
     if residual or fractal:
         first = _residual("stem", channels, blocks[0].input_channels, size, 1, shake) if residual else None
@@ -191,7 +191,7 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     for b, block in enumerate(blocks):
         ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         kept = block.width if fractal else block.channels
-        norm = Layer(f"block{b}.norm", "norm", kept, kept, size) if skeleton is None else None
+        norm = Layer(f"block{b}.norm", "norm", kept, kept, size) if design is None else None
         transition: Transition | None = None
         if b + 1 < len(blocks) or fractal:
             size = tuple((s + residual) // 2 for s in size)

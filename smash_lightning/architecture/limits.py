@@ -68,7 +68,7 @@ class Limits:
         """The reason why `architecture` is outside the bounds, with block and op; None if it is inside."""
         if architecture.dimensions != self.dimensions:
             return f"it is {architecture.dimensions}D, the space is {self.dimensions}D"
-        if architecture.stem is not None or architecture.skeleton is not None:
+        if architecture.stem is not None or architecture.design is not None:
             return "what leads to its blocks is not the paper's transition"
         if len(architecture.blocks) != len(self.inputs):
             return f"it has {len(architecture.blocks)} blocks, the space has {len(self.inputs)}"

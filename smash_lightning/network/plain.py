@@ -144,7 +144,9 @@ def _outside_ops(row: BlockLayers | None) -> list[Layer]:
 
 def _entry(row: BlockLayers | None) -> list[str]:
     """Lines between the stem and the first block."""
-    return [] if row is None else [f"x = F.relu({_call(row.norm, 'x')})", *_transition(row.transition)]
+    if row is None or row.norm is None:
+        return []
+    return [f"x = F.relu({_call(row.norm, 'x')})", *_transition(row.transition)]
 
 
 def _pool(table: Layers) -> list[str]:

@@ -134,12 +134,12 @@ def _panels(architecture: Architecture, image_spec: ImageSpec) -> Iterator[_Pane
         heading = (f"Block {b}", f"{sizes[b]}, {count(block.banks, 'bank')} of {count(block.width, 'channel')}")
         channels = count(block.inputs * block.width, "channel")
         entry = (image, f"stem {stem}{stride} → {channels}")
-        last, outputs = "norm, ReLU" if architecture.skeleton is None else "ReLU", block.channels
+        last, outputs = "norm, ReLU" if architecture.design is None else "ReLU", block.channels
         if architecture.stem is not None:
-            paths = "" if architecture.skeleton is None else " of two paths"
+            paths = "" if architecture.design is None else " of two paths"
             residual = f"residual block{paths}{' of stride 2' if b else ''} → {channels}"
             entry = (last, residual) if b else (f"{image}, stem {stem}{stride} → {architecture.stem}", residual)
-        elif architecture.skeleton is not None:
+        elif architecture.design is not None:
             last, outputs = f"bank 0, max pooling {twos}", block.width
             entry = (last if b else f"{image}{stride}", f"{stem} → {channels}, norm, ReLU")
         elif b:

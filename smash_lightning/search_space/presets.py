@@ -97,7 +97,7 @@ def fractalnet(
             write = bank.setdefault(end, len(bank))
             ops.append(Op((bank[begin],), (write,), 1, bottleneck=None, paths=paths, activation="post", join="mean"))
     widths = (channels * 2 ** min(b, FRACTALNET_DOUBLINGS) for b in range(blocks))
-    return Architecture(tuple(Block(width, columns, tuple(ops)) for width in widths), skeleton="fractalnet")
+    return Architecture(tuple(Block(width, columns, tuple(ops)) for width in widths), design="fractalnet")
 
 
 @checked
