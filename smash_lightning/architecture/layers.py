@@ -117,7 +117,7 @@ class Transition:
 class BlockLayers:
     """The layers of one block, or of a stem with a norm; the last block has no transition.
 
-    Only the paper's design has a norm at the end of a block. `outputs` is the number of channels that it keeps.
+    Blocks of FractalNet and Shake-Shake end without a norm. `outputs` is the number of channels that a block keeps.
     """
 
     ops: tuple[OpLayers, ...]
