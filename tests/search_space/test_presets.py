@@ -1,6 +1,6 @@
 import pytest
 
-from smash_lightning.architecture import Architecture, Block, ImageSpec, cost, layers
+from smash_lightning.architecture import Architecture, ImageSpec, cost, layers
 from smash_lightning.search_space.presets import PRESETS, densenet, fractalnet, preset, resnet, shake, wrn
 
 CIFAR = ImageSpec(channels=3, size=(32, 32), classes=10)
@@ -18,8 +18,6 @@ PUBLISHED = {  # trainable parameters, and classes; those of 1000 classes by Chr
     "fractalnet-3-64-5": (33.72e6, 10),  # 21 layers by the paper's description; tables of other papers have 38.6e6
     "shake-shake-26-96": (26.2e6, 10),
 }
-
-
 
 
 @pytest.mark.parametrize("name", PRESETS)
