@@ -14,7 +14,7 @@ import yaml
 
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
-CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss")
+CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss", "best_found")
 MEASUREMENTS = ("benchmark", "growth")  # files of task=benchmark
 
 
@@ -42,7 +42,7 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
             raise ValueError(f"{folder}: another folder has {label} too")
         calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
         figures[label] = {key: correlation[key] for key in COPIED}
-        figures[label]["calibration"] = {key: calibration[key] for key in CALIBRATION}
+        figures[label]["calibration"] = {key: calibration.get(key) for key in CALIBRATION}
     date = datetime.fromtimestamp(max(finished), UTC).date().isoformat()
     return {"command": commands, "commit": commit, "machine": machine, "date": date, "figures": figures}
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from smash_lightning.evaluation.best_found import BestFound, best_found
 from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, kendall, spearman
 from smash_lightning.evaluation.comparison import BAND, LEAST_PAIRS, size_matched_pairs
@@ -84,6 +85,7 @@ class Calibration:
     predicted_sd: float | None = None  # standard deviation of the error of `predicted_loss`, nats
     covered: float | None = None  # share of own ground truths within 1.96 of them of their cross-fitted prediction
     compared_with_loss: str | None = None  # "better", "not_significant" or "worse"
+    best_found: BestFound | None = None  # at equal cost, of sixty own ground truths or more
     greedy: int = 0  # architectures of the shortlist that such a prediction selected, between rounds of trainings
 
     def to_json(self) -> str:
@@ -158,6 +160,7 @@ def calibrate(
         predicted_sd=error,
         covered=covered,
         compared_with_loss=BETTER[against_loss.sign] if against_loss else None,
+        best_found=best_found(main, singles["smash_score"], evaluation.losses, LEAST, seed),
     )
     return calibration, predictions
 

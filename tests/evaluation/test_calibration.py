@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smash_lightning.evaluation.best_found import DRAWS, best_found
 from smash_lightning.evaluation.calibration import FEATURES, LEAST, Calibration, calibrate
 from smash_lightning.evaluation.coefficients import Floats, spearman
 from smash_lightning.evaluation.ground_truths import (
@@ -173,6 +174,29 @@ def test_what_is_evaluated() -> None:
     errors = own["true_loss"] - predictions["predicted_loss"]
     assert float(errors.std()) == pytest.approx(found.predicted_sd, rel=0.02)
     assert calibrate(own, [], own, resamples=200)[0].own == calibrate(own, [], own, resamples=200)[0].spearman
+
+
+def test_the_best_found_is_that_of_a_replay_one_training_at_a_time() -> None:
+    rng = np.random.default_rng(4)
+    own, library = pool(rng), [pool(rng)]
+    fitter = Fitter.of(own, library, FEATURES)
+    score, losses = own["smash_score"].to_numpy(), own["true_loss"].to_numpy()
+    found = best_found(fitter, score, losses, LEAST, 7)
+    assert found is not None
+    assert (found.candidates, found.trained, found.fitted, found.draws) == (40, 20, 10, DRAWS)
+    places = random_folds(60, DRAWS, np.random.default_rng([7, 1]), 60)
+    lowest = []
+    for order in np.argsort(places, axis=1):
+        candidates, fitted = order[:40], order[:10]
+        some = np.isin(np.arange(60), fitted).astype(float)
+        predicted = fitter.matrix @ fit(fitter.matrix, fitter.target, some[None], fitter.others)[0]
+        others = sorted(set(candidates) - set(fitted), key=lambda i: predicted[i])
+        ways = (order[:20], sorted(candidates, key=lambda i: score[i])[:20], [*fitted, *others[:10]])
+        lowest.append([min(losses[i] for i in way) for way in ways])
+    assert (found.at_random, found.by_score, found.by_prediction) == pytest.approx(np.mean(lowest, axis=0).tolist())
+    assert found.prediction_minus_random.value == pytest.approx(found.by_prediction - found.at_random)
+    assert found.by_prediction < found.at_random, "the prediction is a good one, and the score is noise"
+    assert best_found(Fitter.of(own[:59], [], FEATURES), score[:59], losses[:59], LEAST, 7) is None
 
 
 def test_no_earlier_ground_truth_of_a_scored_architecture_is_used() -> None:

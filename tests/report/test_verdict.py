@@ -6,7 +6,7 @@ import pytest
 
 from smash_lightning.evaluation.calibration import BETTER
 from smash_lightning.report.labels import cost_text, duration, estimate_text, label, listed
-from smash_lightning.report.verdict import next_steps, sentences, summary
+from smash_lightning.report.verdict import calibration_sentences, next_steps, sentences, summary
 from tests.report.small_run import correlation, estimate
 
 
@@ -94,6 +94,18 @@ def test_the_report_names_what_selected(greedy: int, by: str) -> None:
     steps = {name: dict(next_steps(one, ["aa"]))["Retrain these"] for name, one in content.items()}
     assert steps["better"].startswith("The best by calibrated prediction without a standalone training: aa.")
     assert steps["worse"].startswith("The best by score without")
+
+
+def test_the_best_network_at_equal_cost_is_in_the_sentences() -> None:
+    fitted = {"basis": "own", "spearman": estimate(0.5), "compared_with_loss": "better", "best_single": None}
+    content = fitted | {"architectures": 60, "earlier": 0, "differences": {"val_loss": estimate(0.1)}}
+    found = {"candidates": 40, "trained": 20, "at_random": 0.12, "by_score": 0.11, "by_prediction": 0.1}
+    found |= {f"{name}_minus_random": estimate(value) for name, value in {"score": -0.01, "prediction": -0.02}.items()}
+    without, whole = (calibration_sentences(content | {"best_found": one})[0] for one in (None, found))
+    assert "Of 40 candidates" not in without
+    assert whole.startswith(without)
+    assert "Of 40 candidates, 20 of them trained, the best network has a test loss of 0.1200 nats" in whole
+    assert calibration_sentences(content)[0] == without, "as files of earlier versions"
 
 
 def test_next_steps_name_architectures_size_and_seeds() -> None:
