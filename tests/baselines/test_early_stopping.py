@@ -20,8 +20,8 @@ ARCHITECTURE = SPACE.sample(rng("early", 0))
 STEPS_PER_EPOCH = 240 // 32
 
 
-def standalone_training(architecture: Architecture, context: BaselineContext, epochs: int) -> float:
-    """Loss on the validation images after as many whole epochs."""
+def standalone_training(architecture: Architecture, context: BaselineContext, epochs: int) -> tuple[float, float]:
+    """Loss on the validation images after as many whole epochs, and mean training loss of the last one."""
     silence_lightning()
     module = RetrainModule(architecture, context.data.image_spec, context.retrain, [context.seed])
     trainer = context.trainer(
@@ -36,7 +36,7 @@ def standalone_training(architecture: Architecture, context: BaselineContext, ep
     validation = context.data.normalised(context.data.validation)
     with torch.no_grad():
         logits = module.network.eval()(validation.images)
-    return F.cross_entropy(logits.double(), validation.labels).item()
+    return F.cross_entropy(logits.double(), validation.labels).item(), module.history[-1][1][0]
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
@@ -44,7 +44,11 @@ def test_as_many_steps_as_a_standalone_training_give_its_loss(tmp_path: Path, ep
     context = digits_context(tmp_path)
     value = EarlyStopping(epochs * STEPS_PER_EPOCH).predict(ARCHITECTURE, context)
     assert list(tmp_path.iterdir()) == [], "no files remain"
-    assert value == pytest.approx(standalone_training(ARCHITECTURE, context, epochs), abs=1e-6)
+    validation, training = standalone_training(ARCHITECTURE, context, epochs)
+    assert value == pytest.approx(validation, abs=1e-6)
+    if epochs == 2:  # whose last one is the last half of the steps
+        losses = EarlyStopping(epochs * STEPS_PER_EPOCH, "training").predict(ARCHITECTURE, context)
+        assert losses == pytest.approx(training, abs=1e-6)
     assert value != pytest.approx(EarlyStopping(epochs * STEPS_PER_EPOCH - 1).predict(ARCHITECTURE, context), abs=1e-4)
 
 
