@@ -1,14 +1,14 @@
 """What does a step of searching cost, and where? Measured in one process.
 
 benchmark.json: a row for the start and one for the end of training, between which a space may grow, with medians over
-`n` architectures. Times are milliseconds, with all work of a GPU. `search` is a step; `draw`, `encode`, `generate`
-(with the encoding), `forward`, `backward`, `optimizer` and `data`, a batch of augmented images, are its parts,
-each measured alone. `step_over_free`, with quartiles: a step over one of the same standalone network with the
-same optimizer. `host`: until a step is launched, which on a GPU is before it ends. `score`: validation
-of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a step, which a
-GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass;
-`peak_mb`: most memory that a step needs at a time, weights and images not counted. `side_by_side`: a step of
-`retrain.seeds` standalone networks side by side, over as many steps of one.
+`n` architectures. Times are milliseconds, with all work of a GPU, or of the processor where one thread computes.
+`search` is a step; `draw`, `encode`, `generate` (with the encoding), `forward`, `backward`, `optimizer` and `data`, a
+batch of augmented images, are its parts, each measured alone. `step_over_free`, with quartiles: a step over one of the
+same standalone network with the same optimizer. `host`: until a step is launched, which on a GPU is before it ends.
+`score`: validation of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a
+step, which a GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass; `peak_mb`: most
+memory that a step needs at a time, weights and images not counted. `side_by_side`: a step of `retrain.seeds` standalone
+networks side by side, over as many steps of one.
 """
 
 import json

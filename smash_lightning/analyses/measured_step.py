@@ -1,6 +1,7 @@
 """A search step on made-up images, the score of an architecture, and how their time and memory are measured."""
 
 import os
+import time
 from collections.abc import Callable
 from itertools import accumulate
 
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer as default_timer
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.hypernet import TrainedHyperNet
@@ -62,8 +64,13 @@ def adam(module: torch.nn.Module) -> torch.optim.Optimizer:
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """The fastest of `repeats` calls after one that warms up, with all work of a GPU: other work only slows down."""
-    timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+    """The fastest of `repeats` calls after one that warms up, with all work of a GPU: other work only slows down.
+
+    Without a GPU, the seconds of one thread are those of the processor, so that other processes matter less.
+    """
+    processor = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    clock = time.process_time if processor else default_timer
+    timer = Timer("work()", globals={"work": work}, timer=clock, num_threads=torch.get_num_threads())
     timer.timeit(1)
     return min(timer.timeit(1).mean for _ in range(repeats))
 
