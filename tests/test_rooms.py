@@ -24,7 +24,7 @@ FLOORS = [
     {"engine"},
 ]
 # Single modules, which import no room.
-EVERYWHERE = {"random_streams", "progress_bars", "files", "checkpoint", "option_types", "host_tables"}
+EVERYWHERE = {"random_streams", "progress_bars", "files", "checkpoint", "option_types", "host_tables", "cuda_graphs"}
 WITHOUT_TORCH = {"architecture"}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -7,8 +7,8 @@ batch of augmented images, are its parts, each measured alone. `step_over_free`,
 same standalone network with the same optimizer. `host`: until a step is launched, which on a GPU is before it ends.
 `score`: validation of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a
 step, which a GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass; `peak_mb`: most
-memory that a step needs at a time, weights and images not counted. `side_by_side`: a step of `retrain.seeds` standalone
-networks side by side, over as many steps of one.
+memory that a step needs at a time, weights and images not counted. `standalone`: a step of a standalone network;
+`side_by_side`: a step of `retrain.seeds` of them side by side, over as many steps of one.
 """
 
 import json
@@ -29,6 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from smash_lightning.analyses.growth import growth as fitted_growth
 from smash_lightning.analyses.measured_step import MeasuredStep, adam, peak_mb, seconds, update
 from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.cuda_graphs import recorded
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
 from smash_lightning.files import write_text
 from smash_lightning.hypernet import ConditionalWeightSource
@@ -115,7 +116,9 @@ def step_costs(
             networks = StandaloneNetwork(architecture, image_spec, *generators).to(device)
             x, each = images.repeat(1, count, *[1] * image_spec.dimensions), labels.repeat_interleave(count)
             own = adam(networks)
-            return lambda: update(F.cross_entropy(networks(x).view(len(each), -1), each), own)
+            graphs = experiment.retrain.graphs and device.type == "cuda"
+            run = recorded(networks, x) if graphs else networks
+            return lambda: update(F.cross_entropy(run(x).view(len(each), -1), each), own)
 
         architecture = draw()
         network = StandaloneNetwork(architecture, image_spec, op_norm=False).to(device)
@@ -135,7 +138,7 @@ def step_costs(
         row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
         row["step_over_free"] = row["search"] / row.pop("free")
         one, several = (seconds(standalone(architecture, count), repeats) for count in (1, experiment.retrain.seeds))
-        row["side_by_side"] = several / (one * experiment.retrain.seeds)
+        row |= {"standalone": 1e3 * one, "side_by_side": several / (one * experiment.retrain.seeds)}
         started = time.perf_counter()
         search()
         row["host"] = 1e3 * (time.perf_counter() - started)

@@ -28,6 +28,7 @@ class MeasuredStep:
         device, spec = torch.device(experiment.device), space.image_spec
         self.image_spec, self.device = spec, device
         self.source = experiment.hypernet.build(space, 0).to(device)
+        self.source.use_graphs(experiment.search.graphs and device.type == "cuda")
         self.optimizer = adam(self.source)
         shape = (batch, spec.channels, *spec.size)
         self.images = torch.randn(shape, generator=generator(Stream.BENCHMARK_IMAGES)).to(device)

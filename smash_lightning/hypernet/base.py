@@ -49,6 +49,12 @@ class WeightSource(nn.Module, ABC):
         """Functions from an architecture to the tables on the host that `forward` needs, to be computed ahead."""
         return []
 
+    def use_graphs(self, use: bool) -> None:
+        """Whether passes with gradients on a GPU may be recorded as CUDA graphs; without effect where a class cannot.
+
+        Then each pass must end with its backward pass before the next begins, with gradients that are not accumulated.
+        """
+
     def noise(self, architecture: Architecture, generator: torch.Generator) -> Tensor | None:
         """Gaussian noise z for an architecture, or None where the weights depend on no noise."""
         shape = self.noise_shape(architecture)

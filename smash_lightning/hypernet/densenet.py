@@ -1,18 +1,20 @@
 """The HyperNet: a fully convolutional DenseNet from c to a grid of weights (paper, section 3.3 and appendix)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smash_lightning.cuda_graphs import recorded
 from smash_lightning.network.gradients import unit_norm
 
 SLOPE = 0.02
+LEAST_SLICES = 64  # that a CUDA graph is recorded for
 
 
 class GridDenseNet(nn.Module):
-    """Maps c (1, channels, rows, slices) to a grid (1, outputs, rows, slices).
+    """Maps c, after z if there is noise, (1, channels, rows, slices) to a grid (1, outputs, rows, slices).
 
     3x3 convolutions without bias, Leaky ReLU before each but the first, no BatchNorm; every filter tensor is divided by
     its norm. A first convolution maps c to `width` channels, each layer of a dense block adds `growth` channels, a
@@ -62,19 +64,42 @@ class GridDenseNet(nn.Module):
             nn.init.orthogonal_(torch.empty(o, i, k, k), generator=generator) for o, i, k in shapes
         )
 
-    def forward(self, c: Tensor, z: Tensor | None) -> Tensor:
-        """The grid of c. `z` (1, 1, rows, slices) is the noise, given exactly where there is a channel for it."""
-        assert (z is not None) == self.noise
+    def forward(self, c: Tensor, present: Tensor | None = None) -> Tensor:
+        """The grid of c, zero in absent slices.
+
+        `present` (1, 1, 1, slices) is 0 for slices of zeros at the end of c that only fill it up to a static size, and
+        1 for all others, whose grid is what it is without them; None is 1 for all.
+        """
         filters = iter(unit_norm(tuple(self.filters)))
-        c = c.to(self.filters[0].dtype)
-        c = c if z is None else torch.cat([z, c], 1)
-        y = F.conv2d(c, next(filters), padding=1)
+        y = _convolve(c, next(filters), present)
         x = F.leaky_relu(torch.cat([c, y], 1) if self._keeps_c else y, SLOPE)
         # x is activated from here on: a channel passes the Leaky ReLU once, not once for each layer that reads it.
         for b, layers in enumerate(self._layers):
             for _ in range(layers):
-                y = F.leaky_relu(F.conv2d(x, next(filters), padding=1), SLOPE)
+                y = F.leaky_relu(_convolve(x, next(filters), present), SLOPE)
                 x = torch.cat([x, y], 1)
             if b + 1 < len(self._layers):
-                x = F.leaky_relu(F.conv2d(x, next(filters), padding=1), SLOPE)
+                x = F.leaky_relu(_convolve(x, next(filters), present), SLOPE)
         return F.conv2d(x, next(filters))
+
+
+def _convolve(x: Tensor, weight: Tensor, present: Tensor | None) -> Tensor:
+    y = F.conv2d(x, weight, padding=1)
+    return y if present is None else y * present  # which the next convolution would see, where it saw zeros
+
+
+class GraphedDenseNet:
+    """The passes of a `GridDenseNet` as CUDA graphs, one for each power of two that c is filled up to."""
+
+    def __init__(self, network: GridDenseNet) -> None:
+        self.network = network
+        self._graphs: dict[int, Callable[..., Tensor]] = {}
+
+    def __call__(self, c: Tensor) -> Tensor:
+        """The grid of c, as `GridDenseNet` makes it."""
+        slices = c.shape[-1]
+        size = max(LEAST_SLICES, 1 << (slices - 1).bit_length())
+        filled = [F.pad(tensor, (0, size - slices)) for tensor in (c, c.new_ones(1, 1, 1, slices))]
+        if size not in self._graphs:
+            self._graphs[size] = recorded(self.network, *filled)
+        return self._graphs[size](*filled)[..., :slices]

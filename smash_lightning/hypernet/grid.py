@@ -11,7 +11,7 @@ from typing_extensions import override
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
 from smash_lightning.hypernet.base import WeightSource
-from smash_lightning.hypernet.densenet import GridDenseNet
+from smash_lightning.hypernet.densenet import GraphedDenseNet, GridDenseNet
 from smash_lightning.hypernet.shared_tensors import make_shared_tensors, named_pointwise, sliced
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import Region, crop, unit_norm
@@ -39,6 +39,7 @@ class GridHyperNet(WeightSource):
         self.encoding = Encoding(limits, depth_compression)
         channels, outputs = self.encoding.layout.channels, grid_channels(self.encoding)
         self.hypernet = GridDenseNet(channels, outputs, width, depths, growth, noise, generator)
+        self.graphs: GraphedDenseNet | None = None
         self.shared = make_shared_tensors(limits, image_spec, generator)
         self.add_parameters(generator)
 
@@ -50,9 +51,16 @@ class GridHyperNet(WeightSource):
         del architecture
         return generated
 
+    @override
+    def use_graphs(self, use: bool) -> None:
+        self.graphs = GraphedDenseNet(self.hypernet) if use else None
+
     def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
-        """The weights of `architecture` from a c of the shape of its own, and noise."""
-        grid = self.hypernet(c, z)
+        """The weights of `architecture` from a c of the shape of its own, and noise where there is a channel for it."""
+        assert (z is not None) == self.hypernet.noise
+        c = c.to(self.hypernet.filters[0].dtype)
+        c = c if z is None else torch.cat([z, c], 1)
+        grid = self.hypernet(c) if self.graphs is None or not torch.is_grad_enabled() else self.graphs(c)
         matrices = self.matrices(architecture, unit_norm(unpack(grid, self.encoding, architecture)))
         return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)
 

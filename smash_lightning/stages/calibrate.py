@@ -34,6 +34,7 @@ SELECTION = {
     "presets",
     "architectures",
     "checkpoint_minutes",
+    "graphs",
 }
 """Options of standalone training that are not part of its recipe."""
 

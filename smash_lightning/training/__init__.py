@@ -10,12 +10,11 @@ from smash_lightning.training.callbacks import (
     QueueProgress,
     silence_lightning,
 )
+from smash_lightning.training.retrain_options import RetrainOptions, networks_side_by_side
 from smash_lightning.training.search_module import HyperNetModule, SearchOptions
 from smash_lightning.training.standalone_module import (
     RetrainModule,
-    RetrainOptions,
     classification_metrics,
     load_classifier,
     log_probabilities,
-    networks_side_by_side,
 )

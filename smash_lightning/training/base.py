@@ -19,6 +19,11 @@ class TrainingModule(L.LightningModule):
         """Whether metrics of this step are logged."""
         return (step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
+    def may_use_graphs(self) -> bool:
+        """Whether the backward pass of a step ends before the gradients of another are computed, on one GPU."""
+        trainer = self.trainer
+        return self.device.type == "cuda" and trainer.world_size == trainer.accumulate_grad_batches == 1
+
     def with_cosine(self, optimizer: Optimizer, warm_up: float = 0.0) -> dict[str, Any]:
         """Lightning's description of an optimizer and of the cosine, which is stepped after each batch.
 

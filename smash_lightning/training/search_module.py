@@ -38,6 +38,7 @@ class SearchOptions:
     sampling: Literal["space", "candidates", "balanced"] = "space"
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     architectures: Literal["per_rank", "shared"] = "per_rank"
+    graphs: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -101,11 +102,14 @@ class HyperNetModule(TrainingModule):
     def on_train_start(self) -> None:
         """Starts the clock, and the process that plans ahead for a GPU; on a CPU it would take a core from others."""
         self._started = time.perf_counter()
+        one = self.options.architectures_per_step == 1
+        self.weights.use_graphs(self.options.graphs and one and self.may_use_graphs())
         self.planner = Planner(self.draw, 0 if self.device.type == "cpu" else AHEAD)
 
     def on_train_end(self) -> None:
-        """Ends the process that plans ahead."""
+        """Ends the process that plans ahead, and frees the graphs."""
         self.planner.close()
+        self.weights.use_graphs(False)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy over the step's architectures, each with weights generated for it."""

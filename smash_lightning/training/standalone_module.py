@@ -2,87 +2,27 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.optim import Optimizer
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.checkpoint import load_checkpoint, require_same_data
+from smash_lightning.cuda_graphs import recorded
 from smash_lightning.network import NOTHING_DROPPED, Classifier, Dropping, StandaloneNetwork, Weights
-from smash_lightning.option_types import Trainings, require_bounds
+from smash_lightning.network.banks import accesses
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.training.base import DivergedError, TrainingModule
 from smash_lightning.training.recipe import clip, cut_out, mix
+from smash_lightning.training.retrain_options import RetrainOptions
 
 TOP = 5  # guesses of the top-5 error
-ELEMENTWISE = [getattr(torch.optim, name) for name in ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad")]
-CPU_PIXELS, GPU_PIXELS = 256, 1024  # of images up to which networks are trained side by side
-
-
-ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
-
-
-@dataclass(frozen=True)
-class RetrainOptions:
-    """How architectures are trained standalone, and which ones; conf/retrain/digits.yaml explains each option."""
-
-    epochs: PositiveInt
-    learning_rate: NonNegativeFloat
-    momentum: ShareBelowOne
-    weight_decay: float
-    seeds: Trainings
-    shortlist: NonNegativeInt
-    stratified: NonNegativeInt
-    random: NonNegativeInt
-    rank: NonNegativeInt | None
-    start: Literal["random", "generated"]
-    use_validation: bool
-    checkpoint_minutes: float
-    presets: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    rounds: PositiveInt = 1
-    optimizer: Callable[..., Optimizer] | None = None
-    warm_up: ShareBelowOne = 0.0
-    clip: PositiveFloat | None = None
-    average: Annotated[float, Field(gt=0, lt=1)] | None = None
-    label_smoothing: ShareBelowOne = 0.0
-    dropout: ShareBelowOne = 0.0
-    drop_path: ShareBelowOne = 0.0
-    shake: bool = False
-    cutout: NonNegativeInt = 0
-    mixup: NonNegativeFloat = 0.0
-    cutmix: NonNegativeFloat = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("presets", "architectures"):
-            if isinstance(value := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(value))
-        require_bounds(self, "retrain")
-        if self.rounds > 1 and self.rank is not None:
-            raise ValueError(
-                f"retrain.rounds={self.rounds} trains many architectures: leave out retrain.rank={self.rank}"
-            )
-
-
-def networks_side_by_side(image_spec: ImageSpec, device: str, optimizer: object = None) -> int | None:
-    """Most networks of one architecture that are trained side by side; None for any number.
-
-    It is 1 with an optimizer other than torch's that treat each value on its own.
-
-    On a CPU this takes .6 of the time of one after another for images of 8 x 8 pixels, .9 for 16 x 16, and more than
-    that time for 32 x 32 (docs/results/costs.md). A GPU waits for the host with images of up to 32 x 32 pixels, by
-    counts of operations; times were not measured there.
-    """
-    most = CPU_PIXELS if device == "cpu" else GPU_PIXELS
-    elementwise = optimizer is None or getattr(optimizer, "func", optimizer) in ELEMENTWISE
-    return None if elementwise and math.prod(image_spec.size) <= most else 1
 
 
 class RetrainModule(TrainingModule):
@@ -123,6 +63,7 @@ class RetrainModule(TrainingModule):
         self.diverged: dict[int, str] = {}  # for each seed whose loss is not finite any more, when it became so
         self.measured: list[dict[str, float]] = []  # test metrics of each seed
         self._losses: list[Tensor] = []  # of the batches of this epoch, each (seeds,)
+        self._graph: tuple[Callable[..., Tensor], list[object]] | None = None  # and cached tensors that it uses
         self._evaluation: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -133,7 +74,8 @@ class RetrainModule(TrainingModule):
         if options.dropout or options.drop_path or options.shake:
             draws = (generator(Stream.DROPPING, seed, *key, device=images.device) for seed in self.seeds)
             dropping = Dropping(options.dropout, options.drop_path, options.shake, tuple(draws))
-        logits = self.network(images, dropping).view(labels.numel(), -1)
+        graphs = options.graphs and dropping is NOTHING_DROPPED and self.may_use_graphs()
+        logits = (self._graphed(images) if graphs else self.network(images, dropping)).view(labels.numel(), -1)
 
         def cross_entropy(labels: Tensor) -> Tensor:
             smoothing = options.label_smoothing
@@ -148,6 +90,17 @@ class RetrainModule(TrainingModule):
             self.log("loss", losses.detach().mean())
         self._losses.append(losses.detach())
         return losses.sum()
+
+    def _graphed(self, images: Tensor) -> Tensor:
+        """Logits by CUDA graphs, which are recorded at the first batch; all batches have its shape."""
+        if self._graph is None:
+            used: list[object] = [accesses(block, images.device) for block in self.architecture.blocks]
+            self._graph = recorded(self.network, images), used
+        return self._graph[0](images)
+
+    def on_train_end(self) -> None:
+        """Frees the graphs."""
+        self._graph = None
 
     def _varied(self, images: Tensor, labels: Tensor, key: tuple[int, int]) -> tuple[Tensor, ...]:
         """Images and labels; if images are mixed, also the labels of the others, and the share (seeds,) of the own."""

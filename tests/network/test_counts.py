@@ -65,7 +65,7 @@ def hypernet_operations(source: ConditionalHyperNet, architecture, z: Tensor | N
     """Forward and backward, from c to the grid."""
     c = source.encoding.encode(architecture)
     with OperationCounter() as ahead:
-        grid = source.hypernet(c, z)
+        grid = source.hypernet(c if z is None else torch.cat([z, c], 1))
     direction = torch.ones_like(grid)
     with OperationCounter() as back:
         torch.autograd.grad(grid, list(source.hypernet.parameters()), direction)
