@@ -1,170 +1,294 @@
-"""Lets file operations of runs fail, one after the other: python docs/results/faults.py > docs/results/faults.json.
+"""Lets file operations and memory of runs fail, one after the other: python docs/results/faults.py trials.jsonl > faults.json.
 
-A small pipeline, stage by stage. In a process of its own, the k-th of the operations on files that write (open, write,
-fsync, replace, rename, link, unlink, mkdir) below a folder that holds run, cache and temporary files fails with ENOSPC,
-EIO or EACCES, once or from then on, or the process ends there. A run that fails must end in one sentence with the file
-and the remedy; continued, it must have the files of an undisturbed run. Not covered: what libraries write by C alone
-(NumPy's arrays in the cache), and reading.
+A small pipeline, stage by stage, each trial in a fork of this process. The k-th operation that writes (open, write,
+fsync, rename, link, remove, mkdir and others, as Python's audit events name them) below a folder that holds run, cache
+and temporary files fails with ENOSPC, EIO or EACCES, once or from then on, or the process ends there; or the j-th job,
+such as a training or a score, lacks memory. A run that fails must end in one sentence with the file and the remedy;
+continued, it must have the files of an undisturbed run. The trials that the file has are not repeated. To make a trial
+cheap, a configuration is composed once, charts are not checked or drawn, clocks count calls, and a run is continued
+once from folders of equal content. Not covered: reading, and what libraries write by C alone.
 """
 
 import argparse
 import builtins
+import copy
 import errno
+import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import altair.utils.schemapi
+import numpy as np
 import torch
 import vl_convert
 from collect import this_commit, this_machine
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from kills import differences
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from smash_lightning import cli
+from smash_lightning.configuration import earlier_run
+from smash_lightning.engine.base import Pool
 
 OPTIONS = [
-    *("workers=1", "logger=none", "dataset.train=128", "dataset.validation=100", "search_space.max_ops=2"),
-    *("hypernet.depths=[1]", "hypernet.growth=4", "search.epochs=2", "search.hypernets=1", "search.checkpoint_every=1"),
-    *("ranking.size_tolerance=null", "ranking.fixed=2", "ranking.fixed_every=1", "ranking.strategies.random.count=5"),
+    *("workers=1", "logger=none", "dataset=folder", "dataset.validation=60", "dataset.recalibration=32"),
+    *("dataset.batch_size=32", "dataset.stem_stride=1", "hypernet.depths=[1]", "hypernet.growth=4", "search.epochs=2"),
+    *("search_space.max_ops=2", "search.hypernets=1", "search.checkpoint_every=1", "ranking.size_tolerance=null"),
+    *("ranking.fixed=2", "ranking.fixed_every=1", "ranking.strategies.random.count=5"),
     *("ranking.strategies.perturb.count=1", "ranking.strategies.markov.count=0", "retrain.epochs=1", "retrain.seeds=1"),
     *("retrain.shortlist=0", "retrain.stratified=2", "retrain.random=1", "evaluation.bootstrap=200"),
     "baselines.baselines={early_stopping: null, synflow: null, snip: null, gradient_norm: null, naswot: null}",
     "baselines.one_shot=[untrained]",
 ]
+IMAGES = {"train": 160, "test": 60}
 STAGES = ("search", "rank", "retrain", "baselines", "correlate", "calibrate")
-CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
-KINDS = [(code, forever) for code in CODES for forever in (False, True)] + [(0, False)]  # 0 ends the process
+ERRORS = {
+    f"{errno.errorcode[number]}{', ever after' * forever}": (number, forever)
+    for number in (errno.ENOSPC, errno.EIO, errno.EACCES)
+    for forever in (False, True)
+}
+END, NO_MEMORY = "end of the process", ("MemoryError", "MemoryError, ever after", "out of memory")
+EVENTS = ("mkdir", "rename", "link", "symlink", "remove", "rmdir", "truncate", "utime", "chmod")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-REMEDIES = ("make room", "permit writing", "mend this")
+REMEDIES = ("make room", "permit writing", "mend this", "memory")
+Trial = dict[str, Any]
 
 
 class Operations:
-    """Counts the operations below a folder, of which the one of number `at` fails."""
+    """Operations and jobs of this process from now on, of which the one of number `at` fails in a way, if any."""
 
-    def __init__(self, root: Path, at: int = 0, code: int = 0, forever: bool = False) -> None:
-        self.root, self.at, self.code, self.forever, self.names = str(root), at, code, forever, list[str]()
+    def __init__(self, root: Path, at: int = 0, kind: str = "") -> None:
+        self.root, self.at, self.kind = str(root), at, kind
+        self.number, self.forever = ERRORS.get(kind, (0, "ever after" in kind))
+        self.names, self.jobs = list[str](), list[str]()
 
-    def count(self, name: str, path: Any) -> None:
+    def fails(self, counted: list[str], name: str) -> bool:
+        """Counts; whether this one fails."""
+        counted.append(name)
+        return len(counted) == self.at or (self.forever and len(counted) > self.at > 0)
+
+    def on_file(self, name: str, path: Any) -> None:
         """One operation on a path; raises OSError where it fails."""
-        if not isinstance(path, str | os.PathLike) or not os.path.abspath(path).startswith(self.root):
+        path = os.fspath(path) if isinstance(path, str | bytes | os.PathLike) else None
+        if path is None or not os.path.abspath(os.fsdecode(path)).startswith(self.root):
             return
-        self.names.append(name)
-        if len(self.names) == self.at or (self.forever and len(self.names) > self.at > 0):
-            if self.code == 0:
+        if self.fails(self.names, name) and self.kind not in NO_MEMORY:
+            if self.kind == END:
                 os._exit(137)
-            named = () if name in ("write", "fsync") else (os.fspath(path),)
-            raise OSError(self.code, os.strerror(self.code), *named)
+            raise OSError(self.number, os.strerror(self.number), *(() if name in ("write", "fsync") else (path,)))
 
-    @contextmanager
-    def patched(self) -> Iterator[None]:
-        """Within it, operations are counted."""
-        operations, io_open, os_open, os_fsync = self, io.open, os.open, os.fsync
+    def on_job(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of a pool, which lacks memory where it fails."""
+
+        def call(*arguments: Any) -> Any:
+            if self.fails(self.jobs, function.__name__) and self.kind in NO_MEMORY:
+                raise torch.OutOfMemoryError("CUDA out of memory") if self.kind == "out of memory" else MemoryError
+            return function(*arguments)
+
+        return call
+
+    def install(self) -> None:
+        """Watches this process until its end."""
+        operations, io_open, os_fsync, make_pool = self, io.open, os.fsync, Pool.__init__
 
         class Raw(io.FileIO):
             def write(self, content: Any) -> Any:
-                operations.count("write", self.name)
+                operations.on_file("write", self.name)
                 return super().write(content)
 
-        def opened(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
+        def opened(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, opener: Any = None, **more: Any) -> Any:
             if isinstance(file, int) or not set(mode) & set("wax+"):
-                return io_open(file, mode, buffering, *rest, **more)
-            operations.count("open", file)
-            raw = Raw(file, mode.replace("b", "").replace("t", ""))
+                return io_open(file, mode, buffering, *rest, opener=opener, **more)
+            raw = Raw(file, mode.replace("b", "").replace("t", ""), opener=opener)
             if buffering == 0:
                 return raw
             buffered = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw)
             return buffered if "b" in mode else io.TextIOWrapper(buffered, *rest, **more)
 
-        def os_opened(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-            if flags & WRITES:
-                operations.count("open", path)
-            return os_open(path, flags, *rest, **more)
-
         def fsync(file: int) -> None:
-            operations.count("fsync", os.readlink(f"/proc/self/fd/{file}"))
+            operations.on_file("fsync", os.readlink(f"/proc/self/fd/{file}"))
             os_fsync(file)
 
-        def counted(name: str, before: Callable[..., Any]) -> Callable[..., Any]:
-            def call(path: Any, *rest: Any, **more: Any) -> Any:
-                operations.count(name, path)
-                return before(path, *rest, **more)
+        def watch(event: str, arguments: tuple[Any, ...]) -> None:
+            if event == "open":
+                if isinstance(arguments[2], int) and arguments[2] & WRITES:
+                    operations.on_file("open", arguments[0])
+            elif event.startswith("os.") and event[3:] in EVENTS:
+                operations.on_file(event[3:], arguments[0])
 
-            return call
+        def pool(self: Any, engine: Any, function: Any, *rest: Any) -> None:
+            make_pool(self, engine, operations.on_job(function), *rest)
 
-        names = ("replace", "rename", "link", "unlink", "mkdir")
-        before = {name: getattr(os, name) for name in names}
-        for name in names:
-            setattr(os, name, counted(name, before[name]))
         builtins.open = io.open = opened
-        os.open, os.fsync = os_opened, fsync
+        os.fsync, Pool.__init__ = fsync, pool
+        sys.addaudithook(watch)
+
+
+class Runs:
+    """Runs of the pipeline in one folder, which is made as it was before a stage as often as needed."""
+
+    def __init__(self, folder: Path, stages: Sequence[str] = STAGES) -> None:
+        self.folder, self.root, self.run = folder, folder / "trial", folder / "trial" / "run"
+        self.stages, self.resumed = stages, dict[str, tuple[str, list[str]]]()
+        torch.set_num_threads(1)
+        save_images(folder / "images")
+        without_drawing()
+        remember(Hydra, "compose_config", self.state)
+        remember(earlier_run, "with_earlier_options", self.state)
+
+    def state(self) -> tuple[Any, ...]:
+        """What the configuration depends on."""
+        config = self.run / "config.yaml"
+        return *sys.argv, config.read_text() if config.exists() else ""
+
+    def undisturbed(self) -> Iterator[tuple[str, Operations]]:
+        """Each stage with its operations, when the folder `after-STAGE` has been made, and later parts have not."""
+        (self.root / "tmp").mkdir(parents=True)
+        tempfile.tempdir = str(self.root / "tmp")
+        os.chdir(self.root)
+        shutil.copytree(self.root, self.folder / "before-search")
+        for stage, following in zip(self.stages, (*self.stages[1:], ""), strict=True):
+            for _ in range(1 + (stage == "search")):  # in this process, which imports and composes
+                self.main(stage)
+            self.prepare(stage)
+            code, message, operations = self.command(stage, Operations(self.root))
+            assert code == 0, message
+            shutil.copytree(self.root, self.folder / f"after-{stage}")
+            shutil.copytree(self.root, self.folder / f"before-{following}")
+            yield stage, operations
+            self.prepare(following)
+
+    def prepare(self, stage: str) -> None:
+        """Makes the folder as it was before a stage."""
+        os.chdir(self.folder)
+        shutil.rmtree(self.root)
+        shutil.copytree(self.folder / f"before-{stage}", self.root)
+        os.chdir(self.root)
+
+    def main(self, stage: str) -> None:
+        """Runs a stage in this process."""
+        begun = (self.run / "config.yaml").exists()
+        new = [f"hydra.run.dir={self.run}", f"dataset.root={self.folder / 'images'}", *OPTIONS]
+        new += [f"cache_folder={self.root / 'cache'}"]
+        GlobalHydra.instance().clear()
+        sys.argv = ["smash"]
+        clock = time.perf_counter
+        time.perf_counter = map(float, count()).__next__  # type: ignore[assignment]
         try:
-            yield
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                cli.main([f"task={stage}", *([f"resume={self.run}"] if begun else new)])
         finally:
-            builtins.open = io.open = io_open
-            os.open, os.fsync = os_open, os_fsync
-            for name in names:
-                setattr(os, name, before[name])
+            time.perf_counter = clock
+
+    def command(self, stage: str, operations: Operations) -> tuple[int, str, Operations]:
+        """Runs a stage in a child of this process: exit code, message, and operations as they were at the end."""
+        reading, writing = os.pipe()
+        if (child := os.fork()) == 0:
+            message: Any = ""
+            try:
+                operations.install()
+                self.main(stage)
+            except SystemExit as end:
+                message = end.code
+            except BaseException:
+                message = traceback.format_exc()
+            with os.fdopen(writing, "w") as pipe:
+                json.dump([str(message or ""), operations.names, operations.jobs], pipe)
+            os._exit(1 if message else 0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            text = pipe.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        message, operations.names, operations.jobs = json.loads(text) if text else ("", [], [])
+        return code, message, operations
+
+    def trial(self, stage: str, at: int, kind: str) -> Trial:
+        """A stage of which an operation or job fails, continued: what was wrong, and in which files it differs."""
+        self.prepare(stage)
+        code, message, _ = self.command(stage, Operations(self.root, at, kind))
+        wrong = "" if code in (0, 137) else fault_of(code, message, self.root)
+        different = self.differences(stage) if code == 0 else ["not finished"]
+        if different and code == 0 and kind not in NO_MEMORY:
+            wrong = f"exit code 0 with other files: {different}"
+        if different:
+            before = digest(self.root)
+            if before not in self.resumed:
+                again, reason, _ = self.command(stage, Operations(self.root))
+                left = self.differences(stage) if again == 0 else [f"{again}: {reason[-600:]}"]
+                self.resumed[before] = (reason, left)
+            _, different = self.resumed[before]
+        return {"code": code, "message": wrong, "different": different}
+
+    def differences(self, stage: str) -> list[str]:
+        """Figures and weights in which the run differs from an undisturbed one, and files that only one of them has."""
+        one, other = self.folder / f"after-{stage}", self.root
+        _, found = differences(one / "run", other / "run")
+        names = [{str(path.relative_to(root)) for path in root.rglob("*")} for root in (one, other)]
+        found += sorted(names[0] ^ names[1])
+        for path in sorted((one / "run" / "checkpoints").glob("*.ckpt")):
+            if (twin := other / "run" / "checkpoints" / path.name).exists() and twin.read_bytes() != path.read_bytes():
+                states = [torch.load(each, weights_only=True)["state_dict"] for each in (path, twin)]
+                if any(not torch.equal(states[0][key], states[1][key]) for key in states[0]):
+                    found.append(path.name)
+        return found
 
 
-def command(root: Path, stage: str, operations: Operations) -> tuple[int, str, list[str]]:
-    """Runs a stage in a child of this process: exit code, message, names of its operations."""
-    run, (reading, writing) = root / "run", os.pipe()
-    begun = (run / "config.yaml").exists()
-    arguments = [f"task={stage}", f"resume={run}"] if begun else [f"task={stage}", f"hydra.run.dir={run}", *OPTIONS]
-    if (child := os.fork()) == 0:
-        message: Any = ""
-        try:
-            os.chdir(root)
-            tempfile.tempdir = str(root / "tmp")
-            GlobalHydra.instance().clear()
-            sys.argv = ["smash"]
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), operations.patched():
-                cli.main(arguments)
-        except SystemExit as end:
-            message = end.code
-        except BaseException:
-            message = traceback.format_exc()
-        with os.fdopen(writing, "w") as pipe:
-            json.dump([str(message or ""), operations.names], pipe)
-        os._exit(1 if message else 0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    message, names = json.loads(text) if text else ("", [])
-    return code, message, names
+def save_images(folder: Path) -> None:
+    """The first digits as a data set in folders of classes."""
+    digits, first = load_digits(), 0
+    for split, number in IMAGES.items():
+        for index in range(first, first + number):
+            path = folder / split / str(digits.target[index]) / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((digits.images[index] * 15).astype(np.uint8)).save(path)
+        first += number
 
 
-def prepared(root: Path, before: Path | None) -> Path:
-    """A folder for a trial, with the run as it was before the stage."""
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "tmp").mkdir(parents=True)
-    if before is not None:
-        shutil.copytree(before, root / "run")
-    return root
+def without_drawing() -> None:
+    """Replaces what takes most of the time of a report and writes no file."""
+    vl_convert.vegalite_to_png = lambda *_, **__: b"picture"
+    vl_convert.vegalite_to_svg = lambda *_, **__: "picture"
+    vl_convert.javascript_bundle = lambda *_, **__: ""
+    altair.utils.schemapi.SchemaBase.validate = lambda *_, **__: None
 
 
-def different_files(one: Path, other: Path) -> list[str]:
-    """Figures and weights in which two runs differ, and files that only one of them has."""
-    _, found = differences(one, other)
-    names = [{str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} for run in (one, other)]
-    found += sorted(names[0] ^ names[1])
-    for path in sorted((one / "checkpoints").glob("*.ckpt")):
-        if (twin := other / "checkpoints" / path.name).exists():
-            states = [torch.load(each, weights_only=True)["state_dict"] for each in (path, twin)]
-            if any(not torch.equal(states[0][key], states[1][key]) for key in states[0]):
-                found.append(path.name)
-    return found
+def remember(owner: Any, name: str, state: Callable[[], tuple[Any, ...]]) -> None:
+    """Replaces a function by one that keeps a copy of what it returned, which a child of this process may change."""
+    function, kept = getattr(owner, name), {}
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        now = (*state(), *map(str, more.get("overrides", ())))
+        if now in kept:
+            return kept[now]
+        value = function(*arguments, **more)
+        kept[now] = copy.deepcopy(value)
+        return value
+
+    setattr(owner, name, call)
+
+
+def digest(folder: Path) -> str:
+    """Of all names and contents."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        found.update(repr((str(path), path.read_bytes() if path.is_file() else b"")).encode())
+    return found.hexdigest()
 
 
 def fault_of(code: int, message: str, root: Path) -> str:
@@ -174,70 +298,76 @@ def fault_of(code: int, message: str, root: Path) -> str:
     return f"exit code {code}: {message[:400]}"
 
 
-def trials(folder: Path, every: int, first: int, stages: list[str]) -> Iterator[dict[str, Any]]:
-    """Every `every`-th trial of each stage, from the `first` on."""
-    before = None
-    for stage in STAGES:
-        root = prepared(folder / "undisturbed", before)
-        code, message, names = command(root, stage, Operations(root))
-        assert code == 0, message
-        after = folder / f"after-{stage}"
-        shutil.copytree(root / "run", after)
-        cases = [(at, *kind) for at in range(1, len(names) + 1) for kind in KINDS]
-        for at, number, forever in cases[first::every] if stage in stages else ():
-            trial = prepared(folder / "trial", before)
-            code, message, _ = command(trial, stage, Operations(trial, at, number, forever))
-            fault = "" if code in (0, 137) else fault_of(code, message, trial)
-            again, reason, _ = command(trial, stage, Operations(trial))
-            different = different_files(after, trial / "run") if again == 0 else [f"resumed: {reason[-600:]}"]
-            kind = "end of the process" if number == 0 else errno.errorcode[number] + (", ever after" * forever)
-            found = {"stage": stage, "operation": names[at - 1], "at": at, "of": len(names), "kind": kind}
-            yield found | {"code": code, "message": fault, "different": different}
-        before = after
+def trials(folder: Path, arguments: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[Trial]:
+    """Every `every`-th trial of each stage, from the `first` on, but those that are done."""
+    runs = Runs(folder)
+    for stage, whole in runs.undisturbed():
+        cases = [(at, kind) for at in range(1, len(whole.names) + 1) for kind in (*ERRORS, END)]
+        cases += [(at, kind) for at in range(1, len(whole.jobs) + 1) for kind in NO_MEMORY]
+        for at, kind in cases[arguments.first :: arguments.every] if stage in arguments.stages else ():
+            if (stage, at, kind) not in done:
+                names = whole.jobs if kind in NO_MEMORY else whole.names
+                found = {"stage": stage, "operation": names[at - 1], "at": at, "of": len(names), "kind": kind}
+                yield found | runs.trial(stage, at, kind)
 
 
-def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts for each stage."""
-    rows = {}
+def record(found: list[Trial]) -> dict[str, Any]:
+    """Counts for each stage, and the trials that ended otherwise than they should."""
+    rows: dict[str, Any] = {}
     for stage in STAGES:
         mine = [one for one in found if one["stage"] == stage]
+        on_files = [one for one in mine if one["kind"] not in NO_MEMORY]
         rows[stage] = {
-            "operations": max((one["of"] for one in mine), default=0),
+            "operations": max((one["of"] for one in on_files), default=0),
+            "jobs": max((one["of"] for one in mine if one["kind"] in NO_MEMORY), default=0),
             "tried": len(mine),
-            "went_on": sum(one["code"] == 0 for one in mine),
-            "ended_in_a_sentence": sum(one["code"] == 1 and not one["message"] for one in mine),
+            "memory": len(mine) - len(on_files),
             "killed": sum(one["code"] == 137 for one in mine),
+            "ended_in_a_sentence": sum(one["code"] == 1 and not one["message"] for one in mine),
+            "went_on": sum(one["code"] == 0 for one in mine),
             "equal": sum(not one["different"] for one in mine),
+            "faults": [one for one in mine if one["message"] or one["different"]],
         }
     return rows
 
 
-def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trials that ended otherwise than they should."""
-    return [one for one in found if one["message"] or one["different"]]
-
-
-def main(every: int, first: int, stages: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Runs trials in a temporary folder."""
-    torch.set_num_threads(1)
-    vl_convert.vegalite_to_png = vl_convert.vegalite_to_svg = lambda *_, **__: b"picture"  # takes most of the time
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        found = []
-        for one in trials(Path(folder), every, first, stages):
-            found.append(one)
-            if one["message"] or one["different"]:
-                print(one, file=sys.stderr, flush=True)
-    print(Counter(one["operation"] for one in found), file=sys.stderr)
-    return summary(found), faults(found)
+def table(figures: dict[str, Any]) -> str:
+    """A record in Markdown."""
+    names = {
+        "operations": "operations that write",
+        "tried": "injected failures",
+        "memory": "of them of memory",
+        "killed": "the process ended there",
+        "ended_in_a_sentence": "ended in a sentence with the remedy",
+        "went_on": "went on",
+        "equal": "at last the files of an undisturbed run",
+    }
+    lines = [f"| stage | {' | '.join(names.values())} |", "|---" * (1 + len(names)) + "|"]
+    rows = {**figures, "all": {name: sum(row[name] for row in figures.values()) for name in names}}
+    lines += [f"| {stage} | {' | '.join(f'{row[name]:,}' for name in names)} |" for stage, row in rows.items()]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("trials", type=Path, help="a line of JSON for each trial; those that it has are not repeated")
     parser.add_argument("--every", type=int, default=1, help="of the trials (%(default)s: all)")
     parser.add_argument("--first", type=int, default=0, help="trial of each stage")
-    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
+    parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES, help="none: only the record")
     arguments = parser.parse_args()
-    rows, wrong = main(**vars(arguments))
-    made = {"command": f"python docs/results/faults.py {' '.join(sys.argv[1:])}".strip(), "commit": this_commit()}
-    made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
-    print(json.dumps({**made, "figures": rows, "faults": wrong}, indent=1))
+    text = arguments.trials.read_text() if arguments.trials.exists() else ""
+    found = [json.loads(line) for line in text.splitlines()]
+    known = {(one["stage"], one["at"], one["kind"]) for one in found}
+    file, commit = arguments.trials.absolute(), this_commit()
+    with tempfile.TemporaryDirectory(prefix="faults-") as name, file.open("a") as lines:
+        for one in trials(Path(name), arguments, known) if arguments.stages else ():
+            found.append({"commit": commit, **one})
+            print(json.dumps(found[-1]), file=lines, flush=True)
+            if one["message"] or one["different"]:
+                print(one, file=sys.stderr, flush=True)
+    figures = record(found)
+    made = {"command": [f"python docs/results/faults.py trials.jsonl  # {stage}" for stage in figures]}
+    commits = Counter(re.sub("-dirty", "", one["commit"]) for one in found)
+    made |= {"commit": ", ".join(f"{name} ({number} trials)" for name, number in commits.items())}
+    made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat(), "figures": figures}
+    print(json.dumps(made, indent=1))
