@@ -112,6 +112,11 @@ def quoted(name: str, value: object) -> str:
 def storage_message(error: OSError, folder: Path | None = None) -> str:
     """One sentence with the file, what is wrong, and the remedy; `folder` is of the run that is continued."""
     file = error.filename or (folder and f"a file of {folder}") or "a file"
-    begun = folder is not None and (folder / "config.yaml").exists()
-    again = f"continue with {quoted('resume', folder)}" if begun else "repeat the command, or add hydra.run.dir=FOLDER"
-    return f"{file}: {error.strerror or error}: {REMEDIES.get(error.errno or 0, 'mend this')}, then {again}"
+    return f"{file}: {error.strerror or error}: {REMEDIES.get(error.errno or 0, 'mend this')}, then {again(folder)}"
+
+
+def again(folder: Path | None) -> str:
+    """What to do once the cause of an error is gone; `folder` is of the run, if one had begun."""
+    if folder is not None and (folder / "config.yaml").exists():
+        return f"continue with {quoted('resume', folder)}"
+    return "repeat the command, or add hydra.run.dir=FOLDER"

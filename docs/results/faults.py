@@ -1,4 +1,4 @@
-"""Lets file operations and memory of runs fail, one after the other: python docs/results/faults.py trials.jsonl > faults.json.
+"""Lets operations on files and jobs fail, one by one: python docs/results/faults.py trials.jsonl > faults.json.
 
 A small pipeline, stage by stage, each trial in a fork of this process. The k-th operation that writes (open, write,
 fsync, rename, link, remove, mkdir and others, as Python's audit events name them) below a folder that holds run, cache
@@ -66,7 +66,7 @@ ERRORS = {
 END, NO_MEMORY = "end of the process", ("MemoryError", "MemoryError, ever after", "out of memory")
 EVENTS = ("mkdir", "rename", "link", "symlink", "remove", "rmdir", "truncate", "utime", "chmod")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-REMEDIES = ("make room", "permit writing", "mend this", "memory")
+REMEDIES = ("make room", "permit writing", "mend this", "choose another folder", "provide more memory")
 Trial = dict[str, Any]
 
 

@@ -8,10 +8,12 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from smash_lightning.engine import MachineError
 from smash_lightning.evaluation.sweep import leaves
-from smash_lightning.files import quoted, storage_message
+from smash_lightning.files import again, quoted, storage_message
 
-ERRORS = (ValueError, RuntimeError, OSError, HydraException, OmegaConfBaseException)  # explained in one line
+# Explained in one line:
+ERRORS = (ValueError, RuntimeError, OSError, MemoryError, HydraException, OmegaConfBaseException)
 LONGEST = 5_000  # characters of a message, with a traceback
 HELP = " All options are listed by --help"
 EPOCHS = "search.epochs=N or retrain.epochs=N"
@@ -43,6 +45,9 @@ def _explained(error: Exception, folder: Path | None) -> str:
     cause = error.__cause__
     if isinstance(error, OSError) and (error.errno or error.filename):  # the others are sentences of this package
         return storage_message(error, folder)
+    if isinstance(error, MachineError | MemoryError):
+        more = "provide more memory, or another machine, or use fewer workers=N"
+        return f"{error or 'there is not enough memory'}: {more}, then {again(folder)}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}{OWN}"

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -63,6 +64,9 @@ def claim(folder: Path, config: DictConfig) -> None:
     Raises ValueError where the folder holds another run.
     """
     run = RunFolder(folder)
+    for leftover in folder.rglob("*.partial"):  # of a process that was killed, or of a full disk
+        if re.search(r"\.[0-9a-f]{8}\.partial$", leftover.name):
+            leftover.unlink(missing_ok=True)
     if config.resume is None:
         if run.config.exists():
             raise ValueError(
@@ -70,8 +74,6 @@ def claim(folder: Path, config: DictConfig) -> None:
             )
         text = OmegaConf.to_yaml(config, resolve=True)
     else:
-        for leftover in folder.rglob("*.partial"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
         recorded = run.read_config()
         moved = recorded | {name: config[name] for name in ("checkpoint", "source_run")}
         if moved == recorded:

@@ -41,8 +41,9 @@ class Engine(ABC):
         workers: number of processes; None where the device decides, see `stages.trainers.engine_for`.
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
-        retries: how often a job whose process died is repeated. A job that raises an error is not. A process that dies
-            before it has begun a job is replaced; more than `workers * (retries + 1)` of them in a row end the pool.
+        retries: how often a job is repeated that lacked memory, or whose process or device failed. A job that raises
+            another error is not. A process that dies before it has begun a job is replaced; more than
+            `workers * (retries + 1)` of them in a row end the pool.
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
@@ -96,8 +97,14 @@ class Pool(ABC, Generic[Job, Result]):
             self._end_workers()
             self._busy.clear()
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failure]]:
+    def run(
+        self, jobs: Sequence[Job], repeated: Callable[[Job], bool] = lambda job: True
+    ) -> Iterator[tuple[int, Result | Failure]]:
         """Yields each job's position with its result or failure, in the order in which they end.
+
+        Args:
+            jobs: to be run.
+            repeated: whether a job that lacks memory is repeated after the others, see `Engine`.
 
         Raises:
             Stopped: after a request to stop, when jobs in progress have saved their state.
@@ -105,7 +112,15 @@ class Pool(ABC, Generic[Job, Result]):
         self._last_step.clear()
         self._known_step.clear()
         here = self.workers == 1 and self.engine.alone_here
-        yield from self._run_here(jobs) if here else self._run_in_workers(jobs)
+        waiting, deaths = deque(enumerate(jobs)), Counter[int]()
+        for index, outcome in self._run_here(waiting) if here else self._run_in_workers(waiting, deaths):
+            if isinstance(outcome, Failure) and outcome.cause.may_pass and repeated(jobs[index]):
+                self._known_step[index] = self._last_step.get(index, -1)
+                deaths[index] += 1
+                if deaths[index] <= self.engine.retries:
+                    waiting.append((index, jobs[index]))
+                    continue
+            yield index, outcome
 
     def results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """The same for jobs of which none may fail.
@@ -213,17 +228,18 @@ class Pool(ABC, Generic[Job, Result]):
     def _end_workers(self) -> None:
         """Ends all workers, whatever they are doing."""
 
-    def _run_here(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failure]]:
-        for index, job in enumerate(jobs):
+    def _run_here(self, waiting: deque[tuple[int, Job]]) -> Iterator[tuple[int, Result | Failure]]:
+        while waiting:
             if stop_requested():
                 raise Stopped
+            index, job = waiting.popleft()
             with threads(self.engine.threads):
                 outcome = self._outcome_here(index, job)
             yield index, outcome
 
     def _outcome_here(self, index: int, job: Job) -> Result | Failure:
         try:
-            return self.function(self.context, job, partial(self.on_message, index))
+            return self.function(self.context, job, partial(self._forward, index))
         except SystemExit as end:  # Lightning's reaction to signals
             if stop_requested():
                 raise Stopped from None
@@ -233,8 +249,10 @@ class Pool(ABC, Generic[Job, Result]):
         except Exception as error:
             return failure(error)
 
-    def _run_in_workers(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Result | Failure]]:
-        waiting, deaths, deadline = deque(enumerate(jobs)), Counter[int](), None
+    def _run_in_workers(
+        self, waiting: deque[tuple[int, Job]], deaths: Counter[int]
+    ) -> Iterator[tuple[int, Result | Failure]]:
+        deadline = None
         while waiting or self._busy:
             if stop_requested() and deadline is None:
                 self._request_stop()

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import sys
 import time
 import traceback
@@ -22,6 +23,8 @@ Function = Callable[[Any, Any, Send], Any]  # context, job, send
 OnMessage = Callable[[int, Any], None]  # position of a job, message
 
 CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
+NO_MEMORY = re.compile(r"MemoryError|out ?of ?memory|allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
+BROKEN = re.compile(r"AcceleratorError|(CUDA|HIP|NCCL) error|DataLoader worker|Connection (closed|reset) by peer")
 
 
 def cores() -> int:
@@ -38,10 +41,48 @@ def prepare_process(threads: int) -> None:
 
 
 class Cause(Enum):
-    """What a failed job lacked: nothing, so that it would fail again, or memory."""
+    """Why a job failed. One that lacked memory, or failed with its machine, may succeed when it is repeated."""
 
-    JOB = "job"
+    COMPUTATION = "computation"  # its own, which would fail again
     MEMORY = "memory"
+    MACHINE = "machine"
+    OTHER = "other"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the job may succeed when it is repeated."""
+        return self in (Cause.MEMORY, Cause.MACHINE)
+
+
+class ComputationError(RuntimeError):
+    """An error of a job's own computation, such as that of a network."""
+
+
+class MachineError(RuntimeError):
+    """A job failed again and again for lack of memory, or with its machine."""
+
+
+@contextmanager
+def computation() -> Iterator[None]:
+    """Errors within it are those of a job's own computation, but for those of files, memory and machine."""
+    try:
+        yield
+    except FloatingPointError:
+        raise
+    except Exception as error:
+        if storage_error(error) or cause_of(error).may_pass:
+            raise
+        raise ComputationError(f"{type(error).__name__}: {error}") from error
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The cause of a job's failure by its error."""
+    if isinstance(error, FloatingPointError | ComputationError):
+        return Cause.COMPUTATION
+    text = f"{type(error).__name__}: {error}"
+    if not isinstance(error, RuntimeError | MemoryError | ConnectionError):
+        return Cause.OTHER
+    return Cause.MEMORY if NO_MEMORY.search(text) else Cause.MACHINE if BROKEN.search(text) else Cause.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +91,13 @@ class Failure:
 
     reason: str
     details: str
-    cause: Cause = Cause.JOB
+    cause: Cause = Cause.OTHER
     error: OSError | None = None
 
     def exception(self, what: str) -> Exception:
         """What is raised where `what` may not fail."""
+        if self.cause.may_pass:
+            return MachineError(f"{what}: {' '.join(self.reason.split())}".rstrip(": "))
         return self.error or RuntimeError(f"{what}: {self.reason}\n{self.details}".rstrip())
 
 
@@ -64,10 +107,9 @@ def failure(error: BaseException) -> Failure:
         plain = OSError(storage.errno, storage.strerror or str(storage), storage.filename)  # which can be sent
         return Failure(str(storage), traceback.format_exc(), error=plain)
     if isinstance(error, FloatingPointError):
-        return Failure(str(error), "")
-    memory = isinstance(error, MemoryError) or "memory" in f"{type(error).__name__} {error}".lower()
-    cause = Cause.MEMORY if memory else Cause.JOB
-    return Failure(f"{type(error).__name__}: {error}", traceback.format_exc(), cause)
+        return Failure(str(error), "", Cause.COMPUTATION)
+    name = "" if isinstance(error, ComputationError) else f"{type(error).__name__}: "
+    return Failure(f"{name}{error}", traceback.format_exc(), cause_of(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         return [_row(row, score, images, experiment.data.image_spec) for row, score in pairs]
 
     per_hypernet = [f"val_loss_{index}" for index in range(len(scorer.hypernets))]
-    write_table(folder.ranking, RANKING, rows_from(state), per_hypernet)
+    if len(state.rows) < ranking.total:  # a complete table stays best first, whatever ends this process
+        write_table(folder.ranking, RANKING, rows_from(state), per_hypernet)
     folder.write_architectures([row.candidate.architecture for row in state.rows])
 
     with (

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from smash_lightning.architecture import Architecture
-from smash_lightning.engine import Cause, Failure
+from smash_lightning.engine import Cause, Failure, computation
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GREEDY,
@@ -48,7 +48,7 @@ from smash_lightning.training.callbacks import Send
 
 MEASURED = ("true_error", "true_error_top5", "true_loss")
 Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # rows of retrained.csv and of training_history.csv
-LACKED_MEMORY = "for lack of memory: "  # begins the reason of a failure that a resumed run tries again
+TRIED_AGAIN = {Cause.MEMORY: "for lack of memory: ", Cause.MACHINE: "by its machine: "}  # how such reasons begin
 KEPT = 3  # networks in the artifact, those with the lowest test losses
 
 
@@ -64,8 +64,9 @@ class Job:
 def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     """Trains the selected and the given architectures under one schedule, over several seeds.
 
-    Finished trainings are not repeated. A training that fails is recorded with the reason, and the others continue. One
-    that lacked memory, or whose process was killed, is tried again when the run is resumed.
+    Finished trainings are not repeated. A training that diverges, or whose network cannot be computed, is recorded with
+    the reason, and the others continue. So is one that lacked memory, or whose process or device failed, more than
+    `engine.retries` times; it is tried again when the run is resumed. Any other error ends the run.
 
     Returns:
         The table `retrained.csv`, in the order of the plan.
@@ -74,6 +75,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         ValueError: there is no complete ranking to select from, no HyperNet to start from where it is needed, or a
             given architecture cannot be read or does not fit the images.
         OSError: a file could not be read or written, for example on a full disk.
+        RuntimeError: a training could not be prepared.
     """
     given = given_architectures(experiment.retrain, experiment.data.image_spec)
     folder, source = experiment.prepare_folder(), experiment.source_folder()
@@ -91,7 +93,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             folder.append_architecture(architecture, name)
     architectures = folder.read_architectures()
     table = read_if_exists(folder.retrained, RETRAINED)
-    table = table[~table["failure"].str.startswith(LACKED_MEMORY)]
+    table = table[~table["failure"].str.startswith(tuple(TRIED_AGAIN.values()))]
     is_given = table["fingerprint"].isin([architecture.fingerprint for architecture in given.values()])
     table.loc[is_given, "preset"] = 1  # it may have been trained in another group before
     if experiment.retrain.rounds > 1:
@@ -127,8 +129,8 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if failures := [reason for reason in table["failure"] if reason]:
         print(
             f"{len(failures)} of {len(table)} trainings failed, the first one: {failures[0]}. "
-            f"{quoted('resume', folder.path)} tries again those that lacked memory, and rows that are deleted from "
-            f"{folder.retrained.name}"
+            f"{quoted('resume', folder.path)} tries again those that lacked memory or failed with their machine, and "
+            f"rows that are deleted from {folder.retrained.name}"
         )
     return table
 
@@ -143,10 +145,10 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
         bars.show(0, done)
         while jobs:
             again = []
-            for position, outcome in pool.run(jobs):
+            for position, outcome in pool.run(jobs, repeated=lambda job: len(job.seeds) == 1):
                 job = jobs[position]
                 if isinstance(outcome, Failure):
-                    if outcome.cause is Cause.MEMORY and len(job.seeds) > 1:
+                    if outcome.cause.may_pass and len(job.seeds) > 1:
                         again += [replace(job, seeds=(seed,)) for seed in job.seeds]  # one at a time takes less memory
                         continue
                     outcome = _failed(job, outcome)
@@ -162,10 +164,9 @@ def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: 
 
 def _failed(job: Job, failure: Failure) -> Trained:
     """What is recorded of trainings that failed."""
-    if failure.error is not None:
-        raise failure.error
-    reason = " ".join(failure.reason.split())
-    reason = f"{LACKED_MEMORY}{reason}" if failure.cause is Cause.MEMORY else reason
+    if failure.cause is Cause.OTHER:
+        raise failure.exception(f"training {job.architecture.fingerprint}")
+    reason = TRIED_AGAIN.get(failure.cause, "") + " ".join(failure.reason.split())
     return [_row(job, seed, failure=reason) for seed in job.seeds], []
 
 
@@ -176,7 +177,8 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
     options, folder = experiment.retrain, experiment.folder
     start = _generated(experiment, job.architecture) if options.start == "generated" else None
     data = experiment.data.with_validation() if options.use_validation else experiment.data
-    module = RetrainModule(job.architecture, data.image_spec, options, job.seeds, start, data.views)
+    with computation():
+        module = RetrainModule(job.architecture, data.image_spec, options, job.seeds, start, data.views)
     paths = [folder.network(job.architecture.fingerprint, seed) for seed in job.seeds]
     unfinished = paths[0].with_suffix(".unfinished.ckpt")
     interval = timedelta(minutes=options.checkpoint_minutes)
@@ -184,7 +186,7 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
     trainer = alone(experiment.trainer, max_epochs=options.epochs, **shared)
     data = data.ordered(Stream.RETRAIN, *job.seeds)
     same = unfinished.exists() and load_checkpoint(unfinished, "seeds")["seeds"] == module.seeds
-    with suppress(DivergedError):  # of all seeds
+    with suppress(DivergedError), computation():  # of all seeds
         trainer.fit(module, datamodule=data, ckpt_path=unfinished if same else None)
         trainer.test(module, datamodule=data, verbose=False)
     seconds = (time.perf_counter() - started) / len(job.seeds)
