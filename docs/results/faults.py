@@ -67,6 +67,7 @@ END, NO_MEMORY = "end of the process", ("MemoryError", "MemoryError, ever after"
 EVENTS = ("mkdir", "rename", "link", "symlink", "remove", "rmdir", "truncate", "utime", "chmod")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 REMEDIES = ("make room", "permit writing", "mend this", "choose another folder", "provide more memory")
+SPREAD = 16
 Trial = dict[str, Any]
 
 
@@ -158,7 +159,7 @@ class Runs:
         return *sys.argv, config.read_text() if config.exists() else ""
 
     def undisturbed(self) -> Iterator[tuple[str, Operations]]:
-        """Each stage with its operations, when the folder `after-STAGE` has been made, and later parts have not."""
+        """Each stage with its operations; makes the folders before and after it."""
         (self.root / "tmp").mkdir(parents=True)
         tempfile.tempdir = str(self.root / "tmp")
         os.chdir(self.root)
@@ -298,17 +299,22 @@ def fault_of(code: int, message: str, root: Path) -> str:
     return f"exit code {code}: {message[:400]}"
 
 
-def trials(folder: Path, arguments: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[Trial]:
-    """Every `every`-th trial of each stage, from the `first` on, but those that are done."""
-    runs = Runs(folder)
-    for stage, whole in runs.undisturbed():
-        cases = [(at, kind) for at in range(1, len(whole.names) + 1) for kind in (*ERRORS, END)]
-        cases += [(at, kind) for at in range(1, len(whole.jobs) + 1) for kind in NO_MEMORY]
-        for at, kind in cases[arguments.first :: arguments.every] if stage in arguments.stages else ():
-            if (stage, at, kind) not in done:
-                names = whole.jobs if kind in NO_MEMORY else whole.names
-                found = {"stage": stage, "operation": names[at - 1], "at": at, "of": len(names), "kind": kind}
-                yield found | runs.trial(stage, at, kind)
+def trials(runs: Runs, arguments: argparse.Namespace, done: set[tuple[Any, ...]]) -> Iterator[Trial]:
+    """Every `every`-th trial of the stages, from the `first` on, but those that are done."""
+    operations = dict(runs.undisturbed())
+    cases = [
+        (stage, at, kind, counted)
+        for stage, whole in operations.items()
+        for kinds, counted in (((*ERRORS, END), whole.names), (NO_MEMORY, whole.jobs))
+        for at in range(1, len(counted) + 1)
+        for kind in kinds
+        if stage in arguments.stages
+    ]
+    cases = [case for first in range(SPREAD) for case in cases[first::SPREAD]]  # so that few are of all stages
+    for stage, at, kind, counted in cases[arguments.first :: arguments.every]:
+        if (stage, at, kind) not in done:
+            found = {"stage": stage, "operation": counted[at - 1], "at": at, "of": len(counted), "kind": kind}
+            yield found | runs.trial(stage, at, kind)
 
 
 def record(found: list[Trial]) -> dict[str, Any]:
@@ -352,7 +358,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trials", type=Path, help="a line of JSON for each trial; those that it has are not repeated")
     parser.add_argument("--every", type=int, default=1, help="of the trials (%(default)s: all)")
-    parser.add_argument("--first", type=int, default=0, help="trial of each stage")
+    parser.add_argument("--first", type=int, default=0, help="trial (%(default)s)")
     parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES, help="none: only the record")
     arguments = parser.parse_args()
     text = arguments.trials.read_text() if arguments.trials.exists() else ""
@@ -360,7 +366,7 @@ if __name__ == "__main__":
     known = {(one["stage"], one["at"], one["kind"]) for one in found}
     file, commit = arguments.trials.absolute(), this_commit()
     with tempfile.TemporaryDirectory(prefix="faults-") as name, file.open("a") as lines:
-        for one in trials(Path(name), arguments, known) if arguments.stages else ():
+        for one in trials(Runs(Path(name)), arguments, known) if arguments.stages else ():
             found.append({"commit": commit, **one})
             print(json.dumps(found[-1]), file=lines, flush=True)
             if one["message"] or one["different"]:
