@@ -137,7 +137,7 @@ def test_a_search_varies_options_that_there_are(option: str) -> None:
 def test_every_launcher_fits_its_class(path: Path) -> None:
     launcher = chosen(f"hydra/launcher={path.stem}").hydra.launcher
     for name in [name for name in launcher if OmegaConf.is_missing(launcher, name)]:
-        launcher[name] = 2  # how many GPUs there are, which only the user knows
+        launcher[name] = 2  # how many GPUs there are, which only the user can set
     assert type(hydra_instantiate(launcher)).__name__ == launcher._target_.split(".")[-1]
 
 

@@ -60,7 +60,7 @@ def test_every_figure_is_in_a_file(page: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
-def test_files_say_where_they_come_from(path: Path) -> None:
+def test_files_state_their_source(path: Path) -> None:
     published = json.loads(path.read_text())
     assert published.keys() == KEYS
     assert "dirty" not in published["commit"], "published runs use a commit"

@@ -1,4 +1,4 @@
-"""Imports point down: each room knows only those below it, and rooms on one floor are strangers."""
+"""Imports point down: each room imports only those below it, and none on its own floor."""
 
 import ast
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Simulates the driver of a large run: python docs/results/scale.py > docs/results/scale.json, in seconds.
 
-docs/scale.md says what is simulated, and which costs are measured or assumed.
+docs/scale.md describes what is simulated, and which costs are measured or assumed.
 """
 
 import heapq

@@ -75,7 +75,7 @@ def follow(
     """
     losses = np.where(np.isfinite(losses), losses, np.inf)
     means = losses.mean(0)
-    half = max(place for place, epoch in enumerate(epochs) if 2 * epoch <= epochs[-1])
+    half = max(index for index, epoch in enumerate(epochs) if 2 * epoch <= epochs[-1])
     total = len(epochs)
 
     def coefficients(weights: Floats) -> Floats:
@@ -83,7 +83,7 @@ def follow(
         moments = [ranks(column, weights) for column in means]
         last = [pearson(moment, moments[-1], weights) for moment in moments]
         with_target = [pearson(moment, target, weights) for moment in moments]
-        agreement = [mean_pairwise_spearman(list(losses[:, place]), weights) for place in range(total)]
+        agreement = [mean_pairwise_spearman(list(losses[:, index]), weights) for index in range(total)]
         return np.stack([*last, *with_target, *agreement, with_target[-1] - with_target[half]], axis=1)
 
     *estimates, second_half = Bootstrap(len(trained.test_loss), resamples, seed).estimates(coefficients, 3 * total + 1)

@@ -102,8 +102,8 @@ def _hypernets(base: Experiment, other: Experiment, name: str, tracker: Tracker)
     if own == changed and other.search.hypernets <= base.search.hypernets:
         return hypernets_of(base)[: other.search.hypernets]
     digest = hashlib.sha256(changed.encode()).hexdigest()[:8]
-    unfollowed = replace(other, ranking=replace(other.ranking, fixed=0))
-    paths = search(unfollowed, tracker, f"variant-{digest}-", label=name)
+    without_held_out = replace(other, ranking=replace(other.ranking, fixed=0))
+    paths = search(without_held_out, tracker, f"variant-{digest}-", label=name)
     return [load_hypernet(path, other.space, other.data.specification()) for path in paths]
 
 

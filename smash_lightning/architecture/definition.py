@@ -119,7 +119,7 @@ class Architecture:
             raise ValueError(f"design {self.design}: a stem is given for shake-shake, and not for fractalnet")
         axes = {len(c.kernel) for op in self.ops() for path in op.paths for c in path}
         if not axes <= {2} and not axes <= {3}:
-            raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {shown(sorted(axes))} axes")
+            raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {short(sorted(axes))} axes")
         for b, block in enumerate(self.blocks):
             _check_block(block, f"block {b}")
 
@@ -209,7 +209,7 @@ def _check_block(block: Block, where: str) -> None:
 def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
     for name, banks in (("read", op.read), ("write", op.write)):
         if not banks or list(banks) != sorted(set(banks)) or banks[0] < 0:
-            raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {shown(banks)}")
+            raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {short(banks)}")
     if empty := [bank for bank in op.read if bank >= block.inputs and bank not in filled]:
         raise ValueError(f"{where}: reads bank {empty[0]}, which is not filled yet")
     if not 1 <= op.units <= len(op.write):
@@ -233,17 +233,17 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
 
 def _check_convolution(convolution: Convolution, inputs: int, outputs: int, where: str) -> None:
     if len(convolution.kernel) != len(convolution.dilation):
-        kernel, dilation = shown(convolution.kernel), shown(convolution.dilation)
+        kernel, dilation = short(convolution.kernel), short(convolution.dilation)
         raise ValueError(f"{where}: kernel {kernel} and dilation {dilation} differ in axes")
     if any(k < 1 or k % 2 == 0 for k in convolution.kernel):
-        raise ValueError(f"{where}: kernel sizes must be odd, got {shown(convolution.kernel)}")
+        raise ValueError(f"{where}: kernel sizes must be odd, got {short(convolution.kernel)}")
     if any(d < 1 for d in convolution.dilation):
-        raise ValueError(f"{where}: dilations must be at least 1, got {shown(convolution.dilation)}")
+        raise ValueError(f"{where}: dilations must be at least 1, got {short(convolution.dilation)}")
     if convolution.groups < 1 or inputs % convolution.groups or outputs % convolution.groups:
         raise ValueError(f"{where}: {convolution.groups} groups do not divide {inputs} inputs and {outputs} outputs")
 
 
-def shown(numbers: Sequence[int]) -> str:
+def short(numbers: Sequence[int]) -> str:
     """The first of many numbers, for a message."""
     return reprlib.repr(list(numbers))
 

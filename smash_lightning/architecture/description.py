@@ -38,7 +38,7 @@ def _skip_lengths(block: Block) -> list[int]:
     """For each bank that each op reads, the ops since it was written last."""
     written: dict[int, int] = {}
     lengths = []
-    for place, op in enumerate(block.ops):
-        lengths += [place - 1 - written.get(bank, -1) for bank in op.read]
-        written |= dict.fromkeys(op.write, place)
+    for position, op in enumerate(block.ops):
+        lengths += [position - 1 - written.get(bank, -1) for bank in op.read]
+        written |= dict.fromkeys(op.write, position)
     return lengths

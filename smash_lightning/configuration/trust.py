@@ -16,7 +16,7 @@ from smash_lightning.option_types import PACKAGE, resolve_target
 
 RESOLVER = re.compile(r"\$\{.*:", re.DOTALL)  # its name may be an interpolation
 MACHINE = re.compile(r"://|\baddress=")  # a tracking server gets all results, and what a cluster sends is unpickled
-REMEDY = "if the run is from somebody you trust, add trust=true, or name it again on this command line"
+REMEDY = "if you trust the author of the run, add trust=true, or name it again on this command line"
 
 
 def require_trusted_overrides(overrides: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Data sets: read once into bytes, split, augmented and given out in batches."""
+"""Data sets: decoded once into bytes, split, augmented and loaded in batches."""
 
 from smash_lightning.data.augmentation import Augmentation, CropFlip, VoxelMoves
 from smash_lightning.data.cifar import CIFAR10, CIFAR100

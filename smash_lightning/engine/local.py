@@ -269,12 +269,12 @@ def rank(
             os.environ.update(MASTER_PORT=str(port), WORLD_SIZE=str(len(connections)))
             yield each
 
-    def leave() -> None:
+    def end_group() -> None:
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
     def send_with_time(*event: Any) -> None:
         send(time.monotonic(), *event)
 
-    if not do_as_rank(number, pickle.loads(call), at_ports(), send_with_time, leave):
+    if not do_as_rank(number, pickle.loads(call), at_ports(), send_with_time, end_group):
         os._exit(1)  # others may wait for this process, for which some backends would wait here

@@ -139,7 +139,7 @@ class RayPool(Pool[Job, Result]):
         for actor in self._busy:
             ray.kill(actor)
         if _Cluster.mailbox is not None and not but_mailbox:
-            ray.kill(_Cluster.mailbox)  # with messages that nobody needs
+            ray.kill(_Cluster.mailbox)  # with messages that are not needed
             _Cluster.mailbox = None
 
     def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:

@@ -33,7 +33,7 @@ def cores() -> int:
 
 
 def prepare_process(threads: int) -> None:
-    """Sets the threads of a process that works for another one, and that it prints whatever a scheduler's rank says."""
+    """Sets the threads of a process that works for another one, and its rank to 0, for which alone Lightning prints."""
     import torch
 
     torch.set_num_threads(threads)

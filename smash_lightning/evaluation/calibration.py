@@ -20,7 +20,15 @@ from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, kendall, spearman
 from smash_lightning.evaluation.comparison import BAND, LEAST_PAIRS, size_matched_pairs
 from smash_lightning.evaluation.ground_truths import BASELINE
-from smash_lightning.evaluation.ridge import Fitter, fit, fit_others, joined, normal_scores, random_folds, scores
+from smash_lightning.evaluation.ridge import (
+    Fitter,
+    equations,
+    fit,
+    fit_others,
+    normal_scores,
+    random_folds,
+    scores,
+)
 
 LEAST = 10  # ground truths of one's own that are used, of representative architectures; with fewer there is no fit
 REPETITIONS = 10  # of the ten folds
@@ -261,7 +269,7 @@ def _without_own(
     if library:
         pool, features = scored[scored["strategy"] == "random"], SCORED
         tables = [(scores(table, SCORED), table["true_loss"].to_numpy(float)) for table in library]
-        coefficients = fit_others(joined([(matrix, normal_scores(losses)) for matrix, losses in tables]), PENALTY)
+        coefficients = fit_others(equations([(matrix, normal_scores(losses)) for matrix, losses in tables]), PENALTY)
         fitted = np.concatenate([matrix @ coefficients for matrix, _ in tables])
         normal = scores(scored, SCORED, pool) @ coefficients
         values, error = _in_nats(fitted, np.concatenate([losses for _, losses in tables]), normal)

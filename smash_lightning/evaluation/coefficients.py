@@ -2,8 +2,8 @@
 
 They are written over weights, so that a sample and all its resamples are one calculation. Every function takes columns
 of shape (n,), one value per architecture, and `weights` of shape (r, n): how often each architecture occurs in each of
-r resamples. It returns shape (r,). With weights of ones it gives the ordinary coefficient. NaN means undefined (a
-constant column, say); nothing here raises or warns for that.
+r resamples. It returns shape (r,). With weights of ones it gives the ordinary coefficient. NaN means undefined (as for
+a constant column); nothing here raises or warns for that.
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ def normal_scores(columns: Floats, reference: Floats | None = None) -> Floats:
     return np.stack([normal_scores(*pair) for pair in zip(columns.T, reference.T, strict=True)], axis=1)
 
 
-def joined(pools: Sequence[tuple[Floats, Floats]]) -> Normal:
+def equations(pools: Sequence[tuple[Floats, Floats]]) -> Normal:
     """The normal equations of all rows of some pools, each with features (n, p) and target (n,)."""
     features, target = (np.concatenate(parts) for parts in zip(*pools, strict=True))
     return features.T @ features, features.T @ target
@@ -138,7 +138,7 @@ class Fitter:
         tables = (own, *library)
         known = tuple(name for name in features if all(name in one and one[name].notna().all() for one in tables))
         pools = [(scores(one, known), normal_scores(one["true_loss"].to_numpy(float))) for one in tables]
-        return cls(known, *pools[0], joined(pools[1:]) if library else None)
+        return cls(known, *pools[0], equations(pools[1:]) if library else None)
 
     def predict(self, weights: Floats, rng: np.random.Generator, library: bool = True) -> Floats:
         """Cross-fitted predictions in each resample, (r, n); `library` whether to use it."""

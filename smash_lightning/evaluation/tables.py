@@ -43,8 +43,8 @@ class TableKind:
         """Known columns in their order, then the unknown ones of `columns`."""
         given, known = list(columns), list(self.columns)
         if "val_loss" in known:
-            place = known.index("val_loss") + 1
-            known[place:place] = hypernet_columns(given)
+            position = known.index("val_loss") + 1
+            known[position:position] = hypernet_columns(given)
         return list(dict.fromkeys(known + given))
 
 

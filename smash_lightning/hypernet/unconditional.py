@@ -1,4 +1,4 @@
-"""A HyperNet that does not see the architecture: what the score loses without conditioning on c."""
+"""A HyperNet whose input is not the architecture: the score without conditioning on c."""
 
 from typing import final
 

@@ -42,7 +42,7 @@ def build(folder: Path) -> None:
 
 
 def run_charts(run: RunData, table: pd.DataFrame) -> dict[str, Chart]:
-    """The charts of a run by name; `settling` where a HyperNet was followed, `trained` where a preset was trained."""
+    """The charts by name; `settling` where architectures were held out, `trained` where a preset was trained."""
     charts = {"correlation": _scatter(run, table), "baselines": _forest(run)}
     costs, y = {"params": "parameters", "macs": "multiply-accumulates"}, "SMASH score (lower is better)"
     scored = table[list(DETAILS)].assign(y=table["smash_score"], preset=table["preset"].gt(0))

@@ -61,11 +61,11 @@ def scatter(
     y_axis, ends = alt.Y("y:Q", title=y, scale=scale), _ends(y, scale)
     base = alt.Chart(pd.concat([points] if line is None else [points, line.assign(kind="line")], ignore_index=True))
     of_points, of_line = base.transform_filter("datum.kind == 'point'"), base.transform_filter("datum.kind == 'line'")
-    looks = group_encodings("group", groups, legend)
+    encodings = group_encodings("group", groups, legend)
     hidden, opacity = legend_switch("group", 0.55)
-    bars = of_points.mark_rule(strokeWidth=1.3).encode(x=x_axis, **ends, color=looks["color"], opacity=opacity)
+    bars = of_points.mark_rule(strokeWidth=1.3).encode(x=x_axis, **ends, color=encodings["color"], opacity=opacity)
     marks = of_points.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=0.9).add_params(hidden)
-    layers = [bars, marks.encode(x=x_axis, y=y_axis, **looks, tooltip=tooltips(details, points))]
+    layers = [bars, marks.encode(x=x_axis, y=y_axis, **encodings, tooltip=tooltips(details, points))]
     if line is not None:
         band = of_line.mark_area(color=BLUE, opacity=0.13).encode(x=x_axis, **ends)
         layers = [band, of_line.mark_line(color=BLUE, strokeWidth=2).encode(x=x_axis, y=y_axis), *layers]
@@ -87,15 +87,15 @@ def lines(frame: pd.DataFrame, *, x: str, y: str, title: str, note: str = "", lo
     axis = alt.Axis(values=ticks, grid=False, format="~g") if len(ticks) <= 12 else alt.Axis(grid=False)
     y_scale = alt.Scale(zero=False)
     place, value = alt.X("place:Q", title=x, scale=x_scale, axis=axis), alt.Y("y:Q", title=y, scale=y_scale)
-    looks, base = group_encodings("series", series, columns=3), alt.Chart(points)
+    encodings, base = group_encodings("series", series, columns=3), alt.Chart(points)
     hidden, opacity = legend_switch("series", 1)
-    shown = {"x": place, "color": looks["color"], "opacity": opacity}
+    shown = {"x": place, "color": encodings["color"], "opacity": opacity}
     marks = base.transform_filter(~hidden).mark_point(filled=True, size=80, opacity=1).add_params(hidden)
     details = {"series": "line", "x": x, "y": y, "low": "low", "high": "high"}
     layers = [
         base.mark_rule(strokeWidth=2).encode(**shown, **_ends(y, y_scale)),
         base.mark_line(strokeWidth=2).encode(**shown, y=value),
-        marks.encode(x=place, y=value, **looks, tooltip=tooltips(details, points)),
+        marks.encode(x=place, y=value, **encodings, tooltip=tooltips(details, points)),
     ]
     return finish(alt.layer(*layers).properties(width=WIDTH, height=360, usermeta=RESPONSIVE), title, note)
 

@@ -1,6 +1,6 @@
-"""Hands results to whichever loggers a run has: W&B, CSV, TensorBoard, MLflow, Comet, Aim, several or none.
+"""Logs results to the loggers of a run: W&B, CSV, TensorBoard, MLflow, Comet, Aim, several or none.
 
-A run's own files hold everything; what is logged here is a copy for looking at. Only the main process logs.
+A run's own files hold everything; what is logged is a copy for display. Only the main process logs.
 """
 
 import json

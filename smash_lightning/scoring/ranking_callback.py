@@ -19,21 +19,21 @@ class RankingCallback(L.Callback):
     """Scores held-out architectures on validation images, with weights that the module in training generates.
 
     Attributes:
-        history: epoch and validation losses of the fixed architectures, each time they were scored.
+        history: epoch and validation losses of the held-out architectures, each time they were scored.
     """
 
-    def __init__(self, fixed: Sequence[Architecture], every: int, make_scorer: MakeScorer) -> None:
-        self.fixed, self.every, self.make_scorer = fixed, every, make_scorer
+    def __init__(self, held_out: Sequence[Architecture], every: int, make_scorer: MakeScorer) -> None:
+        self.held_out, self.every, self.make_scorer = held_out, every, make_scorer
         self.history: list[tuple[int, list[float]]] = []
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Scores the fixed architectures, and logs their mean and lowest loss; every process scores all of them."""
+        """Scores the held-out architectures, and logs their mean and lowest loss; every process scores all of them."""
         epoch = trainer.current_epoch + 1
-        if not self.fixed or (epoch % self.every and epoch != trainer.max_epochs):
+        if not self.held_out or (epoch % self.every and epoch != trainer.max_epochs):
             return
         with _averaged_weights(trainer, pl_module):
             scorer = self.make_scorer([_trained(pl_module)])
-            losses = [score.val_loss for score in scorer.scores(self.fixed)]
+            losses = [score.val_loss for score in scorer.scores(self.held_out)]
         self.history.append((epoch, losses))
         mean = sum(losses) / len(losses)
         pl_module.log_dict({"fixed_val_loss": mean, "fixed_val_loss_best": min(losses)})

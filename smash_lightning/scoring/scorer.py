@@ -161,7 +161,7 @@ class Scorer:
             source = hypernet.weights
             if not isinstance(source, ConditionalWeightSource):
                 raise ValueError(
-                    f"{type(source).__name__} does not see c, so there is no gradient in c: use hypernet=conditional"
+                    f"{type(source).__name__} is no function of c and has no gradient in it: use hypernet=conditional"
                 )
             z = source.noise(architecture, generator(Stream.SCORE_NOISE, self.seed, device=self.data.images.device))
             c = source.encode(architecture).requires_grad_()

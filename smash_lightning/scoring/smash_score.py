@@ -63,7 +63,7 @@ class LossPlusSizeRank(SmashScore):
         losses = np.where(np.isnan(losses), np.inf, losses)
         size = _share(rankdata([-metrics.params for metrics in scored]))
         scores = _share(rankdata(losses)) + self.weight * size
-        return np.where(np.isfinite(losses), scores, np.inf).tolist()  # no size makes up for an infinite loss
+        return np.where(np.isfinite(losses), scores, np.inf).tolist()  # an infinite loss ranks last, whatever the size
 
 
 def _share(ranks: Floats) -> Floats:

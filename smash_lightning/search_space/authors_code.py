@@ -1,8 +1,8 @@
 """The two spaces as the authors' code draws them, where it differs from the paper's text.
 
 The budget of a block counts the channels that its ops read, and ops are added until it is used up; banks of SMASHv1
-have several widths as well, and its convolutions several kernels and groups. `conf/search_space/smashv2_code.yaml` says
-which constants were fitted to medians of samples that the authors' code drew.
+have several widths as well, and its convolutions several kernels and groups. A comment in
+`conf/search_space/smashv2_code.yaml` lists the constants that were fitted to medians of samples of the authors' code.
 """
 
 from dataclasses import dataclass

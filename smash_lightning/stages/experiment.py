@@ -132,8 +132,8 @@ def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: boo
 
 def in_order(table: pd.DataFrame, columns: Sequence[str], keys: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
     """The rows in the order of `keys`, which are values of `columns`, and other rows after them."""
-    places = {key: place for place, key in enumerate(keys)}
-    found = [places.get(key, len(places)) for key in zip(*(table[column] for column in columns), strict=True)]
+    positions = {key: position for position, key in enumerate(keys)}
+    found = [positions.get(key, len(positions)) for key in zip(*(table[column] for column in columns), strict=True)]
     return table.iloc[np.argsort(found, kind="stable")].reset_index(drop=True)
 
 

@@ -44,7 +44,7 @@ def search(
     experiment: Experiment,
     tracker: Tracker,
     name: str = HYPERNET,
-    fixed: Sequence[Architecture] | None = None,
+    held_out: Sequence[Architecture] | None = None,
     label: str = "HyperNet",
 ) -> list[Path]:
     """Trains the HyperNets that do not exist yet; interrupted ones continue from their last checkpoint.
@@ -53,7 +53,7 @@ def search(
         experiment: what to train, and how.
         tracker: gets their metrics.
         name: of their checkpoints, which are returned; another one for another source of weights than the run's.
-        fixed: held-out architectures that are scored during training; None draws as many as `ranking.fixed`.
+        held_out: architectures that are scored during training; None draws as many as `ranking.fixed`.
         label: what progress bars and errors call them.
 
     Raises:
@@ -62,7 +62,7 @@ def search(
     folder, count = experiment.prepare_folder(), experiment.search.hypernets
     paths = [folder.hypernet(index, name) for index in range(count)]
     missing = [index for index in range(count) if not finished(paths[index])]
-    followed = fixed_architectures(experiment) if fixed is None else fixed
+    held_out = held_out_architectures(experiment) if held_out is None else held_out
 
     with ProgressBars([f"{label} {index + 1} of {count}" for index in missing], [1] * len(missing)) as bars:
 
@@ -72,7 +72,7 @@ def search(
             else:
                 tracker.log(f"{name}{missing[position]}", message.values, message.step)
 
-        jobs = [(name, index, followed) for index in missing]
+        jobs = [(name, index, held_out) for index in missing]
         with experiment.engine.pool(train_hypernet, experiment, receive) as pool:
             run = pool.together if experiment.together else pool.results
             for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
@@ -82,7 +82,7 @@ def search(
             {"hypernet": index, "epoch": epoch, "fingerprint": architecture.fingerprint, "val_loss": loss}
             for index, path in enumerate(paths)
             for epoch, losses in settling(path)
-            for architecture, loss in zip(followed, losses, strict=True)
+            for architecture, loss in zip(held_out, losses, strict=True)
         ]
         if rows:
             write_table(folder.settling, SETTLING, rows)
@@ -96,12 +96,12 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     A job is the name of its checkpoint, its index, and the architectures that are held out and scored.
     """
     silence_lightning()
-    (name, index, fixed), options = job, experiment.search
+    (name, index, architectures), options = job, experiment.search
     seed, path = experiment.seed_of(index), experiment.folder.hypernet(index, name)
-    held_out = frozenset(architecture.fingerprint for architecture in fixed)
+    held_out = frozenset(architecture.fingerprint for architecture in architectures)
     module = HyperNetModule(experiment.space, experiment.hypernet, options, seed, held_out, sampling_space(experiment))
     scorer = partial(make_scorer, experiment.data, experiment.ranking, experiment.seed, experiment.device)
-    ranking = RankingCallback(fixed, experiment.ranking.fixed_every, scorer)
+    ranking = RankingCallback(architectures, experiment.ranking.fixed_every, scorer)
     checkpointing = {"every_n_epochs": options.checkpoint_every, "save_on_train_epoch_end": True}
     shared = trainer_options(experiment, send, path, *averaging(options.average), ranking, **checkpointing)
     trainer = together(experiment.trainer, max_epochs=options.epochs, **shared)
@@ -150,7 +150,7 @@ def sampling_space(experiment: Experiment) -> SearchSpace:
     return SizeBalanced(experiment.space) if sampling == "balanced" else experiment.space
 
 
-def fixed_architectures(experiment: Experiment) -> list[Architecture]:
+def held_out_architectures(experiment: Experiment) -> list[Architecture]:
     """The held-out architectures that are scored during training."""
     streams = (rng(Stream.HELD_OUT, experiment.seed, index) for index in range(experiment.ranking.fixed))
     return [experiment.candidates.sample(stream) for stream in streams]

@@ -37,8 +37,8 @@ def given_architectures(options: RetrainOptions, image_spec: ImageSpec) -> dict[
 def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
     """Fingerprints to train, each with the groups that it is in.
 
-    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: siblings
-    differ little, and ten of them would be one discovery that is counted ten times. "stratified" and "random" represent
+    "shortlist" is the best of each family, which is a random candidate with all that perturbation made of it: members
+    of a family differ little, and ten of them would count one result ten times. "stratified" and "random" represent
     the pool of random candidates: the middle one of each of `stratified` equal parts of their ranking, and `random`
     others that are drawn without regard to it.
 

@@ -151,7 +151,7 @@ class RetrainModule(TrainingModule):
             raise DivergedError(next(iter(self.diverged.values())))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Collects logits and labels; every seed sees the same images."""
+        """Collects logits and labels; all seeds have the same images."""
         images, labels = batch
         images = images.repeat(1, len(self.seeds), *[1] * (images.ndim - 2))
         self._evaluation.append((self.network(images), labels))

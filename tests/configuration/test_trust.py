@@ -1,4 +1,4 @@
-"""A run folder from a stranger: its options name no code and read no environment, unless the command line says so."""
+"""A run folder from a stranger: its options name no code and read no environment, unless that is permitted."""
 
 import sys
 from pathlib import Path

@@ -9,7 +9,7 @@ from torch import Tensor
 from smash_lightning.data import Augmentation, CropFlip, Split, Subset, TensorLoader
 
 COUNT = 23
-# Image i is all i, and so is its label: a batch says which examples it holds.
+# Image i is all i, and so is its label: a batch shows which examples it holds.
 SPLIT = Split(torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 2, 3, 3), torch.arange(COUNT))
 PART = Subset(SPLIT, torch.arange(COUNT))
 MEAN, STD = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1), torch.tensor([0.5, 4.0]).view(1, 2, 1, 1)

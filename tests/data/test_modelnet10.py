@@ -24,7 +24,7 @@ def mesh(length: float, width: float, height: float) -> str:
 
 
 def block(length: int, width: int, height: int, size: int) -> np.ndarray:
-    """The same box as a grid, its longest side being as long as it says."""
+    """The same box as a grid, its longest side being as long as stated."""
     grid = np.zeros((size, size, size), np.uint8)
     x, y, z = (slice((size - side) // 2, (size + side) // 2) for side in (length, width, height))
     grid[x, y, z] = 1
@@ -39,7 +39,7 @@ def binvox(grid: np.ndarray) -> bytes:
 
 
 def official(folder: Path, train: int = 3, test: int = 2) -> Path:
-    """Meshes in the official layout: height says of which class a box is, length which number it has."""
+    """Meshes in the official layout: its height encodes the class of a box, its length its number."""
     for label, name in enumerate(CLASSES):
         for number in range(1, train + test + 1):
             split = "train" if number <= train else "test"

@@ -89,7 +89,7 @@ def test_no_image_is_in_two_subsets(tmp_path: Path, name: str) -> None:
         (CIFAR10(str(SHARED / "cifar10_original_sample")), 0),
         (STL10(str(SHARED / "imagenette96" / "stl10_layout_subset"), 4), 0),
         (ImageNet32(str(SHARED / "imagenet32" / "official_format_subset")), 0),
-        (ModelNet10(str(SHARED / "modelnet10" / "modelnet10_32.npz")), 71),  # so the set is, and so its notes say
+        (ModelNet10(str(SHARED / "modelnet10" / "modelnet10_32.npz")), 71),  # the set is incomplete, as its notes state
     ],
     ids=["cifar10", "stl10", "imagenet32", "modelnet10"],
 )

@@ -1,4 +1,4 @@
-"""Jobs of the tests of engines, each of which does what its name says."""
+"""Jobs of the tests of engines, named after what they do."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ class Context:
 
 
 def first_time(path: Path) -> bool:
-    """Whether nobody called this with the same path before."""
+    """Whether this is the first call with this path."""
     try:
         path.touch(exist_ok=False)
     except FileExistsError:

@@ -26,8 +26,8 @@ from smash_lightning.evaluation.ridge import (
     Fitter,
     Normal,
     cross_fit,
+    equations,
     fit,
-    joined,
     normal_scores,
     random_folds,
     scores,
@@ -71,7 +71,7 @@ def rho(x: Floats, y: Floats) -> float:
 def test_a_fit_is_that_of_one_architecture_left_out_at_a_time(library: bool) -> None:
     rng = np.random.default_rng(3)
     features, target = arrays(rng, count=24)
-    others = joined([arrays(rng)]) if library else None
+    others = equations([arrays(rng)]) if library else None
     counts = rng.multinomial(24, np.full(24, 1 / 24)).astype(float)
 
     def solved(counts: Floats, weight: float, penalty: float) -> Floats:
@@ -122,7 +122,7 @@ def test_useless_features_and_a_misleading_library_cost_at_most_noise() -> None:
         features, target = arrays(rng)
         own = rho(predicted(features, target), target)
         for name, sign in (("misleading", -1.0), ("fitting", 1.0)):
-            others = joined([arrays(rng, sign=sign) for _ in range(3)])
+            others = equations([arrays(rng, sign=sign) for _ in range(3)])
             cost[name].append(own - rho(predicted(features, target, others), target))
     means = {name: np.mean(values) for name, values in cost.items()}
     assert means["useless"] < 0.03

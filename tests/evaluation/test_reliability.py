@@ -65,7 +65,7 @@ def test_noise_alone_has_a_ceiling_of_zero_when_seeds_disagree():
     assert result.ceiling.value == 0
 
 
-def test_one_seed_says_nothing():
+def test_one_seed_shows_nothing():
     result = reliability(trainings(7, seeds=1), 200, seed=0)
     figures = (result.icc_mean, result.icc_single, result.icc_mean_raw, result.seed_agreement, result.ceiling)
     assert figures == (None,) * 5

@@ -61,7 +61,7 @@ def only(paths: Iterator[Path]) -> Path:
 
 
 def start(run: list[Record]) -> RunRecord:
-    """What a run says of itself: id, group, job type, tags."""
+    """What a run records: id, group, job type, tags."""
     return next(record.run for record in run if record.HasField("run"))
 
 

@@ -1,4 +1,4 @@
-"""Sentences and printed tables say what correlation.json holds, whatever its verdict."""
+"""Sentences and printed tables have what correlation.json holds, whatever its verdict."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.report.wandb_run import WandbRun, choose_mode, read_identity, wandb_logger
 from tests.report.offline import Record, offline_runs, start
 
-KEY = 40 * "k"  # of the right length and nobody's
+KEY = 40 * "k"  # of the right length, and of no account
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_survivors_have_the_score_of_all_images_and_rank_before_the_others(exper
     scores, share = race(experiment, scorer)
     survivors = [i for i, score in enumerate(scores) if score.images == len(experiment.data.validation)]
     others = [i for i in range(len(POOL)) if i not in survivors]
-    assert others, "a race that drops nobody shows nothing"
+    assert others, "a race that drops none shows nothing"
     assert share < 1
     for index in survivors:
         whole = scorer(POOL[index])

@@ -325,7 +325,7 @@ def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest
     rank_at_random(experiment.folder, 3)
     first = retrain(experiment, SILENT)
     assert set(first["true_error_top5"] <= first["true_error"]) == {True}
-    # A column of somebody else survives.
+    # An unknown column is kept.
     write_table(experiment.folder.retrained, ROOM.RETRAINED, first.assign(mine=[3, 4]))
     trained = []
 

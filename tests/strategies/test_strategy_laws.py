@@ -59,7 +59,7 @@ def test_a_resumed_ranking_is_an_uninterrupted_one(make: Make, rows: int, limit:
     loss, strategies = Separable.over(V1), (Random(6), make(5), Random(3))
     whole = complete(ranking(V1, strategies, loss), loss)
     for cached in (describe, decisions):
-        cached.cache_clear()  # nothing but the rows may carry over
+        cached.cache_clear()  # nothing but the rows may remain
     state = State()
     while len(state.rows) < rows:
         step = ranking(V1, strategies, loss)

@@ -50,7 +50,7 @@ def test_one_view_is_the_plain_cross_entropy() -> None:
     with torch.no_grad():
         logits = torch.cat([module.network(batch) for batch in images.split(4)]).double()
     assert module.measured[0]["true_loss"] == F.cross_entropy(logits, labels).item()
-    assert module.measured[0]["true_loss"] == pytest.approx(math.log(3), abs=1.5), "an untrained network knows little"
+    assert module.measured[0]["true_loss"] == pytest.approx(math.log(3), abs=1.5), "an untrained network guesses"
 
 
 @pytest.mark.parametrize("use_validation", [False, True])
