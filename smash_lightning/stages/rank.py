@@ -17,7 +17,7 @@ from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, l
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
-from smash_lightning.scoring import Score, Scorer, measured_latency
+from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
@@ -95,9 +95,6 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) -> Ranking:
     """The procedure that the options describe, around a scorer."""
     options, data, source = experiment.ranking, experiment.data, scorer.hypernets[0].weights
-    latency = None
-    if options.max_latency is not None:
-        latency = measured_latency(data.image_spec, experiment.device, options.latency_batch)
     gradient, encoding = None, Encoding(source.limits, 1)
     if isinstance(source, ConditionalWeightSource):
         gradient, encoding = lru_cache(maxsize=1)(scorer.gradient), source.encoding
@@ -107,7 +104,7 @@ def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) 
         experiment.seed,
         drawn,
         data.validation.labels,
-        constraints=options.constraints(latency),
+        bounds=options.bounds(data.image_spec, experiment.device),
         gradient=gradient,
         encoding=encoding,
         smash_score=options.smash_score,

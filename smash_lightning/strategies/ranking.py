@@ -13,7 +13,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import Stream, rng
-from smash_lightning.scoring.constraints import CandidateFilter, Constraints
+from smash_lightning.scoring.constraints import Bounds, CandidateFilter
 from smash_lightning.scoring.scorer import Score
 from smash_lightning.scoring.smash_score import CandidateMetrics, SmashScore, ValidationLoss
 from smash_lightning.search_space import SearchSpace
@@ -62,7 +62,7 @@ class Ranking:
         seed: of all random numbers.
         drawn: fingerprints that no candidate may have.
         labels: validation labels (images,), for the ensemble of all candidates.
-        constraints: bounds on the cost of a candidate.
+        bounds: on the cost of a candidate.
         gradient: dE/dc at an architecture, see `History`; called at most once for each call of `propose`.
         encoding: encodes architectures as the c of `gradient`.
         smash_score: what candidates are ranked by.
@@ -73,7 +73,7 @@ class Ranking:
     seed: int
     drawn: frozenset[str]
     labels: Tensor
-    constraints: Constraints = field(default_factory=Constraints)
+    bounds: Bounds = field(default_factory=dict)
     gradient: Gradient | None = None
     encoding: Encoding | None = None
     smash_score: SmashScore = field(default_factory=ValidationLoss)
@@ -91,7 +91,7 @@ class Ranking:
         """Up to `limit` candidates that may be scored concurrently; none when the ranking is complete.
 
         Raises:
-            ValueError: the space holds no further architecture that is new and satisfies the constraints.
+            ValueError: the space holds no further architecture that is new and satisfies the bounds.
         """
         before, done = 0, len(state.rows)
         for stage, strategy in enumerate(self.strategies):  # noqa: B007 (both are used after the loop)
@@ -109,7 +109,7 @@ class Ranking:
         ]
         taken = {row.candidate.architecture for row in state.rows}
         count = min(limit, step - own % step, strategy.count - own)
-        accepts = CandidateFilter(taken, self.drawn, self.constraints, self.space.image_spec)
+        accepts = CandidateFilter(taken, self.drawn, self.bounds)
         history = History(
             before=scored[:before],
             own=scored[before:],

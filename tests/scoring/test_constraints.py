@@ -10,7 +10,8 @@ import torch
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import rng
-from smash_lightning.scoring import Constraints, measured_latency
+from smash_lightning.scoring import Bounds, measured_latency
+from smash_lightning.scoring.constraints import CandidateFilter
 from smash_lightning.strategies import Random, Strategy
 from tests.cases import V1
 from tests.strategies.synthetic import STRATEGIES, Separable, complete, ranking
@@ -26,27 +27,26 @@ def depth(architecture: Architecture) -> float:
     return float(sum(1 for _ in architecture.ops()))
 
 
+MEASURES = {
+    "max_params": lambda architecture: cost(architecture, V1.image_spec).params,
+    "max_macs": lambda architecture: cost(architecture, V1.image_spec).macs,
+    "max_latency": depth,
+}
+
+
+def bounds(**largest: float) -> Bounds:
+    return {name: (value, MEASURES[name]) for name, value in largest.items()}
+
+
 @every_strategy
-@pytest.mark.parametrize(
-    "constraints",
-    [Constraints(max_params=PARAMS), Constraints(max_macs=MACS), Constraints(max_latency=4.0, latency=depth)],
-    ids=["params", "macs", "latency"],
-)
-def test_strategies_satisfy_bounds(constraints: Constraints, make: Callable[[int], Strategy]) -> None:
+@pytest.mark.parametrize(("name", "largest"), [("max_params", PARAMS), ("max_macs", MACS), ("max_latency", 4.0)])
+def test_strategies_satisfy_bounds(name: str, largest: float, make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
-    bound = replace(free, constraints=constraints)
-
-    def violates(architecture: Architecture) -> bool:
-        size = cost(architecture, V1.image_spec)
-        return (
-            (constraints.max_params is not None and size.params > constraints.max_params)
-            or (constraints.max_macs is not None and size.macs > constraints.max_macs)
-            or (constraints.max_latency is not None and depth(architecture) > constraints.max_latency)
-        )
-
-    assert any(violates(row.candidate.architecture) for row in complete(free, LOSS).rows)
+    bound = replace(free, bounds=bounds(**{name: largest}))
+    measure = MEASURES[name]
+    assert any(measure(row.candidate.architecture) > largest for row in complete(free, LOSS).rows)
     state = complete(bound, LOSS)
-    assert not any(violates(row.candidate.architecture) for row in state.rows)
+    assert not any(measure(row.candidate.architecture) > largest for row in state.rows)
     assert len({row.candidate.architecture for row in state.rows}) == 14
     assert complete(bound, LOSS, limit=5).rows == state.rows
 
@@ -54,18 +54,16 @@ def test_strategies_satisfy_bounds(constraints: Constraints, make: Callable[[int
 @every_strategy
 def test_a_bound_that_all_satisfy_changes_nothing(make: Callable[[int], Strategy]) -> None:
     free = ranking(V1, (Random(8), make(6)), LOSS)
-    satisfied = replace(free, constraints=Constraints(10**9, 10**12, 1e9, depth))
+    satisfied = replace(free, bounds=bounds(max_params=10**9, max_macs=10**12, max_latency=1e9))
     assert complete(satisfied, LOSS).rows == complete(free, LOSS).rows
 
 
 def test_bounds_are_inclusive() -> None:
     architecture = V1.sample(rng("exact"))
-    size = cost(architecture, V1.image_spec)
-    values = {"max_params": size.params, "max_macs": size.macs, "max_latency": depth(architecture)}
-    assert Constraints(**values, latency=depth).violated(architecture, V1.image_spec) is None
+    values = {name: measure(architecture) for name, measure in MEASURES.items()}
+    assert CandidateFilter(set(), set(), bounds(**values))(architecture)
     for name, value in values.items():
-        bound = Constraints(**{name: value - 1}, latency=depth)
-        assert bound.violated(architecture, V1.image_spec) == (name, value)
+        assert not CandidateFilter(set(), set(), bounds(**{name: value - 1}))(architecture)
 
 
 def test_latency_is_measured_last() -> None:
@@ -75,26 +73,18 @@ def test_latency_is_measured_last() -> None:
         measured.append(architecture)
         return 1.0
 
-    bound = replace(
-        ranking(V1, (Random(10),), LOSS), constraints=Constraints(max_params=PARAMS, max_latency=2.0, latency=latency)
-    )
-    state = complete(bound, LOSS)
+    both = {**bounds(max_params=PARAMS), "max_latency": (2.0, latency)}
+    state = complete(replace(ranking(V1, (Random(10),), LOSS), bounds=both), LOSS)
     assert measured == [row.candidate.architecture for row in state.rows]
 
 
 @pytest.mark.parametrize(
-    ("constraints", "message"),
-    [
-        (Constraints(max_params=10), r"ranking.max_params=10 \(the smallest that was rejected has \d+\)"),
-        (Constraints(max_macs=10), r"ranking.max_macs=10 \(the smallest that was rejected has \d+\)"),
-        (
-            Constraints(max_latency=0.5, latency=depth),
-            r"ranking.max_latency=0.5 \(the smallest that was rejected has 2\)",
-        ),
-    ],
+    ("name", "largest", "smallest"),
+    [("max_params", 10, r"\d+"), ("max_macs", 10, r"\d+"), ("max_latency", 0.5, "2")],
 )
-def test_a_bound_that_nothing_satisfies_is_an_error(constraints: Constraints, message: str) -> None:
-    bound = replace(ranking(V1, (Random(1),), LOSS), constraints=constraints)
+def test_a_bound_that_nothing_satisfies_is_an_error(name: str, largest: float, smallest: str) -> None:
+    bound = replace(ranking(V1, (Random(1),), LOSS), bounds=bounds(**{name: largest}))
+    message = rf"ranking.{name}={largest} \(the smallest that was rejected has {smallest}\)"
     text = f"random: no new architecture within {message} in 1000 attempts after 0 were scored; raise the bound"
     with pytest.raises(ValueError, match=text):
         complete(bound, LOSS)
