@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from smash_lightning.configuration import CONF, PACKAGE
+from smash_lightning.configuration import CONF, OF_EARLIER_DATA, PACKAGE
 from smash_lightning.configuration.errors import ERRORS, explain, require_no_missing
 from smash_lightning.configuration.folders import (
     claim,
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", rf"\1{Path.home()}", option, count=1) for option in sys.argv[1:]]
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
         # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.
-        sys.argv[1:] = [f"++{option}" if option.startswith("dataset.") else option for option in sys.argv[1:]]
+        sys.argv[1:] = [re.sub(r"^dataset\.", OF_EARLIER_DATA, option) for option in sys.argv[1:]]
     sys.path.append(os.getcwd())  # plug-ins are found where the command is started
     paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))  # also by jobs in other processes

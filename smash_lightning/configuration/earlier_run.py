@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from smash_lightning.configuration import OF_EARLIER_DATA
 from smash_lightning.configuration.build import plain
 from smash_lightning.configuration.errors import GONE, explain
 from smash_lightning.configuration.trust import require_trusted_overrides, require_trusted_values
@@ -49,7 +50,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     if not isinstance(written, list) or not all(isinstance(override, str) for override in written):
         raise ValueError(f"{RunFolder(folder).config} holds no list of overrides: it is not what a run wrote")
     # The command line has composed them without the data set of the earlier run, whose options can be checked here.
-    overrides = [override.replace("++dataset.", "dataset.", 1) for override in overrides]
+    overrides = [override.replace(OF_EARLIER_DATA, "dataset.", 1) for override in overrides]
     replaced = {_key(override) for override in overrides} | {"resume", "trust"}
     if not config.resume:
         replaced |= {"task", "logger", "trainer", "engine"}
