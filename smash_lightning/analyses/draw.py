@@ -1,10 +1,5 @@
 """Draws one architecture, without any training: architecture.svg and architecture.json."""
 
-import inspect
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
-
 from smash_lightning.architecture import Architecture, cost, load_architecture
 from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.files import write_text
@@ -18,36 +13,31 @@ def draw(
     experiment: Experiment,
     tracker: Tracker,
     preset: str | None = None,
-    arguments: Mapping[str, Any] = MappingProxyType({}),
     architecture: str | None = None,
 ) -> None:
-    """Draws a preset with its arguments, the architecture in a JSON file, or the best of an earlier run."""
+    """Draws a preset, the architecture in a JSON file, or the best of an earlier run."""
     del tracker
+    image_spec, folder = experiment.data.image_spec, experiment.folder.path
     if preset is not None and architecture is not None:
         raise ValueError("give task.preset or task.architecture, not both")
     if preset is not None:
-        title, chosen = preset, _preset(preset, arguments)
+        title, chosen = preset, _preset(preset, image_spec.dimensions)
     elif architecture is not None:
-        title, chosen = architecture, load_architecture(architecture, experiment.data.image_spec.dimensions)
+        title, chosen = architecture, load_architecture(architecture, image_spec.dimensions)
     elif experiment.source is None:
         raise ValueError("nothing to draw: give task.preset, task.architecture=FILE.json or checkpoint=FOLDER")
     else:
         source = experiment.source_folder()
         best = read_ranking(source)["fingerprint"].iloc[0]
         title, chosen = f"The best by score: {best}", source.read_architectures()[best]
-    image_spec, folder = experiment.data.image_spec, experiment.folder.path
     write_text(folder / "architecture.svg", architecture_svg(chosen, image_spec, title))
     write_text(folder / "architecture.json", chosen.to_json() + "\n")
     size = cost(chosen, image_spec)
     print(f"{title}: {size.ops} ops, {size.params:,} parameters, {size.macs:,} multiply-accumulates")
 
 
-def _preset(name: str, arguments: Mapping[str, Any]) -> Architecture:
+def _preset(name: str, dimensions: int) -> Architecture:
     try:
-        make = preset_of(name)
+        return preset_of(name)(dimensions=dimensions)
     except ValueError as error:
         raise ValueError(f"task.preset={name}: {error}") from None
-    known = inspect.signature(make).parameters
-    if unknown := arguments.keys() - known.keys():
-        raise ValueError(f"task.arguments: {name} has no {min(unknown)}, only {', '.join(known)}")
-    return make(**arguments)

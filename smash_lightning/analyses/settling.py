@@ -32,9 +32,7 @@ COLUMNS = {
 }
 
 
-def settling(
-    experiment: Experiment, tracker: Tracker, *, every: PositiveInt, hypernets: PositiveInt | None = None
-) -> float | None:
+def settling(experiment: Experiment, tracker: Tracker, *, every: PositiveInt) -> float | None:
     """Trains HyperNets with the options of an earlier run, and scores its trained architectures every few epochs.
 
     Returns:
@@ -44,11 +42,7 @@ def settling(
     if every > epochs // 2:
         raise ValueError(f"task.every must be at most half of search.epochs={epochs}, got {every}")
     trained = frame.load_trained(experiment)
-    changed = replace(
-        experiment,
-        search=replace(experiment.search, hypernets=hypernets or experiment.search.hypernets),
-        ranking=replace(experiment.ranking, fixed_every=every),
-    )
+    changed = replace(experiment, ranking=replace(experiment.ranking, fixed_every=every))
     histories = [dict(history_of(path)) for path in search(changed, tracker, "settling", trained.architectures)]
     moments = sorted(set(histories[0]).intersection(*histories))
     losses = np.array([[history[epoch] for epoch in moments] for history in histories])

@@ -72,15 +72,15 @@ class PredictorComparison:
 
 
 def compare_predictors(
-    sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0, band: float = BAND
+    sample: Sample, resamples: int, seed: int, *, training_seconds: float = 0.0
 ) -> PredictorComparison:
     """Compares all predictors in a sample on the same bootstrap resamples over architectures.
 
-    `training_seconds` is the cost of training the HyperNets, and `band` as in `PredictorComparison`.
+    `training_seconds` is the cost of training the HyperNets.
     """
     chosen = sample.representative
     target, params = sample.ground_truth("true_loss")[chosen], sample.columns["params"][chosen]
-    matched, columns, costs = size_matched_pairs(params, band), _columns(sample), _costs(sample, training_seconds)
+    matched, columns, costs = size_matched_pairs(params, BAND), _columns(sample), _costs(sample, training_seconds)
     measured = measure(columns, target, params, matched, Bootstrap(len(target), resamples, seed))
     parts: dict[str, dict[str, Any]] = {name: {**measured[name], **costs[name]} for name in columns}
     values = {name: estimates["spearman"] for name, estimates in measured.items()}
@@ -88,7 +88,7 @@ def compare_predictors(
     missing = {name: int(np.isnan(baseline.values[chosen]).sum()) for name, baseline in sample.baselines.items()}
     return PredictorComparison(
         architectures=len(target),
-        band=band,
+        band=BAND,
         pairs=int(matched.sum()) // 2,
         predictors={name: PredictorMetrics(**parts[name]) for name in order},
         omitted={name: f"no value for {n} of {len(target)} architectures" for name, n in missing.items() if n},

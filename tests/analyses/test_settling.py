@@ -68,7 +68,7 @@ def longer(source: Path, folder: Path, **changes: Any) -> Experiment:
 
 def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     experiment = longer(source, tmp_path)
-    gain = settling(experiment, NO_LOGGERS, every=2, hypernets=2)
+    gain = settling(experiment, NO_LOGGERS, every=2)
     rows, found = read_results(tmp_path, "settling")
     assert len(rows) == 2 * 3 * TRAINED
     assert [moment["epoch"] for moment in found["moments"]] == [2, 4, 5]

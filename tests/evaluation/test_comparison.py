@@ -151,9 +151,9 @@ def test_few_size_matched_pairs_show_nothing():
     assert result.pairs == 0
     assert all(metrics.size_matched_tau is None for metrics in result.predictors.values())
     assert result.baselines("size_matched_tau") == []
-    wide = of(spread, retrained, table, band=0.21)
-    assert wide.pairs == 39  # each of 40 with the next one
-    assert wide.predictors["naswot"].size_matched_tau is not None
+    close = of(ranking.assign(params=(1000 * 1.09**ranking.index).astype(int)), retrained, table)
+    assert close.pairs == 39  # each of 40 with the next one
+    assert close.predictors["naswot"].size_matched_tau is not None
 
 
 def test_the_strongest_baseline_is_no_form_of_the_score():
