@@ -224,7 +224,7 @@ def test_the_gradient_is_that_of_finite_differences(case: Case, kind: str) -> No
 
 @pytest.mark.parametrize("kind", ["shared", "unconditional"])
 def test_weights_that_do_not_come_from_c_have_no_gradient_in_it(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"no gradient in c: use hypernet=conditional"):
+    with pytest.raises(ValueError, match="no function of c and has no gradient in it: use hypernet=conditional"):
         scorer(kind=kind).gradient(CASE.draw(0))
 
 
