@@ -83,7 +83,7 @@ def trained(module: Any, device: str, **options: Any) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", ["conditional", "without noise", "unconditional", "residual", "shared"])
-def test_a_hypernet_is_trained_alike(kind: str, device: str, request: pytest.FixtureRequest) -> None:
+def test_a_hypernet_is_trained_equally(kind: str, device: str, request: pytest.FixtureRequest) -> None:
     made = request.getfixturevalue("recordings") if device == "cpu" else None
     options = replace(SEARCH, architectures_per_step=1)
     eager, graphs = (
@@ -97,7 +97,7 @@ def test_a_hypernet_is_trained_alike(kind: str, device: str, request: pytest.Fix
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_networks_are_trained_alike(device: str, request: pytest.FixtureRequest) -> None:
+def test_networks_are_trained_equally(device: str, request: pytest.FixtureRequest) -> None:
     made = request.getfixturevalue("recordings") if device == "cpu" else None
     architecture, options = SPACE.sample(rng("graphs")), replace(RETRAIN, cutout=2, mixup=0.2, clip=1.0)
     eager, graphs = (
