@@ -95,11 +95,18 @@ def process(folder: Path, *arguments: str, by: tuple[str, ...] = (), **environme
 
 def wait_for(moment: Callable[[], object], *processes: subprocess.Popen[str]) -> None:
     """Waits until `moment` is true, while the processes go on."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not moment():
         assert time.monotonic() < deadline, "the moment never came"
         assert all(one.poll() is None for one in processes), "a process ended before"
-        time.sleep(0.05)
+        time.sleep(0.02)
+
+
+def kill_when(moment: Callable[[], object], one: subprocess.Popen[str]) -> None:
+    """Kills a process and those that it made."""
+    wait_for(moment, one)
+    os.killpg(one.pid, signal.SIGKILL)
+    one.communicate()
 
 
 def end(one: subprocess.Popen[str]) -> tuple[int, str, str]:

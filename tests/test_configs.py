@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,18 @@ from tests.command_line import ROOT
 OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml"))
 NO_SECTIONS = ("experiment", "hparams_search", "debug", "task", "logger", "trainer", "callbacks", "search_space")
 EXPERIMENTS = ("experiment", "hparams_search", "debug")  # they change several groups, and are no group of the result
+ALONE = (*EXPERIMENTS, "logger", "task")  # files of the other groups are composed together, one of each group
 
 
 def of(group: str) -> list[str]:
     return [option for each, option in OPTIONS if each == group]
+
+
+def rows() -> list[tuple[tuple[str, str], ...]]:
+    """Each file once, with one of each other group where groups do not change each other."""
+    groups = [[each for each in OPTIONS if each[0] == group] for group in {group for group, _ in OPTIONS} - {*ALONE}]
+    together = [tuple(each for each in row if each) for row in zip_longest(*sorted(groups))]
+    return [*together, *((each,) for each in OPTIONS if each[0] in ALONE)]
 
 
 def shown_commands() -> list[str]:
@@ -81,11 +90,11 @@ def described(section: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from described(value, f"{name}.{key}")
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_file_composes_fits_its_classes_and_builds_its_object(group: str, option: str) -> None:
-    for package in PACKAGES.get(option, ()) if group == "logger" else ():
+@pytest.mark.parametrize("files", rows(), ids=lambda files: "-".join(option for _, option in files))
+def test_every_file_composes_fits_its_classes_and_builds_its_object(files: tuple[tuple[str, str], ...]) -> None:
+    for package in PACKAGES.get(files[0][1], ()) if files[0][0] == "logger" else ():
         pytest.importorskip(package)
-    config = composed(choose(group, option))
+    config = composed([override for file in files for override in choose(*file)])
     parts = list(described(config, "config"))
     assert len(parts) > 10
     for name, part in parts:
@@ -97,12 +106,14 @@ def test_every_file_composes_fits_its_classes_and_builds_its_object(group: str, 
             signature.bind_partial(**keys) if part.get("_partial_") else signature.bind(**keys)
         except TypeError as error:
             pytest.fail(f"{name}: {error}")
-    if group == "hypernet":
-        hypernet_specification(config[group]).check(SMASHV1)
-    elif group not in NO_SECTIONS:
-        assert type(instantiate(config[group], group)).__name__ == config[group]["_target_"].split(".")[-1]
-    if group == "task":
-        assert list(inspect.signature(instantiate(config["task"], "task")).parameters)[:2] == ["experiment", "tracker"]
+    for group, _ in files:
+        if group == "hypernet":
+            hypernet_specification(config[group]).check(SMASHV1)
+        elif group not in NO_SECTIONS:
+            assert type(instantiate(config[group], group)).__name__ == config[group]["_target_"].split(".")[-1]
+        if group == "task":
+            parameters = list(inspect.signature(instantiate(config["task"], "task")).parameters)
+            assert parameters[:2] == ["experiment", "tracker"]
 
 
 def test_the_default_configuration_names_every_group() -> None:

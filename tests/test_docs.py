@@ -151,7 +151,3 @@ def test_the_hypernet_of_the_documentation_makes_weights(monkeypatch: pytest.Mon
     architecture = case.space.sample(random.Random(0))
     expected = layers(architecture, case.space.image_spec, op_norm=False).parameters()
     assert {name: tuple(tensor.shape) for name, tensor in source(architecture, None).items()} == dict(expected)
-
-
-def test_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 130

@@ -94,14 +94,6 @@ def test_the_readme_has_a_table_of_results() -> None:
     assert blocks == list(zip(files, ("verdict", "", "lines"), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.494, ".49"), (-0.051, "-.05"), (1.0, "1.00"), (-0.001, ".00"), (-1.0, "-1.00"), (0.0, ".00")],
-)
-def test_numbers_have_two_decimals(value: float, shown: str) -> None:
-    assert RENDER.number(value) == shown
-
-
 def estimate(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.2, "high": value + 0.2, "resamples": 100}
 

@@ -156,20 +156,6 @@ def test_every_baseline_is_computed_and_compared(whole: Path) -> None:
     assert predictors["smash_score"]["training_seconds"] == pytest.approx(sum(spent))
 
 
-def test_coefficients_have_intervals_and_a_verdict(whole: Path) -> None:
-    found, rows = correlation(whole), retrained(whole)
-    representative = rows[rows.stratified + rows.random > 0].fingerprint.nunique()
-    assert found["architectures"] == representative == 6
-    for ground_truth in ("loss", "error"):
-        agreement = found[ground_truth]
-        assert set(agreement["sizes"]) == {"params", "macs", "ops"}
-        three = [*agreement["scores"].values(), *(size["coefficients"] for size in agreement["sizes"].values())]
-        estimates = [each for coefficients in three for each in coefficients.values() if each]
-        assert len(estimates) > 9
-        assert all(-1 <= each["low"] <= each["value"] <= each["high"] <= 1 for each in estimates)
-    assert set(found["verdict"]) == {"status", "reason", "goal", "strongest", "strongest_size_matched"}
-
-
 def test_callbacks_join_the_search_and_the_standalone_trainings(run: tuple[Path, Ended]) -> None:
     lines = (run[0].parent / "noted.txt").read_text().split()
     # Two HyperNets, two by weight sharing, two unconditional ones; the seeds of an architecture are one training.
@@ -188,35 +174,32 @@ def alone(task: str, source: Path, folder: Path, *more: str) -> Ended:
     return ended
 
 
-def test_ranking_again_gives_the_same_table_and_is_continued_by_its_folder(whole: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    alone("rank", whole, again)
-    assert timeless.table(again / "ranking.csv") == timeless.table(whole / "ranking.csv")
-    assert (again / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
-    taken, earlier = configuration(again), configuration(whole)
-    assert taken.search_space == earlier.search_space
-    assert (taken.search_space.max_ops, taken.workers) == (4, 1)
-    assert taken.source_run == str(whole)
-    before = digest(again)
-    # The place of data sets may have changed meanwhile.
-    assert smash(tmp_path, f"resume={again}", "trust=true", "data_folder=elsewhere", "cache_folder=elsewhere").well
-    assert digest(again) == before
-
-
-def test_a_stage_is_continued_elsewhere_and_after_its_source_moved(whole: Path, tmp_path: Path) -> None:
-    first, moved, elsewhere = (tmp_path / name for name in ("first", "moved", "elsewhere"))
+def test_a_ranking_is_the_same_again_and_is_continued_elsewhere_after_its_source_moved(
+    whole: Path, tmp_path: Path
+) -> None:
+    first, moved, elsewhere, again = (tmp_path / name for name in ("first", "moved", "elsewhere", "again"))
     shutil.copytree(whole, first)
     elsewhere.mkdir()
-    assert smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none", "trust=true").well
-    assert configuration(tmp_path / "again").checkpoint == str(first)
-    assert smash(elsewhere, "resume=../again", "trust=true").well
+    ended = smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none", "trust=true")
+    assert ended.well
+    assert tmp_path / ended.folder == again
+    assert timeless.table(again / "ranking.csv") == timeless.table(whole / "ranking.csv")
+    assert (again / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
+    taken = configuration(again)
+    assert taken.search_space == configuration(whole).search_space
+    assert (taken.search_space.max_ops, taken.workers) == (4, 1)
+    assert taken.checkpoint == taken.source_run == str(first)
+    before = digest(again)
+    # The place of data sets may have changed meanwhile.
+    assert smash(elsewhere, "resume=../again", "trust=true", "data_folder=there", "cache_folder=there").well
+    assert digest(again) == before
     first.rename(moved)
     assert f"there is no HyperNet in {first}" in smash(tmp_path, "resume=again", "trust=true").error
     assert smash(tmp_path, "resume=again", "checkpoint=moved", "trust=true").well
     assert smash(elsewhere, "resume=../again", "trust=true").well
-    config = configuration(tmp_path / "again")
+    config = configuration(again)
     assert (config.checkpoint, config.source_run) == (str(moved), str(moved))
-    assert timeless.table(tmp_path / "again" / "ranking.csv") == timeless.table(whole / "ranking.csv")
+    assert timeless.table(again / "ranking.csv") == timeless.table(whole / "ranking.csv")
 
 
 def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path) -> None:
@@ -274,7 +257,7 @@ def test_drawing_a_preset_a_file_and_the_best(whole: Path, tmp_path: Path) -> No
 
 
 def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path: Path) -> None:
-    alone("export", whole, tmp_path / "out")
+    alone("export", whole, tmp_path / "out", "task.formats=[torch]")
     architecture = Architecture.from_json((tmp_path / "out" / "architecture.json").read_text())
     rows = retrained(whole)
     row = rows[rows.fingerprint == architecture.fingerprint].sort_values("seed").iloc[0]
@@ -289,15 +272,8 @@ def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path
     assert F.cross_entropy(expected.double(), test.labels).item() == pytest.approx(row.true_loss, rel=1e-5)
     best = next(name for name in ranking(whole).fingerprint if name in {*rows.fingerprint})
     assert architecture.fingerprint == best, "the best by score: choosing by the test images would spoil the test"
-
-
-def test_benchmark_and_a_task_on_its_result(whole: Path, tmp_path: Path) -> None:
-    ended = alone("benchmark", whole, tmp_path / "cost", "task.repeats=1", "task.architectures=2")
-    rows = json.loads((tmp_path / "cost" / "benchmark.json").read_text())
-    assert [(row["phase"], row["n"]) for row in rows] == [("start", 2), ("end", 2)]
-    assert value(ended.folder)
     # Another task has other options: those of the earlier one are not kept.
-    alone("draw", tmp_path / "cost", tmp_path / "picture", "task.preset=resnet")
+    alone("draw", tmp_path / "out", tmp_path / "picture", "task.preset=resnet")
     assert configuration(tmp_path / "picture").search_space.max_ops == 4
 
 
@@ -310,7 +286,6 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "retrian.shortlist=3": "retrian|did you mean retrain?",
     "trainer.max_epochs=3": "trainer.max_epochs has no effect here|search.epochs=N",
     "seed": "seed cannot be read|NAME=VALUE",
-    "task=draw task.preset=vgg": "task.preset=vgg|fractalnet",
     "task=draw": "task.preset|checkpoint=FOLDER",
     "task=draw task.architecture=bad.json": "bad.json|Invalid JSON",
     "task=rank checkpoint={whole} search_space=smashv2_tiny": "{whole}/checkpoints/hypernet0.ckpt|another search space",
@@ -321,28 +296,18 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "task=export": "nothing was retrained|checkpoint=FOLDER",
     "task=export checkpoint={whole} task.fingerprint=abc": "abc was not retrained|{whole}",
     "task=gradient task.pool=0": "task.pool must be greater than 0, got 0",
-    "hypernet._target_=torch.nn.Linear": "hypernet must be a WeightSource, and torch.nn.Linear is none",
     "+hypernet.kind=shared": "hypernet|'kind'",
-    "seed=abc": "seed must be a whole number|'abc'",
-    "ranking.batch_norm._target_=smash_lightning.scoring.ValidationLoss": "ranking.batch_norm must be a BatchNorm",
     "evaluation.metric=speed": "evaluation.metric must be 'correlation', 'best_true_loss' or 'best_true_error'",
     "dataset=folder": "dataset.root has no value|dataset.root=...",
     "hydra.run.dir=bad.json/run": "bad.json/run|hydra.run.dir=FOLDER",
     "resume=empty": "resume=empty|config.yaml",
     "resume={whole} retrain.shortlist=3": "{whole}|retrain.shortlist was 2, now 3|start anew",
     "resume={whole} dataset.trian=3": "there is no option dataset.trian|did you mean dataset.train?",
-    "task=rank checkpoint={whole} dataset.trian=3": "there is no option dataset.trian|did you mean dataset.train?",
     "resume={whole} checkpoint=cut.ckpt": "checkpoint was None, now|cut.ckpt",
     "hydra.run.dir={whole}": "{whole} already holds a run|resume={whole}",
     "trainer=ddp_cpu workers=3": "workers=3|trainer.devices=2|leave workers out",
     "+trainer.max_epochs=3": "trainer.max_epochs|use search.epochs=N or retrain.epochs=N",
-    "trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
-    "+trainer.fast_dev_run=true": "trainer.fast_dev_run|use debug=smoke",
     "trainer.limit_train_batches=0.1": "trainer.limit_train_batches|use dataset.train=N",
-    "+trainer.limit_val_batches=1": "trainer.limit_val_batches|use dataset.train=N|dataset.validation=N",
-    "++trainer.limit_test_batches=1": "trainer.limit_test_batches|use dataset.train=N",
-    "gpu=free": "there is no option gpu: engine=ray shares GPUs, or leave gpu out",
-    "dataset=folder dataset.root=2024": "root must be a valid string, got 2024: quotes make it a text, '\"2024\"'",
 }
 
 
@@ -364,29 +329,31 @@ def test_wrong_options_get_one_clear_line(whole: Path, tmp_path: Path, line: str
     assert not (tmp_path / "missing").exists()
 
 
-@pytest.mark.parametrize("option", ["resume", "checkpoint"])
-def test_a_run_of_version_01_is_refused(option: str, tmp_path: Path) -> None:
+def test_a_run_of_version_01_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.yaml").write_text("overrides: [seed=0]\nseed: 0\n")
-    ended = smash(tmp_path, f"{option}=old", "task=rank", "logger=none")
-    assert "old was written by version 0.1, whose runs this version does not read" in str(ended.error)
+    for option in ("resume", "checkpoint"):
+        ended = smash(tmp_path, f"{option}=old", "task=rank", "logger=none")
+        assert "old was written by version 0.1, whose runs this version does not read" in str(ended.error)
 
 
-@pytest.mark.parametrize("option", ["resume", "checkpoint"])
-def test_options_that_only_an_earlier_version_had(whole: Path, tmp_path: Path, option: str) -> None:
-    shutil.copytree(whole, tmp_path / "old")
-    path = tmp_path / "old" / "config.yaml"
+def test_options_that_only_an_earlier_version_had(tmp_path: Path) -> None:
+    assert smash(tmp_path, "task=draw", "task.preset=resnet", "logger=none", "hydra.run.dir=old").well
+    path, commands = (
+        tmp_path / "old" / "config.yaml",
+        (["resume=old"], ["checkpoint=old", "task=draw", "task.preset=wrn"]),
+    )
     as_it_is = path.read_text()
     path.write_text(as_it_is.replace("overrides:\n", "overrides:\n- gpu=free\n"))
-    command = (f"{option}=old", "trust=true", "task=correlate")
-    ended = smash(tmp_path, *command)
-    message = "of the overrides in {}/config.yaml: there is no option gpu: engine=ray shares GPUs, or leave gpu out."
-    assert message.format(tmp_path / "old" if option == "checkpoint" else "old") in str(ended.error)
-    assert str(ended.error).endswith("Remove there what this version does not have")
+    for command, folder in zip(commands, ("old", tmp_path / "old"), strict=True):
+        error = str(smash(tmp_path, *command).error)
+        message = f"of the overrides in {folder}/config.yaml: there is no option gpu: engine=ray shares GPUs, or leave"
+        assert message in error
+        assert error.endswith("Remove there what this version does not have")
     without_library = yaml.safe_load(as_it_is)
     del without_library["evaluation"]["library"]
     path.write_text(f"{yaml.safe_dump(without_library)}gpu: free\n")
-    assert smash(tmp_path, *command).well
+    assert all(smash(tmp_path, *command).well for command in commands)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="an administrator may write anywhere")
@@ -421,17 +388,13 @@ def test_another_seed_shares_the_data_and_the_same_seed_gives_the_same_ranking(w
 
 @pytest.mark.slow
 def test_the_command_itself(tmp_path: Path) -> None:
-    code, out, error = end(process(tmp_path, "task=draw", "task.preset=densenet", "logger=none"))
-    assert code == 0, error
-    folder = Path(out.splitlines()[-1])
+    folder = tmp_path / smash(tmp_path, "task=draw", "task.preset=densenet", "logger=none").folder
     assert folder.is_relative_to(tmp_path / "outputs")
     assert {path.name for path in folder.iterdir()} == {
-        "architecture.svg",
-        "architecture.json",
-        "config.yaml",
-        "result.json",
+        *("architecture.svg", "architecture.json", "config.yaml", "result.json")
     }
     code, out, error = end(process(tmp_path, "--help", by=("-X", "importtime")))
     assert "python run.py task=rank checkpoint=FOLDER" in out
+    assert code == 0
     assert "smash_lightning.cli" in error
     assert " torch\n" not in error, "neither help nor a wrong option waits for torch"

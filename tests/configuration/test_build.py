@@ -16,13 +16,10 @@ from smash_lightning.configuration.build import callbacks_of, scoring_device
         ("gpu", "cuda", "cuda"),
         ("cuda", "cuda", "cuda"),
         ("auto", "xpu", "xpu"),
-        ("xpu", "xpu", "xpu"),
         ("mps", "mps", "mps"),
-        ("gpu", "mps", "mps"),
         ("auto", None, "cpu"),
         ("gpu", None, None),
         ("mps", "cuda", None),
-        ("tpu", None, None),
     ],
 )
 def test_the_device_of_an_accelerator(

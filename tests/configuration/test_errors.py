@@ -25,19 +25,14 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
     assert (override.key_or_group, override.value()) == ("dataset.root", text)
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("checkpoint=7", "checkpoint=7: there is nothing at this path"),
-        ("resume=7", "resume=7: there is nothing at this path"),
-        ("resume=0", "resume=0 holds no config.yaml"),
-        ("checkpoint=0", "no HyperNet"),
-        ("seed", "seed cannot be read: an option is given as NAME=VALUE"),
-    ],
-)
-def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path, argument: str, message: str) -> None:
+def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
-    assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
+    for argument, message in (
+        ("checkpoint=0", "no HyperNet"),
+        ("resume=0", "resume=0 holds no config.yaml"),
+        ("resume=7", "resume=7: there is nothing at this path"),
+    ):
+        assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
 
 
 @pytest.mark.parametrize("form", ["~/run", '"~/run"'])

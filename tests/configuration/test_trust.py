@@ -54,14 +54,11 @@ def write_config(folder: Path, *overrides: str) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(whole))
 
 
-@pytest.mark.parametrize("option", ["checkpoint", "resume"])
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_options_of_a_stranger_run_nothing(stranger: Path, option: str, attack: str) -> None:
+def test_options_of_a_stranger_run_nothing(stranger: Path, attack: str) -> None:
     override, reason = ATTACKS[attack]
-    if option == "checkpoint" and override.startswith(("task", "+trainer", "+engine")):
-        return  # a later stage takes none of these from an earlier run
     write_config(stranger, override)
-    ended = smash(stranger.parent, f"{option}={stranger}", *["task=correlate"] * (option == "checkpoint"))
+    ended = smash(stranger.parent, f"resume={stranger}")
     assert ended.error is not None
     if attack != "another folder":  # Hydra may refuse it first
         assert reason in ended.error, ended.error
