@@ -60,10 +60,10 @@ def this_machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
 
 
-def record(command: str, figures: dict[str, Any]) -> str:
-    """The JSON of what one command has just computed; estimates may be dataclasses."""
+def record(commands: list[str], figures: dict[str, Any]) -> str:
+    """The JSON of what commands have just computed, one for each of the figures; estimates may be dataclasses."""
     source = {"commit": this_commit(), "machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
-    return json.dumps({"command": [command], **source, "figures": figures}, indent=1, default=asdict)
+    return json.dumps({"command": commands, **source, "figures": figures}, indent=1, default=asdict)
 
 
 if __name__ == "__main__":

@@ -102,4 +102,4 @@ def figures(resamples: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(record("python docs/results/gaussian_process.py", {"six runs": figures(RESAMPLES)}))
+    print(record(["python docs/results/gaussian_process.py"], {"six runs": figures(RESAMPLES)}))

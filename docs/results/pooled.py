@@ -178,4 +178,4 @@ def figures(resamples: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(record("python docs/results/pooled.py", {"six runs": figures(RESAMPLES)}))
+    print(record(["python docs/results/pooled.py"], {"six runs": figures(RESAMPLES)}))

@@ -1,9 +1,9 @@
 """Writes the tables of README.md and docs/*.md from docs/results/*.json: python docs/results/render.py.
 
 A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- end of results -->`. TABLE is one of
-`TABLES` below, `verdict`, `pooled`, or `lines`, which is the main part of the summary with a line for each run; without
-it, the summary. Both of the latter have the source of their figures. The first column of several runs is their mean and
-standard deviation.
+`TABLES` below, `verdict`, `pooled`, `conflict`, or `lines`, which is the main part of the summary with a line for each
+run; without it, the summary. Both of the latter have the source of their figures. The first column of several runs is
+their mean and standard deviation.
 """
 
 import json
@@ -91,8 +91,8 @@ def render(path: Path, table: str | None) -> str:
         return f"{MISSING}\n"
     published = json.loads(path.read_text(encoding="utf-8"))
     runs: dict[str, Run] = published["figures"]
-    if table in ALONE:
-        return ALONE[table](next(iter(runs.values())))
+    if table in WHOLE:
+        return WHOLE[table](runs)
     title, rows = TABLES[table or "summary"](list(runs.values()))
     found = {name: [of(run) for run in runs.values()] for name, of in rows}
     cells = {title: list(runs)} | {name: [one.text for one in row] for name, row in found.items()}
@@ -107,16 +107,18 @@ def render(path: Path, table: str | None) -> str:
     return "\n".join([*lines, "", f"*{source}, {published['date']}.*", ""])
 
 
-def _verdict(run: Run) -> str:
+def _verdict(runs: dict[str, Run]) -> str:
     """What the first run printed last, as the package prints it."""
     from smash_lightning.report.verdict import sentences
 
+    run = next(iter(runs.values()))
     lines = [line for sentence in sentences(run) for line in textwrap.wrap(sentence, 100)]
     return "\n".join(["```text", *lines, "```", ""])
 
 
-def _pooled(run: Run) -> str:
+def _pooled(runs: dict[str, Run]) -> str:
     """What pooled.json has of every predictor."""
+    run = next(iter(runs.values()))
     found, minus = run["spearman"], run["differences"]
     calibrated = [name for name in found if name.startswith("calibrated")]
     compared = calibrated[:3]
@@ -128,7 +130,17 @@ def _pooled(run: Run) -> str:
     return "\n".join([*lines, ""])
 
 
-ALONE = {"verdict": _verdict, "pooled": _pooled}  # tables of the first run alone
+def _conflict(runs: dict[str, Run]) -> str:
+    """Cosines and shares of each run and state in gradient_conflict.json."""
+    rows = [(f"{name}, {state}", one) for name, run in runs.items() for state, one in run["states"].items()]
+    parts = [(key, name) for key in ("cosines", "shares") for name in rows[0][1][key]]
+    header = ["space, weights, state", *(f"{key[:-1]}: {name}" for key, name in parts)]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    lines += [f"| {name} | {' | '.join(figure(one[key][part]) for key, part in parts)} |" for name, one in rows]
+    return "\n".join([*lines, ""])
+
+
+WHOLE = {"verdict": _verdict, "pooled": _pooled, "conflict": _conflict}  # tables without a column for each run
 
 
 def _predictor(name: str, column: str) -> Callable[[Run], Cell]:
