@@ -33,6 +33,7 @@ RUNS = Path(__file__).parent / "default_pools.csv"  # rows of ground_truths.csv 
 RUN_SEEDS, SHIPPED_SEEDS = (0, 1, 2, 3, 4, 7), (0, 1, 2, 100)  # in the order of the files
 CALIBRATED, OWN, ALONE = "calibrated, own + shipped", "calibrated, own", "calibrated, shipped"
 OTHERS, OTHERS_ALONE = "calibrated, own + other five runs", "calibrated, other five runs"
+ALL, ALL_ALONE = "calibrated, own + shipped + other five runs", "calibrated, shipped + other five runs"
 BEST, BEST_ELSEWHERE = "best single predictor of each run", "best single predictor of the other five runs"
 SHOWN = ("val_loss", "smash_score", "weight_sharing", "unconditional", "val_error", "early_stopping", "params")
 GOAL_NAME = "0.9 of the noise ceiling"
@@ -104,6 +105,9 @@ def of_run(tables: Sequence[pd.DataFrame], weights: Sequence[Floats], index: int
         rows = [np.ones(len(table)) if r is None else weights[i][r] for i, table in enumerate(tables)]
         return added([equations(others[i], rows[i]) for i in range(len(tables)) if i != index])
 
+    def of_all(r: int | None) -> Normal:
+        return added([fitter.others, of_others(r)])
+
     def alone(normal: Normal) -> Floats:
         return fitter.matrix @ fit_others(normal, PENALTY)
 
@@ -115,6 +119,8 @@ def of_run(tables: Sequence[pd.DataFrame], weights: Sequence[Floats], index: int
         ALONE: (fixed, fixed),
         OTHERS: (cross(repeated, lambda r: of_others(None)).mean(0), cross(weights[index], of_others)),
         OTHERS_ALONE: (alone(of_others(None)), np.array([alone(of_others(r)) for r in range(count)])),
+        ALL: (cross(repeated, lambda r: of_all(None)).mean(0), cross(weights[index], of_all)),
+        ALL_ALONE: (alone(of_all(None)), np.array([alone(of_all(r)) for r in range(count)])),
     }
     predicted |= {name: (column, column) for name, column in single_predictors(own).items()}
     found = {name: both(*pair, losses, weights[index]) for name, pair in predicted.items()}
@@ -163,10 +169,16 @@ def figures(resamples: int) -> dict[str, object]:
     runs = [of_run(tables, weights, index) for index in range(len(tables))]
     pooled = {name: mean([run[name] for run in runs]) for name in runs[0]}
     pooled |= best(runs, list(single_predictors(tables[0])))
-    calibrated = (CALIBRATED, OWN, ALONE, OTHERS, OTHERS_ALONE)
+    calibrated = (CALIBRATED, OWN, ALONE, OTHERS, OTHERS_ALONE, ALL, ALL_ALONE)
     baselines = (*SHOWN, BEST_ELSEWHERE, BEST)
     pairs = [(one, other) for one in calibrated for other in (*baselines, GOAL_NAME)]
-    pairs += [(CALIBRATED, OWN), (CALIBRATED, ALONE), (OTHERS, CALIBRATED), ("val_loss", "smash_score")]
+    pairs += [
+        (CALIBRATED, OWN),
+        (CALIBRATED, ALONE),
+        (OTHERS, CALIBRATED),
+        (ALL, CALIBRATED),
+        ("val_loss", "smash_score"),
+    ]
     return {
         "runs": len(runs),
         "architectures": sum(map(len, tables)),

@@ -121,7 +121,7 @@ def _pooled(runs: dict[str, Run]) -> str:
     run = next(iter(runs.values()))
     found, minus = run["spearman"], run["differences"]
     calibrated = [name for name in found if name.startswith("calibrated")]
-    compared = calibrated[:3]
+    compared = calibrated[:3]  # more of them would make the table too wide
     header = ["mean over six runs", "Spearman", *(f"{name}, minus it" for name in compared)]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for name, one in found.items():
