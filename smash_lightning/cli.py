@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         again = quoted("hydra.sweep.dir", CurrentSweep.folder or "FOLDER")
         problem = f"interrupted; continue with the same command and {again}"
     except ERRORS as error:
-        problem = f"error: {explain(error)}"
+        problem = f"error: {explain(error, overrides=sys.argv[1:])}"
     if CurrentSweep.folder:
         print(CurrentSweep.folder)
         problem = problems(CurrentSweep.folder, problem)

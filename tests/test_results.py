@@ -30,7 +30,7 @@ def script(name: str) -> ModuleType:
 RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
-    SCALE, KILLS, RECIPE = script("scale"), script("kills"), script("recipe")
+    SCALE, KILLS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "recipe", "fuzz"))
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:

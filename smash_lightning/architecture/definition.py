@@ -174,7 +174,7 @@ class Architecture:
             return cls(plain["blocks"], plain.get("stem"), plain.get("design"))
         except ValidationError as error:
             fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
-            where = ".".join(str(part)[:40] for part in fault["loc"]) or "JSON"
+            where = ".".join(repr(part).strip("'")[:40] for part in fault["loc"]) or "JSON"
             raise ValueError(f"architecture: {where}: {fault['msg']}") from None
 
 

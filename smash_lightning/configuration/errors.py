@@ -1,6 +1,7 @@
 """Errors of Hydra, OmegaConf and of the run itself as one line that names the option."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,9 +35,19 @@ GONE = {"gpu": "engine=ray shares GPUs, or leave gpu out"}  # options of earlier
 OWN = ". An option of your own needs --config-dir=FOLDER"
 
 
-def explain(error: Exception, folder: Path | None = None) -> str:
-    """`_explained`, without the middle of a long text; `folder` is of the run."""
+def explain(error: Exception, folder: Path | None = None, overrides: Sequence[str] = ()) -> str:
+    """The message in one line, or with the traceback of another process; without the middle of a long text.
+
+    Args:
+        error: what ended the command.
+        folder: of the run.
+        overrides: of the command line, which are added to a message without the name of any.
+    """
     text = _explained(error, folder)
+    if overrides and not any(re.split(r"[.@/+~]", override.partition("=")[0])[-1] in text for override in overrides):
+        text = f"{text}, in {' '.join(overrides)}"
+    lines = "\n" if "Traceback" in text else " "
+    text = lines.join("".join(map(_printable, line)) for line in text.splitlines())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}"
 
 
@@ -55,6 +66,7 @@ def _explained(error: Exception, folder: Path | None) -> str:
         return _unreadable(error.override)
     if isinstance(error, InstantiationException) and isinstance(cause, ValueError):
         return str(cause)
+    cause = error if isinstance(error, ConfigAttributeError | ConfigKeyError) else cause
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         *path, option = cause.full_key.split(".")
         if path == ["trainer"] and option in REPLACED:
@@ -82,6 +94,11 @@ def _unreadable(override: str) -> str:
     if not separator:
         return f"{override} cannot be read: an option is given as NAME=VALUE.{HELP}"
     return f"{override} cannot be read: a text with such characters needs quotes: {quoted(name, value)}"
+
+
+def _printable(character: str) -> str:
+    """A character, or its escape sequence where a terminal would act on it."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

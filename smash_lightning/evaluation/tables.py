@@ -7,6 +7,8 @@ of numbers, 0 in groups and "" in columns of text.
 import csv
 import io
 import math
+import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standa
 GREEDY = "greedy"  # likewise, a column of runs with several rounds alone
 # By the type of a column's cells, of which bool is 0 and 1: the name in errors, and empty cells that are not NaN.
 NAMES = {float: "a number", int: "a whole number", bool: "0 or 1"}
+LARGEST = 2**53  # whole number, as larger ones are not exact in a column with empty cells
 EMPTY: dict[type | None, Any] = {str: "", bool: 0}
 
 
@@ -143,9 +146,14 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
         ValueError: the file is missing, lacks a column, as those of an earlier version do, or holds a wrong value.
     """
     text = read_text(path)
-    header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}") from None
     if missing := [column for column in kind.required if column not in header]:
         raise ValueError(f"{path}: column {', '.join(missing)} is missing; repeat the run of an earlier version")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: column {reprlib.repr(Counter(header).most_common(1)[0][0])} occurs twice")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
@@ -218,9 +226,10 @@ def _parsed(path: Path, kind: TableKind, texts: "pd.Series[str]") -> "pd.Series[
         wrong, numbers = ~texts.isin(["", "0", "1"]), numbers.fillna(0)
     if cell is int:
         wrong = (numbers % 1 != 0) & ((texts != "") | (column in kind.required))  # NaN is no whole number
+        wrong |= numbers.abs() > LARGEST
     if wrong.any():
         line = int(wrong.argmax())
-        raise ValueError(f"{path}, line {line + 2}, column {column}: {texts[line]!r} is not {NAMES[cell]}")
+        raise ValueError(f"{path}, line {line + 2}, column {column}: {reprlib.repr(texts[line])} is not {NAMES[cell]}")
     return numbers
 
 

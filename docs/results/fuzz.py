@@ -1,0 +1,382 @@
+"""Changes valid inputs at random: python docs/results/fuzz.py > docs/results/fuzz.json.
+
+Architectures in JSON files, options of the command line (composed and built, up to where the task would begin) and
+tables of a run folder. Each is accepted with the values that were written, or refused in one line that names the thing;
+a case may use SECONDS of CPU and BYTES of memory. Other machines are out of reach. For Linux, whose /proc has the
+largest memory of a process since it was last reset.
+"""
+
+import argparse
+import csv
+import io
+import json
+import math
+import random
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pandas as pd
+import yaml
+from collect import this_commit, this_machine
+from faults import OPTIONS
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+import smash_lightning as smash
+from smash_lightning import cli
+from smash_lightning.architecture import Architecture, load_architecture
+from smash_lightning.configuration import CONF
+from smash_lightning.configuration.errors import LONGEST
+from smash_lightning.evaluation.sweep import leaves
+from smash_lightning.run_folder import RunFolder
+from smash_lightning.search_space import presets
+
+SECONDS, BYTES = 1.0, 200e6
+COUNTS = {"architectures": 100_000, "options": 10_000, "tables": 10_000}
+TEXTS = [
+    "",
+    " ",
+    "x",
+    "null",
+    "true",
+    "nan",
+    "-inf",
+    "é\u2028\u202e\0",
+    "😀",
+    '"',
+    "'",
+    "\\",
+    "\r",
+    "a\nb",
+    "../..",
+    "1_0",
+]
+TEXTS += [
+    "x" * 50_000,
+    "[" * 3_000,
+    "{" * 3_000,
+    "9" * 5_000,
+    "${seed}",
+    "%s{0}",
+    "0x10",
+    "1e3",
+    "1.0",
+    "٣",
+    " 3",
+    "a,b",
+]
+NUMBERS = [0, -1, 1, 2, 3, 7, 64, 0.5, -0.0, 1.0, 1e-300, 1e20, 1e308, math.inf, math.nan, 65_536, 65_537, 2**31]
+NUMBERS += [2**53 + 1, 2**64, 10**40, 10**4_000]
+VALUES: list[Any] = [None, True, False, [], {}, [[]], {"": 0}, [0] * 20_000, [[1]] * 5_000, {"a": {"b": [1]}}]
+# What a refusal must name (one of them), and what is tried: false where other values were accepted than were written.
+Case = tuple[list[str], Callable[[], bool]]
+
+
+class Begun(BaseException):
+    """Raised where a command would begin to work, instead of it."""
+
+
+def anything(rng: random.Random) -> Any:
+    """Any value."""
+    return json.loads(json.dumps(rng.choice(rng.choice([TEXTS, NUMBERS, VALUES]))))
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container of a plain value with each of its keys."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+def changed(value: Any, rng: random.Random) -> Any:
+    """A plain value of which up to three parts are replaced, removed, repeated or copied."""
+    whole = [json.loads(json.dumps(value))]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        whole = whole or [None]
+        (container, key), (other, place) = rng.choices(list(places(whole)), k=2)
+        action = rng.choice(["set", "step", "remove", "repeat", "copy", "add"])
+        if action == "remove":
+            del container[key]
+        elif action == "step" and type(container[key]) is int:
+            container[key] += rng.choice([-2, -1, 1, 2])
+        elif action == "repeat" and isinstance(container, list):
+            more = 2_000 if rng.random() < 0.1 and len(json.dumps(container[key])) < 300 else 1
+            container[key:key] = [json.loads(json.dumps(container[key])) for _ in range(more)]
+        elif action == "copy":
+            container[key] = json.loads(json.dumps(other[place]))
+        elif action == "add" and isinstance(container, dict):
+            container[str(anything(rng))] = anything(rng)
+        else:
+            container[key] = anything(rng)
+    return whole[0] if whole else None
+
+
+def changed_text(text: str, rng: random.Random) -> str:
+    """A text that is cut, or in which a part is removed, repeated, moved or replaced."""
+    start, size = rng.randrange(len(text) + 1), rng.choice([1, 1, 5, 1_000])
+    part, rest = text[start : start + size], text[start + size :]
+    ends = ["", rest, 2 * part + rest, part * 500 + rest, rest + part, str(anything(rng)) + rest]
+    return text[:start] + rng.choice(ends)
+
+
+def changed_json(text: str, rng: random.Random) -> str:
+    """A JSON text with a changed value; one of eight is changed as a text."""
+    written = json.dumps(changed(json.loads(text), rng), ensure_ascii=rng.random() < 0.5)
+    return changed_text(written, rng) if rng.random() < 0.125 else written
+
+
+def changed_table(text: str, rng: random.Random) -> str:
+    """A table with changed cells, rows or columns; one of eight is changed as a text."""
+    rows: Any = list(csv.reader(io.StringIO(text)))
+    turned = rng.random() < 0.5
+    lines = changed(list(zip_longest(*rows)) if turned else rows, rng)
+    rows = [each if isinstance(each, list) else [each] for each in (lines if isinstance(lines, list) else [lines])]
+    file = io.StringIO()
+    written = csv.writer(file, lineterminator=rng.choice(["\n", "\r\n"]))
+    written.writerows(zip_longest(*rows, fillvalue="") if turned else rows)
+    return changed_text(file.getvalue(), rng) if rng.random() < 0.125 else file.getvalue()
+
+
+def loaded(text: str) -> Any:
+    """The value of a JSON text in which no key occurs twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs), "a key twice"
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def is_part(written: Any, read: Any) -> bool:
+    """Whether all that was written was read, with its type; `read` may have defaults in addition."""
+    if isinstance(written, dict):
+        return isinstance(read, dict) and all(key in read and is_part(written[key], read[key]) for key in written)
+    if isinstance(written, list):
+        return isinstance(read, list) and len(written) == len(read) and all(map(is_part, written, read))
+    return type(written) is type(read) and (written == read or (written != written and read != read))
+
+
+def same_cells(text: str, table: pd.DataFrame, by_score: bool) -> bool:
+    """Whether a table has the cells of a text, in order of the score or of the text; empty ones are NaN or 0."""
+    header, *rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    if by_score:
+        scores = [float(row[header.index("smash_score")] or "nan") for row in rows]
+        rows = [rows[at] for at in sorted(range(len(rows)), key=lambda at: (math.isnan(scores[at]), scores[at]))]
+
+    def same(cell: str, value: Any) -> bool:
+        if isinstance(value, str):
+            return cell == value
+        number = math.nan if cell == "" else float(cell)
+        return number == value or (number != number and (value != value or value == 0))
+
+    written = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
+    return len(rows) == len(table) and all(all(map(same, cells, table[name])) for name, cells in written.items())
+
+
+def architectures(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
+    """Changed architectures of a run and of presets."""
+    known = [one.to_json() for one in RunFolder(run).read_architectures().values()]
+    known += [each.to_json() for each in (presets.resnet(), presets.wrn(), presets.densenet(22), presets.fractalnet())]
+    file = folder / "architecture.json"
+    while True:
+        text = changed_json(rng.choice(known), rng)
+        file.write_bytes(text.encode(errors="surrogatepass"))
+
+        def read(text: str = text) -> bool:
+            plain = load_architecture(file).to_json()
+            return Architecture.from_json(plain).to_json() == plain and is_part(loaded(text), json.loads(plain))
+
+        yield [str(file)], read
+
+
+def tables(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
+    """A run folder in which a table or the file of architectures is changed."""
+    copy = shutil.copytree(
+        run, folder / "copy", ignore=shutil.ignore_patterns("checkpoints", "*.html", "*.png", "*.svg")
+    )
+    while True:
+        name = rng.choice(["ranking", "retrained", "baselines", "architectures"])
+        file: Path = getattr(RunFolder(copy), name)
+        whole = file.read_text(encoding="utf-8")
+        lines = whole.splitlines()
+        place = rng.randrange(len(lines))
+        text = changed_table(whole, rng)
+        if name == "architectures":
+            text = "\n".join([*lines[:place], changed_json(lines[place], rng), *lines[place + 1 :]]) + "\n"
+        file.write_bytes(text.encode(errors="surrogatepass"))
+
+        def read(name: str = name, text: str = text) -> bool:
+            found = getattr(smash.load(copy), name)
+            if name != "architectures":
+                return same_cells(text, found, name == "ranking")
+            plain = {one["fingerprint"]: one["architecture"] for one in map(loaded, text.splitlines())}
+            return all(is_part(plain[key], json.loads(one.to_json())) for key, one in found.items())
+
+        yield [str(file)], read
+        file.write_text(whole, encoding="utf-8")
+
+
+def options(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
+    """A command in which one or two options are changed."""
+    del run
+    (here := folder / "a" / "b" / "c").mkdir(parents=True, exist_ok=True)  # for paths such as ../..
+    files = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(CONF.glob("*/*.yaml"))}
+    known: dict[str, Any] = {path.parent.name: path.stem for path in files}
+    for path, section in files.items():
+        name = "" if path.parent.name in ("experiment", "debug", "hparams_search") else path.parent.name
+        known |= {
+            key: value
+            for key, value in leaves(section, name).items()
+            if not {"defaults", "hydra"} & set(key.split("."))
+        }
+    top = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    known |= {name: value for name, value in top.items() if name not in ("hydra", "defaults")}
+    choices = [f"{path.parent.name}={path.stem}" for path in files]
+    while True:
+        chosen = [changed_option(known, choices, rng) for _ in range(rng.choice([1, 1, 2]))]
+
+        def build(chosen: list[str] = chosen) -> bool:
+            config = begun(here, chosen)
+            return all(has(config, override) for override in chosen)
+
+        yield [name for override in chosen for name in names_in(override)], build
+
+
+def names_in(override: str) -> list[str]:
+    """Texts of which a message about an override has one: the beginning of it, of its value, or a part of its name."""
+    name, _, value = override.partition("=")
+    return [
+        each for each in (override[:30], value[:20].strip("'\" "), *re.split(r"[.@/+~]", name)) if each.strip()
+    ] or [""]
+
+
+def changed_option(known: dict[str, Any], choices: list[str], rng: random.Random) -> str:
+    """An option of a group with another value, a choice, or one of both that is changed as a text."""
+    name = rng.choice(list(known))
+    value = rng.choice([changed(known[name], rng), anything(rng), known[rng.choice(list(known))]])
+    quoted = isinstance(value, str) and rng.random() < 0.5
+    text = json.dumps(value, ensure_ascii=False) if quoted or not isinstance(value, str) else value
+    override = rng.choice(["", "", "", "+", "++", "~"]) + rng.choice([f"{name}={text}"] * 3 + [rng.choice(choices)])
+    return (changed_text(override, rng) if rng.random() < 0.125 else override).lstrip("-")
+
+
+def begun(folder: Path, overrides: list[str]) -> DictConfig:
+    """The configuration of a command that would begin to work; raises ValueError with its message where it ends."""
+    GlobalHydra.instance().clear()
+    sys.argv = ["smash"]
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            cli.main(overrides)
+    except Begun as reached:
+        return reached.args[0]
+    except SystemExit as end:
+        if str(end.code).startswith(("interrupted", "stopped")):
+            raise KeyboardInterrupt from None
+        raise ValueError(str(end.code)) from None
+    raise AssertionError("it ended without a word")
+
+
+def begin(folder: Path, config: DictConfig) -> None:
+    """Ends a command where it would begin to work."""
+    raise Begun(config)
+
+
+def has(config: DictConfig, override: str) -> bool:
+    """Whether a configuration has the value of an override, or lacks what it removes; of a group that it has one."""
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    key = parsed.key_or_group
+    if parsed.is_delete() or "@" in key or "${" in override or (CONF / key).is_dir():
+        return True
+    found = OmegaConf.select(config, key)
+    return is_part(parsed.value(), OmegaConf.to_container(found) if OmegaConf.is_config(found) else found)
+
+
+def measured(case: Case) -> tuple[str, str, float, float]:
+    """How a case ended ("accepted", "refused" or "fault"), its message, CPU seconds, and bytes more than before."""
+    names, tried = case
+    Path("/proc/self/clear_refs").write_text("5")
+    before, began, message = memory("VmRSS"), time.process_time(), ""
+    try:
+        ended = "accepted" if tried() else "fault"
+    except ValueError as error:
+        message = str(error)
+        short = len(message.splitlines()) == 1 and len(message) <= LONGEST + 20
+        ended = "refused" if short and any(name in message for name in names) else "fault"
+    except Exception as error:
+        ended, message = "fault", f"{type(error).__name__}: {error}"
+    seconds, grown = time.process_time() - began, memory("VmHWM") - before
+    return ("fault" if seconds > SECONDS or grown > BYTES else ended), message, seconds, grown
+
+
+def memory(name: str) -> float:
+    """Bytes of a line of /proc/self/status."""
+    return 1024 * float(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
+
+
+def fuzz(kind: Callable[..., Iterator[Case]], run: Path, count: int, seed: int = 0) -> dict[str, Any]:
+    """Tries so many cases of a kind on a finished run: their counts, the largest figures, and each fault."""
+    figures: dict[str, Any] = {"accepted": 0, "refused": 0, "fault": 0, "seconds": 0.0, "megabytes": 0, "faults": []}
+    unknown = socket.gaierror(socket.EAI_NONAME, "unknown")
+    with (
+        tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
+        patch("socket.getaddrinfo", side_effect=unknown),
+        patch.object(cli, "claim", begin),
+        patch.object(yaml, "SafeLoader", yaml.CSafeLoader),  # composes the same, sooner
+        patch("hydra._internal.hydra.Hydra.get_mode", return_value=RunMode.RUN),  # composes everything once more
+    ):
+        measured(next(options(Path(folder), run, random.Random(0))))  # imports
+        for number, case in enumerate(islice(kind(Path(folder), run, random.Random(seed)), count)):
+            if (outcome := measured(case))[0] == "fault":
+                outcome = min(
+                    outcome, measured(case), key=lambda each: each[2:]
+                )  # other processes take part of a second
+            ended, message, seconds, grown = outcome
+            figures[ended] += 1
+            figures["seconds"] = max(figures["seconds"], round(seconds, 2))
+            figures["megabytes"] = max(figures["megabytes"], round(grown / 1e6))
+            if ended == "fault":
+                figures["faults"].append([number, case[0], message[:300], round(seconds, 2), round(grown / 1e6)])
+                print(*figures["faults"][-1], file=sys.stderr, flush=True)
+    return figures
+
+
+def table(figures: dict[str, dict[str, Any]]) -> str:
+    """A record in Markdown."""
+    names = ("accepted", "refused", "fault", "seconds", "megabytes")
+    lines = ["| changed | accepted | refused in one line | faults | CPU s, at most | MB, at most |", "|---" * 6 + "|"]
+    lines += [f"| {kind} | {' | '.join(f'{row[name]:,}' for name in names)} |" for kind, row in figures.items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="of the cases (%(default)s: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", default=list(COUNTS), choices=COUNTS)
+    parser.add_argument("--run", type=Path, help="folder of a finished run, else it is made")
+    command, arguments = sys.argv[1:], parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
+        if (run := arguments.run) is None:
+            run = Path(temporary) / "run"
+            with redirect_stdout(sys.stderr):
+                cli.main([f"hydra.run.dir={run}", *OPTIONS])
+        figures = {
+            kind: fuzz(globals()[kind], run, round(arguments.share * COUNTS[kind]), arguments.seed)
+            for kind in arguments.kinds
+        }
+    made = {"command": f"python docs/results/fuzz.py {' '.join(command)}".strip(), "commit": this_commit()}
+    made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
+    print(json.dumps({**made, "figures": figures}, indent=1))
