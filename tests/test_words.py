@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("smash_lightning", "conf", "docs", "examples", "tests", "run.py", "README.md")
+ROOMS = (
+    "smash_lightning",
+    "conf",
+    "docs",
+    "examples",
+    "tests",
+    "run.py",
+    "README.md",
+    "CONTRIBUTING.md",
+    "DECISIONS.md",
+)
 SUFFIXES = {".py", ".yaml", ".md", ".jinja", ".html", ".toml", ".ipynb"}
 
 # Words, also as parts of names such as `best_pick` or `BestPick`, and the words to use instead.
@@ -40,7 +50,7 @@ WORDS = {
     "pays paid": "has a benefit",
 }
 PHRASES = {
-    r"(?<!ground[ _-])\btruths?\b|(?<!ground)_truths?\b": "ground truth",
+    r"(?<![gG]round[ _-])\btruths?\b|(?<!ground)_truths?\b": "ground truth",
     r"ordinary (training|network|weight|model)s?|trained (normally|ordinarily)|free[ _]weights?": "standalone",
     r"\b(FreeNetwork|SmashModule|FixedModule)\b": "StandaloneNetwork, HyperNetModule, RetrainModule",
     r"\blies\b|\blie (in|within|between|on|at|outside|inside|from)\b": "is, are",

@@ -3,7 +3,7 @@
 benchmark.json: a row for the start and one for the end of training, between which a space may grow, with medians over
 `n` architectures. Times are milliseconds, with all work of a GPU, or of the processor where one thread computes.
 `search` is a step; `draw`, `encode`, `generate` (with the encoding), `forward`, `backward`, `optimizer` and `data`, a
-batch of augmented images, are its parts, each measured alone. `step_over_free`, with quartiles: a step over one of the
+batch of augmented images, are its parts, each measured alone. `over_standalone`, with quartiles: a step over one of the
 same standalone network with the same optimizer. `host`: until a step is launched, which on a GPU is before it ends.
 `score`: validation of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a
 step, which a GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass; `peak_mb`: most
@@ -56,7 +56,7 @@ def benchmark(
     """Measures space, HyperNet, batch size and device of `experiment`; conf/task/benchmark.yaml explains the options.
 
     Returns:
-        The median of `step_over_free` over all architectures; with `growth`, the exponent of a step in the batch size.
+        The median of `over_standalone` over all architectures; with `growth`, the exponent of a step in the batch size.
     """
     data, image_spec, device = experiment.data, experiment.data.image_spec, torch.device(experiment.device)
     if image is not None:
@@ -85,12 +85,12 @@ def benchmark(
             "peak_mb": part["peak_mb"].max(),
         }
         row |= {
-            f"step_over_free_{end}": part["step_over_free"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
+            f"over_standalone_{end}": part["over_standalone"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
         }
         found.append(row)
     write_text(experiment.folder.path / "benchmark.json", json.dumps(found, indent=2) + "\n")
     print(pd.DataFrame(found).T.to_string(header=False))
-    return float(table["step_over_free"].median())
+    return float(table["over_standalone"].median())
 
 
 def step_costs(
@@ -133,10 +133,10 @@ def step_costs(
             "backward": lambda: loss.backward(retain_graph=True),
             "optimizer": step.optimizer.step,  # with the gradients of the backward pass
             "score": lambda: step.scorer(architecture),
-            "free": lambda: update(F.cross_entropy(network(images), labels), own),
+            "standalone_step": lambda: update(F.cross_entropy(network(images), labels), own),
         }
         row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
-        row["step_over_free"] = row["search"] / row.pop("free")
+        row["over_standalone"] = row["search"] / row.pop("standalone_step")
         one, several = (seconds(standalone(architecture, count), repeats) for count in (1, experiment.retrain.seeds))
         row |= {"standalone": 1e3 * one, "side_by_side": several / (one * experiment.retrain.seeds)}
         started = time.perf_counter()
