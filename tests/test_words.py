@@ -57,6 +57,7 @@ PHRASES = {
     r"leaves? (it )?behind|\btakes? over\b|\btake_over\b|\bhear_again\b|\basked_to_stop\b": "keeps, copies, restores",
     r"may be believed|may believe|can(not)? be told": "is reliable, differs significantly",
     r"score_minus_it|(?<!partial_)given_params": "delta_spearman, partial_spearman",
+    r"\bdef (settle|here|joined|leading|serve|quiet|leave|shown|looks|shapes|front|board)\b": "a name for the result",
     r"\b(class|import) (Looks|Setting|Figures|Entry|Pick|Key)\b|\b[Mm]aterial\b": "BaselineContext, ScoringData",
 }
 # Such words in values that enter the seeds of published results.

@@ -12,7 +12,7 @@ from smash_lightning.option_types import require_bounds
 from smash_lightning.search_space.memory_bank import Body, Paths
 
 # Prior of the lengths of an op's paths: one; two in parallel; two in series; three; four.
-SHAPES: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}
+PATH_LENGTHS: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class ParallelConvolutions(Body):
         return self.most
 
     @property
-    def shapes(self) -> dict[tuple[int, ...], float]:
+    def path_lengths(self) -> dict[tuple[int, ...], float]:
         """Prior of the lengths of an op's paths: the paper's, or a single convolution."""
-        return SHAPES if self.most == 4 else {(1,): 1.0}
+        return PATH_LENGTHS if self.most == 4 else {(1,): 1.0}
 
     @property
     @override
@@ -56,7 +56,7 @@ class ParallelConvolutions(Body):
         smallest, largest = self.kernels[0], self.kernels[-1]
         cap = smallest + (largest - smallest) * min(1.0, 2 * progress)
         kernels = [k for k in self.kernels if k <= cap]
-        (shape,) = rng.choices(list(self.shapes), list(self.shapes.values()))
+        (shape,) = rng.choices(list(self.path_lengths), list(self.path_lengths.values()))
         return tuple(tuple(self._draw_convolution(rng, axes, kernels) for _ in range(length)) for length in shape)
 
     def _draw_convolution(self, rng: random.Random, axes: int, kernels: list[int]) -> Convolution:
@@ -72,7 +72,7 @@ class ParallelConvolutions(Body):
         axes, kernels = len(paths[0][0].kernel), list(self.kernels)
         shape = tuple(len(path) for path in paths)
         if rng.random() < probability:
-            (shape,) = rng.choices(list(self.shapes), list(self.shapes.values()))
+            (shape,) = rng.choices(list(self.path_lengths), list(self.path_lengths.values()))
         kept = {(p, s): c for p, path in enumerate(paths) for s, c in enumerate(path)}
         return tuple(
             tuple(
@@ -95,7 +95,7 @@ class ParallelConvolutions(Body):
 
     @override
     def violation(self, paths: Paths) -> str | None:
-        if tuple(len(path) for path in paths) not in self.shapes:
+        if tuple(len(path) for path in paths) not in self.path_lengths:
             return f"paths of {[len(path) for path in paths]} convolutions do not occur"
         return next(filter(None, (self._convolution_violation(c) for path in paths for c in path)), None)
 

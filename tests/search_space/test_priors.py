@@ -11,7 +11,7 @@ from scipy import stats
 from smash_lightning.architecture import Architecture, Op
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions, SingleConvolution
-from smash_lightning.search_space.smashv2 import SHAPES
+from smash_lightning.search_space.smashv2 import PATH_LENGTHS
 from tests.cases import IMAGES, SMASHV2, small
 
 WIDE = small(IMAGES, SingleConvolution(), max_units=12, inputs=(32,), memory=(48,), min_ops=6, max_ops=6)
@@ -37,7 +37,7 @@ def ops_with_filled(space: MemoryBankSpace, count: int) -> list[tuple[Op, int]]:
 def test_op_shapes_occur_at_their_prior() -> None:
     body, stream = ParallelConvolutions(), rng("shapes")
     counts = Counter(tuple(len(path) for path in body.draw(stream, 2, 1.0)) for _ in range(2000))
-    assert set(counts) == set(SHAPES)
+    assert set(counts) == set(PATH_LENGTHS)
     prior = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}
     test = stats.chisquare([counts[shape] for shape in prior], [2000 * p for p in prior.values()])
     assert test.pvalue > 0.01, counts
