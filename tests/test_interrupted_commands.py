@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smash_lightning.training import load_checkpoint
+from smash_lightning.checkpoint import load_checkpoint
 from tests.command_line import end, process, smash, wait_for
 
 SEARCH = [

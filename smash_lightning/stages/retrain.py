@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.engine import Cause, Failure, computation
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
@@ -40,7 +41,6 @@ from smash_lightning.stages.trainers import alone
 from smash_lightning.training import (
     DivergedError,
     RetrainModule,
-    load_checkpoint,
     networks_side_by_side,
     silence_lightning,
 )

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.data import DataModule
 from smash_lightning.evaluation.tables import SETTLING, write_table
 from smash_lightning.files import quoted, write_text
@@ -31,7 +32,6 @@ from smash_lightning.training import (
     Progress,
     QueueLogger,
     QueueProgress,
-    load_checkpoint,
     silence_lightning,
 )
 from smash_lightning.training.callbacks import Send

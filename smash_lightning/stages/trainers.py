@@ -8,8 +8,8 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
+from smash_lightning.checkpoint import AtomicCheckpointIO
 from smash_lightning.engine import RANK_OPTIONS, Engine, Local
-from smash_lightning.training import AtomicCheckpointIO
 
 FINDS_UNUSED = "ddp_find_unused_parameters_true"
 MakeTrainer = Callable[..., L.Trainer]  # takes options of a Trainer, which override the configured ones

@@ -1,6 +1,5 @@
 """How are HyperNets and standalone networks trained?"""
 
-from smash_lightning.checkpoint import AtomicCheckpointIO, load_checkpoint
 from smash_lightning.training.base import DivergedError
 from smash_lightning.training.callbacks import (
     GracefulStop,

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.configuration.build import instantiate
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.engine import Engine, Local
@@ -22,7 +23,6 @@ from smash_lightning.stages import Experiment, rank, retrain, search
 from smash_lightning.stages.search import settling
 from smash_lightning.stages.trainers import FINDS_UNUSED, engine_for
 from smash_lightning.strategies import Perturb, Random, RankingOptions
-from smash_lightning.training import load_checkpoint
 from tests.command_line import ROOT
 from tests.engine.test_engines import NO_RAY
 from tests.stages.small_run import RETRAIN, SEARCH, small_experiment

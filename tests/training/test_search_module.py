@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from smash_lightning.architecture import ImageSpec
+from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
@@ -37,7 +38,6 @@ from smash_lightning.training import (
     AtomicCheckpointIO,
     HyperNetModule,
     SearchOptions,
-    load_checkpoint,
 )
 from tests.cases import CASES, V2, Case, every_case, small
 from tests.plugins import Scaled
