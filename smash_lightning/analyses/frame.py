@@ -18,7 +18,7 @@ from pydantic import Field
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.encoding import Encoding
-from smash_lightning.engine import Engine
+from smash_lightning.engine import Engine, call
 from smash_lightning.evaluation.bootstrap import MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.intervals import mean_interval
@@ -33,7 +33,6 @@ from smash_lightning.report.style import Chart, save
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
-from smash_lightning.training.callbacks import Send
 
 LINE = 110  # characters of a printed line
 BARS = "95 % bootstrap intervals over architectures"
@@ -130,16 +129,11 @@ def run_jobs(
         RuntimeError: a job failed.
     """
     found: dict[int, Result] = {}
-    with ProgressBars([label], [len(jobs)]) as bars, engine.pool(_call, function) as pool:
+    with ProgressBars([label], [len(jobs)]) as bars, engine.pool(call, function) as pool:
         for done, (position, result) in enumerate(pool.results(jobs, lambda i: f"{label} {name(jobs[i])}"), start=1):
             found[position] = result
             bars.show(0, done)
     return [found[position] for position in range(len(jobs))]
-
-
-def _call(function: Callable[[Job], Result], job: Job, send: Send) -> Result:
-    del send
-    return function(job)
 
 
 def score_columns(score: Score) -> dict[str, float]:

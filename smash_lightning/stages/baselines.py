@@ -12,6 +12,7 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import Baseline, BaselineContext, OneShot
+from smash_lightning.engine import Send, call
 from smash_lightning.evaluation.tables import (
     BASELINES,
     append_rows,
@@ -33,10 +34,9 @@ from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
-from smash_lightning.stages.rank import score_all, score_one
+from smash_lightning.stages.rank import score_all
 from smash_lightning.stages.search import make_scorer, search
 from smash_lightning.stages.trainers import alone
-from smash_lightning.training.callbacks import Send
 
 CLASSES: dict[OneShot, type[WeightSource]] = {
     "weight_sharing": SharedWeights,
@@ -159,7 +159,7 @@ def _score(experiment: Experiment, tracker: Tracker, name: OneShot, architecture
     training_seconds = sum(source.seconds for source in sources)
     with (
         ProgressBars([f"scoring, {name}"], [len(architectures)]) as bars,
-        experiment.engine.pool(score_one, scorer) as pool,
+        experiment.engine.pool(call, scorer) as pool,
     ):
         scores = score_all(pool, architectures)
         for done, (architecture, score) in enumerate(zip(architectures, scores, strict=True), start=1):

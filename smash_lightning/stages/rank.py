@@ -10,7 +10,7 @@ import pandas as pd
 from smash_lightning.architecture import Architecture, ImageSpec, cost
 from smash_lightning.checkpoint import load_checkpoint, save_checkpoint
 from smash_lightning.encoding import Encoding
-from smash_lightning.engine import Pool
+from smash_lightning.engine import Pool, call
 from smash_lightning.evaluation.tables import RANKING, append_rows, write_table
 from smash_lightning.files import quoted
 from smash_lightning.hypernet import ConditionalWeightSource, TrainedHyperNet, load_hypernet
@@ -23,7 +23,6 @@ from smash_lightning.stages.search import make_scorer
 from smash_lightning.strategies import Candidate, Ranking, Row, State, state_from_plain, state_to_plain
 from smash_lightning.strategies import rank as run_ranking
 from smash_lightning.strategies.racing import run_race
-from smash_lightning.training.callbacks import Send
 
 TOGETHER = 16  # rows that are added to the table at once; candidates that are too few for a race
 LOGGED = ("val_error", "val_loss", "ensemble_error", "params")  # columns that are logged for every row
@@ -56,7 +55,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
 
     with (
         ProgressBars(["scoring architectures"], [ranking.total]) as bars,
-        experiment.engine.pool(score_one, scorer) as pool,
+        experiment.engine.pool(call, scorer) as pool,
     ):
         bars.show(0, len(state.rows))
 
@@ -139,12 +138,6 @@ def hypernets_of(experiment: Experiment) -> list[TrainedHyperNet]:
             f"{quoted('resume', trained_in.path)}, or name one with checkpoint=PATH"
         )
     return hypernets
-
-
-def score_one(scorer: Scorer, architecture: Architecture, send: Send) -> Score:
-    """Scores one architecture in a worker process."""
-    del send
-    return scorer(architecture)
 
 
 def score_all(pool: Pool[Architecture, Score], architectures: Sequence[Architecture]) -> Iterator[Score]:

@@ -14,7 +14,7 @@ import torch
 
 from smash_lightning.architecture import Architecture
 from smash_lightning.checkpoint import load_checkpoint
-from smash_lightning.engine import Cause, Failure, computation
+from smash_lightning.engine import Cause, Failure, Send, computation
 from smash_lightning.evaluation.sample import finished_trainings
 from smash_lightning.evaluation.tables import (
     GREEDY,
@@ -44,7 +44,6 @@ from smash_lightning.training import (
     networks_side_by_side,
     silence_lightning,
 )
-from smash_lightning.training.callbacks import Send
 
 MEASURED = ("true_error", "true_error_top5", "true_loss")
 Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # rows of retrained.csv and of training_history.csv

@@ -13,6 +13,7 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture
 from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.data import DataModule
+from smash_lightning.engine import Send
 from smash_lightning.evaluation.tables import SETTLING, write_table
 from smash_lightning.files import quoted, write_text
 from smash_lightning.hypernet import TrainedHyperNet
@@ -34,7 +35,6 @@ from smash_lightning.training import (
     QueueProgress,
     silence_lightning,
 )
-from smash_lightning.training.callbacks import Send
 
 LEAVE_OUT = ", or leave this source of weights out of baselines.one_shot"
 HYPERNET = "hypernet"  # name of the checkpoints of a run's own HyperNets

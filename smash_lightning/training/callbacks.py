@@ -12,7 +12,7 @@ import lightning as L
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from smash_lightning.engine import Stopped, install_signal_handlers, stop_requested
+from smash_lightning.engine import Send, Stopped, install_signal_handlers, stop_requested
 
 SYNC_STEPS = 10  # steps between exchanges of requests in a distributed training, each of which makes processes wait
 
@@ -31,9 +31,6 @@ class Progress:
 
     done: int
     total: int
-
-
-Send = Callable[[Metrics | Progress], None]
 
 
 class QueueLogger(Logger):
