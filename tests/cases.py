@@ -12,6 +12,7 @@ from smash_lightning.architecture import Architecture, Convolution, ImageSpec, L
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import (
+    GatedConvolutions,
     MemoryBankSpace,
     ParallelConvolutions,
     SearchSpace,
@@ -76,11 +77,13 @@ V2 = small(
 )
 V2_VOLUMES = small(VOLUMES, ParallelConvolutions(kernels=(1, 3), max_span=5, groups=(1, 4)), widths=(4, 8))
 EVEN_VOLUMES = replace(V2_VOLUMES, body=ParallelConvolutions(kernels=(3,), max_span=5, groups=(1, 2)))
+GATED = replace(V2, body=GatedConvolutions(groups=(1, 2), nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5))
 CASES = {
     "v1-2d": Case(V1, 3),
     "v1-3d": Case(V1_BUDGET, 2),
     "v2-2d": Case(V2, 2),
     "v2-3d": Case(V2_VOLUMES, 3),
+    "gated": Case(GATED, 2),
     "equal-v1-2d": Case(SizeMatched(V1, 0.2), 1),
     "equal-v2-3d": Case(SizeMatched(EVEN_VOLUMES, 0.3), 1),
 }
@@ -156,7 +159,8 @@ def _other_convolutions(op: Op, limits: Limits) -> Iterator[Op]:
                 changed = (*path[:s], other, *path[s + 1 :])
                 yield replace(op, paths=(*op.paths[:p], changed, *op.paths[p + 1 :]))
     if len(op.paths) > 1:
-        yield replace(op, paths=op.paths[:1])
+        yield replace(op, paths=op.paths[:1], meet="sum")
+        yield replace(op, meet="gate" if op.meet == "sum" else "sum")
     for p, path in enumerate(op.paths):
         if len(path) > 1:
             yield replace(op, paths=(*op.paths[:p], path[:1], *op.paths[p + 1 :]))
@@ -169,6 +173,7 @@ def _other_values(convolution: Convolution, limits: Limits) -> Iterator[Convolut
             for option in options:
                 if option != values[axis]:
                     yield replace(convolution, **{name: (*values[:axis], option, *values[axis + 1 :])})
-    for groups in limits.groups:
-        if groups != convolution.groups:
-            yield replace(convolution, groups=groups)
+    for name, options in (("groups", limits.groups), ("nonlinearity", limits.nonlinearities)):
+        for option in options:
+            if option != getattr(convolution, name):
+                yield replace(convolution, **{name: option})

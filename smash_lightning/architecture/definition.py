@@ -6,24 +6,30 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from smash_lightning.files import parse, read_text
 
+Nonlinearity = Literal["relu", "tanh", "sigmoid"]
+Meet = Literal["sum", "mean", "gate"]
 Design = Literal["fractalnet", "shake-shake"]
 Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """One k x k convolution of an op: kernel and dilation per spatial axis, and channel groups."""
+    """One k x k convolution of an op: kernel and dilation per spatial axis, and channel groups.
+
+    The nonlinearity is before it, or after it where the op has post-activation.
+    """
 
     kernel: tuple[Number, ...]
     dilation: tuple[Number, ...]
     groups: Number = 1
+    nonlinearity: Annotated[Nonlinearity, Field(exclude_if=lambda value: value == "relu")] = "relu"
 
     @property
     def span(self) -> tuple[int, ...]:
@@ -44,7 +50,8 @@ class Op:
         activation: "pre" (norm and ReLU before a convolution, as in the paper), "post" (after it, as in FractalNet), or
             "split" (ReLU before it and norm after it, as in Shake-Shake).
         join: how the output is combined with the content of a bank: "sum", or "mean" over all writes to the bank.
-        meet: how the outputs of two paths are combined: "sum", or "mean" as in Shake-Shake.
+        meet: how the outputs of two paths are combined: "sum", "mean" as in Shake-Shake, or "gate", the hyperbolic
+            tangent of the first times the sigmoid of the second.
     """
 
     read: tuple[Number, ...]
@@ -54,7 +61,7 @@ class Op:
     paths: tuple[tuple[Convolution, ...], ...]
     activation: Literal["pre", "post", "split"] = "pre"
     join: Literal["sum", "mean"] = "sum"
-    meet: Annotated[Literal["sum", "mean"], Field(exclude_if=lambda value: value == "sum")] = "sum"
+    meet: Annotated[Meet, Field(exclude_if=lambda value: value == "sum")] = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +223,14 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:
         raise ValueError(f"{where}: bottleneck must be at least 1 channel, or null for no 1x1 convolution")
-    for name, known in (("activation", ("pre", "post", "split")), ("join", ("sum", "mean")), ("meet", ("sum", "mean"))):
-        if (value := getattr(op, name)) not in known:
-            raise ValueError(f"{where}: {name} must be one of {', '.join(known)}, got {value!r}")
+    for name, known in (("activation", ("pre", "post", "split")), ("join", ("sum", "mean")), ("meet", get_args(Meet))):
+        _require_known(name, getattr(op, name), known, where)
     if not 1 <= len(op.paths) <= 2 or not all(1 <= len(path) <= 2 for path in op.paths):
         raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")
     if len(op.paths) == 2 and len(op.paths[0]) < len(op.paths[1]):
         raise ValueError(f"{where}: the longer path comes first")
+    if len(op.paths) == 1 and op.meet != "sum":
+        raise ValueError(f"{where}: one path has nothing to meet by {op.meet}")
     outputs = op.units * block.width
     for path in op.paths:
         channels = len(op.read) * block.width if op.bottleneck is None else op.bottleneck
@@ -231,7 +239,13 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
             channels = outputs
 
 
+def _require_known(name: str, value: str, known: Sequence[str], where: str) -> None:
+    if value not in known:
+        raise ValueError(f"{where}: {name} must be one of {', '.join(known)}, got {value!r}")
+
+
 def _check_convolution(convolution: Convolution, inputs: int, outputs: int, where: str) -> None:
+    _require_known("nonlinearity", convolution.nonlinearity, get_args(Nonlinearity), where)
     if len(convolution.kernel) != len(convolution.dilation):
         kernel, dilation = short(convolution.kernel), short(convolution.dilation)
         raise ValueError(f"{where}: kernel {kernel} and dilation {dilation} differ in axes")

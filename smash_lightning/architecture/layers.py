@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from smash_lightning.architecture.definition import Architecture, Op
+from smash_lightning.architecture.definition import Architecture, Meet, Nonlinearity, Op
 
 STEM_KERNEL = 3
 
@@ -69,26 +69,25 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A convolution, a norm if it is not None, and a ReLU if `activate`."""
+    """A convolution, a norm if it is not None, and a nonlinearity if it is not None."""
 
     convolution: Layer
     norm: Layer | None
-    activate: bool
+    nonlinearity: Nonlinearity | None
 
 
 @dataclass(frozen=True, slots=True)
 class OpLayers:
     """The layers of one op; iteration is flat.
 
-    `entry` is a norm, followed by a ReLU, before all else; `relu` is one at the start of each path, whose outputs
-    `meet`.
+    `entry` is a norm before all else; what the paths read is activated by a ReLU, or by `starts`, one for each.
     """
 
     entry: Layer | None
     pointwise: Stage | None
     paths: tuple[tuple[Stage, ...], ...]
-    relu: bool = False
-    meet: Literal["sum", "mean"] = "sum"
+    starts: tuple[Nonlinearity, ...]
+    meet: Meet
 
     def __iter__(self) -> Iterator[Layer]:
         if self.entry is not None:
@@ -110,7 +109,7 @@ class Transition:
     norm: Layer | None = None
 
     def __iter__(self) -> Iterator[Layer]:
-        yield from _of_stages((Stage(self.shortcut, self.norm, activate=False), *itertools.chain(*self.residual)))
+        yield from _of_stages((Stage(self.shortcut, self.norm, None), *itertools.chain(*self.residual)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +199,7 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
             if residual:
                 transition = _residual(name, kept, outputs, size, 2, shake)
             elif fractal:
-                made = _stage(f"{name}.transition", kept, outputs, size, normalized=True, activate=True)
+                made = _stage(f"{name}.transition", kept, outputs, size, normalized=True)
                 transition = Transition(made.convolution, norm=made.norm)
             else:
                 transition = Transition(_pointwise(f"{name}.transition", kept, outputs, size))
@@ -223,12 +222,14 @@ def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...], stri
 
 
 def _stage(
-    name: str, inputs: int, outputs: int, size: tuple[int, ...], normalized: bool, activate: bool, stride: int = 1
+    name: str, inputs: int, outputs: int, size: tuple[int, ...], normalized: bool, last: bool = False, stride: int = 1
 ) -> Stage:
-    """A 3x3 convolution outside ops."""
+    """A 3x3 convolution outside ops, with a ReLU unless it is the last one of a path."""
     axes = len(size)
     layer = Layer(name, "convolution", inputs, outputs, size, (STEM_KERNEL,) * axes, (1,) * axes, stride=stride)
-    return Stage(layer, Layer(f"{name}_norm", "norm", outputs, outputs, size) if normalized else None, activate)
+    return Stage(
+        layer, Layer(f"{name}_norm", "norm", outputs, outputs, size) if normalized else None, None if last else "relu"
+    )
 
 
 def _residual(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int, shake: bool) -> Transition:
@@ -236,8 +237,8 @@ def _residual(name: str, inputs: int, outputs: int, size: tuple[int, ...], strid
     shortcut = _pointwise(f"{name}.transition", inputs, outputs, size, stride)
     paths = []
     for p in range(1 + shake):
-        first = _stage(f"{name}.conv{2 * p}", inputs, outputs, size, True, True, stride)
-        paths.append((first, _stage(f"{name}.conv{2 * p + 1}", outputs, outputs, size, shake, False)))
+        first = _stage(f"{name}.conv{2 * p}", inputs, outputs, size, True, stride=stride)
+        paths.append((first, _stage(f"{name}.conv{2 * p + 1}", outputs, outputs, size, shake, last=True)))
     if not shake:
         return Transition(shortcut, tuple(paths))
     shortcut = replace(shortcut, inputs=2 * inputs, groups=2)
@@ -253,11 +254,13 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
         return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and present else None
 
     entry = norm("entry", inputs, op.activation == "pre")
+    starts = tuple(path[0].nonlinearity for path in op.paths)
+    starts = starts if split or (not post and {*starts} != {"relu"}) else ()
     pointwise, channels = None, inputs
     if op.bottleneck is not None:
         channels = op.bottleneck
         layer = _pointwise(f"{name}.pointwise", inputs, channels, size)
-        pointwise = Stage(layer, norm("pointwise_norm", channels, True), True)
+        pointwise = Stage(layer, norm("pointwise_norm", channels, True), None if starts else "relu")
     paths = []
     for p, path in enumerate(op.paths):
         stages: list[Stage] = []
@@ -267,9 +270,10 @@ def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bo
             before = outputs if s else channels
             layer = Layer(f"{name}.{where}", "convolution", before, outputs, size, c.kernel, c.dilation, c.groups)
             normalized = post or split or (pointwise is None and not last)
-            stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalized), post or not last))
+            after = c.nonlinearity if post else None if last else path[s + 1].nonlinearity
+            stages.append(Stage(layer, norm(f"{where}_norm", outputs, normalized), after))
         paths.append(tuple(stages))
-    return OpLayers(entry, pointwise, tuple(paths), split, op.meet)
+    return OpLayers(entry, pointwise, tuple(paths), starts, op.meet)
 
 
 @dataclass(frozen=True, slots=True)

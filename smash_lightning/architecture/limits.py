@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smash_lightning.architecture.definition import Architecture, Block, Op
+from smash_lightning.architecture.definition import Architecture, Block, Nonlinearity, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Limits:
         groups: channel groups that occur, ascending.
         bottleneck: most channels after the 1x1, as a multiple of the op's output channels.
         bottleneck_capped: whether the 1x1 never widens what it reads (SMASHv2) or always fills `bottleneck` (SMASHv1).
+        nonlinearities: before convolutions.
+        gates: whether two paths may meet in a gate.
     """
 
     dimensions: int
@@ -36,6 +38,8 @@ class Limits:
     groups: tuple[int, ...]
     bottleneck: int
     bottleneck_capped: bool
+    nonlinearities: tuple[Nonlinearity, ...] = ("relu",)
+    gates: bool = False
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.memory) or not self.inputs:
@@ -92,8 +96,10 @@ class Limits:
     def _op_violation(self, op: Op, width: int) -> str | None:
         inputs, outputs = len(op.read) * width, op.units * width
         convolutions = [c for path in op.paths for c in path]
-        if (op.activation, op.join, op.meet) != ("pre", "sum", "sum"):
+        if op.activation != "pre" or op.join != "sum":
             return "only pre-activation ops joined by the sum are in the space"
+        if op.meet not in (("sum", "gate") if self.gates else ("sum",)):
+            return f"its paths meet by {op.meet}"
         if outputs > self.max_outputs:
             return f"its output has {outputs} channels, more than {self.max_outputs}"
         if op.bottleneck != (expected := self.bottleneck_channels(inputs, outputs)):
@@ -107,4 +113,6 @@ class Limits:
                 return f"dilation {convolution.dilation} is not made of {list(self.dilations)}"
             if convolution.groups not in self.groups:
                 return f"{convolution.groups} groups are not one of {list(self.groups)}"
+            if convolution.nonlinearity not in self.nonlinearities:
+                return f"nonlinearity {convolution.nonlinearity} is not one of {', '.join(self.nonlinearities)}"
         return None

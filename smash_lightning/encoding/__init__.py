@@ -66,6 +66,10 @@ def layout(limits: Limits) -> Layout:
             options[f"conv{position}.kernel{axis}"] = limits.kernels
             options[f"conv{position}.dilation{axis}"] = limits.dilations
         options[f"conv{position}.groups"] = limits.groups
+        if len(limits.nonlinearities) > 1:
+            options[f"conv{position}.nonlinearity"] = tuple(range(len(limits.nonlinearities)))
+    if limits.gates:
+        options["gate"] = one
     fields, first = {}, 0
     for name, values in options.items():
         fields[name] = Field(first, values)
@@ -164,9 +168,13 @@ class Encoding:
             marks[at["read"].channel(bank), span.first + low : span.first + high] = 1
         on = [at["write"].channel(bank) for bank in op.write]
         on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
+        on += [at["gate"].first] if op.meet == "gate" else []
+        varied = self.limits.nonlinearities if len(self.limits.nonlinearities) > 1 else ()
         for p, path in enumerate(op.paths):
             for s, convolution in enumerate(path):
                 name = f"conv{2 * p + s}"
+                if varied:
+                    on.append(at[f"{name}.nonlinearity"].channel(varied.index(convolution.nonlinearity)))
                 on += [at[f"{name}.active"].first, at[f"{name}.groups"].channel(convolution.groups)]
                 for axis, (kernel, dilation) in enumerate(zip(convolution.kernel, convolution.dilation, strict=True)):
                     on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
@@ -207,10 +215,13 @@ class Encoding:
                 paths[position // 2].append(self._convolution(marked, f"conv{position}"))
         bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
         kept = tuple(tuple(path) for path in paths if path)
-        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept)
+        gated = self.limits.gates and self._values(marked, "gate")
+        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept, meet="gate" if gated else "sum")
 
     def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)
         kernel = [self._values(marked, f"{name}.kernel{axis}")[0] for axis in axes]
         dilation = [self._values(marked, f"{name}.dilation{axis}")[0] for axis in axes]
-        return Convolution(tuple(kernel), tuple(dilation), self._values(marked, f"{name}.groups")[0])
+        several = self.limits.nonlinearities
+        index = self._values(marked, f"{name}.nonlinearity")[0] if len(several) > 1 else 0
+        return Convolution(tuple(kernel), tuple(dilation), self._values(marked, f"{name}.groups")[0], several[index])

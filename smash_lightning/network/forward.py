@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, layers
+from smash_lightning.architecture.definition import Meet
 from smash_lightning.architecture.layers import BlockLayers, OpLayers, Stage
 from smash_lightning.network import gradients, nd
 from smash_lightning.network.banks import Average, accesses
@@ -14,6 +15,8 @@ from smash_lightning.network.batch_norm import NormSource
 from smash_lightning.network.dropping import NOTHING_DROPPED, Dropping
 
 Weights = Mapping[str, Tensor]
+
+_IN_PLACE = {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}
 
 
 def forward(
@@ -96,28 +99,33 @@ def _transition(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
         # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
         return _convolve(shortcut, run, nd.average_pool(x))
     if not paths:
-        return _stage(Stage(shortcut, norm, activate=True), run, nd.max_pool(x))
+        return _stage(Stage(shortcut, norm, "relu"), run, nd.max_pool(x))
     residual = run.dropping.of_paths(_meet([_path(path, run, x) for path in paths], "mean", run))
     if norm is None:
         return residual + _convolve(shortcut, run, x)
     both = torch.stack([each.unflatten(1, (run.networks, -1)) for each in (x, nd.shifted(x))], 2).flatten(1, 3)
-    return residual + _stage(Stage(shortcut, norm, activate=False), run, both)
+    return residual + _stage(Stage(shortcut, norm, None), run, both)
 
 
 def _op(layer: OpLayers, run: _Run, h: Tensor) -> Tensor:
     if layer.entry is not None:
-        h = torch.relu_(_norm(layer.entry, run, h))
+        h = _norm(layer.entry, run, h)
+        if layer.pointwise is not None or not layer.starts:
+            h = torch.relu_(h)
     if layer.pointwise is not None:
         h = _stage(layer.pointwise, run, h)
-    starts = [torch.relu(h) if layer.relu else h for _ in layer.paths]
+    starts = [getattr(torch, name)(h) for name in layer.starts] or [h] * len(layer.paths)
     return _meet([_path(path, run, start) for path, start in zip(layer.paths, starts, strict=True)], layer.meet, run)
 
 
-def _meet(outputs: Sequence[Tensor], meet: str, run: _Run) -> Tensor:
+def _meet(outputs: Sequence[Tensor], meet: Meet, run: _Run) -> Tensor:
     """What one or two paths give together."""
     if len(outputs) == 1:
         return outputs[0]
-    return run.dropping.mixed(*outputs) if meet == "mean" else outputs[0] + outputs[1]
+    first, second = outputs
+    if meet == "gate":
+        return torch.tanh(first) * torch.sigmoid(second)
+    return run.dropping.mixed(first, second) if meet == "mean" else first + second
 
 
 def _path(path: Sequence[Stage], run: _Run, h: Tensor) -> Tensor:
@@ -131,7 +139,7 @@ def _stage(stage: Stage, run: _Run, h: Tensor) -> Tensor:
     h = _convolve(stage.convolution, run, h)
     if stage.norm is not None:
         h = _norm(stage.norm, run, h)
-    return torch.relu_(h) if stage.activate else h
+    return h if stage.nonlinearity is None else _IN_PLACE[stage.nonlinearity](h)
 
 
 def _convolve(layer: Layer, run: _Run, x: Tensor) -> Tensor:

@@ -163,27 +163,27 @@ def _transition(transition: Transition | None) -> Iterator[str]:
     if not paths and transition.norm is None:
         yield f"x = {_call(shortcut, f'F.avg_pool{axes}d(x, 2)')}"
     elif not paths:
-        yield f"x = {_stage(Stage(shortcut, transition.norm, activate=True), f'F.max_pool{axes}d(x, 2)')}"
+        yield f"x = {_stage(Stage(shortcut, transition.norm, 'relu'), f'F.max_pool{axes}d(x, 2)')}"
     elif transition.norm is None:
         yield f"x = y0 + {_call(shortcut, 'x')}"
     else:  # the image, and the image moved by one pixel
         yield f"x = torch.cat([x, F.pad(x, {(1, -1) * axes})], 1)"
-        yield f"x = (y0 + y1) / 2 + {_stage(Stage(shortcut, transition.norm, activate=False), 'x')}"
+        yield f"x = (y0 + y1) / 2 + {_stage(Stage(shortcut, transition.norm, None), 'x')}"
 
 
 def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[str]:
     whole = f"torch.cat([bank[i] for i in {op.read}], 1)"
     yield f"h = bank[{op.read[0]}]" if len(op.read) == 1 else f"h = {whole}"
     if row.entry is not None:
-        yield f"h = F.relu({_call(row.entry, 'h')})"
+        entered = _call(row.entry, "h")
+        yield f"h = {entered if row.pointwise is None and row.starts else _activated('relu', entered)}"
     if row.pointwise is not None:
         yield f"h = {_stage(row.pointwise, 'h')}"
-    if row.relu:
-        yield "h = F.relu(h)"
+    starts = [_activated(name, "h") for name in row.starts] or ["h", "h"]
     for p, path in enumerate(row.paths):
         for s, stage in enumerate(path):
-            yield f"y{p} = {_stage(stage, f'y{p}' if s else 'h')}"
-    both = "((y0 + y1) / 2)" if op.meet == "mean" else "(y0 + y1)"
+            yield f"y{p} = {_stage(stage, f'y{p}' if s else starts[p])}"
+    both = {"sum": "(y0 + y1)", "mean": "((y0 + y1) / 2)", "gate": "(torch.tanh(y0) * torch.sigmoid(y1))"}[op.meet]
     yield f"y = {'y0' if len(row.paths) == 1 else both}.split({width}, 1)"
     for position, bank in enumerate(op.write):
         written = f"y[{position % op.units}]"
@@ -199,7 +199,11 @@ def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[s
 def _stage(stage: Stage, x: str) -> str:
     called = _call(stage.convolution, x)
     called = called if stage.norm is None else _call(stage.norm, called)
-    return f"F.relu({called})" if stage.activate else called
+    return called if stage.nonlinearity is None else _activated(stage.nonlinearity, called)
+
+
+def _activated(nonlinearity: str, x: str) -> str:
+    return f"{'F.relu' if nonlinearity == 'relu' else f'torch.{nonlinearity}'}({x})"
 
 
 def _path(name: str) -> str:

@@ -191,6 +191,7 @@ def _legend(
         (convolution, text_width(convolution) + FONT, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
         ("paths sum", 2 * MARK, "paths are added", "sum" in meets),
         ("paths mean", 2 * MARK, "mean of the paths", "mean" in meets),
+        ("paths gate", 2 * MARK, "tanh of the first path times sigmoid of the second", "gate" in meets),
         ("", -SPACE, f"norm and ReLU come before a convolution{unless}", "pre" in activations),
         ("post", text_width("post", SMALL), "norm and ReLU come after a convolution", "post" in activations),
         ("split", text_width("split", SMALL), "ReLU before a convolution, norm after it", "split" in activations),
@@ -211,10 +212,12 @@ def _caption(architecture: Architecture, image_spec: ImageSpec) -> str:
 
 
 def _label(convolution: Convolution) -> str:
-    """Kernel; dilation and groups where they are not 1: `3x3 d2 g4`."""
+    """Kernel; dilation and groups where they are not 1; a nonlinearity other than ReLU: `3x3 d2 g4 tanh`."""
     dilation = sorted(set(convolution.dilation))
     spread = f" d{dilation[0] if len(dilation) == 1 else _by(convolution.dilation)}" if dilation != [1] else ""
-    return _by(convolution.kernel) + spread + (f" g{convolution.groups}" if convolution.groups != 1 else "")
+    groups = f" g{convolution.groups}" if convolution.groups != 1 else ""
+    other = f" {convolution.nonlinearity}" if convolution.nonlinearity != "relu" else ""
+    return _by(convolution.kernel) + spread + groups + other
 
 
 def _pointwise_label(op: Op) -> str:

@@ -5,12 +5,16 @@ have several widths as well, and its convolutions several kernels and groups. A 
 `conf/search_space/smashv2_code.yaml` lists the constants that were fitted to medians of samples of the authors' code.
 """
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from smash_lightning.architecture import Op
+from smash_lightning.architecture import Convolution, Op
+from smash_lightning.architecture.definition import Nonlinearity
+from smash_lightning.option_types import Share
 from smash_lightning.search_space.memory_bank import MemoryBankSpace
 from smash_lightning.search_space.smashv2 import ParallelConvolutions
 
@@ -46,3 +50,32 @@ class BoundedDilations(ParallelConvolutions):
     @override
     def _most_dilation(self, kernel: int) -> int:
         return min(self.max_dilation, super()._most_dilation(kernel))
+
+
+@dataclass(frozen=True)
+class GatedConvolutions(BoundedDilations):
+    """`BoundedDilations` with options of the authors' code that the paper does not use, each off by default.
+
+    Args:
+        nonlinearities: of relu, tanh and sigmoid; one is drawn for each convolution, before it.
+        gates: probability that two paths meet in a gate, the tanh of the one times the sigmoid of the other.
+    """
+
+    nonlinearities: Annotated[tuple[Nonlinearity, ...], Field(min_length=1)] = ("relu",)
+    gates: Share = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nonlinearities", tuple(self.nonlinearities))
+        super().__post_init__()
+
+    @override
+    def _draw_convolution(self, rng: random.Random, axes: int, kernels: list[int]) -> Convolution:
+        return self._nonlinear(super()._draw_convolution(rng, axes, kernels), rng)
+
+    @override
+    def _redraw_convolution(self, convolution: Convolution, rng: random.Random, probability: float) -> Convolution:
+        convolution = super()._redraw_convolution(convolution, rng, probability)
+        return self._nonlinear(convolution, rng) if rng.random() < probability else convolution
+
+    def _nonlinear(self, convolution: Convolution, rng: random.Random) -> Convolution:
+        return replace(convolution, nonlinearity=rng.choice(self.nonlinearities))

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
+from smash_lightning.architecture.definition import Meet, Nonlinearity
 from smash_lightning.option_types import Share, require_bounds
 from smash_lightning.search_space.base import SearchSpace
 
@@ -23,6 +24,8 @@ class Body(ABC):
 
     kernels: tuple[int, ...]
     groups: tuple[int, ...]
+    nonlinearities: tuple[Nonlinearity, ...] = ("relu",)
+    gates: float = 0.0  # probability that two paths meet in a gate
 
     @property
     @abstractmethod
@@ -45,6 +48,10 @@ class Body(ABC):
     @abstractmethod
     def violation(self, paths: Paths) -> str | None:
         """The reason why `paths` cannot be drawn; None if it can."""
+
+    def draw_meet(self, paths: Paths, rng: random.Random) -> Meet:
+        """How the outputs of `paths` are combined."""
+        return "gate" if self.gates and len(paths) == 2 and rng.random() < self.gates else "sum"
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class MemoryBankSpace(SearchSpace):
             groups=self.body.groups,
             bottleneck=self.bottleneck,
             bottleneck_capped=self.bottleneck_capped,
+            nonlinearities=self.body.nonlinearities,
+            gates=self.body.gates > 0,
         )
 
     @override
@@ -134,10 +143,14 @@ class MemoryBankSpace(SearchSpace):
         read = self._draw_read(block, rng)
         units = self._draw_units(block.width, len(read), banks, rng)
         write = _draw_write(units, block.banks, banks, rng)
-        return self._op(read, write, units, block.width, self.body.draw(rng, self.image_spec.dimensions, progress))
+        paths = self.body.draw(rng, self.image_spec.dimensions, progress)
+        return self._op(read, write, units, block.width, paths, self.body.draw_meet(paths, rng))
 
-    def _op(self, read: tuple[int, ...], write: tuple[int, ...], units: int, width: int, paths: Paths) -> Op:
-        return Op(read, write, units, self.limits.bottleneck_channels(len(read) * width, units * width), paths)
+    def _op(
+        self, read: tuple[int, ...], write: tuple[int, ...], units: int, width: int, paths: Paths, meet: Meet
+    ) -> Op:
+        bottleneck = self.limits.bottleneck_channels(len(read) * width, units * width)
+        return Op(read, write, units, bottleneck, paths, meet=meet)
 
     def _read_counts(self, width: int, filled: int) -> range:
         step = math.lcm(width, self.read_step * self.base) // width
@@ -204,7 +217,10 @@ class MemoryBankSpace(SearchSpace):
             units = self._draw_units(block.width, len(read), banks, rng)
         if rng.random() < probability or _write_violation(write, units, filled, banks):
             write = _draw_write(units, filled, banks, rng)
-        return self._op(read, write, units, block.width, self.body.redraw(op.paths, rng, probability))
+        paths, meet = self.body.redraw(op.paths, rng, probability), op.meet
+        if self.body.gates and (len(paths) != len(op.paths) or rng.random() < probability):
+            meet = self.body.draw_meet(paths, rng)
+        return self._op(read, write, units, block.width, paths, meet)
 
     @override
     def violation(self, architecture: Architecture) -> str | None:

@@ -55,20 +55,29 @@ class SlowNetwork:
 
     def op(self, op: Op, name: str, h: Tensor) -> Tensor:
         if op.activation == "pre" and self.op_norm:
-            h = torch.relu(self.norm(f"{name}.entry", h))
+            h = self.norm(f"{name}.entry", h)
+            h = h if op.bottleneck is None else torch.relu(h)
         if op.bottleneck is not None:
             h = self.convolve(f"{name}.pointwise", h)
-            h = torch.relu(self.norm(f"{name}.pointwise_norm", h) if self.op_norm else h)
-        return sum(self.path(op, p, name, h) for p in range(len(op.paths)))  # type: ignore[return-value]
+            h = self.norm(f"{name}.pointwise_norm", h) if self.op_norm else h
+            h = torch.relu(h) if op.activation == "post" else h
+        paths = [self.path(op, p, name, h) for p in range(len(op.paths))]
+        if op.meet == "gate":
+            return torch.tanh(paths[0]) * torch.sigmoid(paths[1])
+        return sum(paths)  # type: ignore[return-value]
 
     def path(self, op: Op, p: int, name: str, h: Tensor) -> Tensor:
         for s, convolution in enumerate(op.paths[p]):
+            nonlinear = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}[convolution.nonlinearity]
+            first = s == 0 and op.bottleneck is None and not self.op_norm  # the output of the stem is activated already
+            if op.activation == "pre" and not (first and {path[0].nonlinearity for path in op.paths} == {"relu"}):
+                h = nonlinear(h)
             h = self.convolve(f"{name}.conv{2 * p + s}", h, convolution)
             last = s + 1 == len(op.paths[p])
             if self.op_norm and (op.activation == "post" or (op.bottleneck is None and not last)):
                 h = self.norm(f"{name}.conv{2 * p + s}_norm", h)
-            if op.activation == "post" or not last:
-                h = torch.relu(h)
+            if op.activation == "post":
+                h = nonlinear(h)
         return h
 
     def convolve(self, name: str, x: Tensor, convolution: Convolution | None = None) -> Tensor:
