@@ -7,6 +7,7 @@ import pytest
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost
 from smash_lightning.report.diagram import architecture_svg
 from smash_lightning.search_space.presets import fractalnet, shake, wrn
+from tests.cases import CASES as SPACES
 
 PLAIN, WIDE = Convolution((3, 3), (1, 1)), Convolution((7, 5), (2, 1), groups=2)
 DIGITS = ImageSpec(channels=1, size=(8, 8), classes=10)
@@ -34,7 +35,7 @@ LARGE = Architecture(
 )
 VOXELS = Architecture((Block(4, 1, (Op((0,), (1,), 1, 8, ((Convolution((3, 5, 3), (1, 2, 1)),),)),)),))
 CASES = {"mixed": MIXED, "lone": LONE, "large": LARGE, "voxels": VOXELS, "wide residual": wrn(16, 1)}
-CASES |= {"fractal": fractalnet(3, 4), "shake-shake": shake(20, 8)}
+CASES |= {"fractal": fractalnet(3, 4), "shake-shake": shake(20, 8), "gated": SPACES["gated"].draw(0)}
 
 
 def svg_of(architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "A title") -> str:
