@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -144,7 +143,7 @@ class Operations:
 class Runs:
     """Runs of the pipeline in one folder, which is made as it was before a stage as often as needed."""
 
-    def __init__(self, folder: Path, stages: Sequence[str] = STAGES) -> None:
+    def __init__(self, folder: Path, stages: Sequence[str]) -> None:
         self.folder, self.root, self.run = folder, folder / "trial", folder / "trial" / "run"
         self.stages, self.resumed = stages, dict[str, tuple[str, list[str]]]()
         torch.set_num_threads(1)
@@ -366,14 +365,15 @@ if __name__ == "__main__":
     known = {(one["stage"], one["at"], one["kind"]) for one in found}
     file, commit = arguments.trials.absolute(), this_commit()
     with tempfile.TemporaryDirectory(prefix="faults-") as name, file.open("a") as lines:
-        for one in trials(Runs(Path(name)), arguments, known) if arguments.stages else ():
+        stages = STAGES[: 1 + max(map(STAGES.index, arguments.stages), default=-1)]
+        for one in trials(Runs(Path(name), stages), arguments, known) if stages else ():
             found.append({"commit": commit, **one})
             print(json.dumps(found[-1]), file=lines, flush=True)
             if one["message"] or one["different"]:
                 print(one, file=sys.stderr, flush=True)
     figures = record(found)
     made = {"command": [f"python docs/results/faults.py trials.jsonl  # {stage}" for stage in figures]}
-    commits = Counter(re.sub("-dirty", "", one["commit"]) for one in found)
+    commits = Counter(one["commit"] for one in found)
     made |= {"commit": ", ".join(f"{name} ({number} trials)" for name, number in commits.items())}
     made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat(), "figures": figures}
     print(json.dumps(made, indent=1))

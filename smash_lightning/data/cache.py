@@ -65,11 +65,13 @@ def split_digest(entry: Path, split: str) -> str:
 
 
 def stored(file: Path, make: Callable[[], Plain]) -> Plain:
-    """The plain values that `make` returns; made once, and stored as JSON in `file` where it can be written."""
+    """The plain values that `make` returns; made once where they can be stored as JSON in `file`."""
     with suppress(OSError, ValueError):  # it is missing, or truncated: made again
         return json.loads(file.read_text(encoding="utf-8"))
     made = make()
-    if os.access(file.parent, os.W_OK):  # a shared folder may be read-only
+    with suppress(OSError):  # a shared folder may be read-only, or its disk full
+        for leftover in file.parent.glob(f"{file.name}.*.partial"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
         write_text(file, json.dumps(made) + "\n")
     return made
 

@@ -30,6 +30,7 @@ class Counts:
     without_score: int  # architectures left out as their score is not finite
     # architectures kept although some seeds are missing; their ground truth is the mean over the others
     incomplete: int
+    planned_trainings: int | None = None  # of a run by the command line alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)

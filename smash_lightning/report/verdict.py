@@ -30,9 +30,12 @@ Correlation = Mapping[str, Any]
 
 
 def sentences(correlation: Correlation) -> list[str]:
-    """The calibrated prediction in one sentence, and the verdict in three, or the reason for none in one."""
-    calibration = correlation.get("calibration")
-    first = calibration_sentences(calibration) if calibration and not correlation["verdict"]["reason"] else []
+    """A sentence on what is missing, one on the calibrated prediction, and three on the verdict or one on why none."""
+    calibration, counts = correlation.get("calibration"), correlation["counts"]
+    missing = counts["trainings"] < (planned := counts.get("planned_trainings") or 0)
+    found = f"{counts['trainings']} of {planned} planned trainings are in retrained.csv"
+    first = [f"{found}: continue the run, as the others may change every figure."] * missing
+    first += calibration_sentences(calibration) if calibration and not correlation["verdict"]["reason"] else []
     return first + _paragraphs(_wording(correlation).sentences())
 
 

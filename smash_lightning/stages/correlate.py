@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from smash_lightning.report.verdict import summary
 from smash_lightning.run_folder import RunFolder, job_folders
 from smash_lightning.stages.calibrate import write_calibration
 from smash_lightning.stages.experiment import Experiment, copy_tables, require_same_images
+from smash_lightning.stages.rounds import planned_trainings
 from smash_lightning.stages.search import training_seconds
 
 PLACES = ("root", "cache", "download")  # of a data set, which may move; that it is the same one is checked elsewhere
@@ -52,7 +54,7 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
     Raises:
         ValueError: nothing was ranked or retrained, or the jobs of a sweep do not belong together.
     """
-    experiment = collect(experiment)
+    given, experiment = experiment, collect(experiment)
     source, folder = experiment.source_folder(), experiment.prepare_folder()
     ranking, retrained = read_ranking(source), read_retrained(source)
     copy_tables(source, folder, "retrained", "training_history", "baselines", "settling", overwrite=True)
@@ -65,6 +67,10 @@ def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
         bootstrap=experiment.evaluation.bootstrap,
         seed=experiment.seed,
     )
+    if experiment is given and "overrides" in source.read_config():  # neither of a sweep's jobs nor from Python
+        with suppress(ValueError):  # the ranking is cut, or these options are others than those of the trainings
+            counts = replace(correlation.counts, planned_trainings=planned_trainings(experiment, ranking))
+            correlation = replace(correlation, counts=counts)
     write_text(folder.correlation, correlation.to_json() + "\n")
     write_calibration(experiment)
     build(folder.path)

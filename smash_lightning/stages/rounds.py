@@ -47,6 +47,14 @@ def rounds(experiment: Experiment, ranking: pd.DataFrame) -> Iterator[Groups]:
         found += best
 
 
+def planned_trainings(experiment: Experiment, ranking: pd.DataFrame) -> int:
+    """Number of standalone trainings by the options, and of architectures that were given; raises as `rounds`."""
+    options = experiment.retrain
+    greedy = options.shortlist if options.rounds > 1 else 0  # none of which is in another group
+    chosen = choose(ranking, replace(options, shortlist=options.shortlist - greedy), experiment.seed)
+    return (len(chosen.keys() | experiment.source_folder().read_names()) + greedy) * options.seeds
+
+
 def _order(experiment: Experiment, ranking: pd.DataFrame, trained: Sequence[str]) -> tuple[pd.DataFrame, set[str]]:
     """The ranking in the order by which the greedy group selects, and the groups of what it selects."""
     seeds = map(experiment.seed_of, range(experiment.retrain.seeds))

@@ -57,6 +57,11 @@ def work(context: Context, job: str, send: Send) -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
     if job == "always dies":
         os.kill(os.getpid(), signal.SIGKILL)
+    if job.startswith("lacks memory"):
+        first = first_time(context.folder / job)
+        send(Step(0))
+        if first or job == "lacks memory always":
+            raise torch.OutOfMemoryError("CUDA out of memory")
     if job == "exits":
         sys.exit("enough")
     if job == "raises":

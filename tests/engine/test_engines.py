@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from smash_lightning.engine import Engine, Failure, Local, Stopped, handling_stop_signals
+from smash_lightning.engine import Cause, Engine, Failure, Local, Stopped, computation, handling_stop_signals
 from smash_lightning.engine.ray_engine import Ray, _Cluster
+from smash_lightning.engine.work import failure
 from tests.engine.jobs import Context, Step, meet, until_requested, work
 
 ENGINES: dict[str, type[Engine]] = {"local": Local, "ray": Ray}
@@ -65,6 +66,37 @@ def test_an_error_is_recorded_once_and_the_others_go_on(kind: type[Engine], work
     assert "in work" in found[1].details
     assert found[2].reason == "SystemExit: enough"
     assert len(list(tmp_path.glob("raised-*"))) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_job_that_lacks_memory_is_repeated_after_the_others(kind: type[Engine], workers: int, tmp_path: Path) -> None:
+    found, messages = outcomes(kind(workers, retries=1), tmp_path, ["lacks memory once", "lacks memory always", "a"])
+    assert (found[0], found[2]) == ("LACKS MEMORY ONCE", "A")
+    assert (found[1].cause, found[1].reason) == (Cause.MEMORY, "OutOfMemoryError: CUDA out of memory")
+    assert workers == 2 or list(found) == [2, 0, 1]
+    assert Counter(index for index, _ in messages) == {0: 1, 1: 1}, "each step once"
+    assert "\n" not in str(found[1].exception("a job"))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (MemoryError(), Cause.MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), Cause.MEMORY),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), Cause.MACHINE),
+        (ValueError("banks of 4 channels do not fit inputs 10, memory 24"), Cause.OTHER),
+        (FloatingPointError("the loss became nan"), Cause.COMPUTATION),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Cause.COMPUTATION),
+        (ValueError("Expected more than 1 value per channel when training"), Cause.COMPUTATION),
+    ],
+)
+def test_what_an_error_of_a_computation_is_caused_by(error: Exception, cause: Cause) -> None:
+    if cause is Cause.OTHER:
+        assert failure(error).cause is cause
+        cause = Cause.COMPUTATION
+    with pytest.raises(Exception) as raised, computation():  # noqa: PT011
+        raise error
+    assert failure(raised.value).cause is cause
 
 
 def test_a_job_whose_process_dies_is_repeated_and_no_other_is_touched(kind: type[Engine], tmp_path: Path) -> None:

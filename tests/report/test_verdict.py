@@ -40,6 +40,16 @@ def test_a_score_that_predicts_is_described_in_three_sentences() -> None:
     )
 
 
+def test_trainings_that_are_missing_are_counted_first() -> None:
+    content = correlation()
+    finished = content["counts"]["trainings"]
+    content["counts"]["planned_trainings"] = finished
+    assert sentences(content) == sentences(correlation())
+    content["counts"]["planned_trainings"] = finished + 2
+    assert sentences(content)[0].startswith(f"{finished} of {finished + 2} planned trainings are in retrained.csv")
+    assert sentences(content)[1:] == sentences(correlation())
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [("not_significant", "is not significantly related to the test loss"), ("misleads", "The SMASH score misleads")],

@@ -17,6 +17,7 @@ from smash_lightning.evaluation.tables import (
     RANKING,
     RETRAINED,
     read_ranking,
+    read_retrained,
     read_table,
     write_table,
 )
@@ -69,6 +70,22 @@ def test_baselines_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert predictors["synflow"]["training_seconds"] == 7.0
     assert "early stopping" in capsys.readouterr().out
     assert experiment.folder.report.exists()
+
+
+def test_a_table_that_was_cut_is_recognised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], no_report: None
+) -> None:
+    experiment = finished(tmp_path)
+    experiment.folder.config.write_text("overrides: []\nsource_run: null\n")
+    rows = len(read_retrained(experiment.folder))
+    groups = {"shortlist": 0, "stratified": COUNT, "random": 0}
+    experiment = replace(experiment, retrain=replace(experiment.retrain, seeds=SEEDS, **groups))
+    correlate(experiment, SILENT)
+    assert "planned" not in capsys.readouterr().out
+    lines = experiment.folder.retrained.read_text().splitlines(keepends=True)
+    experiment.folder.retrained.write_text("".join(lines[:-2]))
+    correlate(experiment, SILENT)
+    assert f"{rows - 2} of {rows} planned trainings" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("missing", [3, 24])

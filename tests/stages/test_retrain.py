@@ -153,6 +153,32 @@ def test_a_training_that_lacks_memory_is_tried_again_by_a_resumed_run(
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", ""]
 
 
+class Raises(L.Callback):
+    """Raises an error at the first step."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def on_train_batch_start(self, *rest: Any) -> None:
+        raise self.error
+
+
+def test_only_errors_of_the_computation_are_rows(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
+    rank_at_random(experiment.folder, 3)
+
+    def failing(error: Exception) -> str:
+        return str(retrain(replace(experiment, callbacks=[partial(Raises, error)]), SILENT)["failure"][0])
+
+    assert failing(RuntimeError("CUDA error: unspecified launch failure")).startswith("by its machine: RuntimeError:")
+    assert failing(MemoryError()) == "for lack of memory: MemoryError:"
+    assert failing(RuntimeError("shapes\ndiffer")) == "RuntimeError: shapes differ"
+    experiment.folder.retrained.unlink()
+    with pytest.raises(RuntimeError, match=r"training .*: KeyError: 'no such callback'"):
+        retrain(replace(experiment, callbacks=[lambda: {}["no such callback"]]), SILENT)
+    assert read_retrained(experiment.folder).empty
+
+
 def test_seeds_side_by_side_are_each_alone(tmp_path: Path) -> None:
     """In float64, after 105 steps."""
     trainer = partial(small_experiment(tmp_path).trainer, precision="64-true")

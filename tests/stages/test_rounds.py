@@ -13,7 +13,7 @@ from smash_lightning.random_streams import rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain
 from smash_lightning.stages.retrain import Job, Trained, _row
-from smash_lightning.stages.rounds import rounds
+from smash_lightning.stages.rounds import planned_trainings, rounds
 from smash_lightning.stages.selection import choose
 from tests.stages.small_run import RETRAIN, rank_at_random, small_experiment
 
@@ -53,7 +53,12 @@ def trained(experiment: Experiment, monkeypatch: pytest.MonkeyPatch, **options: 
 def test_one_round_is_the_selection_by_score(tmp_path: Path) -> None:
     experiment = begun(tmp_path, rounds=1)
     ranking = read_ranking(experiment.folder)
-    assert list(rounds(experiment, ranking)) == [choose(ranking, experiment.retrain, experiment.seed)]
+    groups = choose(ranking, experiment.retrain, experiment.seed)
+    assert list(rounds(experiment, ranking)) == [groups]
+    assert planned_trainings(experiment, ranking) == 2 * len(groups)
+    given = experiment.space.sample(rng("given", 0))
+    experiment.folder.append_architecture(given, "one of mine")
+    assert planned_trainings(experiment, ranking) == 2 * (len(groups) + 1)
 
 
 @pytest.mark.parametrize("skill", [1, 0])
@@ -63,6 +68,7 @@ def test_the_greedy_group_follows_the_prediction_where_it_is_better_than_the_los
     experiment = begun(tmp_path)
     table = trained(experiment, monkeypatch, skill=skill)
     ranking = read_ranking(experiment.folder)
+    assert planned_trainings(experiment, ranking) == len(table)
     sample = choose(ranking, replace(OPTIONS, shortlist=0), experiment.seed)
     first = table[table["seed"] == 0].reset_index(drop=True)
     found = first[first["shortlist"] == 1]
