@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,24 @@ def test_each_row_is_logged_at_its_own_step(trained: Path, tmp_path: Path) -> No
     as_scored = [losses[name] for name in RunFolder(tmp_path).read_architectures()]
     assert logged(tmp_path, 0) == list(zip((1, 2, 3), as_scored[:3], strict=True))
     assert logged(tmp_path, 1) == list(zip((4, 5, 6, 7), as_scored[3:], strict=True))
+
+
+def test_a_complete_ranking_stays_best_first_whenever_it_is_repeated(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = two_hypernets(tmp_path, source=trained)
+    rank(experiment, SILENT)
+    before = experiment.folder.ranking.read_bytes()
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(import_module("smash_lightning.stages.rank"), "run_ranking", killed)
+        rank(experiment, SILENT)
+    assert experiment.folder.ranking.read_bytes() == before
+    rank(experiment, SILENT)
+    assert experiment.folder.ranking.read_bytes() == before
 
 
 def test_each_checkpoint_is_read_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
