@@ -58,7 +58,7 @@ def _explained(error: Exception, folder: Path | None) -> str:
         return storage_message(error, folder)
     if isinstance(error, MachineError | MemoryError):
         more = "provide more memory, or another machine, or use fewer workers=N"
-        return f"{error or 'there is not enough memory'}: {more}, then {again(folder)}"
+        return f"{str(error) or 'there is not enough memory'}: {more}, then {again(folder)}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown{_suggestion(option, error.options)} Known: {', '.join(error.options)}{OWN}"

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
 from smash_lightning.configuration.errors import explain
+from smash_lightning.engine import Cause, Failure
 from tests.command_line import smash
 
 TEXTS = ["a=b", "My Photos (2020)", "x[1]", "{b}", "~/data", "F\u00f6t\u00f6s", "it's", 'say "x"', "back\\slash (1)"]
@@ -23,6 +24,18 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
     (quoted,) = shlex.split(message.partition("needs quotes: ")[2])
     (override,) = parser.parse_overrides([quoted])
     assert (override.key_or_group, override.value()) == ("dataset.root", text)
+
+
+def test_lack_of_memory_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    more = ": provide more memory, or another machine, or use fewer workers=N, then "
+    failed = Failure("MemoryError: ", "Traceback", Cause.MEMORY)
+    for error, start in (
+        (MemoryError(), "there is not enough memory"),
+        (failed.exception("a job"), "a job: MemoryError"),
+    ):
+        assert explain(error, tmp_path) == f"{start}{more}repeat the command, or add hydra.run.dir=FOLDER"
+    (tmp_path / "config.yaml").touch()
+    assert explain(error, tmp_path) == f"{start}{more}continue with resume={tmp_path}"
 
 
 def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path) -> None:

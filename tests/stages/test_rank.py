@@ -75,9 +75,10 @@ def test_a_complete_ranking_stays_best_first_whenever_it_is_repeated(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(import_module("smash_lightning.stages.rank"), "run_ranking", killed)
-        rank(experiment, SILENT)
+        with pytest.raises(KeyboardInterrupt):
+            rank(experiment, SILENT)
     assert experiment.folder.ranking.read_bytes() == before
     rank(experiment, SILENT)
     assert experiment.folder.ranking.read_bytes() == before
