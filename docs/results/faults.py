@@ -228,7 +228,7 @@ class Runs:
         if lost and code == 0 and kind not in NO_MEMORY:
             wrong = f"exit code 0 with other files: {lost}"
         if different:
-            before = digest(self.root)
+            before = stage + digest(self.root)
             if before not in self.resumed:
                 again, reason, _ = self.command(stage, Operations(self.root))
                 left = self.differences(stage) if again == 0 else [f"{again}: {reason[-600:]}"]
