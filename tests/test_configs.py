@@ -30,8 +30,8 @@ from tests.cases import SMASHV1
 from tests.command_line import ROOT
 
 OPTIONS = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml"))
-NO_SECTIONS = ("experiment", "hparams_search", "debug", "task", "logger", "trainer", "callbacks", "search_space")
-EXPERIMENTS = ("experiment", "hparams_search", "debug")  # they change several groups, and are no group of the result
+EXPERIMENTS = ("experiment", "size", "hparams_search", "debug")  # they change several groups, and are no section
+NO_SECTIONS = (*EXPERIMENTS, "task", "logger", "trainer", "callbacks", "search_space")
 ALONE = (*EXPERIMENTS, "logger", "task")  # files of the other groups are composed together, one of each group
 
 
@@ -49,7 +49,7 @@ def rows() -> list[tuple[tuple[str, str], ...]]:
 def shown_commands() -> list[str]:
     """What README, documentation, the help text and the heads of files show, without comments."""
     pages = [(ROOT / "README.md").read_text(), *(path.read_text() for path in (ROOT / "docs").glob("**/*.md"))]
-    groups = ("experiment", "debug", "callbacks", "task", "hparams_search", "hydra/launcher")
+    groups = ("experiment", "size", "debug", "callbacks", "task", "hparams_search", "hydra/launcher")
     heads = [path.read_text() for group in groups for path in CONF.glob(f"{group}/*.yaml")]
     help_text = OmegaConf.load(CONF / "config.yaml").hydra.help.template.split("==")[0]
     lines = [line.lstrip("# ") for text in [*pages, help_text, *heads] for line in text.splitlines()]

@@ -61,7 +61,7 @@ def with_earlier_options(config: DictConfig, overrides: Sequence[str]) -> DictCo
     combined = _compose(kept, overrides, RunFolder(folder).config)
     if not config.trust:
         require_trusted_values(combined, [config, *_files()])
-    if not config.resume and not replaced & {"experiment", "debug"}:
+    if not config.resume and not replaced & {"experiment", "size", "debug"}:
         _require_whole(earlier, combined, folder, replaced)
     combined.resume = config.resume
     combined.checkpoint = config.checkpoint or earlier.get("checkpoint")
