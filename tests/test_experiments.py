@@ -30,7 +30,7 @@ def built(name: str, *options: str) -> tuple[dict[str, Any], Any, ImageSpec]:
     spec = ImageSpec(*IMAGES[config["dataset"]["name"]], config["dataset"]["stem_stride"])
     space = instantiate(config["search_space"], "search_space")(image_spec=spec)
     hypernet_specification(config["hypernet"]).check(space)
-    given_architectures(instantiate(config["retrain"], "retrain"), spec)
+    given_architectures(instantiate(config["retrain"], "retrain"), space)
     for section in ("search", "ranking", "baselines"):
         instantiate(config[section], section)
     return config, space, spec

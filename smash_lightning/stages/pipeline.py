@@ -19,7 +19,7 @@ def pipeline(experiment: Experiment, tracker: Tracker) -> float | None:
     """
     randoms = [strategy.count for strategy in experiment.ranking.active_strategies if strategy.name == "random"]
     require_pool(experiment.retrain, sum(randoms))  # an error here is better than one after hours
-    given_architectures(experiment.retrain, experiment.data.image_spec)  # likewise
+    given_architectures(experiment.retrain, experiment.space)  # likewise
     library_of(experiment)
     search(experiment, tracker)
     rank(experiment, tracker)

@@ -76,7 +76,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         OSError: a file could not be read or written, for example on a full disk.
         RuntimeError: a training could not be prepared.
     """
-    given = given_architectures(experiment.retrain, experiment.data.image_spec)
+    given = given_architectures(experiment.retrain, experiment.space)
     folder, source = experiment.prepare_folder(), experiment.source_folder()
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # an error here is better than one in every training

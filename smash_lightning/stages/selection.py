@@ -4,21 +4,24 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from smash_lightning.architecture import Architecture, ImageSpec, cost, load_architecture
+from smash_lightning.architecture import Architecture, cost, load_architecture
 from smash_lightning.random_streams import Stream, rng
+from smash_lightning.search_space import SearchSpace
 from smash_lightning.search_space.presets import preset
 from smash_lightning.training import RetrainOptions
 
 Groups = dict[str, set[str]]  # for each fingerprint, the groups that it is in
 
 
-def given_architectures(options: RetrainOptions, image_spec: ImageSpec) -> dict[str, Architecture]:
+def given_architectures(options: RetrainOptions, space: SearchSpace) -> dict[str, Architecture]:
     """The presets, then the architectures of JSON files, by these names; each once.
 
     Raises:
-        ValueError: there is no such preset or file, or the images do not fit: they are too small, or have other axes.
+        ValueError: there is no such preset or file, or the images do not fit: they are too small, or have other axes;
+            or trainings start with weights of a HyperNet, which has none for it.
     """
     found: dict[str, Architecture] = {}
+    image_spec = space.image_spec
     for option in ("presets", "architectures"):
         for name in getattr(options, option):
             try:
@@ -27,6 +30,10 @@ def given_architectures(options: RetrainOptions, image_spec: ImageSpec) -> dict[
                 else:
                     architecture = load_architecture(name, image_spec.dimensions)
                 cost(architecture, image_spec)
+                if options.start == "generated" and (reason := space.limits.violation(architecture)):
+                    raise ValueError(
+                        f"a HyperNet gives no weights to it, as {reason}: use retrain.start=random, or leave it out"
+                    )
             except ValueError as error:
                 raise ValueError(f"retrain.{option}: {name}: {error}") from None
             if architecture not in found.values():

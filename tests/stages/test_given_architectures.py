@@ -12,10 +12,12 @@ import pytest
 from smash_lightning.architecture import ImageSpec
 from smash_lightning.evaluation.tables import BASELINES, read_retrained, read_table
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.search_space import SingleConvolution
 from smash_lightning.search_space.presets import densenet, resnet, wrn
 from smash_lightning.stages import Experiment, baselines, correlate, pipeline, retrain
 from smash_lightning.stages.retrain import Job, train_networks
 from smash_lightning.stages.selection import given_architectures
+from tests.cases import small
 from tests.stages.small_run import RETRAIN, rank_at_random, small_experiment
 
 ROOM = import_module("smash_lightning.stages.retrain")  # in the package the function has this name
@@ -27,7 +29,7 @@ SMALL = resnet(10, 4)
 def test_each_is_trained_once() -> None:
     plan = replace(RETRAIN, presets=("wrn-16-2", "densenet-bc-40-12", "wrn", "densenet"))
     expected = {"wrn-16-2": wrn(16, 2), "densenet-bc-40-12": densenet(40, 12)}
-    assert given_architectures(plan, CIFAR) == expected
+    assert given_architectures(plan, small(CIFAR, SingleConvolution())) == expected
 
 
 def test_presets_and_files_have_the_axes_of_the_images(tmp_path: Path) -> None:
@@ -35,7 +37,8 @@ def test_presets_and_files_have_the_axes_of_the_images(tmp_path: Path) -> None:
     file = tmp_path / "flat.json"
     file.write_text(resnet().to_json())
     plan = replace(RETRAIN, presets=("resnet",), architectures=(str(file),))
-    assert given_architectures(plan, ImageSpec(1, (32, 32, 32), 10)) == {"resnet": resnet(dimensions=3)}
+    voxels = small(ImageSpec(1, (32, 32, 32), 10), SingleConvolution())
+    assert given_architectures(plan, voxels) == {"resnet": resnet(dimensions=3)}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,10 @@ def test_presets_and_files_have_the_axes_of_the_images(tmp_path: Path) -> None:
         (
             {"presets": ("resnet-16-4-5",)},
             r"retrain.presets: resnet-16-4-5: images of size \(8, 8\) are too small for 5",
+        ),
+        (
+            {"presets": ("resnet-10-4",), "start": "generated"},
+            r"retrain.presets: resnet-10-4: a HyperNet gives no weights to it, as it has 3 blocks.*use retrain.start",
         ),
         ({"presets": ("vgg-16",)}, r"retrain.presets: vgg-16: no such preset: choose one of resnet, wrn"),
         ({"presets": ("wrn-16-2-3",)}, r"retrain.presets: wrn-16-2-3: no such preset"),
