@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -64,10 +63,10 @@ def claim(folder: Path, config: DictConfig) -> None:
     Raises ValueError where the folder holds another run.
     """
     run = RunFolder(folder)
-    for leftover in folder.rglob("*.partial"):  # of a process that was killed, or of a full disk
-        if re.search(r"\.[0-9a-f]{8}\.partial$", leftover.name):
-            leftover.unlink(missing_ok=True)
-    if config.resume is None:
+    new = config.resume is None  # so that the folder may hold files of the user
+    for leftover in folder.glob(f"{run.config.name}.*.partial") if new else folder.rglob("*.partial"):
+        leftover.unlink(missing_ok=True)  # of a process that was killed, or of a full disk
+    if new:
         if run.config.exists():
             raise ValueError(
                 f"{folder} already holds a run: continue it with {quoted('resume', folder)}, or use another folder"

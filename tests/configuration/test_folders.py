@@ -38,6 +38,13 @@ def test_a_restart_by_slurm_continues_what_had_begun(tmp_path: Path) -> None:
         claim(folder, config)
 
 
+def test_what_a_killed_process_left_is_removed_and_a_file_of_the_user_is_not(tmp_path: Path) -> None:
+    for name in ("config.yaml.0123abcd.partial", "mine.partial"):
+        (tmp_path / name).touch()
+    claim(tmp_path, OmegaConf.create({"seed": 0, "resume": None}))
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "mine.partial"}
+
+
 def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with locked(tmp_path):
         with pytest.raises(ValueError, match="another process is at work on this run"), locked(tmp_path):
