@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from smash_lightning.analyses import datasets
-from smash_lightning.analyses.datasets import CELL, contact_sheet, picture
+from smash_lightning.analyses.datasets import CELL, contact_sheet
 from smash_lightning.data import CIFAR10, DataModule, Folder, Source
 from smash_lightning.report.tracker import Tracker
 from tests.stages.small_run import small_experiment
@@ -58,12 +58,6 @@ def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
     assert "mine: 16 + 8 images of 3 x 6 x 6, 2 classes, mean 125 0 125" in printed
 
 
-def test_an_unknown_name_to_download_is_refused(tmp_path: Path) -> None:
-    experiment, known = small_experiment(tmp_path / "run"), {"cifar10": module("cifar10", CIFAR10(str(tmp_path)))}
-    with pytest.raises(ValueError, match=r"task\.download: there is no data set cifar11, only cifar10"):
-        datasets(experiment, Tracker([]), known, ["cifar11"])
-
-
 def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> None:
     source = coloured(tmp_path / "mine")
     experiment = small_experiment(tmp_path / "run")
@@ -86,13 +80,3 @@ def test_a_sheet_shows_each_class_in_its_colours() -> None:
         places = np.argwhere((sheet == np.eye(3, dtype=int)[colour] * 255).all(axis=2))
         assert len(places) == 2 * CELL**2
         assert (places[:, 0] < sheet.shape[0] // 2 + CELL // 4).all() == first, "red is above blue"
-
-
-def test_voxels_are_seen_from_the_front_with_the_last_axis_up() -> None:
-    grid = np.zeros((1, 4, 4, 4), np.uint8)
-    grid[0, 0, 0, 3] = 1  # left, near, high
-    grid[0, 3, 3, 0] = 1  # right, far, low
-    found = picture(grid, 1)
-    assert found[0, 0] == 1.0, "near is light, high is above"
-    assert 0 < found[3, 3] < 0.5
-    assert np.count_nonzero(found) == 2

@@ -18,13 +18,6 @@ from tests.stages.small_run import SEARCH
 CLEAR, UNCLEAR = Estimate(0.5, 0.25, 0.75, 200), Estimate(0.01, -0.02, 0.04, 200)
 
 
-def test_a_conclusion_follows_the_interval() -> None:
-    sides = ["significantly above zero.", "significantly below zero.", "not significantly different from zero."]
-    for one, side in zip((CLEAR, Estimate(-0.5, -0.75, -0.25, 200), UNCLEAR), sides, strict=True):
-        assert frame.conclusion("gain", one).endswith(f"], {side}")
-    assert frame.conclusion("gain", None) == "gain: undefined."
-
-
 def test_a_mean_counts_an_architecture_as_often_as_it_was_drawn() -> None:
     column, weights = np.array([1.0, 2.0, 6.0]), np.array([[1.0, 1, 1], [0, 3, 0], [2, 0, 1]])
     assert frame.mean(column, weights) == pytest.approx([3, 2, (1 + 1 + 6) / 3])
@@ -52,15 +45,6 @@ def test_the_interval_of_independent_values_is_students() -> None:
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     found = frame.t_interval(values)
     assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
-
-
-def test_the_printed_table_has_a_column_for_each_panel_and_undefined_estimates() -> None:
-    lines = frame.listing({"nats": {"a": UNCLEAR, "b": None}, "rho": {"b": CLEAR}}).splitlines()
-    assert [line.split() for line in lines] == [
-        ["nats", "rho"],
-        ["a", "0.01", "[-0.02,", "0.04]"],
-        ["b", "undefined", "0.5", "[0.25,", "0.75]"],
-    ]
 
 
 @pytest.mark.parametrize("y", [None, "y"])
@@ -103,8 +87,7 @@ def double(number: int) -> int:
     return 2 * number
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_are_in_the_order_of_the_jobs(workers: int) -> None:
-    assert frame.run_jobs(double, range(8), Local(workers), "doubling", str) == [2 * number for number in range(8)]
+def test_results_are_in_the_order_of_the_jobs() -> None:
+    assert frame.run_jobs(double, range(8), Local(1), "doubling", str) == [2 * number for number in range(8)]
     with pytest.raises(RuntimeError, match="doubling 13"):
-        frame.run_jobs(double, [13], Local(workers), "doubling", str)
+        frame.run_jobs(double, [13], Local(1), "doubling", str)

@@ -1,6 +1,4 @@
-import json
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -8,14 +6,7 @@ import pytest
 from scipy import stats
 
 from smash_lightning.evaluation.bootstrap import Bootstrap
-from smash_lightning.evaluation.comparison import (
-    ESTIMATES,
-    PredictorMetrics,
-    compare_predictors,
-    measure,
-    size_matched_pairs,
-)
-from smash_lightning.evaluation.correlation import correlate
+from smash_lightning.evaluation.comparison import ESTIMATES, compare_predictors, measure, size_matched_pairs
 from smash_lightning.evaluation.reliability import reliability
 from smash_lightning.evaluation.sample import join
 from tests.evaluation.study_tables import FAILED, baselines, changed, study
@@ -175,19 +166,3 @@ def test_distance_to_the_goal_is_paired_and_on_architectures_with_every_seed():
     ceiling = reliability(sample.trainings["true_loss"][rows], 200, 0).ceiling
     assert above.value == pytest.approx(rho - 0.9 * ceiling.value)
     assert compare_predictors(join(*study(seeds=1)), 200, 0).above_goal is None
-
-
-def test_unknown_costs_are_null_in_the_file():
-    ranking, retrained, table = tables()
-    result = correlate(ranking, retrained, table.assign(seconds=math.nan, training_seconds=math.nan), bootstrap=100)
-    plain = json.loads(result.to_json())["comparison"]["predictors"]["naswot"]
-    assert (plain["seconds"], plain["training_seconds"]) == (None, None)
-
-
-@pytest.mark.parametrize("representative", [0, 3])
-def test_few_architectures_give_nothing_but_costs(representative):
-    result = of(*tables(representative=representative))
-    assert (result.architectures, result.above_goal, result.baselines()) == (representative, None, [])
-    metrics = asdict(result.predictors["naswot"])
-    assert {metrics[name] for name in ESTIMATES} == {None}
-    assert {*ESTIMATES, "seconds", "training_seconds"} == set(PredictorMetrics.__slots__)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smash_lightning.evaluation.sweep import leaves, read_jobs, varied
+from smash_lightning.evaluation.sweep import read_jobs, varied
 from smash_lightning.run_folder import RunFolder, job_folders
 
 
@@ -58,7 +58,3 @@ def test_a_spoilt_configuration_is_named(tmp_path: Path, text: str, message: str
         RunFolder(tmp_path).read_config()
     assert str(tmp_path / "config.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_leaves_have_dotted_names() -> None:
-    assert leaves({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}

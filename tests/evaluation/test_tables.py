@@ -148,8 +148,3 @@ def test_a_table_is_unchanged_where_writing_fails(tmp_path: Path) -> None:
         write_table(path, RETRAINED, [*TRAININGS, {**TRAININGS[0], "failure": Unprintable()}])
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_best_is_first(tmp_path: Path) -> None:
-    write_table(tmp_path / "ranking.csv", RANKING, study(5, 1)[0])
-    assert read_ranking(RunFolder(tmp_path))["smash_score"].is_monotonic_increasing

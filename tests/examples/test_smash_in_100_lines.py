@@ -45,10 +45,6 @@ def test_the_example_gives_the_scores_of_the_package(example: ModuleType, tmp_pa
         assert example.score(ours, architecture, made.data, 0) == pytest.approx(scorer(architecture).val_loss, rel=1e-4)
 
 
-def test_the_example_is_short() -> None:
-    assert len((EXAMPLES / "smash_in_100_lines.py").read_text().splitlines()) <= 100
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_prints_the_best_candidates(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     example.main(epochs=1, candidates=6)

@@ -1,15 +1,12 @@
 """Charts and workspace as code: what would be saved, without an account."""
 
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from smash_lightning.report.dashboard import LINES, main, workspace
-
-ACCOUNT = ["--entity", "me", "--project", "smash"]
+from smash_lightning.report.dashboard import LINES, workspace
 
 
 def values(plain: Any, key: str) -> list[Any]:
@@ -29,24 +26,3 @@ def test_the_workspace_has_every_metric_table_and_chart() -> None:
     assert values(plain, "table_name") == ["ranking", "retrained", "baselines", "settling"]
     view = json.loads(workspace("me", "smash")._to_model().model_dump_json(by_alias=True, exclude_none=True))
     assert [key["name"] for key in view["spec"]["section"]["runSets"][0]["grouping"]] == ["group", "jobType"]
-
-
-def test_a_dry_run_prints_the_workspace(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("wandb_workspaces")
-    main([*ACCOUNT, "--dry-run"])
-    assert values(json.loads(capsys.readouterr().out), "chart_name")
-
-
-def test_a_missing_login_and_a_missing_package_are_one_clear_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("wandb_workspaces")
-    with pytest.raises(SystemExit):
-        main(ACCOUNT)
-    assert "error: saving needs a login: run `wandb login`" in capsys.readouterr().err
-    for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    with pytest.raises(SystemExit):
-        main([*ACCOUNT, "--dry-run"])
-    assert "wandb-workspaces: install it with pip install 'smash-lightning[dashboards]'" in capsys.readouterr().err

@@ -10,8 +10,7 @@ import pytest
 import vl_convert
 from PIL import Image
 
-from smash_lightning.report.figures import forest, lines, pareto, scatter, settling
-from smash_lightning.report.labels import decimals_for, interval_text
+from smash_lightning.report.figures import forest, lines, pareto, scatter
 from smash_lightning.report.style import save, specification
 
 GROUPS = pd.Categorical(["shortlist", "sample", "sample"], ["sample", "shortlist", "preset"])
@@ -97,21 +96,9 @@ def test_the_front_holds_what_no_other_one_improves_on() -> None:
     assert "preset" in svg(chart)
 
 
-def test_settling_has_losses_and_their_order() -> None:
-    losses = pd.DataFrame({"fingerprint": ["a", "b"] * 2, "epoch": [1, 1, 2, 2], "val_loss": [3.0, 2.0, 1.0, 0.5]})
-    order = pd.DataFrame({"epoch": [1, 2], "value": [0.5, 1.0], "low": [0.1, 1.0], "high": [0.8, 1.0]})
-    drawn = svg(settling(losses.assign(last_rank=[2, 1, 2, 1]), order, title="t"))
-    assert "validation loss with generated weights (nats)" in drawn
-    assert "with the last epoch" in drawn
-
-
-def test_a_picture_is_large_and_many_rows_and_digits_are_no_limit(tmp_path: Path) -> None:
+def test_a_picture_is_large_and_many_rows_are_no_limit(tmp_path: Path) -> None:
     many = pd.DataFrame({"x": range(6000), "y": range(6000), "low": 0.0, "high": 1.0, "series": "all"})
     chart = lines(many, **LABELS)
     assert len(data(chart)) == 6000
     save(chart, tmp_path / "chart.png")
     assert Image.open(tmp_path / "chart.png").width > 1000
-    assert decimals_for(pd.Series([0.001, 0.002])) == 4
-    assert decimals_for(pd.Series([], dtype=float)) == 2
-    assert interval_text(float("nan"), 0, 0) == "undefined"
-    assert interval_text(0.12345, -0.1, 0.5, 3) == "0.123 [\N{MINUS SIGN}0.100, 0.500]"

@@ -68,8 +68,6 @@ def test_a_broken_identity_is_replaced_and_tags_are_cut_where_they_are_too_long(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"project": "my/project"}, r"logger\.wandb: Invalid project name 'my/project': cannot contain .*, found '/'"),
-        ({"tags": ["t" * 65]}, r"logger\.wandb: (.|\n)*Tags must be between 1 and 64 characters"),
         ({"mode": "on"}, r"logger\.wandb: (.|\n)*mode\n.*'online', 'offline'"),
         ({"mode": "online"}, r"W&B online needs an API key: run `wandb login`"),
     ],
@@ -100,20 +98,20 @@ def test_an_artifact_lists_what_it_was_made_from(tmp_path: Path) -> None:
     assert data["inputs"] == ["hypernets-unknown"]
 
 
-@pytest.mark.parametrize("refuses", [False, True])
 def test_online_an_artifact_of_another_run_is_used_where_it_exists(
-    refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search, _ = keep(tmp_path / "search", "hypernets", [])
     keep(tmp_path / "rank", "ranking", [])
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    logger, service = wandb_logger(tmp_path / "rank", "p", mode="online"), Mock()
-    service.use_artifact.side_effect = wandb.errors.CommError("no such artifact") if refuses else None
-    monkeypatch.setattr(WandbRun, "experiment", service)
     used = [("hypernets", tmp_path / "search"), ("ranking", tmp_path / "rank")]
-    logger.keep("ranking", "ranking", [tmp_path / "rank" / "file"], used)
-    service.use_artifact.assert_called_once_with(f"{search}:latest")  # its own artifact is no input of the run
-    service.log_artifact.assert_called_once()
+    for refused in (None, wandb.errors.CommError("no such artifact")):
+        logger, service = wandb_logger(tmp_path / "rank", "p", mode="online"), Mock()
+        service.use_artifact.side_effect = refused
+        monkeypatch.setattr(WandbRun, "experiment", service)
+        logger.keep("ranking", "ranking", [tmp_path / "rank" / "file"], used)
+        service.use_artifact.assert_called_once_with(f"{search}:latest")  # its own artifact is no input of the run
+        service.log_artifact.assert_called_once()
 
 
 def test_online_takes_a_key_and_a_server(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -207,18 +207,6 @@ def test_early_stopping_spends_what_a_score_costs(tmp_path: Path) -> None:
 # --- options ---
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"one_shot": ("weight_shring",)}, r"baselines\.one_shot must be 'weight_sharing', .*, got \('weight_shring'"),
-        ({"images": 1}, r"baselines\.images must be greater than or equal to 2, got 1"),
-    ],
-)
-def test_options_that_make_no_sense_are_named(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(BaselineOptions({}, (), 8), **change)
-
-
 @pytest.mark.parametrize("name", ["untrained", "params", "val_loss", "smash_score"])
 def test_a_name_that_is_taken_is_refused_before_anything_runs(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"baselines\.baselines\.{name}: .* another name"):

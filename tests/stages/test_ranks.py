@@ -132,7 +132,7 @@ def test_the_number_of_processes(name: str) -> None:
     assert (engine.workers, together) == expected
 
 
-@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize("gpus", [2, 8])
 @pytest.mark.parametrize(
     ("options", "per_gpu"),
     [

@@ -150,12 +150,6 @@ def test_without_risk_a_race_is_a_plain_ranking(spread: float) -> None:
     assert val_losses(state) == pytest.approx(losses.mean(1).tolist(), rel=1e-12)
 
 
-def test_a_smaller_risk_drops_fewer() -> None:
-    shares = [share(run(SMALL, replace(RACING, risk=risk))) for risk in (0.9, 0.05, 1e-4, 1e-12, 0.0)]
-    assert shares == sorted(shares)
-    assert len(set(shares)) == 5
-
-
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**32))
 def test_the_order_of_candidates_changes_nothing(seed: int) -> None:

@@ -247,10 +247,11 @@ def trained(folder: Path, *seeds: int, callbacks: Any = (), double: bool = False
     return [row["true_loss"] for row in rows], [row["epoch_loss"] for row in history], states
 
 
-def test_seeds_with_every_part_are_each_alone(tmp_path: Path) -> None:
-    together = trained(tmp_path / "together", 0, 1, 2, double=True, **EVERYTHING)
+@pytest.mark.parametrize("recipe", [{}, EVERYTHING], ids=["plain", "every part"])
+def test_seeds_side_by_side_are_each_alone(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    together = trained(tmp_path / "together", 0, 1, 2, double=True, **recipe)
     for seed in range(3):
-        alone = trained(tmp_path / str(seed), seed, double=True, **EVERYTHING)
+        alone = trained(tmp_path / str(seed), seed, double=True, **recipe)
         assert together[0][seed] == pytest.approx(alone[0][0], rel=1e-9)
         assert together[1][2 * seed : 2 * seed + 2] == pytest.approx(alone[1], rel=1e-9)
         torch.testing.assert_close(together[2][seed], alone[2][0], rtol=1e-9, atol=1e-11)

@@ -179,6 +179,16 @@ class SaveAt(L.Callback):
             trainer.save_checkpoint(self.folder / f"{trainer.global_step}.ckpt")
 
 
+class Snapshots(L.Callback):
+    """All tensors of the module after each step."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
+        self.states.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+
+
 class StopAt(L.Callback):
     """Interrupts a training after a step."""
 
@@ -189,6 +199,7 @@ class StopAt(L.Callback):
         trainer.should_stop = trainer.global_step >= self.step
 
 
+AVERAGED = replace(SEARCH, average=0.8)
 FIXED = [DIGITS.sample(rng("fixed", i)) for i in range(2)]
 
 
@@ -215,25 +226,24 @@ def fit(
     return module, ranking
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback]:
-    folder = tmp_path_factory.mktemp("whole")
+Fitted = tuple[Path, HyperNetModule, RankingCallback, Snapshots]
+
+
+def fitted(folder: Path, options: SearchOptions) -> Fitted:
+    snapshots = Snapshots()
     # 240 images in batches of 32: seven steps an epoch. Step 10 is within one, step 14 ends one.
-    module, ranking = fit(folder, SaveAt(folder, (10, 14, 21)))
-    return folder, module, ranking
+    module, ranking = fit(folder, snapshots, SaveAt(folder, (10, 14, 21)), options=options)
+    return folder, module, ranking, snapshots
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("step", [10, 14])
-def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(whole: Any, tmp_path: Path, step: int) -> None:
-    folder, module, ranking = whole
-    torch.manual_seed(99)
-    resumed, ranking_again = fit(tmp_path, checkpoint=folder / f"{step}.ckpt")
-    assert resumed.drawn == module.drawn
-    assert len(module.drawn) == 42
-    for name, tensor in module.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name]), name
-    assert ranking_again.history[-1] == ranking.history[-1]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    return fitted(tmp_path_factory.mktemp("whole"), SEARCH)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    return fitted(tmp_path_factory.mktemp("averaged"), AVERAGED)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -246,27 +256,27 @@ def test_a_hypernet_from_outside_the_package_is_resumed_bit_for_bit(tmp_path: Pa
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_scores_only_architectures_that_it_does_not_sample(whole: Any) -> None:
-    _, module, ranking = whole
+    _, module, ranking, _ = whole
     assert [epoch for epoch, _ in ranking.history] == [2, 3], "every second epoch, and the last"
     assert not module.drawn & {architecture.fingerprint for architecture in FIXED}
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_scoring_by_running_statistics_does_not_change_them(whole: Any, tmp_path: Path) -> None:
-    _, module, _ = whole
+    _, module, _, _ = whole
     other, _ = fit(tmp_path, policy=RunningStatistics())
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
 def test_a_checkpoint_has_whether_its_training_is_finished(whole: Any) -> None:
-    folder, _, _ = whole
+    folder, *_ = whole
     loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
     assert [hypernet.finished for hypernet in loaded] == [False, False, True]
 
 
 def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
-    folder, _, _ = whole
+    folder, *_ = whole
     message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"
     with pytest.raises(ValueError, match=message):
         load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
@@ -275,7 +285,7 @@ def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
 
 
 def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
-    folder, _, _ = whole
+    folder, *_ = whole
     other = data(split_seed=5).specification()
     with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
         load_hypernet(folder / "21.ckpt", DIGITS, other)
@@ -283,7 +293,7 @@ def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
 
 
 def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
-    folder, _, _ = whole
+    folder, *_ = whole
     with pytest.raises(ValueError, match=r"there is no checkpoint at .*none\.ckpt"):
         load_checkpoint(tmp_path / "none.ckpt", "smash")
     cut = tmp_path / "cut.ckpt"
@@ -350,39 +360,7 @@ def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path
         assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
 
 
-# --- the space of training's architectures ---
-
-
-def test_architectures_are_sampled_from_the_sampling_space() -> None:
-    candidates = SizeMatched(DIGITS, 0.2)
-    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, sampling_space=candidates)
-    module.trainer = Training(0)  # type: ignore[assignment]
-    drawn = [module.draw(step, 0, index)[0] for step in range(20) for index in range(2)]
-    assert all(candidates.contains(architecture) for architecture in drawn)
-    held_out = frozenset(architecture.fingerprint for architecture in drawn[:5])
-    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0, held_out, sampling_space=candidates)
-    module.trainer = Training(0)  # type: ignore[assignment]
-    others = [module.draw(step, 0, index)[0] for step in range(20) for index in range(2)]
-    assert all(candidates.contains(architecture) for architecture in others)
-    assert not held_out & {architecture.fingerprint for architecture in others}
-    everything = HyperNetModule(DIGITS, HYPERNET, SEARCH, 0)
-    everything.trainer = Training(0)  # type: ignore[assignment]
-    assert not all(candidates.contains(everything.draw(step, 0, 0)[0]) for step in range(20))
-
-
 # --- averaged weights ---
-
-AVERAGED = replace(SEARCH, average=0.8)
-
-
-class Snapshots(L.Callback):
-    """All tensors of the module after each step."""
-
-    def __init__(self) -> None:
-        self.states: list[dict[str, torch.Tensor]] = []
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *rest: Any) -> None:
-        self.states.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
 
 
 def slow_averages(states: list[dict[str, torch.Tensor]], decay: float) -> Iterator[dict[str, torch.Tensor]]:
@@ -392,13 +370,6 @@ def slow_averages(states: list[dict[str, torch.Tensor]], decay: float) -> Iterat
         if state is not states[0]:
             average = {name: decay * old + (1 - decay) * state[name].double() for name, old in average.items()}
         yield average
-
-
-@pytest.fixture(scope="module")
-def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HyperNetModule, RankingCallback, Snapshots]:
-    folder, snapshots = tmp_path_factory.mktemp("averaged"), Snapshots()
-    module, ranking = fit(folder, snapshots, SaveAt(folder, (10, 14, 21)), options=AVERAGED)
-    return folder, module, ranking, snapshots
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -421,29 +392,20 @@ def test_the_average_over_steps_is_saved(averaged: Any, whole: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("step", [10, 14])
-def test_a_resumed_training_with_averages_is_an_uninterrupted_one_bit_for_bit(
-    averaged: Any, tmp_path: Path, step: int
+@pytest.mark.parametrize("name", ["whole", "averaged"])
+def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(
+    name: str, step: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    folder, module, ranking, snapshots = averaged
+    folder, module, ranking, snapshots = request.getfixturevalue(name)
     torch.manual_seed(99)
-    after = Snapshots()
-    resumed, ranking_again = fit(tmp_path, after, checkpoint=folder / f"{step}.ckpt", options=AVERAGED)
+    after, options = Snapshots(), AVERAGED if name == "averaged" else SEARCH
+    resumed, ranking_again = fit(tmp_path, after, checkpoint=folder / f"{step}.ckpt", options=options)
     assert len(after.states) == 21 - step
     for one, other in ((resumed.state_dict(), module.state_dict()), (after.states[-1], snapshots.states[-1])):
         assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     assert resumed.drawn == module.drawn
+    assert len(module.drawn) == 42
     assert ranking_again.history[-1] == ranking.history[-1]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_average_is_scored(averaged: Any) -> None:
-    folder, _, ranking, _ = averaged
-    loaded = {step: load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (14, 21)}
-    scorers = {step: scorer_on(data(), RECALIBRATED, [hypernet]) for step, hypernet in loaded.items()}
-    assert [epoch for epoch, _ in ranking.history] == [2, 3]
-    # Seven steps an epoch.
-    for (_, losses), step in zip(ranking.history, (14, 21), strict=True):
-        assert losses == [scorers[step](architecture).val_loss for architecture in FIXED]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -456,7 +418,7 @@ def test_scoring_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> No
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_time_of_a_training_includes_that_before_an_interruption(whole: Any, tmp_path: Path) -> None:
-    folder, _, _ = whole
+    folder, *_ = whole
     content = copy.deepcopy(torch.load(folder / "14.ckpt", weights_only=True))
     assert 0 < content["smash"]["seconds"] < torch.load(folder / "21.ckpt", weights_only=True)["smash"]["seconds"]
     content["smash"]["seconds"] = 1000.0
