@@ -17,7 +17,7 @@ def test_learned_strategies_find_better_ones_than_random_draws(make: Callable[[i
         loss = Separable.over(EQUAL_OPS, seed)
         learned, draws = (
             [row.val_loss for row in complete(ranking(EQUAL_OPS, (Random(30), second), loss, seed), loss).rows]
-            for second in (make(20), Random(20))
+            for second in (make(30), Random(30))
         )
         assert learned[:30] == draws[:30]
         gains.append((statistics.mean(draws[30:]) - statistics.mean(learned[30:])) / statistics.stdev(draws))
