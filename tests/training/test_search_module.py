@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from smash_lightning.architecture import ImageSpec
-from smash_lightning.checkpoint import load_checkpoint
+from smash_lightning.checkpoint import AtomicCheckpointIO, load_checkpoint
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
@@ -34,11 +34,7 @@ from smash_lightning.scoring import (
 )
 from smash_lightning.search_space import SingleConvolution, SizeMatched
 from smash_lightning.stages.search import averaging
-from smash_lightning.training import (
-    AtomicCheckpointIO,
-    HyperNetModule,
-    SearchOptions,
-)
+from smash_lightning.training import HyperNetModule, SearchOptions
 from tests.cases import CASES, V2, Case, every_case, small
 from tests.plugins import Scaled
 
