@@ -48,11 +48,12 @@ def rounds(experiment: Experiment, ranking: pd.DataFrame) -> Iterator[Groups]:
 
 
 def planned_trainings(experiment: Experiment, ranking: pd.DataFrame) -> int:
-    """Number of standalone trainings by the options, and of architectures that were given; raises as `rounds`."""
+    """Number of standalone trainings of scored architectures, by the options or as given; raises as `rounds`."""
     options = experiment.retrain
     greedy = options.shortlist if options.rounds > 1 else 0  # none of which is in another group
     chosen = choose(ranking, replace(options, shortlist=options.shortlist - greedy), experiment.seed)
-    return (len(chosen.keys() | experiment.source_folder().read_names()) + greedy) * options.seeds
+    given = experiment.source_folder().read_names().keys() & set(ranking["fingerprint"])  # others are in no coefficient
+    return (len(chosen.keys() | given) + greedy) * options.seeds
 
 
 def _order(experiment: Experiment, ranking: pd.DataFrame, trained: Sequence[str]) -> tuple[pd.DataFrame, set[str]]:

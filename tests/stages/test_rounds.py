@@ -58,6 +58,9 @@ def test_one_round_is_the_selection_by_score(tmp_path: Path) -> None:
     assert planned_trainings(experiment, ranking) == 2 * len(groups)
     given = experiment.space.sample(rng("given", 0))
     experiment.folder.append_architecture(given, "one of mine")
+    assert planned_trainings(experiment, ranking) == 2 * len(groups), "it has no score, so it is in no coefficient"
+    other = next(name for name in ranking["fingerprint"] if name not in groups)
+    experiment.folder.append_architecture(experiment.folder.read_architectures()[other], "another")
     assert planned_trainings(experiment, ranking) == 2 * (len(groups) + 1)
 
 
