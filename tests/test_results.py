@@ -30,7 +30,7 @@ def script(name: str) -> ModuleType:
 RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
-    SCALE, KILLS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "recipe", "fuzz"))
+    SCALE, KILLS, FAULTS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "faults", "recipe", "fuzz"))
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -76,6 +76,12 @@ def test_the_plan_for_many_gpus_has_the_figures_of_its_simulation() -> None:
         assert f"{value:,.3g}" in page or f"{value:,.0f}" in page, size
     costs = {name: value for name, (value, _) in SCALE.COSTS.items()}
     assert figures["costs"] == costs, "run python docs/results/scale.py"
+
+
+def test_the_table_of_failing_writes_is_that_of_the_record() -> None:
+    figures = json.loads((RESULTS / "faults.json").read_text())["figures"]
+    assert FAULTS.table(figures) in (RESULTS / "processes.md").read_text()
+    assert [one for row in figures.values() for one in row["faults"]] == []
 
 
 def test_the_table_of_kills_is_that_of_the_record() -> None:
