@@ -41,7 +41,7 @@ from smash_lightning.stages.experiment import Experiment
 
 ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
 NO_WORK = ALLOCATIONS | {"aten::detach"}
-BATCHES = 64  # of an epoch of made-up images
+BATCHES = 64  # of an epoch of random images
 
 
 def benchmark(
@@ -98,7 +98,7 @@ def step_costs(
 ) -> Callable[[int, float], dict[str, Any]]:
     """A function from the index of an architecture and the progress of training (0 to 1) to columns of benchmark.json.
 
-    The images are made up.
+    The images are random.
     """
     space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]  # a space is a dataclass
     step = MeasuredStep(experiment, space, experiment.data.batch_size)
@@ -184,7 +184,7 @@ class OperationCounter(TorchDispatchMode):
 def epoch(
     image_spec: ImageSpec, batch: int, augmentation: Augmentation | None, device: torch.device
 ) -> Callable[[], None]:
-    """Loads all made-up images to the device."""
+    """Loads all random images to the device."""
     count, rng = BATCHES * batch, generator(Stream.LOADING)
     images = torch.randint(256, (count, image_spec.channels, *image_spec.size), dtype=torch.uint8, generator=rng)
     labels = torch.randint(image_spec.classes, (count,), generator=rng)

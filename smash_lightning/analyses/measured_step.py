@@ -1,4 +1,4 @@
-"""A search step on made-up images, the score of an architecture, and how their time and memory are measured."""
+"""A search step on random images, the score of an architecture, and how their time and memory are measured."""
 
 import os
 import time

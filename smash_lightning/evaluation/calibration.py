@@ -4,7 +4,7 @@ earlier ones: the content of `calibration.json`.
 Predictions are cross-fitted: that of an architecture comes from fits without it. Intervals are bootstrap intervals over
 architectures in which everything is fitted again, all copies of an architecture in one fold. As a resample holds fewer
 different architectures, its fits are worse; the interval is therefore centered on the estimate. Percentiles of fixed
-predictions would be too narrow: they held a known difference in 58 to 90 % of made-up pools, not in 95 %.
+predictions would be too narrow: they held a known difference in 58 to 90 % of simulated pools, not in 95 %.
 """
 
 import json
@@ -127,7 +127,7 @@ def calibrate(
     main, simple = (Fitter.of(own, library, features) for features in (FEATURES, SCORED))
     evaluation = Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed))
     singles = single_predictors(own)
-    fitted, simply = evaluation.predict(main), evaluation.predict(simple)
+    fitted, from_scored = evaluation.predict(main), evaluation.predict(simple)
     whole = evaluation.rho(fitted)
     rho = {name: evaluation.rho((column, column)) for name, column in singles.items()}
     order = sorted(rho, key=lambda name: -np.nan_to_num(rho[name][0], nan=-2))
@@ -141,7 +141,7 @@ def calibrate(
     if main.others:
         fixed = main.matrix @ fit_others(main.others, PENALTY)
         alone = centered_estimate(evaluation.rho((fixed, fixed)))
-    predictions, error, covered = _predictions(own, simple, fitted[0], simply[0], scored)
+    predictions, error, covered = _predictions(own, simple, fitted[0], from_scored[0], scored)
     against_loss = differences[LOSS]
     calibration = Calibration(
         architectures=len(own),
@@ -157,7 +157,7 @@ def calibrate(
         size_matched_tau=evaluation.size_matched_tau(fitted),
         own=centered_estimate(evaluation.rho(evaluation.predict(main, library=False)) if library else whole),
         library=alone,
-        scored=centered_estimate(evaluation.rho(simply)),
+        scored=centered_estimate(evaluation.rho(from_scored)),
         differences=differences,
         best_single=order[0],
         groups={
@@ -233,7 +233,7 @@ def _learning_curve(fitter: Fitter, evaluation: Evaluation) -> Iterator[Point]:
 
 
 def _predictions(
-    own: pd.DataFrame, simple: Fitter, fitted: Floats, simply: Floats, scored: pd.DataFrame
+    own: pd.DataFrame, simple: Fitter, fitted: Floats, from_scored: Floats, scored: pd.DataFrame
 ) -> tuple[pd.DataFrame, float, float]:
     """Predictions of all scored architectures in nats, their error on own ground truths, and how often it covers.
 
@@ -241,7 +241,7 @@ def _predictions(
     """
     losses = own["true_loss"].to_numpy(float)
     others = scores(scored, simple.features, own) @ simple.coefficients()
-    values, errors = _in_nats(simply, losses, others)
+    values, errors = _in_nats(from_scored, losses, others)
     of_own, error = _in_nats(fitted, losses, fitted)
     table = pd.DataFrame({"predicted_loss": values, "predicted_sd": errors}, index=scored["fingerprint"])
     table.loc[own["fingerprint"], "predicted_loss"] = of_own
