@@ -9,6 +9,7 @@ from smash_lightning.analyses.gradient import gradient
 from smash_lightning.analyses.gradient_conflict import gradient_conflict
 from smash_lightning.analyses.racing import racing
 from smash_lightning.analyses.settling import settling
+from smash_lightning.analyses.soak import soak
 from smash_lightning.analyses.strategies import strategies
 from smash_lightning.analyses.sweep_report import sweep_report
 from smash_lightning.analyses.tables import tables
