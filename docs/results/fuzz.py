@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -276,9 +276,9 @@ def changed_option(known: dict[str, Any], choices: list[str], rng: random.Random
 def begun(folder: Path, overrides: list[str]) -> DictConfig:
     """The configuration of a command that would begin to work; raises ValueError with its message where it ends."""
     GlobalHydra.instance().clear()
-    sys.argv = ["smash"]
+    sys.argv, out = ["smash"], io.StringIO()
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with chdir(folder), patch.object(sys, "path", [*sys.path]), redirect_stdout(out), redirect_stderr(out):
             cli.main(overrides)
     except Begun as reached:
         return reached.args[0]

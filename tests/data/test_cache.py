@@ -92,6 +92,26 @@ def test_a_damaged_entry_is_written_anew(tmp_path: Path, damage: str) -> None:
     assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
 
 
+def flip(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(("large", "kept", "noticed"), [(10**6, True, True), (0, False, True), (0, True, False)])
+def test_a_flipped_bit_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int, kept: bool, noticed: bool
+) -> None:
+    """In a large entry where the time of change shows that it was written."""
+    monkeypatch.setattr("smash_lightning.data.cache.LARGE", large)
+    source = raw(tmp_path / "raw")
+    for _ in range(2):
+        entry = entry_of(source, tmp_path / "cache")
+    times = (images := entry / "train-images.npy").stat()
+    flip(images)
+    os.utime(images, ns=(times.st_atime_ns, times.st_mtime_ns + (not kept)))
+    sets = open_entry(entry_of(source, tmp_path / "cache"))
+    assert torch.equal(sets.train.images, source.read().train.images) is noticed
+
+
 def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
     source = raw(tmp_path / "raw")
     entry = entry_of(source, tmp_path / "cache")
