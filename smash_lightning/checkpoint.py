@@ -25,6 +25,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         del storage_options
         save_checkpoint(checkpoint, Path(path))
 
+    @override
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
+        del map_location, weights_only
+        return load_checkpoint(Path(path), "state_dict")
+
 
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Writes plain values and tensors; raises OSError with the name of the file where this fails."""
@@ -46,6 +51,8 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch does not compare the checksums
                 raise ValueError(f"the checksum of {damaged} is wrong")
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("it is compressed, and could be of any size in memory")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise any error in the unpickler
         reason = (str(error).partition(". ")[0].splitlines() or [type(error).__name__])[0]

@@ -130,6 +130,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     """Builds everything before the folder is claimed: a run that cannot start writes nothing to it."""
     require_no_missing(config)
     from smash_lightning.configuration.build import build_experiment, instantiate, plain
+    from smash_lightning.configuration.trust import require_no_links_out
     from smash_lightning.report.loggers import require_packages
     from smash_lightning.report.tracker import Tracker
 
@@ -138,6 +139,8 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     sections = {name: section for name, section in config.logger.items() if name != "trainings"}
     require_packages(sections)
     loggers = [instantiate(section, f"logger.{name}") for name, section in sections.items()]
+    if not config.trust:
+        require_no_links_out(folder)
     with locked(folder):
         claim(folder, config)
         with Tracker(loggers) as tracker:

@@ -8,6 +8,7 @@ trusted.
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -50,6 +51,21 @@ def require_trusted_values(combined: DictConfig, trusted: Iterable[DictConfig | 
     for key, value in _leaves(OmegaConf.to_container(combined, resolve=True)):
         if key == "_target_" and value not in targets and not _is_of_package(value):
             raise ValueError(f"the earlier run names {value}, which is code outside of this package: {REMEDY}")
+
+
+def require_no_links_out(folder: Path) -> None:
+    """Checks that no file of a folder that is to be written to is a link to elsewhere, but for W&B's to its own cache.
+
+    Raises:
+        ValueError: one is.
+    """
+    for path in folder.rglob("*"):
+        own = "wandb" in path.relative_to(folder).parts
+        if path.is_symlink() and not own and not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{path} is a link to {path.resolve()}, out of the run folder, which would be written to: "
+                "remove it, or if the run is from somebody you trust, add trust=true"
+            )
 
 
 def _is_of_package(target: Any) -> bool:
