@@ -64,7 +64,7 @@ def require_no_links_out(folder: Path) -> None:
         if path.is_symlink() and not own and not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(
                 f"{path} is a link to {path.resolve()}, out of the run folder, which would be written to: "
-                "remove it, or if the run is from somebody you trust, add trust=true"
+                "remove it, or add trust=true where you trust the run"
             )
 
 
