@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smash_lightning.data.augmentation import Augmentation, CropFlip, VoxelMoves
+from smash_lightning.data.rand_augment import RandAugment
 from smash_lightning.random_streams import generator
 
 CASES: list[tuple[Augmentation, tuple[int, ...]]] = [
     (CropFlip(), (8, 8)),
     (CropFlip(padding=0), (5, 7)),
     (CropFlip(padding=9, flip=False), (6, 4)),
+    (RandAugment(), (8, 6)),
     (VoxelMoves(), (8, 8, 8)),
     (VoxelMoves(shift=0, rotations=1), (3, 4, 5)),
     (VoxelMoves(shift=1, flips=False, rotations=5), (7, 6, 4)),
@@ -67,6 +69,8 @@ def slow(augmentation: Augmentation, batch: Tensor, drawn: Tensor) -> Tensor:
         return torch.stack(
             [slow_crop_flip(*pair, augmentation.padding) for pair in zip(batch, drawn.tolist(), strict=True)]
         )
+    if isinstance(augmentation, RandAugment):  # its transforms are compared with Pillow's elsewhere
+        return torch.cat([augmentation.apply(*pair) for pair in zip(batch.split(1), drawn.split(1), strict=True)])
     assert isinstance(augmentation, VoxelMoves)
     return torch.stack([slow_moves(*pair, augmentation.rotations) for pair in zip(batch, drawn.tolist(), strict=True)])
 
