@@ -12,7 +12,16 @@ from typing_extensions import override
 
 from smash_lightning.data.augmentation import Augmentation, CropFlip
 
-TRANSFORMS = ("identity", "autocontrast", "equalize", "solarize", "posterize", "brightness", "contrast", "color")
+TRANSFORMS: tuple[str, ...] = (
+    "identity",
+    "autocontrast",
+    "equalize",
+    "solarize",
+    "posterize",
+    "brightness",
+    "contrast",
+    "color",
+)
 TRANSFORMS += ("sharpness", "rotate", "shear_x", "shear_y", "translate_x", "translate_y")
 GREY = 128  # of what comes from outside of an image
 
