@@ -16,8 +16,6 @@ from smash_lightning.network.dropping import NOTHING_DROPPED, Dropping
 
 Weights = Mapping[str, Tensor]
 
-_IN_PLACE = {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}
-
 
 def forward(
     architecture: Architecture,
@@ -48,7 +46,7 @@ def forward(
     """
     table = layers(architecture, image_spec, op_norm)
     run = _Run(weights, statistics, networks, dropping)
-    x = _convolve(table.stem, run, nd.channels_last(x))
+    x = nd.channels_last(_convolve(table.stem, run, nd.channels_last(x)))  # it has channels first for grey images
     if not op_norm:
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     if table.entry is not None:
@@ -56,7 +54,7 @@ def forward(
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
         x = _transition(row, run, _block(block, row, run, x))
     x = nd.max_pool(x) if table.pooled else x
-    features = x.mean(dim=tuple(range(2, x.ndim)))
+    features = x.movedim(1, -1).flatten(1, -2).mean(1)  # the gradient of a mean over axes of space has channels first
     return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
 
 
@@ -139,7 +137,7 @@ def _stage(stage: Stage, run: _Run, h: Tensor) -> Tensor:
     h = _convolve(stage.convolution, run, h)
     if stage.norm is not None:
         h = _norm(stage.norm, run, h)
-    return h if stage.nonlinearity is None else _IN_PLACE[stage.nonlinearity](h)
+    return h if stage.nonlinearity is None else nd.nonlinear(stage.nonlinearity, h)
 
 
 def _convolve(layer: Layer, run: _Run, x: Tensor) -> Tensor:

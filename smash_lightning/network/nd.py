@@ -6,6 +6,7 @@ Each network's values are what it computes alone, up to rounding, and a NaN rema
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -19,6 +20,11 @@ PRODUCT_PIXELS = 256  # a 1x1 convolution of one network as a matrix product
 DENSE_PIXELS = 16  # a convolution as one dense matrix for each network, if it has at most so many filters:
 DENSE_FILTERS, DENSE_FILTERS_DILATED = 64, 512  # inputs x outputs
 
+_NONLINEAR: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {  # as a copy and in place
+    "relu": (torch.relu, torch.relu_),
+    "tanh": (torch.tanh, torch.tanh_),
+    "sigmoid": (torch.sigmoid, torch.sigmoid_),
+}
 _CONVOLUTION = {2: F.conv2d, 3: F.conv3d}
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -28,6 +34,12 @@ _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 def channels_last(x: Tensor) -> Tensor:
     """Images x (batch, channels, *space) in the fastest memory format for convolutions on CPU and GPU."""
     return x.contiguous(memory_format=_CHANNELS_LAST[x.ndim - 2])
+
+
+def nonlinear(name: str, x: Tensor) -> Tensor:
+    """`name` of x, in place except of a view: autograd would copy the gradient of a changed view four times."""
+    fresh, in_place = _NONLINEAR[name]
+    return fresh(x) if x._is_view() else in_place(x)
 
 
 def average_pool(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 import torch
 from torch import Tensor
 
+from smash_lightning.network import nd
 from smash_lightning.network.gradients import crop, unit_norm
 from smash_lightning.random_streams import generator
 
@@ -45,3 +46,12 @@ def test_the_unit_of_zero_is_zero() -> None:
     unit.sum().backward()
     assert (unit == 0).all()
     assert nothing.grad.isfinite().all()
+
+
+def test_nonlinearities_change_no_view_in_place() -> None:
+    for x in (2 * tensor(3, 4), (2 * tensor(3, 4)).mT):
+        expected, view = x.detach().clamp(min=0), x._is_view()
+        y = nd.nonlinear("relu", x)
+        assert torch.equal(y, expected)
+        assert y.grad_fn.name() == "ReluBackward0", "not CopySlices"
+        assert (y is x) == (not view)
