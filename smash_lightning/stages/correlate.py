@@ -39,6 +39,7 @@ MAY_DIFFER = {  # between jobs: which architectures they train and how often, an
     "retrain": ("rank", "seeds", "shortlist", "stratified", "random", "checkpoint_minutes"),
     "dataset": PLACES,
 }
+UNEVEN = 0.1  # share of the ranking that may be missing at one end, in addition to the distance of two ranks
 
 
 def correlate(experiment: Experiment, tracker: Tracker) -> float | None:
@@ -96,7 +97,8 @@ def collect(experiment: Experiment) -> Experiment:
         The experiment with its own folder as source; unchanged where its source is not a sweep.
 
     Raises:
-        ValueError: no job is finished, or two jobs differ in ranking, data or training.
+        ValueError: no job is finished, two jobs differ in ranking, data or training, or the ranks that were trained do
+            not represent all of the ranking.
     """
     source, folder = experiment.source, experiment.folder
     if source is None or not job_folders(source):
@@ -109,6 +111,7 @@ def collect(experiment: Experiment) -> Experiment:
     for job in finished[1:]:
         _require_same(finished[0], job)
     first, rows = RunFolder(finished[0].folder), _merged([read_retrained(RunFolder(job.folder)) for job in finished])
+    _require_even(read_ranking(first), rows, unfinished)
     copy_tables(first, folder, "settling", overwrite=True)
     write_table(folder.retrained, RETRAINED, rows)
     histories = [read_if_exists(RunFolder(job.folder).training_history, HISTORY) for job in finished]
@@ -155,3 +158,23 @@ def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     groups = rows.groupby(key, sort=False)[list(GROUPS)].max()
     first = rows.drop_duplicates(key).drop(columns=list(GROUPS))
     return first.merge(groups, left_on=key, right_index=True).sort_values("seed", kind="stable")
+
+
+def _require_even(ranking: pd.DataFrame, rows: pd.DataFrame, unfinished: str) -> None:
+    """Checks that the group "stratified" represents all random candidates.
+
+    Of the first k ranks of N about their share must have been trained, for every k. Even ranks miss it by one of them
+    at most.
+    """
+    pool = ranking["fingerprint"][ranking["strategy"] == "random"].reset_index(drop=True)
+    positions = list(pool.index[pool.isin(rows["fingerprint"][rows["stratified"] == 1])])
+    n, size = len(positions), len(pool)
+    shares = [(i / n, (i + 1) / n, (position + 0.5) / size) for i, position in enumerate(positions)]
+    distance = max((max(abs(low - at), abs(high - at)) for low, high, at in shares), default=0.0)
+    if distance > UNEVEN + 1 / max(n, 1):
+        finish = f"Finish {unfinished}, or train" if unfinished else "Train"
+        raise ValueError(
+            f"the {n} ranks from {positions[0]} to {positions[-1]} that were trained do not represent all {size} "
+            f"random architectures of the ranking. {finish} ranks that are even over it, such as "
+            f"'retrain.rank=range(0,{size},{max(size // 50, 1)})'"
+        )

@@ -50,7 +50,7 @@ def choose(ranking: pd.DataFrame, options: RetrainOptions, seed: int) -> Groups:
     others that are drawn without regard to it.
 
     With `options.rank` it is only the random candidate at that position, in the group "stratified": positions that are
-    spread evenly over the ranking represent the pool, whichever jobs train them.
+    spread evenly over the ranking represent the pool, whichever jobs train them; `collect` checks that.
 
     Args:
         ranking: the table, best first.

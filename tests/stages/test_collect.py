@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ import yaml
 from smash_lightning.evaluation.tables import RANKING, RETRAINED, read_ranking, read_retrained, write_table
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, RunFolder, correlate, retrain
-from smash_lightning.stages.correlate import collect
+from smash_lightning.stages.correlate import _require_even, collect
 from smash_lightning.stages.selection import choose
 from tests import timeless
 from tests.command_line import TINY, changed, smash
@@ -203,6 +203,31 @@ def test_a_sweep_without_a_finished_job_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep" / "0").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"no job of .*sweep has finished its trainings"):
         collect(collecting(tmp_path, tmp_path / "sweep"))
+
+
+@pytest.mark.parametrize("places", [range(6), range(6, 12), (0, 1, 2, 3, 4, 5, 11), [11]])
+def test_ranks_that_do_not_represent_the_ranking_are_refused(tmp_path: Path, ranking: Path, places: Any) -> None:
+    made_up(tmp_path / "part", {str(job): place for job, place in enumerate(places)}, ranking)
+    if len(places) == 1:
+        collect(collecting(tmp_path, tmp_path / "part"))  # one architecture carries no coefficient anyway
+        return
+    with pytest.raises(ValueError, match=rf"{len(places)} ranks .* do not represent all 12 .*range\(0,12,1\)"):
+        collect(collecting(tmp_path, tmp_path / "part"))
+
+
+def test_what_runs_choose_and_every_even_range_represents_the_ranking(tmp_path: Path) -> None:
+    names = [f"{n:03}" for n in range(60)]
+    table = pd.DataFrame({"fingerprint": names, "strategy": "random", "parent": ""})
+
+    def stratified(chosen: Iterable[str]) -> pd.DataFrame:
+        return pd.DataFrame({"fingerprint": list(chosen), "stratified": 1})
+
+    for size in (1, 2, 3, 7, 20, 60):
+        pool = table[:size]
+        for count in range(1, size + 1):
+            _require_even(pool, stratified(choose(pool, replace(RETRAIN, stratified=count), 0)), "")
+        for step in range(1, size + 1):
+            _require_even(pool, stratified(names[:size:step]), "")
 
 
 def test_perturbations_have_no_rank(tmp_path: Path) -> None:
