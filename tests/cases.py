@@ -177,3 +177,10 @@ def _other_values(convolution: Convolution, limits: Limits) -> Iterator[Convolut
         for option in options:
             if option != getattr(convolution, name):
                 yield replace(convolution, **{name: option})
+
+
+def mean_joins(architecture: Architecture) -> Architecture:
+    """With ops that end with an activation and take the mean with what is in the banks that they write to."""
+    changed = (tuple(replace(op, activation="post", join="mean") for op in block.ops) for block in architecture.blocks)
+    blocks = zip(architecture.blocks, changed, strict=True)
+    return replace(architecture, blocks=tuple(replace(block, ops=ops) for block, ops in blocks))

@@ -96,8 +96,8 @@ def _smoothed(counts: Counter[Hashable], value: Hashable, base: float) -> float:
 @lru_cache(maxsize=CACHE_SIZE)
 def decisions(architecture: Architecture) -> list[Decision]:
     """Of each block its width, banks and number of ops; of each op how many banks it reads, its units, how many it
-    writes, the lengths of its paths, and each convolution. The context of a decision is the value of the same decision
-    in the op before.
+    writes, the lengths of its paths, how they meet, and each convolution. The context of a decision is the value of the
+    same decision in the op before.
     """
     made: list[Decision] = []
     for b, block in enumerate(architecture.blocks):
@@ -114,6 +114,7 @@ def decisions(architecture: Architecture) -> list[Decision]:
 def _op_decisions(op: Op) -> dict[str, Hashable]:
     paths = tuple(len(path) for path in op.paths)
     chosen: dict[str, Hashable] = {"read": len(op.read), "units": op.units, "write": len(op.write), "paths": paths}
+    chosen["meet"] = op.meet
     for p, path in enumerate(op.paths):
         for s, convolution in enumerate(path):
             chosen |= {f"convolution {p} {s} {name}": value for name, value in asdict(convolution).items()}

@@ -12,9 +12,8 @@ from torch.overrides import TorchFunctionMode
 from smash_lightning.architecture import Architecture
 from smash_lightning.baselines import BaselineContext, Naswot
 from smash_lightning.random_streams import generator, rng
-from smash_lightning.search_space.presets import fractalnet
 from tests.baselines.small_context import random_context, slow_network
-from tests.cases import IMAGES, Case, every_bare_case
+from tests.cases import CASES, IMAGES, Case, every_bare_case, mean_joins
 from tests.stages.small_run import SPACE
 
 
@@ -54,7 +53,7 @@ def test_hamming_distances_of_the_plain_network(case: Case, seed: int, tmp_path:
 
 
 def test_relus_after_convolutions_count_as_well(tmp_path: Path) -> None:
-    architecture, context = fractalnet(columns=2, channels=4, blocks=2), random_context(tmp_path, IMAGES, count=5)
+    architecture, context = mean_joins(CASES["v2-2d"].draw(0)), random_context(tmp_path, IMAGES, count=5)
     expected = -np.linalg.slogdet(agreements(codes(architecture, context)))[1]
     assert Naswot().predict(architecture, context) == pytest.approx(expected, rel=1e-9)
 

@@ -51,7 +51,7 @@ def test_equal_slices_are_one_image(seed: int) -> None:
         check(space.sample(rng("flat", seed)), 2, True, seed)
 
 
-@pytest.mark.parametrize(("preset", "depth"), [(wrn(16, 1), 1), (wrn(16, 1), 4), (fractalnet(2, 4), 4)])
+@pytest.mark.parametrize(("preset", "depth"), [(wrn(16, 1), 1), (wrn(16, 1), 4), (fractalnet(2, 4, blocks=2), 4)])
 def test_inflated_presets_are_two_dimensional(preset: Architecture, depth: int) -> None:
     check(preset, depth, True, 0)
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, layers
 from smash_lightning.hypernet import ConditionalHyperNet
 
+NONLINEAR = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
 
 @dataclass(frozen=True)
 class SlowNetwork:
@@ -61,16 +63,18 @@ class SlowNetwork:
             h = self.convolve(f"{name}.pointwise", h)
             h = self.norm(f"{name}.pointwise_norm", h) if self.op_norm else h
             h = torch.relu(h) if op.activation == "post" else h
-        paths = [self.path(op, p, name, h) for p in range(len(op.paths))]
+        first = {path[0].nonlinearity for path in op.paths}
+        stem = op.bottleneck is None and not self.op_norm and first == {"relu"}  # whose output is activated already
+        entered = {each: h if op.activation == "post" or stem else NONLINEAR[each](h) for each in first}  # once for all
+        paths = [self.path(op, p, name, entered[path[0].nonlinearity]) for p, path in enumerate(op.paths)]
         if op.meet == "gate":
             return torch.tanh(paths[0]) * torch.sigmoid(paths[1])
         return sum(paths)  # type: ignore[return-value]
 
     def path(self, op: Op, p: int, name: str, h: Tensor) -> Tensor:
         for s, convolution in enumerate(op.paths[p]):
-            nonlinear = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}[convolution.nonlinearity]
-            first = s == 0 and op.bottleneck is None and not self.op_norm  # the output of the stem is activated already
-            if op.activation == "pre" and not (first and {path[0].nonlinearity for path in op.paths} == {"relu"}):
+            nonlinear = NONLINEAR[convolution.nonlinearity]
+            if op.activation == "pre" and s > 0:
                 h = nonlinear(h)
             h = self.convolve(f"{name}.conv{2 * p + s}", h, convolution)
             last = s + 1 == len(op.paths[p])

@@ -31,7 +31,7 @@ def test_decisions_name_each_element_once(case: Case, seed: int) -> None:
     assert len({(kind, context) for kind, context, _ in made}) == len(made)
     convolutions = [c for op in architecture.ops() for path in op.paths for c in path]
     blocks, ops = architecture.blocks, list(architecture.ops())
-    assert len(made) == 3 * len(blocks) + 4 * len(ops) + 3 * len(convolutions)
+    assert len(made) == 3 * len(blocks) + 5 * len(ops) + 4 * len(convolutions)
     assert [value for kind, _, value in made if kind.startswith("read ")] == [len(op.read) for op in ops]
 
 
