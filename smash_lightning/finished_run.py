@@ -63,8 +63,8 @@ def trained_network(
     trainings = finished_trainings(read_retrained(run))
     if trainings.empty:
         raise ValueError(f"{run.path} holds no finished training: retrain first, with task=retrain")
-    best = best_retrained(run)
-    chosen = fingerprint or next(iter(best), trainings["fingerprint"].iloc[0])  # where presets alone were trained
+    first = trainings["fingerprint"].iloc[0]  # where presets alone were trained
+    chosen = fingerprint or next(iter(best_retrained(run)), first)
     mine = trainings[trainings["fingerprint"] == chosen].sort_values("seed")
     if mine.empty:
         raise ValueError(f"architecture {chosen} was not retrained in {run.path}")

@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import altair.utils.schemapi
 import numpy as np
@@ -188,13 +189,9 @@ class Runs:
         new += [f"cache_folder={self.root / 'cache'}"]
         GlobalHydra.instance().clear()
         sys.argv = ["smash"]
-        clock = time.perf_counter
-        time.perf_counter = map(float, count()).__next__  # type: ignore[assignment]
-        try:
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                cli.main([f"task={stage}", *([f"resume={self.run}"] if begun else new)])
-        finally:
-            time.perf_counter = clock
+        clock = patch.object(time, "perf_counter", map(float, count()).__next__)  # so that runs record equal times
+        with clock, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            cli.main([f"task={stage}", *([f"resume={self.run}"] if begun else new)])
 
     def command(self, stage: str, operations: Operations) -> tuple[int, str, Operations]:
         """Runs a stage in a child of this process: exit code, message, and operations as they were at the end."""

@@ -52,7 +52,7 @@ def tables(experiment: Experiment, tracker: Tracker, runs: Sequence[str], stand_
     if not groups:
         raise ValueError("task.runs is empty: give it folders of finished runs")
     published = pd.read_csv(Path(__file__).with_name("published.csv"), comment="#").assign(images=lambda t: t["data"])
-    rows = pd.DataFrame([row for jobs in groups.values() for row in _rows(jobs)])
+    rows = pd.DataFrame([row for (data, *_), jobs in groups.items() for row in _rows(data, jobs)])
     rows.insert(0, "data", rows["images"].replace(dict(stand_ins)))
     table = pd.concat([published[published["data"].isin(rows["data"])], rows], ignore_index=True)
     table = table.astype(dict.fromkeys((*SIZES, "n"), "Int64"))
@@ -73,11 +73,11 @@ def _data(folder: Path) -> str:
     raise ValueError(f"task.runs: {folder} holds no retrained.csv of a run and no evaluation.json of task=evaluate")
 
 
-def _rows(jobs: Sequence[SweepJob]) -> Iterator[dict[str, Any]]:
-    """The rows of runs that differ in seed or fold alone."""
+def _rows(data: str, jobs: Sequence[SweepJob]) -> Iterator[dict[str, Any]]:
+    """The rows of runs on `data` that differ in seed or fold alone."""
     options, folder = jobs[0].options, jobs[0].folder
     shown = [f"{name}={value}" for name, value in options.items() if not NOT_SHOWN & {name, name.split(".")[0]}]
-    row = {"source": " ".join(shown) or "default options", "images": _data(folder)}
+    row = {"source": " ".join(shown) or "default options", "images": data}
     if (folder / EVALUATION).exists():
         found = read_object(folder / EVALUATION)
         name = f"{BEST}, ensemble of {found['networks']}" if found["networks"] > 1 else BEST

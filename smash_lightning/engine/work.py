@@ -22,16 +22,15 @@ Send = Callable[[Any], None]
 Function = Callable[[Any, Any, Send], Any]  # context, job, send
 OnMessage = Callable[[int, Any], None]  # position of a job, message
 
+CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
+NO_MEMORY = re.compile(r"MemoryError|out ?of ?memory|allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
+BROKEN = re.compile(r"AcceleratorError|(CUDA|HIP|NCCL) error|DataLoader worker|Connection (closed|reset) by peer")
+
 
 def call(function: Callable[[Any], Any], job: Any, send: Send) -> Any:
     """Calls a function, the context of a pool, that sends no messages."""
     del send
     return function(job)
-
-
-CHUNK_SECONDS = 0.1  # short jobs travel together, as many as take about this long
-NO_MEMORY = re.compile(r"MemoryError|out ?of ?memory|allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
-BROKEN = re.compile(r"AcceleratorError|(CUDA|HIP|NCCL) error|DataLoader worker|Connection (closed|reset) by peer")
 
 
 def cores() -> int:

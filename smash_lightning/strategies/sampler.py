@@ -113,8 +113,8 @@ def decisions(architecture: Architecture) -> list[Decision]:
 
 def _op_decisions(op: Op) -> dict[str, Hashable]:
     paths = tuple(len(path) for path in op.paths)
-    chosen: dict[str, Hashable] = {"read": len(op.read), "units": op.units, "write": len(op.write), "paths": paths}
-    chosen["meet"] = op.meet
+    chosen: dict[str, Hashable] = {"read": len(op.read), "units": op.units, "write": len(op.write)}
+    chosen |= {"paths": paths, "meet": op.meet}
     for p, path in enumerate(op.paths):
         for s, convolution in enumerate(path):
             chosen |= {f"convolution {p} {s} {name}": value for name, value in asdict(convolution).items()}

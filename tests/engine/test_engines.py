@@ -94,7 +94,7 @@ def test_what_an_error_of_a_computation_is_caused_by(error: Exception, cause: Ca
     if cause is Cause.OTHER:
         assert failure(error).cause is cause
         cause = Cause.COMPUTATION
-    with pytest.raises(Exception) as raised, computation():  # noqa: PT011
+    with pytest.raises(Exception) as raised, computation():  # noqa: PT011 (its cause is compared)
         raise error
     assert failure(raised.value).cause is cause
 
