@@ -285,6 +285,7 @@ BAD: dict[str, str] = {  # a command line, and parts of the message
     "hypernet.widht=3": "hypernet.widht|did you mean hypernet.width?|--help",
     "retrian.shortlist=3": "retrian|did you mean retrain?",
     "trainer.max_epochs=3": "trainer.max_epochs has no effect here|search.epochs=N",
+    "trainer.precision=bf16-true": "trainer.precision=bf16-true|use bf16-mixed",
     "seed": "seed cannot be read|NAME=VALUE",
     "task=draw": "task.preset|checkpoint=FOLDER",
     "task=draw task.architecture=bad.json": "bad.json|Invalid JSON",

@@ -35,6 +35,11 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     trainer = plain(config.trainer)
     for name in trainer.keys() & REPLACED.keys():
         raise ValueError(f"trainer.{name} has no effect here: use {REPLACED[name]}")
+    if (precision := trainer.get("precision")) in ("16-true", "bf16-true"):
+        raise ValueError(
+            f"trainer.precision={precision}: small steps of weights are lost in half precision: use bf16-mixed, where "
+            "weights are float32"
+        )
     parts = {name: instantiate(config[name], name) for name in SECTIONS}
     device = scoring_device(config.trainer.accelerator)
     shape = {key: trainer[key] for key in ("devices", "num_nodes", "strategy") if key in trainer}

@@ -234,11 +234,10 @@ class Snapshots(L.Callback):
         Snapshots.states.append({name: tensor.clone().double() for name, tensor in module.network.state_dict().items()})
 
 
-def trained(folder: Path, *seeds: int, callbacks: Any = (), double: bool = False, **recipe: Any) -> Any:
+def trained(folder: Path, *seeds: int, callbacks: Any = (), precision: str = "32-true", **recipe: Any) -> Any:
     """Rows, history and state of each seed after two epochs of seven steps."""
     experiment = small_experiment(folder, retrain=replace(RETRAIN, epochs=2, **recipe), callbacks=callbacks)
-    if double:
-        experiment = replace(experiment, trainer=partial(experiment.trainer, precision="64-true"))
+    experiment = replace(experiment, trainer=partial(experiment.trainer, precision=precision))
     experiment.folder.checkpoints.mkdir(exist_ok=True)
     architecture = resnet(10, 4)
     rows, history = train_networks(experiment, Job(architecture, frozenset(), seeds), lambda message: None)
@@ -249,12 +248,23 @@ def trained(folder: Path, *seeds: int, callbacks: Any = (), double: bool = False
 
 @pytest.mark.parametrize("recipe", [{}, EVERYTHING], ids=["plain", "every part"])
 def test_seeds_side_by_side_are_each_alone(tmp_path: Path, recipe: dict[str, Any]) -> None:
-    together = trained(tmp_path / "together", 0, 1, 2, double=True, **recipe)
+    together = trained(tmp_path / "together", 0, 1, 2, precision="64-true", **recipe)
     for seed in range(3):
-        alone = trained(tmp_path / str(seed), seed, double=True, **recipe)
+        alone = trained(tmp_path / str(seed), seed, precision="64-true", **recipe)
         assert together[0][seed] == pytest.approx(alone[0][0], rel=1e-9)
         assert together[1][2 * seed : 2 * seed + 2] == pytest.approx(alone[1], rel=1e-9)
         torch.testing.assert_close(together[2][seed], alone[2][0], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("recipe", [{}, EVERYTHING], ids=["plain", "every part"])
+def test_half_precision_is_near_full_precision(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    full, half = (trained(tmp_path / name, 0, 1, precision=name, **recipe) for name in ("32-true", "bf16-mixed"))
+    assert half[0] != full[0]
+    assert half[0] == pytest.approx(full[0], rel=0.05)
+    assert half[1] == pytest.approx(full[1], rel=0.05)
+    stored = [torch.load(path)["state_dict"] for path in (tmp_path / "bf16-mixed").glob("checkpoints/*.ckpt")]
+    assert {tensor.dtype for state in stored for tensor in state.values()} <= {torch.float32, torch.int64}
 
 
 @pytest.mark.filterwarnings("ignore")
