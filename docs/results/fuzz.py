@@ -7,10 +7,9 @@ largest memory of a process since it was last reset.
 """
 
 import argparse
-import csv
+import gc
 import io
 import json
-import math
 import random
 import re
 import shutil
@@ -20,15 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from datetime import UTC, datetime
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pandas as pd
 import yaml
-from collect import this_commit, this_machine
+from changes import anything, changed, changed_json, changed_table, changed_text, is_part, loaded, same_cells
+from collect import record
 from faults import OPTIONS
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -44,146 +42,14 @@ from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.search_space import presets
 
-SECONDS, BYTES = 1.0, 200e6
+SECONDS, BYTES, VALUES_OF_OPTION = 1.0, 200e6, 500
 COUNTS = {"architectures": 100_000, "options": 10_000, "tables": 10_000}
-TEXTS = [
-    "",
-    " ",
-    "x",
-    "null",
-    "true",
-    "nan",
-    "-inf",
-    "é\u2028\u202e\0",
-    "😀",
-    '"',
-    "'",
-    "\\",
-    "\r",
-    "a\nb",
-    "../..",
-    "1_0",
-]
-TEXTS += [
-    "x" * 50_000,
-    "[" * 3_000,
-    "{" * 3_000,
-    "9" * 5_000,
-    "${seed}",
-    "%s{0}",
-    "0x10",
-    "1e3",
-    "1.0",
-    "٣",
-    " 3",
-    "a,b",
-]
-NUMBERS = [0, -1, 1, 2, 3, 7, 64, 0.5, -0.0, 1.0, 1e-300, 1e20, 1e308, math.inf, math.nan, 65_536, 65_537, 2**31]
-NUMBERS += [2**53 + 1, 2**64, 10**40, 10**4_000]
-VALUES: list[Any] = [None, True, False, [], {}, [[]], {"": 0}, [0] * 20_000, [[1]] * 5_000, {"a": {"b": [1]}}]
 # What a refusal must name (one of them), and what is tried: false where other values were accepted than were written.
 Case = tuple[list[str], Callable[[], bool]]
 
 
 class Begun(BaseException):
     """Raised where a command would begin to work, instead of it."""
-
-
-def anything(rng: random.Random) -> Any:
-    """Any value."""
-    return json.loads(json.dumps(rng.choice(rng.choice([TEXTS, NUMBERS, VALUES]))))
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container of a plain value with each of its keys."""
-    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield value, key
-        yield from places(value[key])
-
-
-def changed(value: Any, rng: random.Random) -> Any:
-    """A plain value of which up to three parts are replaced, removed, repeated or copied."""
-    whole = [json.loads(json.dumps(value))]
-    for _ in range(rng.choice([1, 1, 2, 3])):
-        whole = whole or [None]
-        (container, key), (other, place) = rng.choices(list(places(whole)), k=2)
-        action = rng.choice(["set", "step", "remove", "repeat", "copy", "add"])
-        if action == "remove":
-            del container[key]
-        elif action == "step" and type(container[key]) is int:
-            container[key] += rng.choice([-2, -1, 1, 2])
-        elif action == "repeat" and isinstance(container, list):
-            more = 2_000 if rng.random() < 0.1 and len(json.dumps(container[key])) < 300 else 1
-            container[key:key] = [json.loads(json.dumps(container[key])) for _ in range(more)]
-        elif action == "copy":
-            container[key] = json.loads(json.dumps(other[place]))
-        elif action == "add" and isinstance(container, dict):
-            container[str(anything(rng))] = anything(rng)
-        else:
-            container[key] = anything(rng)
-    return whole[0] if whole else None
-
-
-def changed_text(text: str, rng: random.Random) -> str:
-    """A text that is cut, or in which a part is removed, repeated, moved or replaced."""
-    start, size = rng.randrange(len(text) + 1), rng.choice([1, 1, 5, 1_000])
-    part, rest = text[start : start + size], text[start + size :]
-    ends = ["", rest, 2 * part + rest, part * 500 + rest, rest + part, str(anything(rng)) + rest]
-    return text[:start] + rng.choice(ends)
-
-
-def changed_json(text: str, rng: random.Random) -> str:
-    """A JSON text with a changed value; one of eight is changed as a text."""
-    written = json.dumps(changed(json.loads(text), rng), ensure_ascii=rng.random() < 0.5)
-    return changed_text(written, rng) if rng.random() < 0.125 else written
-
-
-def changed_table(text: str, rng: random.Random) -> str:
-    """A table with changed cells, rows or columns; one of eight is changed as a text."""
-    rows: Any = list(csv.reader(io.StringIO(text)))
-    turned = rng.random() < 0.5
-    lines = changed(list(zip_longest(*rows)) if turned else rows, rng)
-    rows = [each if isinstance(each, list) else [each] for each in (lines if isinstance(lines, list) else [lines])]
-    file = io.StringIO()
-    written = csv.writer(file, lineterminator=rng.choice(["\n", "\r\n"]))
-    written.writerows(zip_longest(*rows, fillvalue="") if turned else rows)
-    return changed_text(file.getvalue(), rng) if rng.random() < 0.125 else file.getvalue()
-
-
-def loaded(text: str) -> Any:
-    """The value of a JSON text in which no key occurs twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert len(dict(pairs)) == len(pairs), "a key twice"
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique)
-
-
-def is_part(written: Any, read: Any) -> bool:
-    """Whether all that was written was read, with its type; `read` may have defaults in addition."""
-    if isinstance(written, dict):
-        return isinstance(read, dict) and all(key in read and is_part(written[key], read[key]) for key in written)
-    if isinstance(written, list):
-        return isinstance(read, list) and len(written) == len(read) and all(map(is_part, written, read))
-    return type(written) is type(read) and (written == read or (written != written and read != read))
-
-
-def same_cells(text: str, table: pd.DataFrame, by_score: bool) -> bool:
-    """Whether a table has the cells of a text, in order of the score or of the text; empty ones are NaN or 0."""
-    header, *rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    if by_score:
-        scores = [float(row[header.index("smash_score")] or "nan") for row in rows]
-        rows = [rows[at] for at in sorted(range(len(rows)), key=lambda at: (math.isnan(scores[at]), scores[at]))]
-
-    def same(cell: str, value: Any) -> bool:
-        if isinstance(value, str):
-            return cell == value
-        number = math.nan if cell == "" else float(cell)
-        return number == value or (number != number and (value != value or value == 0))
-
-    written = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
-    return len(rows) == len(table) and all(all(map(same, cells, table[name])) for name, cells in written.items())
 
 
 def architectures(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
@@ -244,7 +110,7 @@ def options(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
         }
     top = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
     known |= {name: value for name, value in top.items() if name not in ("hydra", "defaults")}
-    choices = [f"{path.parent.name}={path.stem}" for path in files]
+    choices = [f"{path.parent.name}={path.stem}" for path in files if path.stem != "mlflow"]  # takes 2 s for a database
     while True:
         chosen = [changed_option(known, choices, rng) for _ in range(rng.choice([1, 1, 2]))]
 
@@ -252,7 +118,7 @@ def options(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
             config = begun(here, chosen)
             return all(has(config, override) for override in chosen)
 
-        yield [name for override in chosen for name in names_in(override)], build
+        yield ["cannot download", *(name for override in chosen for name in names_in(override))], build
 
 
 def names_in(override: str) -> list[str]:
@@ -264,11 +130,16 @@ def names_in(override: str) -> list[str]:
 
 
 def changed_option(known: dict[str, Any], choices: list[str], rng: random.Random) -> str:
-    """An option of a group with another value, a choice, or one of both that is changed as a text."""
+    """An option of a group with another value, a choice, or one of both that is changed as a text.
+
+    Its value has up to VALUES_OF_OPTION commas, as Hydra's grammar takes .6 ms for each value.
+    """
     name = rng.choice(list(known))
     value = rng.choice([changed(known[name], rng), anything(rng), known[rng.choice(list(known))]])
     quoted = isinstance(value, str) and rng.random() < 0.5
     text = json.dumps(value, ensure_ascii=False) if quoted or not isinstance(value, str) else value
+    if text.count(",") > VALUES_OF_OPTION:
+        return changed_option(known, choices, rng)
     override = rng.choice(["", "", "", "+", "++", "~"]) + rng.choice([f"{name}={text}"] * 3 + [rng.choice(choices)])
     return (changed_text(override, rng) if rng.random() < 0.125 else override).lstrip("-")
 
@@ -339,6 +210,7 @@ def fuzz(kind: Callable[..., Iterator[Case]], run: Path, count: int, seed: int =
         patch("hydra._internal.hydra.Hydra.get_mode", return_value=RunMode.RUN),  # composes everything once more
     ):
         measured(next(options(Path(folder), run, random.Random(0))))  # imports
+        gc.freeze()  # so that what was imported is not looked through again
         for number, case in enumerate(islice(kind(Path(folder), run, random.Random(seed)), count)):
             if (outcome := measured(case))[0] == "fault":
                 outcome = min(
@@ -378,6 +250,4 @@ if __name__ == "__main__":
             kind: fuzz(globals()[kind], run, round(arguments.share * COUNTS[kind]), arguments.seed)
             for kind in arguments.kinds
         }
-    made = {"command": f"python docs/results/fuzz.py {' '.join(command)}".strip(), "commit": this_commit()}
-    made |= {"machine": this_machine(), "date": datetime.now(UTC).date().isoformat()}
-    print(json.dumps({**made, "figures": figures}, indent=1))
+    print(record([f"python docs/results/fuzz.py {' '.join(command)}  # {kind}" for kind in figures], figures))

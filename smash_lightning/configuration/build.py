@@ -80,7 +80,10 @@ def instantiate(section: Any, name: str) -> Any:
     """
     values = plain(section)
     require_types(values, name)
-    return hydra.utils.instantiate(values, _convert_="all")
+    try:
+        return hydra.utils.instantiate(values, _convert_="all")
+    except TypeError as error:  # of `_partial_` and the like; those of the object are wrapped
+        raise ValueError(f"{name}: {error}") from None
 
 
 def hypernet_specification(section: Any) -> HyperNetSpecification:
