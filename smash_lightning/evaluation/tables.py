@@ -30,11 +30,13 @@ class TableKind:
     """The known columns of a table in their order, with the type of their cells.
 
     Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`. A file must have
-    the `required` columns; the others are empty where they are missing. A column `greedy`, if any, holds 0 and 1.
+    the `required` columns; the others are empty where they are missing. A column `greedy`, if any, holds 0 and 1. No
+    two rows of a file have equal values in the first `key` of the required columns.
     """
 
-    def __init__(self, required: str, **columns: type) -> None:
+    def __init__(self, required: str, key: int = 0, **columns: type) -> None:
         self.columns, self.required = columns, required.split()
+        self.key = self.required[:key]
 
     def cell(self, column: str) -> type | None:
         """Type of a column's cells; None where the column is unknown."""
@@ -53,6 +55,7 @@ class TableKind:
 
 RANKING = TableKind(
     "fingerprint strategy smash_score val_error val_loss params macs ops",
+    key=1,
     **dict.fromkeys(("fingerprint", "strategy", "parent"), str),
     **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), float),
     **dict.fromkeys(("images", "params", "macs", "ops"), int),
@@ -76,6 +79,7 @@ predicted_loss, predicted_sd: calibrated prediction of the mean test loss, nats,
 
 RETRAINED = TableKind(
     "fingerprint seed true_error true_loss",
+    key=2,
     **{"fingerprint": str, "seed": int},
     **dict.fromkeys(GROUPS, bool),
     **dict.fromkeys(("true_error", "true_error_top5", "true_loss"), float),
@@ -95,6 +99,7 @@ greedy: with `retrain.rounds` above 1, 1 where the calibrated prediction selecte
 
 BASELINES = TableKind(
     "fingerprint baseline prediction",
+    key=2,
     **dict.fromkeys(("fingerprint", "baseline"), str),
     **dict.fromkeys(("prediction", "seconds", "training_seconds"), float),
 )
@@ -158,6 +163,9 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
         if len(row) != len(header):
             raise ValueError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
     texts = pd.DataFrame(rows, columns=header, dtype=str)
+    if kind.key and (again := texts.duplicated(kind.key)).any():
+        line, of = int(again.argmax()), " ".join(texts.loc[again, kind.key].iloc[0])
+        raise ValueError(f"{path}, line {line + 2}: a second row of {reprlib.repr(of)}: remove one of them")
     return _complete(kind, pd.DataFrame({name: _parsed(path, kind, texts[name]) for name in header}))
 
 

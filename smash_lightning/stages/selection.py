@@ -103,14 +103,20 @@ def best_of_families(
     """The best of each of the `count` best families, but not those of `without`, nor of the families of `found`.
 
     Raises:
-        ValueError: there are fewer families.
+        ValueError: there are fewer families, or an architecture descends from itself.
     """
     parents = dict(zip(ranking["fingerprint"], ranking["parent"], strict=True))
+    roots: dict[str, str] = {}
 
     def root(name: str) -> str:
-        while parents.get(name):
-            name = parents[name]
-        return name
+        descendants: dict[str, str] = {}
+        while name not in roots and (parent := parents.get(name)):
+            if name in descendants:
+                raise ValueError(f"architecture {name} of the ranking descends from itself: its parents were changed")
+            descendants[name] = parent
+            name = parent
+        roots.update(dict.fromkeys(descendants, roots.get(name, name)))
+        return roots.get(name, name)
 
     best = {root(name): name for name in found}
     for name in parents:

@@ -57,8 +57,8 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
 def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "baselines.csv"
     write_table(path, BASELINES, [], extra=["note"])
-    for prediction in (math.inf, -1.5, math.nan):
-        append_rows(path, {"prediction": prediction, "fingerprint": "007", "baseline": "synflow", "seconds": 0.5})
+    for name, prediction in (("007", math.inf), ("008", -1.5), ("009", math.nan)):
+        append_rows(path, {"prediction": prediction, "fingerprint": name, "baseline": "synflow", "seconds": 0.5})
     assert path.read_text().splitlines()[:2] == [
         "fingerprint,baseline,prediction,seconds,training_seconds,note",
         "007,synflow,inf,0.5,,",
@@ -66,7 +66,7 @@ def test_rows_are_appended_in_the_order_of_the_file(tmp_path: Path) -> None:
     table = read_table(path, BASELINES)
     assert table["prediction"].tolist()[:2] == [math.inf, -1.5]
     assert table["prediction"].isna().tolist() == [False, False, True]
-    assert set(table["fingerprint"]) == {"007"}
+    assert table["fingerprint"].tolist() == ["007", "008", "009"]
     with pytest.raises(ValueError, match="has no column place"):
         append_rows(path, {"place": 1})
 
@@ -114,6 +114,7 @@ def test_more_columns_are_kept_and_missing_ones_are_empty(tmp_path: Path) -> Non
         (("\nr1,1,1,", "\nr1,1,yes,"), "line 3, column shortlist: 'yes' is not 0 or 1"),
         (("0.1,", "0.1x,"), "line 3, column true_loss: '0.1x' is not a number"),
         (("\nr1,1,", "\nr1,1,1,"), "line 3: 13 values for 12 columns"),
+        (("\nr2,2,", "\nr1,1,"), "line 4: a second row of 'r1 1': remove one of them"),
         (("true_loss", "loss"), "retrained.csv: column true_loss is missing"),
         (("fingerprint", "key"), "retrained.csv: column fingerprint is missing; repeat the run of an earlier version"),
     ],

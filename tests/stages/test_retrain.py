@@ -67,6 +67,12 @@ def test_the_shortlist_has_one_of_each_family() -> None:
     assert list(found) == expected
 
 
+def test_parents_in_a_circle_are_refused() -> None:
+    circle = [row("one", 0.01, "markov", "two"), row("two", 0.02, "markov", "one")]
+    with pytest.raises(ValueError, match="architecture one of the ranking descends from itself"):
+        chosen([*circle, *POOL], options(shortlist=1))
+
+
 def test_the_stratified_group_is_even_over_the_ranking_of_random_candidates() -> None:
     assert list(chosen(POOL + OTHERS, options(stratified=4))) == ["r02", "r07", "r12", "r17"]
     assert list(chosen(POOL, options(stratified=20))) == [record["fingerprint"] for record in POOL]
