@@ -30,13 +30,13 @@ class TableKind:
     """The known columns of a table in their order, with the type of their cells.
 
     Columns `val_loss_0`, `val_loss_1`, ... of single HyperNets are known too, and follow `val_loss`. A file must have
-    the `required` columns; the others are empty where they are missing. A column `greedy`, if any, holds 0 and 1. No
-    two rows of a file have equal values in the first `key` of the required columns.
+    the columns of the `key`, in which no two rows may be equal, and the `required` ones; the others are empty where
+    they are missing. A column `greedy`, if any, holds 0 and 1.
     """
 
-    def __init__(self, required: str, key: int = 0, **columns: type) -> None:
-        self.columns, self.required = columns, required.split()
-        self.key = self.required[:key]
+    def __init__(self, key: str, required: str, **columns: type) -> None:
+        self.columns, self.key = columns, key.split()
+        self.required = [*self.key, *required.split()]
 
     def cell(self, column: str) -> type | None:
         """Type of a column's cells; None where the column is unknown."""
@@ -54,8 +54,8 @@ class TableKind:
 
 
 RANKING = TableKind(
-    "fingerprint strategy smash_score val_error val_loss params macs ops",
-    key=1,
+    "fingerprint",
+    "strategy smash_score val_error val_loss params macs ops",
     **dict.fromkeys(("fingerprint", "strategy", "parent"), str),
     **dict.fromkeys(("smash_score", "val_error", "val_loss", "ensemble_error"), float),
     **dict.fromkeys(("images", "params", "macs", "ops"), int),
@@ -78,8 +78,8 @@ predicted_loss, predicted_sd: calibrated prediction of the mean test loss, nats,
 """
 
 RETRAINED = TableKind(
-    "fingerprint seed true_error true_loss",
-    key=2,
+    "fingerprint seed",
+    "true_error true_loss",
     **{"fingerprint": str, "seed": int},
     **dict.fromkeys(GROUPS, bool),
     **dict.fromkeys(("true_error", "true_error_top5", "true_loss"), float),
@@ -98,8 +98,8 @@ greedy: with `retrain.rounds` above 1, 1 where the calibrated prediction selecte
 """
 
 BASELINES = TableKind(
-    "fingerprint baseline prediction",
-    key=2,
+    "fingerprint baseline",
+    "prediction",
     **dict.fromkeys(("fingerprint", "baseline"), str),
     **dict.fromkeys(("prediction", "seconds", "training_seconds"), float),
 )
@@ -110,6 +110,7 @@ seconds, training_seconds: elapsed time of this prediction, and of what was trai
 """
 
 GROUND_TRUTHS = TableKind(
+    "",
     "pool data space recipe fingerprint representative true_loss val_loss params",
     **dict.fromkeys(("pool", "data", "space", "recipe", "fingerprint"), str),
     representative=bool,
@@ -128,10 +129,12 @@ Further columns are numbers: true_loss_0, ... with each seed, val_loss_0, ... wi
 baselines as baseline_NAME, and the counts of `describe`.
 """
 
-SETTLING = TableKind("hypernet epoch fingerprint val_loss", hypernet=int, epoch=int, fingerprint=str, val_loss=float)
+SETTLING = TableKind(
+    "", "hypernet epoch fingerprint val_loss", hypernet=int, epoch=int, fingerprint=str, val_loss=float
+)
 """`settling.csv`: validation loss (nats) of the held-out architectures by HyperNet and epoch of the search."""
 
-HISTORY = TableKind("fingerprint seed step epoch_loss", fingerprint=str, seed=int, step=int, epoch_loss=float)
+HISTORY = TableKind("", "fingerprint seed step epoch_loss", fingerprint=str, seed=int, step=int, epoch_loss=float)
 """`training_history.csv`: training loss (nats) of each epoch of each standalone training."""
 
 TABLES = {
