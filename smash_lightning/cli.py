@@ -4,6 +4,7 @@ With the room `configuration` the only code that uses Hydra. Heavy imports are i
 message about a wrong option waits for torch.
 """
 
+import codecs
 import math
 import os
 import re
@@ -44,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None takes those of this process.
     """
     sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
+    codecs.register_error("shown", _shown)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # others take any text
+            stream.reconfigure(errors="shown")
     # A shell leaves ~ after a name with a dot, and Hydra would create a folder of this name.
     sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", rf"\1{Path.home()}", option, count=1) for option in sys.argv[1:]]
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
@@ -89,6 +94,14 @@ def run(config: DictConfig) -> float | None:
         if in_sweep:
             raise
         sys.exit(f"error: {explain(error, folder)}")
+
+
+def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a file's name as they are, and any other character that the terminal's encoding lacks as an escape."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
 
 
 def _single(config: DictConfig, folder: Path) -> float | None:
