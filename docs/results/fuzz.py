@@ -27,7 +27,7 @@ from unittest.mock import patch
 import yaml
 from changes import anything, changed, changed_json, changed_table, changed_text, is_part, loaded, same_cells
 from collect import record
-from faults import OPTIONS
+from faults import OPTIONS, save_images
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -243,9 +243,10 @@ if __name__ == "__main__":
     command, arguments = sys.argv[1:], parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
         if (run := arguments.run) is None:
-            run = Path(temporary) / "run"
+            run, images = Path(temporary) / "run", Path(temporary) / "images"
+            save_images(images)
             with redirect_stdout(sys.stderr):
-                cli.main([f"hydra.run.dir={run}", *OPTIONS])
+                cli.main([f"hydra.run.dir={run}", f"dataset.root={images}", *OPTIONS])
         figures = {
             kind: fuzz(globals()[kind], run, round(arguments.share * COUNTS[kind]), arguments.seed)
             for kind in arguments.kinds
