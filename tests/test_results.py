@@ -31,6 +31,7 @@ RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
     SCALE, KILLS, FAULTS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "faults", "recipe", "fuzz"))
+    SIZES = script("sizes")
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -92,6 +93,12 @@ def test_the_table_of_kills_is_that_of_the_record() -> None:
 def test_the_table_of_recipes_is_that_of_the_record() -> None:
     (figures,) = json.loads((RESULTS / "recipe.json").read_text())["figures"].values()
     assert RECIPE.table(figures) in (RESULTS / "recipe.md").read_text()
+
+
+def test_the_sizes_of_candidates_are_those_of_the_record() -> None:
+    page = (RESULTS / "networks.md").read_text()
+    (sizes,) = json.loads((RESULTS / "sizes.json").read_text())["figures"].values()
+    assert SIZES.table(sizes) in page
 
 
 def test_the_readme_has_a_table_of_results() -> None:

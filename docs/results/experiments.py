@@ -1,8 +1,8 @@
 """Runs every experiment of the paper at its smallest size: python docs/results/experiments.py DATA RUNS > FILE.json.
 
 DATA has the data sets that `COMMANDS` names, stand-ins for those that were not at hand. RUNS gets a folder for each
-command; what is finished there is not run again. It takes half an hour of one core; docs/results/networks.md has the
-table.
+command; what is finished there is not run again, and all of it is recorded. It takes a quarter of an hour of one core,
+and fewer commands are run by their names after RUNS; docs/results/networks.md has the table.
 """
 
 import json
@@ -65,12 +65,12 @@ PUBLISHED = {
 }
 
 
-def run(name: str, data: Path, runs: Path) -> float:
-    """Runs or continues a command unless it is finished; its CPU seconds, which are kept in RUNS/NAME.json."""
+def run(name: str, data: Path, runs: Path) -> None:
+    """Runs or continues a command unless it is finished, and keeps its CPU seconds in RUNS/NAME.json."""
     folder, log = runs / name, runs / f"{name}.json"
     before = json.loads(log.read_text()) if log.exists() else {"seconds": 0.0, "finished": False}
     if before["finished"]:
-        return float(before["seconds"])
+        return
     options = command(name).replace("DATA", str(data)).split()
     options += [f"resume={name}"] if (folder / "config.yaml").exists() else []
     start = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,7 +79,6 @@ def run(name: str, data: Path, runs: Path) -> float:
     seconds = before["seconds"] + end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
     log.write_text(json.dumps({"seconds": seconds, "finished": done.returncode == 0}))
     done.check_returncode()
-    return float(seconds)
 
 
 def command(name: str) -> str:
@@ -144,9 +143,11 @@ def text(estimate: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    data, runs = (Path(argument).resolve() for argument in sys.argv[1:])
+    data, runs = (Path(argument).resolve() for argument in sys.argv[1:3])
     runs.mkdir(exist_ok=True)
-    seconds = {name: run(name, data, runs) for name in COMMANDS}
-    made = {name: (obtained(name, runs) if name in PUBLISHED else {}) for name in COMMANDS}
-    figures = {name: row | {"seconds": round(seconds[name])} for name, row in made.items()}
-    print(record([f"python run.py {command(name)}" for name in COMMANDS], figures))
+    for name in sys.argv[3:] or COMMANDS:
+        run(name, data, runs)
+    logs = {name: json.loads(path.read_text()) for name in COMMANDS if (path := runs / f"{name}.json").exists()}
+    done = {name: round(log["seconds"]) for name, log in logs.items() if log["finished"]}
+    made = {name: (obtained(name, runs) if name in PUBLISHED else {}) | {"seconds": s} for name, s in done.items()}
+    print(record([f"python run.py {command(name)}" for name in made], made))
