@@ -1,5 +1,6 @@
 """Tensors that all architectures share, each sliced to the size that an architecture needs."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,30 +15,41 @@ from smash_lightning.network.banks import bank_channels
 from smash_lightning.network.gradients import Region, crop
 
 
-def make_shared_tensors(limits: Limits, image_spec: ImageSpec, generator: torch.Generator | None) -> nn.ParameterDict:
+def make_shared_tensors(
+    limits: Limits, image_spec: ImageSpec, generator: torch.Generator | None, sets: int | None = None
+) -> nn.ParameterDict:
     """Everything but the 1x1 convolutions of ops, of the largest size that any architecture needs.
 
-    The stem; for each block one kernel per convolution position; transitions, norms and the classifier.
+    The stem; for each block one kernel per convolution position, or `sets` of them along a new first axis; transitions,
+    norms and the classifier.
     """
     tensors = nn.ParameterDict()
     for layer in _largest_layers(limits, image_spec):
-        for name, tensor in initialize(layer, generator).items():
-            tensors[name.replace(".", "/")] = nn.Parameter(tensor)
+        drawn = [initialize(layer, generator) for _ in range(sets or 1 if ".conv" in layer.name else 1)]
+        for name, tensor in drawn[0].items():
+            stacked = sets is not None and ".conv" in layer.name
+            value = torch.stack([one[name] for one in drawn]) if stacked else tensor
+            tensors[name.replace(".", "/")] = nn.Parameter(value)
     return tensors
 
 
-def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: ImageSpec) -> dict[str, Tensor]:
+def sliced(
+    tensors: nn.ParameterDict, architecture: Architecture, image_spec: ImageSpec, chosen: Sequence[int] | None = None
+) -> dict[str, Tensor]:
     """The tensors of an architecture by name: leading channels, and the centre in space.
 
-    Each shared tensor is cut once into all its pieces.
+    Each shared tensor is cut once into all its pieces. Where there are several sets of kernels, an op's are of the set
+    `chosen` for it, or of all sets along the first axis.
     """
+    sets = dict(zip(op_names(architecture), chosen or (), strict=chosen is not None))
     wanted: dict[str, list[tuple[str, Region]]] = {}
     for layer in layers(architecture, image_spec, False):
         if layer.name.endswith(".pointwise"):
             continue
         for name, shape in layer.parameters.items():
             source = _source(name)
-            wanted.setdefault(source, []).append((name, _region(tensors[source].shape, shape)))
+            chosen_set = sets.get(layer.name.rpartition(".")[0], slice(None))
+            wanted.setdefault(source, []).append((name, _region(tensors[source].shape, shape, chosen_set)))
     weights: dict[str, Tensor] = {}
     for source, pieces in wanted.items():
         cut = crop(tensors[source], tuple(region for _, region in pieces))
@@ -45,25 +57,29 @@ def sliced(tensors: nn.ParameterDict, architecture: Architecture, image_spec: Im
     return weights
 
 
-def shared_matrices(limits: Limits, generator: torch.Generator | None) -> nn.ParameterList:
-    """For each block a matrix (most channels after a 1x1, channels of all banks)."""
+def shared_matrices(limits: Limits, generator: torch.Generator | None, sets: int | None = None) -> nn.ParameterList:
+    """For each block a matrix (most channels after a 1x1, channels of all banks), or (sets, ...) of them."""
     rows = limits.bottleneck * limits.max_outputs
+
+    def draw(memory: int) -> Tensor:
+        return nn.init.orthogonal_(torch.empty(rows, memory), generator=generator)
+
     return nn.ParameterList(
-        nn.init.orthogonal_(torch.empty(rows, memory), generator=generator) for memory in limits.memory
+        draw(memory) if sets is None else torch.stack([draw(memory) for _ in range(sets)]) for memory in limits.memory
     )
 
 
 def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> tuple[Tensor, ...]:
-    """The 1x1 weights (bottleneck, inputs) of each op, in order of execution, before they are normalized.
+    """The 1x1 weights (bottleneck, inputs) or (sets, ...) of each op in order, before they are normalized.
 
     One look-up for each block, however many ops it has.
     """
     weights: list[Tensor] = []
     for block, matrix in zip(architecture.blocks, matrices, strict=True):
-        found = matrix.flatten().index_select(0, _indices(block, matrix.shape[1], matrix.device))
+        found = matrix.flatten(-2).index_select(-1, _indices(block, matrix.shape[-1], matrix.device))
         shapes = [(op.bottleneck or 0, len(op.read) * block.width) for op in block.ops]
-        pieces = found.split([rows * columns for rows, columns in shapes])
-        weights += [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+        pieces = found.split([rows * columns for rows, columns in shapes], -1)
+        weights += [piece.view(*piece.shape[:-1], *shape) for piece, shape in zip(pieces, shapes, strict=True)]
     return tuple(weights)
 
 
@@ -94,11 +110,14 @@ def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages
 
 def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """The 1x1 matrices (bottleneck, inputs) of all ops, in order of execution, as named convolutions."""
-    names = [
-        f"block{b}.op{o}.pointwise.weight" for b, block in enumerate(architecture.blocks) for o in range(len(block.ops))
-    ]
-    ones = (1,) * architecture.dimensions
-    return {name: weight.view(*weight.shape, *ones) for name, weight in zip(names, matrices, strict=True)}
+    names, ones = op_names(architecture), (1,) * architecture.dimensions
+    named = zip(names, matrices, strict=True)
+    return {f"{name}.pointwise.weight": weight.view(*weight.shape, *ones) for name, weight in named}
+
+
+def op_names(architecture: Architecture) -> list[str]:
+    """What the names of an op's tensors begin with, in order of execution."""
+    return [f"block{b}.op{o}" for b, block in enumerate(architecture.blocks) for o in range(len(block.ops))]
 
 
 def _source(name: str) -> str:
@@ -106,10 +125,12 @@ def _source(name: str) -> str:
     return "/".join(part for part in name.split(".") if not part.startswith("op"))
 
 
-def _region(whole: torch.Size, shape: tuple[int, ...]) -> Region:
-    """Leading channels, and the centre in space."""
+def _region(whole: torch.Size, shape: tuple[int, ...], chosen: int | slice) -> Region:
+    """Leading channels, and the centre in space, of the set `chosen` where there are several."""
+    sets = (chosen,) * (len(whole) - len(shape))
+    whole = whole[len(sets) :]
     centred = [slice((w - s) // 2, (w + s) // 2) for w, s in zip(whole[2:], shape[2:], strict=True)]
-    return (*(slice(0, s) for s in shape[:2]), *centred)
+    return (*sets, *(slice(0, s) for s in shape[:2]), *centred)
 
 
 def _largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:

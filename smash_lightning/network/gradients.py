@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Region = tuple[slice, ...]
+Region = tuple[int | slice, ...]
 
 
 class _Crop(torch.autograd.Function):

@@ -7,6 +7,7 @@ import pytest
 
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
+    MixtureHyperNet,
     ResidualHyperNet,
     SharedWeights,
     UnconditionalHyperNet,
@@ -36,6 +37,8 @@ KINDS: dict[str, Make] = {
     "without noise": _maker(ConditionalHyperNet, noise=False),
     "unconditional": _maker(UnconditionalHyperNet),
     "residual": _maker(ResidualHyperNet),
+    "mixture": _maker(MixtureHyperNet),
     "shared": _maker(SharedWeights),
+    "shared per kind": _maker(SharedWeights, per_kind=True),
 }
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())

@@ -10,6 +10,7 @@ import yaml
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
     HyperNetSpecification,
+    MixtureHyperNet,
     ResidualHyperNet,
     SharedWeights,
     UnconditionalHyperNet,
@@ -18,7 +19,7 @@ from tests.cases import BARE_CASES
 
 SPACE = BARE_CASES["v1-2d"].space
 TINY = HyperNetSpecification.of(ConditionalHyperNet, width=None, depths=(2, 1), growth=4)
-PACKAGE = (ConditionalHyperNet, UnconditionalHyperNet, ResidualHyperNet, SharedWeights)
+PACKAGE = (ConditionalHyperNet, UnconditionalHyperNet, ResidualHyperNet, MixtureHyperNet, SharedWeights)
 
 
 def test_a_specification_is_plain(tmp_path: Any) -> None:

@@ -18,6 +18,7 @@ from smash_lightning.data import DataModule, Digits
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
     HyperNetSpecification,
+    MixtureHyperNet,
     ResidualHyperNet,
     SharedWeights,
     UnconditionalHyperNet,
@@ -56,6 +57,7 @@ KINDS = {
     "without noise": HYPERNET.with_values({"noise": False}),
     "unconditional": HYPERNET.with_kind(UnconditionalHyperNet),
     "residual": HYPERNET.with_kind(ResidualHyperNet),
+    "mixture": HYPERNET.with_kind(MixtureHyperNet),
     "shared": HYPERNET.with_kind(SharedWeights),
     "from outside": HyperNetSpecification.of(Scaled, hidden=3, names=["a"]),
 }
