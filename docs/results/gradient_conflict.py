@@ -13,12 +13,18 @@ from collect import record
 
 LEFT_OUT = ("hydra.run.dir", "workers", "logger")  # options that change no figure
 
+
+def overrides_of(folder: Path) -> list[str]:
+    """The options of a run's command line that change its figures."""
+    overrides = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["overrides"]
+    return [one for one in overrides if one.split("=")[0] not in LEFT_OUT]
+
+
 if __name__ == "__main__":
     commands, figures = [], {}
     for folder in map(Path, sys.argv[1:]):
         source = Path(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["source_run"])
-        overrides = yaml.safe_load((source / "config.yaml").read_text(encoding="utf-8"))["overrides"]
-        kept = [one for one in overrides if one.split("=")[0] not in LEFT_OUT]
-        commands.append(f"python run.py {' '.join(kept)}; python run.py task=gradient_conflict checkpoint=FOLDER")
+        kept = " ".join(overrides_of(source))
+        commands.append(f"python run.py {kept}; python run.py task=gradient_conflict checkpoint=FOLDER")
         figures[folder.name] = json.loads((folder / "gradient_conflict.json").read_text(encoding="utf-8"))
     print(record(commands, figures))

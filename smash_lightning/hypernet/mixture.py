@@ -30,16 +30,16 @@ from smash_lightning.hypernet.shared_tensors import (
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
 
-SHARPNESS = 4.0  # initial factor of the logits, whose standard deviation is about .25 as filters have norm 1
+SHARPNESS = 2.0  # initial norm of the logits of an op
 
 
 @final
 class MixtureHyperNet(ConditionalWeightSource):
     """As `SharedWeights`, with `sets` of matrices and kernels, which are added with coefficients of each op.
 
-    The coefficients are a softmax of what the HyperNet makes of c, averaged over the op's cells, divided by their
-    Euclidean norm, so that a sum of independent sets is as large as one. conf/hypernet/mixture.yaml explains the
-    options, and `GridDenseNet` the layers.
+    The logits of an op are what the HyperNet makes of c, averaged over the op's cells, with a norm that is learned. The
+    coefficients are their softmax divided by its norm, so that a sum of independent sets is as large as one.
+    conf/hypernet/mixture.yaml explains the options, and `GridDenseNet` the layers.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MixtureHyperNet(ConditionalWeightSource):
         (grid,) = self.hypernet(c if z is None else torch.cat([z, c], 1))
         spans = self.encoding.spans(architecture)
         logits = [grid[:, : span.rows, span.first : span.last].mean((1, 2)) for span in spans]
-        return F.normalize(torch.softmax(self.sharpness * torch.stack(logits), 1), dim=1)
+        return F.normalize(torch.softmax(self.sharpness * F.normalize(torch.stack(logits), dim=1), 1), dim=1)
 
     def mixed(self, architecture: Architecture, coefficients: Tensor) -> Weights:
         """The weights of `architecture` from the coefficients (ops, sets) of its ops."""
@@ -97,5 +97,5 @@ class MixtureHyperNet(ConditionalWeightSource):
 
     @override
     def undecayed(self) -> list[nn.Parameter]:
-        """The HyperNet's filters, the sharpness of its softmax, and the matrices, which are divided by their norms."""
+        """The HyperNet's filters, the norm of logits, and the matrices, which are divided by their norms."""
         return [*self.hypernet.parameters(), self.sharpness, *self.pointwise]
