@@ -1,9 +1,9 @@
 """Writes the tables of README.md and docs/*.md from docs/results/*.json: python docs/results/render.py.
 
 A table is between `<!-- results: docs/results/NAME.json TABLE -->` and `<!-- end of results -->`. TABLE is one of
-`TABLES` below, `verdict`, `pooled`, `conflict`, or `lines`, which is the main part of the summary with a line for each
-run; without it, the summary. Both of the latter have the source of their figures. The first column of several runs is
-their mean and standard deviation.
+`TABLES` below, `verdict`, `pooled`, `conflict`, `gains`, or `lines`, which is the main part of the summary with a line
+for each run; without it, the summary. Both of the latter have the source of their figures. The first column of several
+runs is their mean and standard deviation.
 """
 
 import json
@@ -140,7 +140,29 @@ def _conflict(runs: dict[str, Run]) -> str:
     return "\n".join([*lines, ""])
 
 
-WHOLE = {"verdict": _verdict, "pooled": _pooled, "conflict": _conflict}  # tables without a column for each run
+def _gains(runs: dict[str, Run]) -> str:
+    """What conditioning.json has of every search space, and over all of them."""
+    spaces, overall = {name: run for name, run in runs.items() if "share" in run}, runs["all spaces"]
+    sources = list(overall["gain"])
+    header = ["space", "share, start", "share, trained", "ceiling", "shared weights", *sources]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for name, run in spaces.items():
+        first = (run["share"]["start"], run["share"]["trained"], run["ceiling"], run["spearman"]["weight sharing"])
+        lines.append(f"| {' | '.join([name, *map(figure, first), *(figure(run['gain'][one]) for one in sources)])} |")
+    names = {"gain": "mean over spaces", "start": "slope per .1, start", "trained": "slope per .1, trained"}
+    lines += [
+        f"| {' | '.join([name, *['-'] * 4, *(figure(overall[key][one]) for one in sources)])} |"
+        for key, name in names.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+WHOLE = {
+    "verdict": _verdict,
+    "pooled": _pooled,
+    "conflict": _conflict,
+    "gains": _gains,
+}  # tables without a column for each run
 
 
 def _predictor(name: str, column: str) -> Callable[[Run], Cell]:
