@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -33,6 +33,7 @@ from smash_lightning.network import Weights
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
+from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment, copy_tables, in_order
 from smash_lightning.stages.rounds import rounds
 from smash_lightning.stages.search import averaging, trainer_options
@@ -81,45 +82,20 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     if experiment.retrain.start == "generated":
         _first_hypernet(experiment)  # an error here is better than one in every training
     copy_tables(source, folder, "settling")
-    ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
-    if len(ranking) < total:
-        raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
-    first = next(upcoming := rounds(experiment, ranking))
+    first = next(upcoming := rounds(experiment, _complete_ranking(experiment)))
     names = folder.read_names()
     for name, architecture in given.items():
         first.setdefault(architecture.fingerprint, set()).add("preset")
         if names.get(architecture.fingerprint) != name:
             folder.append_architecture(architecture, name)
-    architectures = folder.read_architectures()
-    table = read_if_exists(folder.retrained, RETRAINED)
-    table = table[~table["failure"].str.startswith(tuple(TRIED_AGAIN.values()))]
-    is_given = table["fingerprint"].isin([architecture.fingerprint for architecture in given.values()])
-    table.loc[is_given, "preset"] = 1  # it may have been trained in another group before
-    if experiment.retrain.rounds > 1:
-        table = table.assign(**{GREEDY: table.get(GREEDY, 0)})
-    table = write_table(folder.retrained, RETRAINED, table)
-    write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
+    table = _begin_tables(experiment, given.values())
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
-    optimizer = experiment.retrain.optimizer
-    count = networks_side_by_side(experiment.data.image_spec, experiment.device, optimizer) or len(seeds)
     groups: Groups = {}
     for some in chain([first], upcoming):
         groups |= some
-        finished = set(zip(table["fingerprint"], table["seed"], strict=True))
-        missing = {name: [seed for seed in seeds if (name, seed) not in finished] for name in some}
-        jobs = [
-            Job(architectures[name], frozenset(some[name]), tuple(several))
-            for first in range(0, len(seeds), count)  # all architectures with the first seeds, then with the next
-            for name in some
-            if (several := missing[name][first : first + count])
-        ]
-        _train(experiment, tracker, jobs, len(table))
+        _train(experiment, tracker, _missing(experiment, some, seeds, table), len(table))
         table = read_table(folder.retrained, RETRAINED)
-    plan = [(name, seed) for seed in seeds for name in groups]
-    history = read_table(folder.training_history, HISTORY).drop_duplicates(["fingerprint", "seed", "step"], keep="last")
-    history = write_table(folder.training_history, HISTORY, in_order(history, ("fingerprint", "seed"), plan))
-    table = in_order(table, ("fingerprint", "seed"), plan)
-    table = write_table(folder.retrained, RETRAINED, table)
+    table, history = _in_order_of_plan(folder, [(name, seed) for seed in seeds for name in groups])
     tracker.trainings(table, history)
     best = finished_trainings(table).sort_values("true_loss")
     networks = [folder.network(*key) for key in zip(best["fingerprint"], best["seed"], strict=True)]
@@ -132,6 +108,51 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             f"rows that are deleted from {folder.retrained.name}"
         )
     return table
+
+
+def _complete_ranking(experiment: Experiment) -> pd.DataFrame:
+    """The ranking to select from; raises ValueError where architectures of it are missing."""
+    folder = experiment.folder
+    ranking, total = read_ranking(folder), sum(strategy.count for strategy in experiment.ranking.active_strategies)
+    if len(ranking) < total:
+        raise ValueError(f"the ranking in {folder.path} has {len(ranking)} of {total} architectures: complete it first")
+    return ranking
+
+
+def _begin_tables(experiment: Experiment, given: Iterable[Architecture]) -> pd.DataFrame:
+    """Writes the tables without the failures that are tried again, and returns that of the trainings."""
+    folder = experiment.folder
+    table = read_if_exists(folder.retrained, RETRAINED)
+    table = table[~table["failure"].str.startswith(tuple(TRIED_AGAIN.values()))]
+    is_given = table["fingerprint"].isin([architecture.fingerprint for architecture in given])
+    table.loc[is_given, "preset"] = 1  # it may have been trained in another group before
+    if experiment.retrain.rounds > 1:
+        table = table.assign(**{GREEDY: table.get(GREEDY, 0)})
+    write_table(folder.training_history, HISTORY, read_if_exists(folder.training_history, HISTORY))
+    return write_table(folder.retrained, RETRAINED, table)
+
+
+def _missing(experiment: Experiment, groups: Groups, seeds: Sequence[int], table: pd.DataFrame) -> list[Job]:
+    """Jobs for the trainings that are not in the table: all architectures with the first seeds, then with the next."""
+    architectures = experiment.folder.read_architectures()
+    side_by_side = networks_side_by_side(experiment.data.image_spec, experiment.device, experiment.retrain.optimizer)
+    count = side_by_side or len(seeds)
+    finished = set(zip(table["fingerprint"], table["seed"], strict=True))
+    missing = {name: [seed for seed in seeds if (name, seed) not in finished] for name in groups}
+    return [
+        Job(architectures[name], frozenset(groups[name]), tuple(several))
+        for first in range(0, len(seeds), count)
+        for name in groups
+        if (several := missing[name][first : first + count])
+    ]
+
+
+def _in_order_of_plan(folder: RunFolder, plan: Sequence[tuple[str, int]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Writes and returns the tables of trainings and of their losses in the order of the plan, without repetitions."""
+    table, history = read_table(folder.retrained, RETRAINED), read_table(folder.training_history, HISTORY)
+    history = history.drop_duplicates(["fingerprint", "seed", "step"], keep="last")
+    history = write_table(folder.training_history, HISTORY, in_order(history, ("fingerprint", "seed"), plan))
+    return write_table(folder.retrained, RETRAINED, in_order(table, ("fingerprint", "seed"), plan)), history
 
 
 def _train(experiment: Experiment, tracker: Tracker, jobs: Sequence[Job], done: int) -> None:
