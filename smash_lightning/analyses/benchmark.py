@@ -21,19 +21,15 @@ from typing import Annotated, Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smash_lightning.analyses.growth import growth as fitted_growth
-from smash_lightning.analyses.measured_step import MeasuredStep, adam, peak_mb, seconds, update
+from smash_lightning.analyses.measured_step import MeasuredStep, peak_mb, saved_mb, seconds
 from smash_lightning.architecture import Architecture, ImageSpec
-from smash_lightning.cuda_graphs import recorded
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
 from smash_lightning.files import write_text
 from smash_lightning.hypernet import ConditionalWeightSource
-from smash_lightning.network import StandaloneNetwork
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
@@ -101,8 +97,7 @@ def step_costs(
     The images are random.
     """
     space = replace(experiment.space, image_spec=image_spec)  # type: ignore[type-var]  # a space is a dataclass
-    step = MeasuredStep(experiment, space, experiment.data.batch_size)
-    images, labels = step.images, step.labels
+    step, seeds = MeasuredStep(experiment, space, experiment.data.batch_size), experiment.retrain.seeds
 
     def measure(index: int, progress: float) -> dict[str, Any]:
         def draw() -> Architecture:
@@ -111,18 +106,8 @@ def step_costs(
         def search() -> None:
             step.search(draw())
 
-        def standalone(architecture: Architecture, count: int) -> Callable[[], None]:
-            generators = (generator(Stream.RETRAIN, seed) for seed in range(count))
-            networks = StandaloneNetwork(architecture, image_spec, *generators).to(device)
-            x, each = images.repeat(1, count, *[1] * image_spec.dimensions), labels.repeat_interleave(count)
-            own = adam(networks)
-            graphs = experiment.retrain.graphs and device.type == "cuda"
-            run = recorded(networks, x) if graphs else networks
-            return lambda: update(F.cross_entropy(run(x).view(len(each), -1), each), own)
-
         architecture = draw()
-        network = StandaloneNetwork(architecture, image_spec, op_norm=False).to(device)
-        own, weights = adam(network), step.generate(architecture)
+        weights = step.generate(architecture)
         loss = step.loss(architecture, weights)
         calls: dict[str, Callable[[], object]] = {"search": search, "draw": draw}
         if isinstance(step.source, ConditionalWeightSource):
@@ -133,28 +118,22 @@ def step_costs(
             "backward": lambda: loss.backward(retain_graph=True),
             "optimizer": step.optimizer.step,  # with the gradients of the backward pass
             "score": lambda: step.scorer(architecture),
-            "standalone_step": lambda: update(F.cross_entropy(network(images), labels), own),
+            "standalone_step": step.standalone(architecture, op_norm=False),
         }
         row: dict[str, Any] = {name: 1e3 * seconds(call, repeats) for name, call in calls.items()}
         row["over_standalone"] = row["search"] / row.pop("standalone_step")
-        one, several = (seconds(standalone(architecture, count), repeats) for count in (1, experiment.retrain.seeds))
-        row |= {"standalone": 1e3 * one, "side_by_side": several / (one * experiment.retrain.seeds)}
+        graphs = experiment.retrain.graphs
+        one, several = (seconds(step.standalone(architecture, count, graphs), repeats) for count in (1, seeds))
         started = time.perf_counter()
         search()
         row["host"] = 1e3 * (time.perf_counter() - started)
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            step.loss(architecture, step.generate(architecture))
         with OperationCounter() as counter:
             search()
         return row | {
+            "standalone": 1e3 * one,
+            "side_by_side": several / (one * seeds),
             "operations": counter.total,
-            "saved_mb": sum(kept.values()) / 1e6,
+            "saved_mb": saved_mb(lambda: step.loss(architecture, step.generate(architecture))),
             "peak_mb": peak_mb(search, device),
         }
 

@@ -13,8 +13,9 @@ from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as default_timer
 
 from smash_lightning.architecture import Architecture
+from smash_lightning.cuda_graphs import recorded
 from smash_lightning.hypernet import TrainedHyperNet
-from smash_lightning.network import UseBatchStatistics, Weights, forward
+from smash_lightning.network import StandaloneNetwork, UseBatchStatistics, Weights, forward
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.scoring import RecalibratedStatistics, Scorer, ScoringData
 from smash_lightning.search_space import SearchSpace
@@ -51,6 +52,17 @@ class MeasuredStep:
         """A step, without the draw of the architecture."""
         update(self.loss(architecture, self.generate(architecture)), self.optimizer)
 
+    def standalone(
+        self, architecture: Architecture, count: int = 1, graphs: bool = False, op_norm: bool = True
+    ) -> Callable[[], None]:
+        """A step of `count` standalone networks side by side, on a GPU perhaps by CUDA graphs."""
+        generators = (generator(Stream.RETRAIN, seed) for seed in range(count))
+        networks = StandaloneNetwork(architecture, self.image_spec, *generators, op_norm=op_norm).to(self.device)
+        images = self.images.repeat(1, count, *[1] * self.image_spec.dimensions)
+        labels, optimizer = self.labels.repeat_interleave(count), adam(networks)
+        run = recorded(networks, images) if graphs and self.device.type == "cuda" else networks
+        return lambda: update(F.cross_entropy(run(images).view(len(labels), -1), labels), optimizer)
+
 
 def update(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     """The rest of a step from its loss on."""
@@ -74,6 +86,19 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     timer = Timer("work()", globals={"work": work}, timer=clock, num_threads=torch.get_num_threads())
     timer.timeit(1)
     return min(timer.timeit(1).mean for _ in range(repeats))
+
+
+def saved_mb(work: Callable[[], object]) -> float:
+    """Memory that a forward pass keeps for its backward pass."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work()
+    return sum(kept.values()) / 1e6
 
 
 def peak_mb(work: Callable[[], object], device: torch.device) -> float:
