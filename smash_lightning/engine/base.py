@@ -4,7 +4,7 @@ import math
 import pickle
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
+from smash_lightning.engine.attempts import Attempts
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
 from smash_lightning.engine.work import (
     CHUNK_SECONDS,
@@ -29,8 +30,6 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 MOST = 10_000  # workers
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
-LOST = "its process died {} times, perhaps for lack of memory: {}"
-NO_START = "{} processes in a row died before they had a job, perhaps for lack of memory: {}"
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,7 @@ class Pool(ABC, Generic[Job, Result]):
         self.workers = engine.workers or 1
         self._busy: dict[Any, list[tuple[int, Job]]] = {}  # the jobs of each worker that has some
         self._seconds = CHUNK_SECONDS  # of a job, as measured last
-        self._failed_starts = 0  # in a row
-        self._last_step: dict[int, int] = {}  # of the messages of each job
-        self._known_step: dict[int, int] = {}  # up to which a repeated job has sent its messages before
+        self._attempts = self._new_attempts()
 
     def __enter__(self) -> "Pool[Job, Result]":
         return self
@@ -109,18 +106,15 @@ class Pool(ABC, Generic[Job, Result]):
         Raises:
             Stopped: after a request to stop, when jobs in progress have saved their state.
         """
-        self._last_step.clear()
-        self._known_step.clear()
+        attempts = self._attempts = self._new_attempts()
         here = self.workers == 1 and self.engine.alone_here
-        waiting, deaths = deque(enumerate(jobs)), Counter[int]()
-        for index, outcome in self._run_here(waiting) if here else self._run_in_workers(waiting, deaths):
-            if isinstance(outcome, Failure) and outcome.cause.may_pass and repeated(jobs[index]):
-                self._known_step[index] = self._last_step.get(index, -1)
-                deaths[index] += 1
-                if deaths[index] <= self.engine.retries:
-                    waiting.append((index, jobs[index]))
-                    continue
-            yield index, outcome
+        waiting = deque(enumerate(jobs))
+        for index, outcome in self._run_here(waiting) if here else self._run_in_workers(waiting):
+            may_pass = isinstance(outcome, Failure) and outcome.cause.may_pass and repeated(jobs[index])
+            if may_pass and attempts.repeat(index):
+                waiting.append((index, jobs[index]))
+            else:
+                yield index, outcome
 
     def results(self, jobs: Sequence[Job], what: Callable[[int], str]) -> Iterator[tuple[int, Result]]:
         """The same for jobs of which none may fail.
@@ -157,7 +151,8 @@ class Pool(ABC, Generic[Job, Result]):
             RuntimeError: a rank failed.
             Stopped: as in `run`.
         """
-        waiting, deaths = list(enumerate(jobs)), Counter[int]()
+        attempts = self._attempts = self._new_attempts()
+        waiting = list(enumerate(jobs))
         while waiting:
             if stop_requested():
                 raise Stopped
@@ -170,12 +165,10 @@ class Pool(ABC, Generic[Job, Result]):
                     raise content.exception(what(index))
                 else:
                     died = content
-            if waiting and not stop_requested() and self._had_begun(died):
+            if waiting and not stop_requested() and attempts.had_begun(died):
                 index = waiting[0][0]
-                deaths[index] += 1
-                self._known_step |= self._last_step
-                if deaths[index] > self.engine.retries:
-                    raise RuntimeError(f"{what(index)}: {LOST.format(deaths[index], died.reason)}")
+                if not attempts.repeat(index):
+                    raise RuntimeError(f"{what(index)}: {attempts.lost(index, died)}")
 
     def _sent_by_ranks(self, waiting: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, str, Any]]:
         """Results, and at last how a rank died, or else the first failure; forwards messages."""
@@ -249,9 +242,7 @@ class Pool(ABC, Generic[Job, Result]):
         except Exception as error:
             return failure(error)
 
-    def _run_in_workers(
-        self, waiting: deque[tuple[int, Job]], deaths: Counter[int]
-    ) -> Iterator[tuple[int, Result | Failure]]:
+    def _run_in_workers(self, waiting: deque[tuple[int, Job]]) -> Iterator[tuple[int, Result | Failure]]:
         deadline = None
         while waiting or self._busy:
             if stop_requested() and deadline is None:
@@ -260,7 +251,7 @@ class Pool(ABC, Generic[Job, Result]):
             if deadline is not None and (not self._busy or time.monotonic() > deadline):
                 raise Stopped
             while waiting and deadline is None and len(self._busy) < self.workers:
-                chunk = self._chunk(waiting, deaths)
+                chunk = self._chunk(waiting)
                 if (worker := self._start(chunk)) is None:
                     waiting.extendleft(reversed(chunk))
                     break
@@ -268,50 +259,39 @@ class Pool(ABC, Generic[Job, Result]):
             for worker, ended in self._wait():
                 chunk = self._busy.pop(worker)
                 if isinstance(ended, Outcomes):
-                    self._failed_starts = 0
+                    self._attempts.started()
                     self._seconds = ended.seconds
                     waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in ended.packed)
                     yield from ((index, pickle.loads(outcome)) for index, outcome in ended.packed.items())
                 elif not stop_requested():  # otherwise the same signal may have killed it, which is no failure
-                    yield from self._repeat(chunk, waiting, deaths, ended)
+                    yield from self._repeat(chunk, waiting, ended)
         if deadline is not None:
             raise Stopped
 
-    def _chunk(self, waiting: deque[tuple[int, Job]], deaths: Counter[int]) -> list[tuple[int, Job]]:
+    def _chunk(self, waiting: deque[tuple[int, Job]]) -> list[tuple[int, Job]]:
         """The next jobs for one worker; one whose process died goes alone, as it may be the cause."""
         share = -(-len(waiting) // self.workers)
         size = min(share, int(CHUNK_SECONDS / max(self._seconds, 1e-6)))
         chunk = [waiting.popleft()]
-        while len(chunk) < size and not deaths.keys() & {chunk[0][0], waiting[0][0]}:
+        while len(chunk) < size and not self._attempts.have_failed(chunk[0][0], waiting[0][0]):
             chunk.append(waiting.popleft())
         return chunk
 
     def _repeat(
-        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], deaths: Counter[int], died: Death
+        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], died: Death
     ) -> Iterator[tuple[int, Failure]]:
-        if not self._had_begun(died):
+        if not self._attempts.had_begun(died):
             waiting.extendleft(reversed(chunk))
             return
         for index, job in reversed(chunk):
-            self._known_step[index] = self._last_step.get(index, -1)
-            deaths[index] += len(chunk) == 1
-            if deaths[index] > self.engine.retries:
-                yield index, Failure(LOST.format(deaths[index], died.reason), "", Cause.MEMORY)
-            else:
+            if self._attempts.repeat(index, alone=len(chunk) == 1):
                 waiting.appendleft((index, job))
+            else:
+                yield index, Failure(self._attempts.lost(index, died), "", Cause.MEMORY)
 
-    def _had_begun(self, died: Death) -> bool:
-        """Whether a process that died had begun a job; raises RuntimeError where too many in a row had not."""
-        self._failed_starts = 0 if died.begun else self._failed_starts + 1
-        if self._failed_starts > self.workers * (self.engine.retries + 1):
-            raise RuntimeError(NO_START.format(self._failed_starts, died.reason))
-        return died.begun
+    def _new_attempts(self) -> Attempts:
+        return Attempts(self.engine.retries, self.workers)
 
     def _forward(self, index: int, message: Any) -> None:
-        """Passes on a message, unless it is of a step that the job had reached before its process died."""
-        step = getattr(message, "step", None)
-        if step is not None:
-            if step <= self._known_step.get(index, -1):
-                return
-            self._last_step[index] = max(step, self._last_step.get(index, -1))
-        self.on_message(index, message)
+        if self._attempts.is_new(index, message):
+            self.on_message(index, message)

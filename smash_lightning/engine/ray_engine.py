@@ -127,7 +127,7 @@ class RayPool(Pool[Job, Result]):
             ray.get(reference)
             _Cluster.kept[self._state].append(actor)
         except ray.exceptions.RayActorError as error:
-            self._had_begun(Death(str(error), begun=False))
+            self._attempts.had_begun(Death(str(error), begun=False))
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()
