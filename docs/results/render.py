@@ -157,11 +157,20 @@ def _gains(runs: dict[str, Run]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _hypernets(runs: dict[str, Run]) -> str:
+    """Agreement by number of HyperNets in hypernets.json."""
+    run = next(iter(runs.values()))
+    rows = run["rows"] | {"3 minus 1 with the test loss": run["three minus one"]}
+    lines = ["| HyperNets | Spearman |", "|---|---|", *(f"| {name} | {figure(one)} |" for name, one in rows.items())]
+    return "\n".join([*lines, ""])
+
+
 WHOLE = {
     "verdict": _verdict,
     "pooled": _pooled,
     "conflict": _conflict,
     "gains": _gains,
+    "hypernets": _hypernets,
 }  # tables without a column for each run
 
 
