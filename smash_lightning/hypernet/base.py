@@ -1,5 +1,6 @@
 """The abstract class of everything that makes weights for many architectures, and what is known of a trained one."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,3 +103,10 @@ class TrainedHyperNet:
     drawn: frozenset[str]
     finished: bool = False
     seconds: float = 0.0
+
+    def digest(self) -> str:
+        """Of all weights, by which a ranking that is continued recognizes the HyperNets that it began with."""
+        found = hashlib.blake2b(digest_size=8)
+        for tensor in self.weights.state_dict().values():
+            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()

@@ -35,14 +35,20 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         The table `ranking.csv`, best first.
 
     Raises:
-        ValueError: there is no HyperNet, or one of another search space.
+        ValueError: there is no HyperNet, or one of another search space, or the ranking was begun with others.
     """
     folder, images, racing = experiment.prepare_folder(), len(experiment.data.validation), experiment.ranking.racing
     scorer, drawn = scorer_of(experiment)
     ranking = make_ranking(experiment, scorer, drawn)
-    state = ranking.init()
+    state, hypernets = ranking.init(), [each.digest() for each in scorer.hypernets]
     if folder.ranking_state.exists():
-        state = state_from_plain(load_checkpoint(folder.ranking_state, "rows"))
+        saved = load_checkpoint(folder.ranking_state, "rows")
+        if saved.get("hypernets", hypernets) != hypernets:
+            raise ValueError(
+                f"the ranking in {folder.path} was begun with other HyperNets than are there now: restore them, or "
+                "rank anew in another folder"
+            )
+        state = state_from_plain(saved)
 
     def rows_from(state: State, first: int = 0) -> list[dict[str, Any]]:
         pairs = zip(state.rows[first:], ranking.smash_scores(state.rows)[first:], strict=True)
@@ -68,7 +74,7 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             return scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
-            save_checkpoint(state_to_plain(state), folder.ranking_state)
+            save_checkpoint({**state_to_plain(state), "hypernets": hypernets}, folder.ranking_state)
             before = len(state.rows) - len(candidates)
             added = zip(candidates, rows_from(state, before), strict=True)
             for step, (candidate, row) in enumerate(added, start=before + 1):

@@ -177,7 +177,8 @@ def run_race(
     Each process of `engine` has a copy of `scorer`. The file at `path` keeps finished rounds, from which an interrupted
     race resumes; `progress` is called with the share of all images after each round.
     """
-    owner = [repr(racing), str(seed), *(architecture.fingerprint for architecture in architectures)]
+    owner = [repr(racing), str(seed), *(each.digest() for each in scorer.hypernets)]
+    owner += [architecture.fingerprint for architecture in architectures]
     state, total = None, images * len(architectures)
     if path is not None and path.exists() and (saved := load_checkpoint(path, "owner")).pop("owner") == owner:
         state = RaceState(**saved)

@@ -84,6 +84,19 @@ def test_a_complete_ranking_stays_best_first_whenever_it_is_repeated(
     assert experiment.folder.ranking.read_bytes() == before
 
 
+def test_a_ranking_is_not_continued_by_other_hypernets(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    options = RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1)
+    rank(two_hypernets(tmp_path, ranking=options), SILENT)
+    before = RunFolder(tmp_path).ranking.read_bytes()
+    first, second = (RunFolder(tmp_path).hypernet(index) for index in (0, 1))
+    first.write_bytes(second.read_bytes())
+    more = replace(options, strategies={"random": Random(7)})
+    with pytest.raises(ValueError, match=r"was begun with other HyperNets .* restore them, or rank anew"):
+        rank(two_hypernets(tmp_path, ranking=more), SILENT)
+    assert RunFolder(tmp_path).ranking.read_bytes() == before
+
+
 def test_each_checkpoint_is_read_once(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: Counter[str] = Counter()
     load = torch.load
