@@ -100,6 +100,11 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def escaped(text: str) -> str:
+    """A text in which what is no printable character is an escape sequence, as a terminal would act on it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def quoted(name: str, value: object) -> str:
     """An option as a shell and Hydra read it, such as `resume=FOLDER`."""
     text = str(value)

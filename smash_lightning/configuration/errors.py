@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from smash_lightning.engine import MachineError
 from smash_lightning.evaluation.sweep import leaves
-from smash_lightning.files import again, quoted, storage_message
+from smash_lightning.files import again, escaped, quoted, storage_message
 
 # Explained in one line:
 ERRORS = (ValueError, RuntimeError, OSError, MemoryError, HydraException, OmegaConfBaseException)
@@ -47,7 +47,7 @@ def explain(error: Exception, folder: Path | None = None, overrides: Sequence[st
     if overrides and not any(re.split(r"[.@/+~]", override.partition("=")[0])[-1] in text for override in overrides):
         text = f"{text}, in {' '.join(overrides)}"
     lines = "\n" if "Traceback" in text else " "
-    text = lines.join("".join(map(_printable, line)) for line in text.splitlines())
+    text = lines.join(map(escaped, text.splitlines()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-200:]}"
 
 
@@ -94,11 +94,6 @@ def _unreadable(override: str) -> str:
     if not separator:
         return f"{override} cannot be read: an option is given as NAME=VALUE.{HELP}"
     return f"{override} cannot be read: a text with such characters needs quotes: {quoted(name, value)}"
-
-
-def _printable(character: str) -> str:
-    """A character, or its escape sequence where a terminal would act on it."""
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from smash_lightning.data.cache import find_entry, open_entry, split_digest, sto
 from smash_lightning.data.loader import SideBySide, TensorLoader, normalise
 from smash_lightning.data.official import fetch
 from smash_lightning.data.source import RawDataset, Source, Split, Subset, listed, stratified_split
+from smash_lightning.files import escaped
 from smash_lightning.random_streams import Stream, generator
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that a data set may take
@@ -159,7 +160,7 @@ class DataModule(L.LightningDataModule):
             lines.append(f"{split}: {counts.sum():,} images, {spread}")
         shape = " x ".join(map(str, self.sets.train.images.shape[1:]))
         lines.append(f"images of {shape}, {len(classes)} classes: {listed(classes, 10)}")
-        return "\n".join(f"{self.name}: {line}" for line in (*lines, *self.sets.notes))
+        return "\n".join(escaped(f"{self.name}: {line}") for line in (*lines, *self.sets.notes))
 
     @cached_property
     def mean(self) -> Tensor:

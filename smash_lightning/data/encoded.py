@@ -6,6 +6,7 @@ EXIF orientation: CIPA DC-008 (Exif 2.32), tag 0x0112.
 import io
 import os
 import re
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,8 +117,11 @@ def is_hidden(path: Path) -> bool:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A name of a file or folder as text that can be encoded: bytes that are no UTF-8 become a replacement mark."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A name of a file or folder as text that can be encoded: bytes that are no UTF-8 become a replacement mark.
+
+    An accent and its letter become one character (NFC), as systems differ in that.
+    """
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
 
 
 def draw_test(labels: Tensor, classes: Sequence[str], share: float, seed: int) -> Tensor:

@@ -101,7 +101,7 @@ class Folder(EncodedImages):
     def _read_classes(self, root: Path, folders: Classes, others: list[Path]) -> dict[str, list[Path]]:
         """The images of each class of a split; `others` receives files that are no images."""
         found: dict[str, list[Path]] = {}
-        for name, folder in folders.items():
+        for name, folder in sorted(folders.items(), key=lambda item: printable(item[0])):
             files = sorted(walk(folder))
             images = [path for path in files if path.suffix.lower() in TYPES and path.is_file()]
             others += sorted(set(files) - set(images))
@@ -110,7 +110,7 @@ class Folder(EncodedImages):
             if not self.nested:
                 _require_one_class(root, folder, images)
             if printable(name) in found:
-                raise ValueError(f"{root} has two classes of the same name but for bytes that are no UTF-8: rename one")
+                raise ValueError(f"{root} has two classes named {printable(name)}, in other bytes: rename one")
             found[printable(name)] = images
         for parent in sorted({folder.parent for folder in folders.values()}):
             others += sorted(path for path in parent.iterdir() if path.is_file() and not is_hidden(path))

@@ -225,6 +225,8 @@ def test_a_data_set_describes_what_was_found() -> None:
     assert lines[0] == "tiny: train: 48 images, from 8 in class a to 24 in class c"
     assert lines[1] == "tiny: validation: 12 images, from 2 in class a to 6 in class c"
     assert lines[3] == "tiny: images of 2 x 4 x 4, 3 classes: a, b, c"
+    module.name = "a\n\x1b[2J"
+    assert module.summary().splitlines()[0] == r"a\n\x1b[2J: train: 48 images, from 8 in class a to 24 in class c"
 
 
 def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path) -> None:

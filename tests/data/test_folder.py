@@ -170,8 +170,18 @@ def test_names_that_are_no_utf_8_are_shown_with_a_replacement(tmp_path: Path) ->
     assert sets.classes == ("caf\ufffd", "tea")
     "".join((*sets.classes, *sets.notes)).encode()  # a report can be written
     fill(tmp_path, {os.fsdecode(b"caf\xe8"): [7, 8]})
-    with pytest.raises(ValueError, match=r"has two classes of the same name but for bytes that are no UTF-8"):
+    with pytest.raises(ValueError, match=r"has two classes named caf\ufffd, in other bytes: rename one"):
         read(tmp_path)
+
+
+def test_an_accent_is_the_same_in_every_encoding_of_it(tmp_path: Path) -> None:
+    one, other = "caf\u00e9", "cafe\u0301"  # as Linux and macOS write it
+    fill(tmp_path / "train", {one: [1, 2], "caff": [3, 4]})
+    fill(tmp_path / "test", {other: [5], "caff": [6]})
+    sets = read(tmp_path)
+    assert by_class(sets, sets.test) == {one: [5], "caff": [6]}
+    (tmp_path / "train" / one).rename(tmp_path / "train" / other)
+    assert read(tmp_path).classes == sets.classes == ("caff", one)
 
 
 def test_test_images_in_no_class_are_left_out_and_noted(tmp_path: Path) -> None:
