@@ -54,17 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
         # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.
         sys.argv[1:] = [re.sub(r"^dataset\.", OF_EARLIER_DATA, option) for option in sys.argv[1:]]
-    sys.path.append(os.getcwd())  # plug-ins are found where the command is started
-    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep), os.getcwd()]
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        sys.exit("error: the working folder was removed: change to one that exists")
+    sys.path.append(here)  # plug-ins are found where the command is started
+    paths = [str(PACKAGE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep), here]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))  # also by jobs in other processes
     CurrentSweep.folder, problem = None, ""
+    HydraConfig.instance().cfg = None  # of an earlier command of this process
     try:
         require_single_process(sys.argv[1:], os.environ)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
         again = quoted("hydra.sweep.dir", CurrentSweep.folder or "FOLDER")
         problem = f"interrupted; continue with the same command and {again}"
-    except ERRORS as error:
+    except Exception as error:
+        if HydraConfig.initialized() and not isinstance(error, ERRORS):  # before, it is one of an option
+            raise
         problem = f"error: {explain(error, overrides=sys.argv[1:])}"
     if CurrentSweep.folder:
         print(CurrentSweep.folder)

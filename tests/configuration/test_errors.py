@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
+from smash_lightning import cli
 from smash_lightning.configuration.errors import explain
 from smash_lightning.engine import Cause, Failure
 from tests.command_line import smash
@@ -46,6 +47,15 @@ def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path) -> None:
         ("resume=7", "resume=7: there is nothing at this path"),
     ):
         assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
+
+
+def test_a_working_folder_that_was_removed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["smash"])
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SystemExit, match="the working folder was removed: change to one that exists"):
+        cli.main(["task=draw"])
 
 
 @pytest.mark.parametrize("form", ["~/run", '"~/run"'])
