@@ -9,7 +9,7 @@ import yaml
 from smash_lightning.files import write_text
 from smash_lightning.report import figures, run_data
 from smash_lightning.report.diagram import architecture_svg
-from smash_lightning.report.labels import duration, estimate_text
+from smash_lightning.report.labels import count, duration, estimate_text
 from smash_lightning.report.networks import comparison, trained_networks
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import DETAILS, RunData, read_run
@@ -80,7 +80,7 @@ def _forest(run: RunData) -> Chart:
     comparison, ceiling = run.correlation["comparison"], run.correlation["loss"]["reliability"].get("ceiling")
     panels = (
         f"Spearman's rho, all {comparison['architectures']} architectures",
-        f"Kendall's tau, {comparison['pairs']:,} pairs within {comparison['band']:.0%} in size",
+        f"Kendall's tau, {count(comparison['pairs'], 'pair')} within {comparison['band']:.0%} in size",
     )
     note = "" if ceiling is None else "Green: noise ceiling, the limit of any predictor."
     return figures.forest(
