@@ -1,11 +1,17 @@
-"""Options of all tests: the same examples in every run, on one thread."""
+"""Options of all tests: the same examples in every run, on one thread.
+
+Heavy imports are inside of functions: the process that only distributes the tests does not wait for them.
+"""
+
+import os
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
-from smash_lightning import FinishedRun
-from tests.tiny_run import make_tiny_run
+if TYPE_CHECKING:
+    from smash_lightning import FinishedRun
 
 settings.register_profile(
     "laws",
@@ -20,7 +26,19 @@ settings.load_profile("laws")
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, Any, Any]:
+    """Without the variable that names the test, as worker processes are kept only where all variables are the same."""
+    name = os.environ.pop("PYTEST_CURRENT_TEST")
+    try:
+        return (yield)
+    finally:
+        os.environ["PYTEST_CURRENT_TEST"] = name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
     """A whole run of seconds; tests only read it."""
+    from tests.tiny_run import make_tiny_run
+
     return make_tiny_run(tmp_path_factory.mktemp("tiny") / "run")

@@ -167,16 +167,20 @@ def test_a_process_that_dies_without_a_job_is_replaced(kind: type[Engine], tmp_p
     assert found[1] not in first.values()
 
 
-TOO_MANY = 2**40  # threads, which a process refuses when it starts
+class EndsItsReader:
+    """Ends the process that receives it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
 
 
 def test_processes_that_never_start_end_the_pool_with_one_error(kind: type[Engine], tmp_path: Path) -> None:
-    engines = [kind(2, retries=0), kind(2)]
-    for engine in engines:
-        object.__setattr__(engine, "threads", TOO_MANY)  # which an option cannot have
+    engine = kind(2, retries=0)
+    # Neither is a number of threads that an option can have.
+    object.__setattr__(engine, "threads", EndsItsReader() if kind is Local else 2**40)
     with pytest.raises(RuntimeError, match="3 processes in a row died before they had a job"):
-        outcomes(engines[0], tmp_path, ["a", "b"])
-    with pytest.raises(RuntimeError, match="the job: "), engines[1].pool(meet, tmp_path) as pool:
+        outcomes(engine, tmp_path, ["a", "b"])
+    with pytest.raises(RuntimeError, match="the job: "), engine.pool(meet, tmp_path) as pool:
         list(pool.together(["a"], lambda index: "the job"))
     assert outcomes(kind(2), tmp_path, ["a"])[0] == {0: "A"}
 
