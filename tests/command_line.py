@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from smash_lightning import cli
+from smash_lightning.engine import local
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -93,7 +96,60 @@ def process(folder: Path, *arguments: str, by: tuple[str, ...] = (), **environme
     return subprocess.Popen(call, stdout=-1, stderr=-1, start_new_session=True, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def wait_for(moment: Callable[[], object], *processes: subprocess.Popen[str]) -> None:
+class Copy:
+    """A copy of this process, in a process group of its own, that calls a function: nothing is imported again.
+
+    It has one thread, as copied threads do not run: libraries that have used threads here, such as vl-convert where it
+    has drawn something, must not be used. Where CUDA may be in use it is a new process.
+
+    Args:
+        function: at the top level of a module.
+        arguments: of the function.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        processes = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
+        self._result, end = processes.Pipe(duplex=False)
+        self._process: Any = processes.Process(target=_call, args=(end, function, *arguments))  # type: ignore[attr-defined]
+        self._process.start()
+        self.pid = int(self._process.pid)
+        end.close()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode  # type: ignore[no-any-return]
+
+    def result(self, seconds: float = 120) -> Any:
+        """What the function returned; an error where it raised one."""
+        if not self._result.poll(seconds):
+            os.killpg(self.pid, signal.SIGKILL)
+            pytest.fail("it hangs")
+        value = self._result.recv()
+        self._process.join()
+        return value
+
+
+def _call(end: Any, function: Callable[..., Any], *arguments: Any) -> None:
+    os.setsid()
+    mine, local.kept = local.kept, []  # `mine` remain those of the other process
+    end.send(function(*arguments))
+    del mine
+
+
+def copy_of_command(folder: Path, *arguments: str, **environment: str) -> Copy:
+    """The command in `folder` by a copy of this process; its result is how it ended."""
+    folder.mkdir(exist_ok=True)
+    return Copy(_smash, folder, arguments, environment)
+
+
+def _smash(folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> "Ended":
+    os.environ |= environment
+    return smash(folder, *arguments)
+
+
+Running = subprocess.Popen[str] | Copy
+
+
+def wait_for(moment: Callable[[], object], *processes: Running) -> None:
     """Waits until `moment` is true, while the processes go on."""
     deadline = time.monotonic() + 600
     while not moment():
@@ -102,11 +158,12 @@ def wait_for(moment: Callable[[], object], *processes: subprocess.Popen[str]) ->
         time.sleep(0.02)
 
 
-def kill_when(moment: Callable[[], object], one: subprocess.Popen[str]) -> None:
+def kill_when(moment: Callable[[], object], one: Running) -> None:
     """Kills a process and those that it made."""
     wait_for(moment, one)
     os.killpg(one.pid, signal.SIGKILL)
-    one.communicate()
+    while one.poll() is None:
+        time.sleep(0.02)
 
 
 def end(one: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smash_lightning.checkpoint import load_checkpoint
-from tests.command_line import end, process, smash, wait_for
+from tests.command_line import copy_of_command, smash, wait_for
 
 SEARCH = [
     "task=search",
@@ -42,12 +42,10 @@ def test_slurm_stops_a_run_and_starts_it_again(tmp_path: Path, monkeypatch: pyte
     variables["PATH"] = f"{scontrol.parent}:{os.environ['PATH']}"
     folder = tmp_path / "outputs" / "slurm-7"
 
-    first = process(tmp_path, *options, **variables)
+    first = copy_of_command(tmp_path, *options, **variables)
     wait_for(hypernet(folder).exists, first)
-    first.send_signal(signal.SIGUSR1)  # as `sbatch --signal=USR1@120` has it
-    code, _, error = end(first)
-    assert code == 1
-    assert error.splitlines()[-1] == f"stopped; continue with resume={folder}; SLURM starts the job again"
+    os.kill(first.pid, signal.SIGUSR1)  # as `sbatch --signal=USR1@120` has it
+    assert first.result().error == f"stopped; continue with resume={folder}; SLURM starts the job again"
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert not finished(hypernet(folder))
 
@@ -79,12 +77,13 @@ def children(group: int) -> list[int]:
 
 
 def test_a_rank_that_is_killed_is_repeated_from_its_checkpoint(tmp_path: Path) -> None:
-    command = process(tmp_path, *SEARCH, "trainer=ddp_cpu", "hydra.run.dir=run")
+    command = copy_of_command(tmp_path, *SEARCH, "trainer=ddp_cpu", "hydra.run.dir=run")
     wait_for(hypernet(tmp_path / "run").exists, command)
     ranks = children(command.pid)
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
-    code, out, error = end(command)
-    assert (code, out.splitlines()[-1]) == (0, str(tmp_path / "run")), error
+    ended = command.result()
+    assert ended.well
+    assert ended.folder == tmp_path / "run"
     assert finished(hypernet(tmp_path / "run"))
     assert not children(command.pid)

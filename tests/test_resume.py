@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import timeless
-from tests.command_line import kill_when, process, smash
+from tests.command_line import copy_of_command, kill_when, smash
 
 SMALL = [
     "logger=csv",
@@ -49,22 +49,23 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
 
     # The third HyperNet trains when one or both others are finished: then a resumed run has fewer jobs than workers.
     last = broken / "checkpoints" / "hypernet2.ckpt"
-    kill_when(last.exists, process(tmp_path, *SMALL, "workers=2", f"hydra.run.dir={broken}"))
+    kill_when(last.exists, copy_of_command(tmp_path, *SMALL, "workers=2", f"hydra.run.dir={broken}"))
     reached = torch.load(last, weights_only=True)
     assert not reached["smash"]["finished"]
 
     complete = broken / "ranking.csv"
-    kill_when(lambda: len(rows(complete)) >= 8, process(tmp_path, "workers=1", f"resume={broken}"))
+    kill_when(lambda: len(rows(complete)) >= 8, copy_of_command(tmp_path, "workers=1", f"resume={broken}"))
     assert first_logged_step(broken, 1, 2) >= reached["global_step"], "steps before the checkpoint were done again"
     scored = rows(complete)
     assert len(scored) < 50
 
-    kill_when(lambda: len(rows(broken / "retrained.csv")) >= 3, process(tmp_path, "workers=2", f"resume={broken}"))
-    trained = rows(broken / "retrained.csv")
+    retrained = broken / "retrained.csv"
+    kill_when(lambda: len(rows(retrained)) >= 3, copy_of_command(tmp_path, "workers=2", f"resume={broken}"))
+    trained = rows(retrained)
     assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
 
     assert smash(tmp_path, "workers=1", f"resume={broken}").well
-    assert not [row for row in trained if row not in rows(broken / "retrained.csv")], "what was finished was repeated"
+    assert not [row for row in trained if row not in rows(retrained)], "what was finished was repeated"
     assert (broken / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
     for name in ("ranking.csv", "retrained.csv", "baselines.csv"):
         assert timeless.table(broken / name) == timeless.table(whole / name), name

@@ -15,7 +15,7 @@ from smash_lightning.configuration.folders import require_single_process
 from smash_lightning.configuration.sweep import finished_value, write_result
 from smash_lightning.evaluation.sweep import leaves
 from smash_lightning.run_folder import RunFolder
-from tests.command_line import TINY, changed, configuration, digest, kill_when, process, smash, value
+from tests.command_line import TINY, changed, configuration, copy_of_command, digest, kill_when, smash, value
 
 DRAW = ["task=draw", "logger=none"]
 DRAWS = ["-m", *DRAW, "hydra.sweep.dir=sweep"]
@@ -30,7 +30,7 @@ def finished(sweep: Path) -> set[str]:
 def test_a_sweep_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
     search = ["task=search", *changed(TINY, ["search.hypernets=1", "search.epochs=8", "search.checkpoint_every=1"])]
     sweep, grid = tmp_path / "sweep", ["-m", *search, "seed=0,1", "hydra.sweep.dir=sweep"]
-    kill_when(lambda: list((sweep / "1").glob("checkpoints/hypernet0*.ckpt")), process(tmp_path, *grid))
+    kill_when(lambda: list((sweep / "1").glob("checkpoints/hypernet0*.ckpt")), copy_of_command(tmp_path, *grid))
     assert finished(sweep) == {"0"}
     before = digest(sweep / "0")
     ended = smash(tmp_path, *grid)

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -14,6 +13,7 @@ import torch
 
 from smash_lightning.data import DataModule, RawDataset, Source, Split
 from smash_lightning.data.cache import find_entry, open_entry
+from tests.command_line import Copy, wait_for
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,10 @@ def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
 
 def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
     source, reads = Raw(raw(tmp_path / "raw").root, seconds=1.0), tmp_path / "raw" / "reads.txt"
-    first = multiprocessing.get_context("spawn").Process(target=entry_of, args=(source, tmp_path / "cache"))
-    first.start()
-    while not reads.exists():
-        assert first.exitcode is None
-        time.sleep(0.02)
+    first = Copy(entry_of, source, tmp_path / "cache")
+    wait_for(reads.exists, first)
     entry = entry_of(source, tmp_path / "cache")
-    first.join()
-    assert first.exitcode == 0
+    assert first.result() == entry
     assert source.reads() == 1
     assert_equal(open_entry(entry), Raw(source.root).read())
 
