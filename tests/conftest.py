@@ -4,7 +4,8 @@ Heavy imports are inside of functions: the process that only distributes the tes
 """
 
 import os
-from collections.abc import Generator
+import pickle
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,29 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def composed_once() -> Iterator[None]:
+    """Hydra reads a file of conf/ once in all commands, and composes the configuration of a command once, not twice."""
+    from hydra._internal.config_repository import ConfigRepository
+    from hydra._internal.hydra import Hydra
+
+    from smash_lightning.configuration import CONF
+
+    load, read = ConfigRepository.load_config, dict[str, bytes]()
+
+    def load_config(repository: ConfigRepository, config_path: str) -> Any:
+        if [source.path for source in repository.sources] != ["hydra.conf", str(CONF), ""]:
+            return load(repository, config_path)
+        if config_path not in read:
+            read[config_path] = pickle.dumps(load(repository, config_path))
+        return pickle.loads(read[config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load_config)
+        patch.setattr(Hydra, "get_mode", lambda *_, **__: None)  # the option hydra.mode, which nothing sets
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
