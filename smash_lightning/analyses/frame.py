@@ -29,7 +29,7 @@ from smash_lightning.hypernet import ConditionalWeightSource
 from smash_lightning.progress_bars import ProgressBars
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.figures import forest, lines
-from smash_lightning.report.style import Chart, save
+from smash_lightning.report.style import Chart, save, specification
 from smash_lightning.scoring import Score, Scorer
 from smash_lightning.stages.experiment import Experiment
 from smash_lightning.stages.rank import scorer_of
@@ -216,7 +216,7 @@ def publish(
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
     write_text(path.with_suffix(".json"), json.dumps(results, indent=2, default=asdict, allow_nan=False) + "\n")
-    save(picture.draw(panels), path.with_suffix(".png"))
+    save(specification(picture.draw(panels)), path.with_suffix(".png"))
     print(textwrap.fill(f"{picture.title}: {picture.note}.", LINE))
     print(listing(printed or panels))
     for sentence in sentences:

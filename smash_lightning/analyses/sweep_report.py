@@ -26,7 +26,7 @@ from smash_lightning.report.figures import forest, lines
 from smash_lightning.report.labels import count, listed
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import read_correlation
-from smash_lightning.report.style import Chart, save
+from smash_lightning.report.style import Chart, save, specification
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages.experiment import Experiment
@@ -58,7 +58,7 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         )
     options = [name for name in differing if name != SEED]
     settings = average(found, options)
-    chart = draw(settings, options)
+    chart = specification(draw(settings, options))
     shared = [f"{name}={value}" for name, value in jobs[0].options.items() if name not in differing]
     page = render(
         "sweep.html.jinja",

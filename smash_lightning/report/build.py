@@ -1,7 +1,9 @@
 """Builds pictures and page of a run from the files of its folder, and from nothing else."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -13,7 +15,7 @@ from smash_lightning.report.labels import count, duration, estimate_text
 from smash_lightning.report.networks import comparison, trained_networks
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import DETAILS, RunData, read_run
-from smash_lightning.report.style import Chart, save
+from smash_lightning.report.style import Chart, save, specification
 from smash_lightning.report.verdict import agreement, calibrated, next_steps, predictors
 
 DRAWN = 5  # of the best architectures, in full
@@ -28,7 +30,7 @@ def build(folder: Path) -> None:
     """
     run = read_run(folder)
     table = run_data.architectures(run)
-    charts = run_charts(run, table)
+    charts = {name: specification(chart) for name, chart in run_charts(run, table).items()}
     for name, chart in charts.items():
         save(chart, folder / f"{name}.png")
     best = run.ranking["fingerprint"].iloc[0]
@@ -92,7 +94,7 @@ def _forest(run: RunData) -> Chart:
     )
 
 
-def _page(run: RunData, table: pd.DataFrame, charts: dict[str, Chart], name: str) -> str:
+def _page(run: RunData, table: pd.DataFrame, charts: Mapping[str, Any], name: str) -> str:
     trained = table[table["chosen"].isin(run_data.CHOSEN[1:3])].sort_values("true_loss")["fingerprint"]
     calibration = run.correlation.get("calibration")
     better = calibration and calibration["compared_with_loss"] == "better"

@@ -13,7 +13,6 @@ import pandas as pd
 import vl_convert
 
 from smash_lightning.report.labels import FILTERS, omitted_text
-from smash_lightning.report.style import Chart, specification
 from smash_lightning.report.verdict import sentences, summary
 
 DIGITS = 4  # significant ones of a column's middle value
@@ -21,9 +20,9 @@ DASH = "\N{EN DASH}"
 
 
 def render(
-    template: str, title: str, charts: Mapping[str, Chart], drawings: Mapping[str, str] | None = None, **content: Any
+    template: str, title: str, charts: Mapping[str, Any], drawings: Mapping[str, str] | None = None, **content: Any
 ) -> str:
-    """The page as text, to be written in UTF-8."""
+    """The page as text, to be written in UTF-8, with charts given by their specifications."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("smash_lightning.report", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -34,13 +33,12 @@ def render(
         "sentences": sentences,
         "summary": summary,
     }
-    specifications = {name: specification(chart) for name, chart in charts.items()}
     # Vega, Vega-Lite and Vega-Embed in one script, of the version that draws the static pictures.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires a snippet
     return environment.get_template(template).render(
         title=title,
-        specifications=specifications,
-        pictures={name: _base64(vl_convert.vegalite_to_svg(one).encode()) for name, one in specifications.items()},
+        specifications=charts,
+        pictures={name: _base64(vl_convert.vegalite_to_svg(one).encode()) for name, one in charts.items()},
         vega=bundle.replace("</script", "<\\/script"),
         drawings=_base64(zlib.compress(json.dumps(dict(drawings or {})).encode(), 9)),
         **content,

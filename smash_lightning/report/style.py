@@ -86,7 +86,7 @@ def specification(chart: Chart) -> dict[str, Any]:
         return chart.to_dict()
 
 
-def save(chart: Chart, path: Path) -> None:
-    """Writes a chart as a PNG file."""
+def save(specified: dict[str, Any], path: Path) -> None:
+    """Writes the specification of a chart as a PNG file."""
     with atomic_write(path) as partial:
-        partial.write_bytes(vl_convert.vegalite_to_png(specification(chart), scale=SCALE))
+        partial.write_bytes(vl_convert.vegalite_to_png(specified, scale=SCALE))

@@ -100,5 +100,5 @@ def test_a_picture_is_large_and_many_rows_are_no_limit(tmp_path: Path) -> None:
     many = pd.DataFrame({"x": range(6000), "y": range(6000), "low": 0.0, "high": 1.0, "series": "all"})
     chart = lines(many, **LABELS)
     assert len(data(chart)) == 6000
-    save(chart, tmp_path / "chart.png")
+    save(specification(chart), tmp_path / "chart.png")
     assert Image.open(tmp_path / "chart.png").width > 1000
