@@ -6,6 +6,7 @@ Heavy imports are inside of functions: the process that only distributes the tes
 import os
 import pickle
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,12 @@ def composed_once() -> Iterator[None]:
         patch.setattr(ConfigRepository, "load_config", load_config)
         patch.setattr(Hydra, "get_mode", lambda *_, **__: None)  # the option hydra.mode, which nothing sets
         yield
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures and page take two seconds and have tests of their own."""
+    monkeypatch.setattr(import_module("smash_lightning.stages.correlate"), "build", lambda folder: None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -142,7 +142,7 @@ def test_ones_own_baseline_is_compared(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_later_stages_know_the_plugins(run: Path, tmp_path: Path) -> None:
+def test_later_stages_know_the_plugins(run: Path, tmp_path: Path, no_report: None) -> None:
     known = (f"--config-dir={run.parent / 'mine'}", "trust=true")
     more = ["++ranking.strategies.worst.count=3", f"hydra.run.dir={tmp_path / 'again'}", "logger=none"]
     assert smash(tmp_path, *known, "task=rank", f"checkpoint={run}", *more).well

@@ -43,7 +43,7 @@ def first_logged_step(folder: Path, version: int, hypernet: int) -> int:
 
 
 @pytest.mark.slow
-def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path, no_report: None) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert smash(tmp_path, *SMALL, "workers=1", f"hydra.run.dir={whole}").well
 

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,8 @@ def test_a_run_is_not_changed(tmp_path: Path, ranking: Path) -> None:
 
 
 def test_correlating_a_sweep_makes_a_complete_run(
-    tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str], no_report: None
 ) -> None:
-    monkeypatch.setattr(import_module("smash_lightning.stages.correlate"), "build", lambda folder: None)
     assert correlate(collecting(tmp_path, sweep), SILENT) == pytest.approx(1.0), "losses rise with scores"
     names = {path.name for path in (tmp_path / "collected").iterdir()}
     assert {"ranking.csv", "architectures.jsonl", "retrained.csv", "correlation.json"} <= names

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,6 @@ def finished(folder: Path, missing: int = 0) -> Experiment:
     history = [{"fingerprint": name, "seed": 0, "step": 7, "epoch_loss": 0.5} for name in names]
     write_table(experiment.folder.training_history, HISTORY, history)
     return experiment
-
-
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures and page take a second and have tests of their own."""
-    monkeypatch.setattr(import_module("smash_lightning.stages.correlate"), "build", lambda folder: None)
 
 
 def test_baselines_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
