@@ -31,7 +31,7 @@ RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
     SCALE, KILLS, FAULTS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "faults", "recipe", "fuzz"))
-    SIZES = script("sizes")
+    SIZES, EXPERIMENTS = script("sizes"), script("experiments")
 
 
 def estimates(value: Any) -> Iterator[dict[str, Any]]:
@@ -95,10 +95,14 @@ def test_the_table_of_recipes_is_that_of_the_record() -> None:
     assert RECIPE.table(figures) in (RESULTS / "recipe.md").read_text()
 
 
-def test_the_sizes_of_candidates_are_those_of_the_record() -> None:
+def test_the_tables_of_the_experiments_are_those_of_the_records() -> None:
     page = (RESULTS / "networks.md").read_text()
     (sizes,) = json.loads((RESULTS / "sizes.json").read_text())["figures"].values()
     assert SIZES.table(sizes) in page
+    record = json.loads((RESULTS / "experiments.json").read_text())
+    assert EXPERIMENTS.table(record["figures"]) in page
+    commands = [f"python run.py {EXPERIMENTS.command(name)}" for name in record["figures"]]
+    assert commands == record["command"], "the figures are those of other options"
 
 
 def test_the_readme_has_a_table_of_results() -> None:

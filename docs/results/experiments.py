@@ -21,7 +21,8 @@ CIFAR10 = f"{SMALL} dataset=parquet dataset.root=DATA/cifar10 dataset.name=cifar
 SAMPLE = f"{SMALL} dataset=cifar10 dataset.root=DATA/cifar10_original_sample dataset.name=cifar10_sample"
 SAMPLE += " dataset.train=500 dataset.validation=200"
 PHOTOGRAPHS = f"{SMALL} dataset.root=DATA/imagenette96/stl10_layout_subset dataset.name=imagenette96"
-FOLDS = f"{PHOTOGRAPHS} dataset.train=60 dataset.validation=20 dataset.batch_size=20 dataset.fold=0,1,2,3,4,5,6,7,8,9"
+FOLDS = f"{PHOTOGRAPHS} dataset.train=60 dataset.validation=20 dataset.batch_size=20 retrain.seeds=1"
+FOLDS += " dataset.fold=0,1,2,3,4,5,6,7,8,9"
 VOXELS = f"{SMALL} dataset.root=DATA/modelnet10/modelnet10_32.npz dataset.train=160 dataset.validation=80"
 VOXELS += " dataset.average_views=false search_space.max_ops=1"
 GIVEN = "retrain.architectures=[export/architecture.json]"
@@ -97,29 +98,29 @@ def obtained(name: str, runs: Path) -> dict[str, Any]:
         return {"Spearman": found["loss"]["scores"]["smash_score"]["spearman"], "n": found["architectures"]}
     if name == "figure5a":
         found = read("capacity.json")
-        sizes = {f"Spearman, {one['hypernet_params']:,} parameters": one for one in found["variants"].values()}
-        return {size: one["spearman"] for size, one in sizes.items()} | {"n": found["architectures"]}
+        sizes = sorted(found["variants"].values(), key=lambda one: one["hypernet_params"])
+        spearman = {f"Spearman with {one['hypernet_params']:,} parameters": one["spearman"] for one in sizes}
+        return spearman | {"n": found["architectures"]}
     if name == "averaging":
         found = read("averaging.json")
         return {"Spearman of three minus one": found["gain"], "n": found["architectures"]}
     if name == "corruption":
         found = read("corruption.json")
-        changed = {
-            f"loss with {c} minus own": one["delta_val_loss"] for c, one in found["inputs"].items() if c != "own"
-        }
-        return changed | {"n": found["architectures"]}
+        loss = {f"loss with {c} minus own c": found["inputs"][c]["delta_val_loss"] for c in ("noise 1", "noise 4")}
+        return loss | {"n": found["architectures"]}
     if name == "gradient":
         found = read("gradient.json")
-        minus = {f"loss by gradient minus {other}": one for other, one in found["gradient_minus"].items()}
+        minus = {f"loss by gradient minus {other}": one for other, one in list(found["gradient_minus"].items())[::3]}
         return minus | {"n": found["parents"]}
     table = pd.read_csv(runs / "tables" / "tables.csv")
     rows = table[table["source"].str.split().str[0] == f"experiment={name}"].set_index("network")
     figures: dict[str, Any] = {}
     for network, short in NETWORKS.items():
         if network in rows.index:
-            row = rows.loc[network]
-            figures[f"{short}, %"] = {"value": row["error"], "low": row["error_low"], "high": row["error_high"]}
-            figures[f"{short}, top-5, %"] = {"value": row["error_top5"]}
+            row = rows.loc[network].to_dict()
+            figures[short] = {"value": row["error"], "low": row["error_low"], "high": row["error_high"]}
+            if name == "table3_smashv2":
+                figures[f"{short}, top-5"] = {"value": row["error_top5"]}
     first = rows.loc[next(iter(NETWORKS))]
     return figures | {"n": int(first["n"]), "over": first["over"], "images": first["images"]}
 
@@ -138,7 +139,7 @@ def table(figures: dict[str, Any]) -> str:
 def text(estimate: dict[str, float]) -> str:
     """A value with its interval where it has one."""
     digits = 3 if abs(estimate["value"]) < 0.1 else 2
-    numbers = [f"{estimate[end]:.{digits}f}" for end in ("value", "low", "high") if end in estimate]
+    numbers = [f"{round(estimate[end], digits) + 0:.{digits}f}" for end in ("value", "low", "high") if end in estimate]
     return numbers[0] + (f" [{', '.join(numbers[1:])}]" if numbers[1:] else "")
 
 
