@@ -148,7 +148,8 @@ def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_real_sweep(tmp_path: Path, no_report: None) -> None:
-    smaller = ["search.hypernets=1", "search.epochs=1", "ranking.fixed=0", "baselines=cheap", "retrain.epochs=1"]
+    smaller = ["search.hypernets=1", "search.epochs=1", "ranking.fixed=0", "baselines=cheap", "retrain.seeds=1"]
+    smaller += ["search_space.max_ops=2", "dataset.train=128", "retrain.random=0", "retrain.shortlist=0"]
     swept = ["-m", *changed(TINY, smaller), "hypernet.width=4,8", "hydra.sweep.dir=sweep"]
     assert smash(tmp_path, *swept).well
     assert smash(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none").well
