@@ -134,13 +134,13 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
 
     over = zip(table["n"], table["over"].fillna("image"), strict=True)
     stand_in = "stand-in: " + table["images"]
-    shown = table[["network", *SIZES]].set_axis(["network", "parameters", "MACs"], axis=1)
+    shown = table[["network", "images", *SIZES]].set_axis(["network", "images", "parameters", "MACs"], axis=1)
+    shown["images"] = table["images"].where(table["images"] == table["data"], stand_in)
     shown["test error, % [95 %]"] = intervals("error")
     for heading, name in (("SD", "error_sd"), ("top-5 error, %", "error_top5")):
         shown[heading] = table[name].map("{:.2f}".format, na_action="ignore")
     shown["over"] = [None if pd.isna(number) else count(number, unit) for number, unit in over]
     shown["best by score minus it [95 %]"], shown["seconds per training"] = intervals("found_minus"), table["seconds"]
-    shown["images"] = table["images"].where(table["images"] == table["data"], stand_in)
     return shown.assign(source=table["source"]).dropna(axis=1, how="all")
 
 
