@@ -141,19 +141,22 @@ def _conflict(runs: dict[str, Run]) -> str:
 
 
 def _gains(runs: dict[str, Run]) -> str:
-    """What conditioning.json has of every search space, and over all of them."""
-    spaces, overall = {name: run for name, run in runs.items() if "share" in run}, runs["all spaces"]
-    sources = list(overall["gain"])
-    header = ["space", "share, start", "share, trained", "ceiling", "shared weights", *sources]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for name, run in spaces.items():
-        first = (run["share"]["start"], run["share"]["trained"], run["ceiling"], run["spearman"]["weight sharing"])
-        lines.append(f"| {' | '.join([name, *map(figure, first), *(figure(run['gain'][one]) for one in sources)])} |")
-    names = {"gain": "mean over spaces", "start": "slope per .1, start", "trained": "slope per .1, trained"}
-    lines += [
-        f"| {' | '.join([name, *['-'] * 4, *(figure(overall[key][one]) for one in sources)])} |"
-        for key, name in names.items()
+    """What conditioning.json has of every search space, and of several together."""
+    sources = dict.fromkeys(name for run in runs.values() for name in run["gain"])
+    header = [
+        "space",
+        "n",
+        "share, start",
+        "share, trained",
+        "shared weights",
+        *(f"{name}, minus it" for name in sources),
     ]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for name, run in runs.items():
+        share = run.get("share", {})
+        first = (share.get("start"), share.get("trained"), run.get("shared weights"))
+        cells = [*map(figure, first), *(figure(run["gain"].get(one)) for one in sources)]
+        lines.append(f"| {' | '.join([name, str(run.get('architectures', '-')), *cells])} |")
     return "\n".join([*lines, ""])
 
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Convolution, Op
 from smash_lightning.architecture.definition import Nonlinearity
-from smash_lightning.option_types import Share
+from smash_lightning.option_types import Probability
 from smash_lightning.search_space.memory_bank import MemoryBankSpace
 from smash_lightning.search_space.smashv2 import ParallelConvolutions
 
@@ -62,7 +62,7 @@ class GatedConvolutions(BoundedDilations):
     """
 
     nonlinearities: Annotated[tuple[Nonlinearity, ...], Field(min_length=1)] = ("relu",)
-    gates: Share = 0.0
+    gates: Probability = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nonlinearities", tuple(self.nonlinearities))

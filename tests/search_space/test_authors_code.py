@@ -9,11 +9,11 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from smash_lightning.architecture import Architecture, cost
+from smash_lightning.architecture import Architecture, Convolution, cost
 from smash_lightning.configuration import CONF
 from smash_lightning.configuration.build import instantiate
 from smash_lightning.random_streams import rng
-from smash_lightning.search_space import BoundedDilations, ReadBudgetSpace
+from smash_lightning.search_space import BoundedDilations, GatedConvolutions, ReadBudgetSpace
 from tests.cases import CIFAR100
 
 START, ANNEALED = 0.0, 1.0
@@ -68,3 +68,11 @@ def test_samples_and_perturbations_stay_in_the_space(name: str) -> None:
     dilated = (wide.sample(rng("wide", seed)) for seed in range(4))
     refused = {reason for each in dilated if (reason := drawn.violation(each))}
     assert any("is not made of [1, 2, 3]" in reason for reason in refused)
+
+
+def test_paths_meet_in_gates_as_often_as_the_option_states() -> None:
+    paths = ((Convolution((3, 3), (1, 1)),),) * 2
+    for gates in (0.0, 0.5, 1.0):
+        body = GatedConvolutions(gates=gates)
+        drawn = [body.draw_meet(paths, rng("meet", index)) == "gate" for index in range(200)]
+        assert abs(sum(drawn) / 200 - gates) < 0.1
