@@ -67,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         require_single_process(sys.argv[1:], os.environ)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
     except KeyboardInterrupt:
-        again = quoted("hydra.sweep.dir", CurrentSweep.folder or "FOLDER")
-        problem = f"interrupted; continue with the same command and {again}"
+        folder = CurrentSweep.folder
+        again = f"continue with the same command and {quoted('hydra.sweep.dir', folder)}" if folder else ""
+        problem = f"interrupted; {again or 'repeat the command'}"
     except Exception as error:
         if HydraConfig.initialized() and not isinstance(error, ERRORS):  # before, it is one of an option
             raise

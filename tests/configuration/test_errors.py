@@ -58,6 +58,14 @@ def test_a_working_folder_that_was_removed_is_an_error(tmp_path: Path, monkeypat
         cli.main(["task=draw"])
 
 
+def test_a_command_that_is_interrupted_before_it_has_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "require_single_process", interrupt)
+    assert smash(tmp_path, "task=draw").error == "interrupted; repeat the command"
+
+
 @pytest.mark.parametrize("form", ["~/run", '"~/run"'])
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
