@@ -10,6 +10,7 @@ import pytest
 from smash_lightning import FinishedRun
 from smash_lightning.architecture import Architecture, load_architecture
 from smash_lightning.run_folder import RunFolder
+from smash_lightning.stages.experiment import copy_tables
 from tests.command_line import TINY, changed, smash
 
 OP = '{"read":[0],"write":[%s],"units":1,"bottleneck":null,"paths":[[{"kernel":[3,3],"dilation":[1,1]}]]}'
@@ -58,6 +59,12 @@ def test_an_architecture_that_a_table_has_and_the_file_lacks_is_named(run: RunFo
     run.architectures.write_text("")
     with pytest.raises(ValueError, match=r"architectures.jsonl lacks architecture \w{16}"):
         _ = FinishedRun(run.path).architecture
+
+
+def test_a_file_of_the_earlier_run_that_is_missing_is_named(run: RunFolder, tmp_path: Path) -> None:
+    run.architectures.unlink()
+    with pytest.raises(ValueError, match=rf"{run.architectures} is missing, .* restore the file"):
+        copy_tables(run, RunFolder(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["ranking.csv", "retrained.csv", "architectures.jsonl", "data.json", "config.yaml"])

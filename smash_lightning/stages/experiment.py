@@ -123,6 +123,8 @@ def copy_tables(source: RunFolder, folder: RunFolder, *more: str, overwrite: boo
         return
     if overwrite or not folder.ranking.exists():
         read_ranking(source)
+        if not source.architectures.exists():
+            raise ValueError(f"{source.architectures} is missing, and its ranking needs it: restore the file")
     for name in ("architectures", "ranking", *more):
         path, target = getattr(source, name), getattr(folder, name)
         if path.exists() and (overwrite or not target.exists()):
