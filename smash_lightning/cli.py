@@ -156,7 +156,7 @@ def _execute(config: DictConfig, folder: Path) -> float | None:
     from smash_lightning.report.tracker import Tracker
 
     experiment = build_experiment(config, folder)
-    task = instantiate(config.task, "task")
+    task = instantiate(config.task, "task", experiment, None)
     sections = {name: section for name, section in config.logger.items() if name != "trainings"}
     require_packages(sections)
     loggers = [instantiate(section, f"logger.{name}") for name, section in sections.items()]

@@ -51,6 +51,7 @@ def test_a_message_about_options_is_one_line_with_their_names(tmp_path: Path) ->
         (f"seed={'9' * 5000}", "(4300 digits)"),
         ("~ranking", "there is no option ranking"),
         ("hparams_search=[6]", "in hparams_search=[6]"),
+        ("~search_space.min_ops", "search_space: missing a required argument: 'min_ops'"),
         ("++trainer._partial_=0", "trainer: Instantiation: _partial_ flag must be a bool"),
     ):
         error = smash(tmp_path, option).error

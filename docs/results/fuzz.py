@@ -118,13 +118,14 @@ def options(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
             config = begun(here, chosen)
             return all(has(config, override) for override in chosen)
 
-        yield ["cannot download", *(name for override in chosen for name in names_in(override))], build
+        yield [name for override in chosen for name in names_in(override)], build
 
 
 def names_in(override: str) -> list[str]:
     """Texts of which a message about an override has one: the beginning of it, of its value, or a part of its name."""
     name, _, value = override.partition("=")
-    return [
+    more = ["cannot download", "dataset."] if (CONF / name.lstrip("+~")).is_dir() else []  # what a group may choose
+    return more + [
         each for each in (override[:30], value[:20].strip("'\" "), *re.split(r"[.@/+~]", name)) if each.strip()
     ] or [""]
 

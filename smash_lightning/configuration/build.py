@@ -1,5 +1,6 @@
 """The objects that a configuration describes."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,7 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
     data = instantiate(config.dataset, "dataset")
     data.setup()
     print(data.summary())
-    space = instantiate(config.search_space, "search_space")(image_spec=data.image_spec)
+    space = instantiate(config.search_space, "search_space", image_spec=data.image_spec)(image_spec=data.image_spec)
     trainer = plain(config.trainer)
     for name in trainer.keys() & REPLACED.keys():
         raise ValueError(f"trainer.{name} has no effect here: use {REPLACED[name]}")
@@ -73,16 +74,22 @@ def default_configuration() -> DictConfig:
         state.hydra = own
 
 
-def instantiate(section: Any, name: str) -> Any:
+def instantiate(section: Any, name: str, *given: Any, **more: Any) -> Any:
     """The object that a section of the configuration describes, with plain lists and dictionaries inside.
 
-    Raises ValueError where a value is not of the type of the parameter that it is for, or refused by the object.
+    One that is a function will be called with the arguments `given` and `more`, if there are any.
+
+    Raises ValueError where a value is not of the type of the parameter that it is for, or refused by the object, or
+    missing for that call.
     """
     values = plain(section)
     require_types(values, name)
     try:
-        return hydra.utils.instantiate(values, _convert_="all")
-    except TypeError as error:  # of `_partial_` and the like; those of the object are wrapped
+        made = hydra.utils.instantiate(values, _convert_="all")
+        if given or more:
+            inspect.signature(made).bind(*given, **more)
+        return made
+    except TypeError as error:  # those of the object itself are wrapped
         raise ValueError(f"{name}: {error}") from None
 
 
