@@ -10,6 +10,7 @@ import argparse
 import gc
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -124,7 +125,8 @@ def options(folder: Path, run: Path, rng: random.Random) -> Iterator[Case]:
 def names_in(override: str) -> list[str]:
     """Texts of which a message about an override has one: the beginning of it, of its value, or a part of its name."""
     name, _, value = override.partition("=")
-    more = ["cannot download", "dataset."] if (CONF / name.lstrip("+~")).is_dir() else []  # what a group may choose
+    is_group = os.path.isdir(CONF / name.lstrip("+~"))  # false for a name that is too long
+    more = ["cannot download", "dataset."] if is_group else []  # what a choice may set
     return more + [
         each for each in (override[:30], value[:20].strip("'\" "), *re.split(r"[.@/+~]", name)) if each.strip()
     ] or [""]
