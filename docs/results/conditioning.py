@@ -99,7 +99,8 @@ if __name__ == "__main__":
     commands, figures, found = [], {}, []
     for index, folder in enumerate(map(Path, sys.argv[1:])):
         kept = " ".join(overrides_of(folder))
-        commands.append(f"python run.py {kept}; task=gradient_conflict and task=conditioning checkpoint=FOLDER")
+        later = "task=gradient_conflict checkpoint=FOLDER; task=conditioning search.hypernets=1 checkpoint=FOLDER"
+        commands.append(f"python run.py {kept}; {later}")
         figures[folder.name], draws = of_space(folder, index)
         found.append(draws)
     draw(figures)
