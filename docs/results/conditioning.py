@@ -24,7 +24,7 @@ from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.calibration import Draws, centered_estimate
 from smash_lightning.evaluation.coefficients import Floats, spearman
 from smash_lightning.report.figures import lines
-from smash_lightning.report.style import save
+from smash_lightning.report.style import save, specification
 
 RESAMPLES = 10_000
 SHARED = "weight sharing"
@@ -92,7 +92,7 @@ def draw(spaces: dict[str, dict[str, Any]]) -> None:
         title="Gain over shared weights against gradient conflict",
         note="Digits, one HyperNet each; 95 % bootstrap intervals over architectures",
     )
-    save(chart, PICTURE)
+    save(specification(chart), PICTURE)
 
 
 if __name__ == "__main__":
