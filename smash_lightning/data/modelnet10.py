@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,13 +20,12 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 from tqdm import tqdm
-from trimesh import Trimesh
-from trimesh.exchange.binvox import parse_binvox
-from trimesh.geometry import triangulate_quads
-from trimesh.remesh import subdivide_to_size
 
 from smash_lightning.data.official import shortfall
 from smash_lightning.data.source import MAX_UNREADABLE, Download, RawDataset, Source, Split
+
+if TYPE_CHECKING:  # trimesh is imported where it is needed, as it would delay the start of every process
+    from trimesh import Trimesh
 
 SPLITS = ("train", "test")
 OBJECTS_PER_PROCESS = 200  # fewer are read sooner than a process has started
@@ -171,7 +170,7 @@ def _read_npz(path: Path, size: int) -> _Found:
     return train, test, names, []
 
 
-def read_off(path: Path) -> Trimesh:
+def read_off(path: Path) -> "Trimesh":
     """A mesh of triangles; polygons of more corners are divided like a fan. Colours and normals are ignored."""
     try:
         mesh = _parse_off(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1"))
@@ -182,7 +181,10 @@ def read_off(path: Path) -> Trimesh:
         raise ValueError(f"{path} is not a whole OFF mesh ({error}): export it again, or remove it") from None
 
 
-def _parse_off(text: str) -> Trimesh:
+def _parse_off(text: str) -> "Trimesh":
+    from trimesh import Trimesh
+    from trimesh.geometry import triangulate_quads
+
     lines = [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
     # ST: texture coordinates, C: colours, N: normals, all after x, y and z; 4OFF and nOFF have other coordinates.
     header = re.match(r"(ST|C|N)*OFF(?! *BINARY)|off", lines[0] if lines else "")
@@ -203,13 +205,15 @@ def _parse_off(text: str) -> Trimesh:
     return Trimesh(points, corners, process=False)
 
 
-def voxelise(mesh: Trimesh, size: int, fill: int) -> Grid:
+def voxelise(mesh: "Trimesh", size: int, fill: int) -> Grid:
     """Marks the voxels that a surface passes through, and those that it encloses, with 1.
 
     The longest side of the surface takes `fill` of `size` voxels, and the surface is in the middle of the grid. Edges
     are divided until no path from voxel to voxel through their sides passes the surface: every point of it is less than
     SPACING / sqrt(3), so less than half a voxel, away from a point that is marked.
     """
+    from trimesh.remesh import subdivide_to_size
+
     low, high = mesh.bounds
     points = (mesh.vertices - (low + high) / 2) * ((fill - INSIDE) / (high - low).max())
     corners = points[mesh.faces]
@@ -224,6 +228,8 @@ def voxelise(mesh: Trimesh, size: int, fill: int) -> Grid:
 
 def read_binvox(path: Path) -> Grid:
     """The grid of a binvox file, 1 where a voxel is set."""
+    from trimesh.exchange.binvox import parse_binvox
+
     try:
         with path.open("rb") as file:
             runs, (length, height, width), *_ = parse_binvox(file)
