@@ -15,13 +15,13 @@ import yaml
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
 CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss", "best_found")
-MEASUREMENTS = ("benchmark", "growth")  # files of task=benchmark
+MEASUREMENTS = ("benchmark", "growth", "soak")  # files of task=benchmark and task=soak
 
 
 def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
     """Command, commit, machine, date of the last run, and each run's figures by seed.
 
-    Measurements by task=benchmark have their command in place of the seed.
+    Measurements by task=benchmark and task=soak have their command in place of the seed.
 
     Raises:
         ValueError: a run is not finished, or two runs have one seed.

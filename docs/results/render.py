@@ -168,12 +168,26 @@ def _hypernets(runs: dict[str, Run]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _soak(runs: dict[str, Run]) -> str:
+    """What soak.json has of each kind of work."""
+    run = next(iter(runs.values()))
+    numbers = ["descriptors", "threads", "children", "files"]
+    header = ["work", "memory, MB", "growth, MB", "MB per 1,000", *(f"{name}: first half, second" for name in numbers)]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for name, one in run.items():
+        memory = [f"{one[key]:.1f}" for key in ("memory_mb", "growth_mb", "mb_per_1000")]
+        pairs = [", ".join(map(str, one[key])) for key in numbers]
+        lines.append(f"| {one['count']:,} {name} | {' | '.join([*memory, *pairs])} |")
+    return "\n".join([*lines, ""])
+
+
 WHOLE = {
     "verdict": _verdict,
     "pooled": _pooled,
     "conflict": _conflict,
     "gains": _gains,
     "hypernets": _hypernets,
+    "soak": _soak,
 }  # tables without a column for each run
 
 
