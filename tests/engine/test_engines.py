@@ -264,8 +264,9 @@ import json
 import os
 from pathlib import Path
 os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # on loopback, without a token
+import ray
 from ray.cluster_utils import Cluster
-from smash_lightning.engine.ray_engine import Ray, _Cluster
+from smash_lightning.engine.ray_engine import Ray
 from tests.engine.jobs import until_nodes
 if __name__ == "__main__":
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -283,6 +284,7 @@ if __name__ == "__main__":
         found = dict(pool.run(["3", "3", "1", "1"]))
     nodes = {"first": first.node_id, "second": second.node_id, "third": third, "found": found}
     Path("nodes.json").write_text(json.dumps(nodes))
+    ray.shutdown()  # before the cluster, whose end would end this process with an error
 """
 
 
