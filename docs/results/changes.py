@@ -101,7 +101,7 @@ def is_part(written: Any, read: Any) -> bool:
 
 def same_cells(text: str, table: pd.DataFrame, by_score: bool) -> bool:
     """Whether a table has the cells of a text, in order of the score or of the text; empty ones are NaN or 0."""
-    header, *rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    header, *rows = csv.reader(io.StringIO(text[: max(text.rfind("\n"), text.rfind("\r")) + 1], newline=""))
     if by_score:
         scores = [float(row[header.index("smash_score")] or "nan") for row in rows]
         rows = [rows[at] for at in sorted(range(len(rows)), key=lambda at: (math.isnan(scores[at]), scores[at]))]

@@ -10,6 +10,7 @@ import hydra
 import lightning as L
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from smash_lightning.configuration import CONF
@@ -83,6 +84,8 @@ def instantiate(section: Any, name: str, *given: Any, **more: Any) -> Any:
     missing for that call.
     """
     values = plain(section)
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} is no section with a _target_, got {values!r}")
     require_types(values, name)
     try:
         made = hydra.utils.instantiate(values, _convert_="all")
@@ -91,6 +94,10 @@ def instantiate(section: Any, name: str, *given: Any, **more: Any) -> Any:
         return made
     except TypeError as error:  # those of the object itself are wrapped
         raise ValueError(f"{name}: {error}") from None
+    except InstantiationException as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"{name}: {error.__cause__}") from None
+        raise
 
 
 def hypernet_specification(section: Any) -> HyperNetSpecification:

@@ -44,7 +44,8 @@ def explain(error: Exception, folder: Path | None = None, overrides: Sequence[st
         overrides: of the command line, which are added to a message without the name of any.
     """
     text = _explained(error, folder)
-    if overrides and not any(re.split(r"[.@/+~]", override.partition("=")[0])[-1] in text for override in overrides):
+    names = [re.split(r"[.@/+~]", override.partition("=")[0])[-1] for override in overrides]
+    if overrides and not any(name and name in text for name in names):
         text = f"{text}, in {' '.join(overrides)}"
     lines = "\n" if "Traceback" in text else " "
     text = lines.join(map(escaped, text.splitlines()))
@@ -92,7 +93,8 @@ def _unreadable(override: str) -> str:
     """The message about an override whose text Hydra's grammar does not read, with the form that it does."""
     name, separator, value = override.partition("=")
     if not separator:
-        return f"{override} cannot be read: an option is given as NAME=VALUE.{HELP}"
+        shown = override if override.isprintable() and override else repr(override)
+        return f"{shown} cannot be read: an option is given as NAME=VALUE.{HELP}"
     return f"{override} cannot be read: a text with such characters needs quotes: {quoted(name, value)}"
 
 

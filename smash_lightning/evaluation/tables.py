@@ -154,8 +154,9 @@ def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
         ValueError: the file is missing, lacks a column, as those of an earlier version do, or holds a wrong value.
     """
     text = read_text(path)
+    whole = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
     try:
-        header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))) or [[]]
+        header, *rows = list(csv.reader(io.StringIO(whole, newline=""))) or [[]]
     except csv.Error as error:
         raise ValueError(f"{path}: {error}") from None
     if missing := [column for column in kind.required if column not in header]:

@@ -27,6 +27,22 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
     assert (override.key_or_group, override.value()) == ("dataset.root", text)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("", "'' cannot be read"),
+        ("seed\n1", r"'seed\n1' cannot be read"),
+        ("~", ", in ~"),
+        ("+logger.mine=1", "logger.mine is no section with a _target_, got 1"),
+        ("retrain._target_=lightning.Trainer", "retrain: Trainer.__init__() got an unexpected keyword argument"),
+    ],
+)
+def test_a_message_names_the_option(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([override, f"hydra.run.dir={tmp_path / 'run'}"])
+    assert message in str(ended.value)
+
+
 def test_lack_of_memory_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
     more = ": provide more memory, or another machine, or use fewer workers=N, then "
     failed = Failure("MemoryError: ", "Traceback", Cause.MEMORY)

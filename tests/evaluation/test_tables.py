@@ -86,6 +86,17 @@ def test_a_last_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_table(path, RETRAINED), whole[:2])
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_other_systems_and_in_cells_are_read_as_they_are(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "retrained.csv"
+    whole = write_table(path, RETRAINED, TRAININGS)
+    path.write_bytes(path.read_text().replace("\n", end).encode())
+    pd.testing.assert_frame_equal(read_table(path, RETRAINED), whole)
+    write_table(path, RETRAINED, [{**TRAININGS[0], "failure": "reason"}])
+    path.write_bytes(path.read_bytes().replace(b"reason", f'"one{end}two"'.encode()))
+    assert read_table(path, RETRAINED).loc[0, "failure"] == f"one{end}two"
+
+
 def test_more_columns_are_kept_and_missing_ones_are_empty(tmp_path: Path) -> None:
     path = tmp_path / "ranking.csv"
     header = "mine,val_loss_10,val_loss_2,smash_score,fingerprint,strategy,val_error,val_loss,params,macs,ops,text"
