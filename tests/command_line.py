@@ -108,6 +108,8 @@ class Copy:
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].teardown()  # else the copy would end the service of this process
         processes = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
         self._result, end = processes.Pipe(duplex=False)
         self._process: Any = processes.Process(target=_call, args=(end, function, *arguments))  # type: ignore[attr-defined]

@@ -39,7 +39,7 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
 )
 def test_a_message_names_the_option(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([override, f"hydra.run.dir={tmp_path / 'run'}"])
+        cli.main([override, "logger=none", f"hydra.run.dir={tmp_path / 'run'}"])
     assert message in str(ended.value)
 
 
