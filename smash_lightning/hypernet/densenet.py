@@ -64,6 +64,12 @@ class GridDenseNet(nn.Module):
             nn.init.orthogonal_(torch.empty(o, i, k, k), generator=generator) for o, i, k in shapes
         )
 
+    def with_noise(self, c: Tensor, z: Tensor | None) -> Tensor:
+        """What the layers read: c in the type of the filters, after z, which is None without noise."""
+        assert (z is not None) == self.noise
+        c = c.to(self.filters[0].dtype)
+        return c if z is None else torch.cat([z, c], 1)
+
     def forward(self, c: Tensor, present: Tensor | None = None) -> Tensor:
         """The grid of c, zero in absent slices.
 

@@ -57,9 +57,7 @@ class GridHyperNet(WeightSource):
 
     def from_c(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Weights:
         """The weights of `architecture` from a c of the shape of its own, and noise where there is a channel for it."""
-        assert (z is not None) == self.hypernet.noise
-        c = c.to(self.hypernet.filters[0].dtype)
-        c = c if z is None else torch.cat([z, c], 1)
+        c = self.hypernet.with_noise(c, z)
         grid = self.hypernet(c) if self.graphs is None or not torch.is_grad_enabled() else self.graphs(c)
         matrices = self.matrices(architecture, unit_norm(unpack(grid, self.encoding, architecture)))
         return sliced(self.shared, architecture, self.image_spec) | named_pointwise(architecture, matrices)

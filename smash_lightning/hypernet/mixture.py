@@ -68,9 +68,7 @@ class MixtureHyperNet(ConditionalWeightSource):
 
     def coefficients(self, architecture: Architecture, c: Tensor, z: Tensor | None) -> Tensor:
         """Positive coefficients (ops, sets) of norm 1, from a c of the shape of the architecture's own."""
-        assert (z is not None) == self.hypernet.noise
-        c = c.to(self.sharpness.dtype)
-        (grid,) = self.hypernet(c if z is None else torch.cat([z, c], 1))
+        (grid,) = self.hypernet(self.hypernet.with_noise(c, z))
         spans = self.encoding.spans(architecture)
         logits = [grid[:, : span.rows, span.first : span.last].mean((1, 2)) for span in spans]
         return F.normalize(torch.softmax(self.sharpness * F.normalize(torch.stack(logits), dim=1), 1), dim=1)

@@ -25,10 +25,10 @@ def make_shared_tensors(
     """
     tensors = nn.ParameterDict()
     for layer in _largest_layers(limits, image_spec):
-        drawn = [initialize(layer, generator) for _ in range(sets or 1 if ".conv" in layer.name else 1)]
+        count = sets if ".conv" in layer.name else None
+        drawn = [initialize(layer, generator) for _ in range(count or 1)]
         for name, tensor in drawn[0].items():
-            stacked = sets is not None and ".conv" in layer.name
-            value = torch.stack([one[name] for one in drawn]) if stacked else tensor
+            value = tensor if count is None else torch.stack([one[name] for one in drawn])
             tensors[name.replace(".", "/")] = nn.Parameter(value)
     return tensors
 
