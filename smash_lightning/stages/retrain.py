@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -88,12 +88,14 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
         first.setdefault(architecture.fingerprint, set()).add("preset")
         if names.get(architecture.fingerprint) != name:
             folder.append_architecture(architecture, name)
+    architectures = folder.read_architectures()
     table = _begin_tables(experiment, given.values())
     seeds = [experiment.seed_of(index) for index in range(experiment.retrain.seeds)]
     groups: Groups = {}
     for some in chain([first], upcoming):
         groups |= some
-        _train(experiment, tracker, _missing(experiment, some, seeds, table), len(table))
+        jobs = _missing(experiment, architectures, some, seeds, table)
+        _train(experiment, tracker, jobs, len(table))
         table = read_table(folder.retrained, RETRAINED)
     table, history = _in_order_of_plan(folder, [(name, seed) for seed in seeds for name in groups])
     tracker.trainings(table, history)
@@ -132,9 +134,14 @@ def _begin_tables(experiment: Experiment, given: Iterable[Architecture]) -> pd.D
     return write_table(folder.retrained, RETRAINED, table)
 
 
-def _missing(experiment: Experiment, groups: Groups, seeds: Sequence[int], table: pd.DataFrame) -> list[Job]:
+def _missing(
+    experiment: Experiment,
+    architectures: Mapping[str, Architecture],
+    groups: Groups,
+    seeds: Sequence[int],
+    table: pd.DataFrame,
+) -> list[Job]:
     """Jobs for the trainings that are not in the table: all architectures with the first seeds, then with the next."""
-    architectures = experiment.folder.read_architectures()
     side_by_side = networks_side_by_side(experiment.data.image_spec, experiment.device, experiment.retrain.optimizer)
     count = side_by_side or len(seeds)
     finished = set(zip(table["fingerprint"], table["seed"], strict=True))
