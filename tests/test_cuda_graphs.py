@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.cuda_graphs import recorded
-from smash_lightning.hypernet import GridDenseNet
+from smash_lightning.hypernet import GridDenseNet, densenet
 from smash_lightning.hypernet.densenet import GraphedDenseNet
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.training import HyperNetModule, RetrainModule
@@ -55,8 +55,10 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> Recordings:
     return made
 
 
+@pytest.mark.parametrize("large", [0, densenet.LARGE])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_absent_slices_change_no_value_and_no_gradient(shape: str) -> None:
+def test_absent_slices_change_no_value_and_no_gradient(shape: str, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(densenet, "LARGE", large)
     width, depths, growth = SHAPES[shape]
     network = GridDenseNet(7, 6, width, depths, growth, True, generator("graphs", shape)).double()
     c = torch.randn(1, 8, 3, 11, generator=generator("c"), dtype=torch.float64, requires_grad=True)

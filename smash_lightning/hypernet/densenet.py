@@ -1,6 +1,6 @@
 """The HyperNet: a fully convolutional DenseNet from c to a grid of weights (paper, section 3.3 and appendix)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from smash_lightning.network.gradients import unit_norm
 
 SLOPE = 0.02
 LEAST_SLICES = 64  # that a CUDA graph is recorded for
+LARGE = 1 << 16  # values of c from which blocks read `at_once`: below it takes longer (docs/results/costs.md)
 
 
 class GridDenseNet(nn.Module):
@@ -77,21 +78,61 @@ class GridDenseNet(nn.Module):
         1 for all others, whose grid is what it is without them; None is 1 for all.
         """
         filters = iter(unit_norm(tuple(self.filters)))
-        y = _convolve(c, next(filters), present)
-        x = F.leaky_relu(torch.cat([c, y], 1) if self._keeps_c else y, SLOPE)
-        # x is activated from here on: a channel passes the Leaky ReLU once, not once for each layer that reads it.
+        y = _activated(_convolve(c, next(filters)), present)
+        # A channel passes the Leaky ReLU once, where it is made, and not once for each layer that reads it.
+        features = [F.leaky_relu(c, SLOPE), y] if self._keeps_c else [y]
         for b, layers in enumerate(self._layers):
-            for _ in range(layers):
-                y = F.leaky_relu(_convolve(x, next(filters), present), SLOPE)
-                x = torch.cat([x, y], 1)
-            if b + 1 < len(self._layers):
-                x = F.leaky_relu(_convolve(x, next(filters), present), SLOPE)
-        return F.conv2d(x, next(filters))
+            readers = [next(filters) for _ in range(layers + (b + 1 < len(self._layers)))]
+            block = _Block(features, readers, at_once=c.numel() >= LARGE)
+            for weight in readers[:layers]:
+                block.add(_activated(block.convolve(weight), present))
+            features = [_activated(block.convolve(weight), present) for weight in readers[layers:]]
+        return F.conv2d(block.features(), next(filters))
 
 
-def _convolve(x: Tensor, weight: Tensor, present: Tensor | None) -> Tensor:
-    y = F.conv2d(x, weight, padding=1)
-    return y if present is None else y * present  # which the next convolution would see, where it saw zeros
+def _convolve(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight, padding=1)
+
+
+def _activated(y: Tensor, present: Tensor | None) -> Tensor:
+    # Absent slices are zeroed, as the next convolution would see them where it saw zeros.
+    return F.leaky_relu(y if present is None else y * present, SLOPE)
+
+
+class _Block:
+    """The features of a dense block: what enters it, and what its layers add.
+
+    Each of its `filters` reads all of them. `at_once` one convolution applies all filters to the first tensor that
+    enters, and each then reads the rest alone: few wide convolutions instead of many narrow ones, and no gradient of c.
+    """
+
+    def __init__(self, entering: list[Tensor], filters: Sequence[Tensor], at_once: bool) -> None:
+        self._entered: list[Tensor] = []
+        self._parts: Iterator[Tensor] | None = None
+        if at_once and filters:
+            self._entered, entering = entering[:1], entering[1:]
+            heads = [weight[:, : self._entered[0].shape[1]] for weight in filters]
+            self._parts = iter(_convolve(self._entered[0], torch.cat(heads)).split([len(head) for head in heads], 1))
+        self._rest = [_joined(entering)] if entering else []
+
+    def convolve(self, weight: Tensor) -> Tensor:
+        """What the next filter makes of the features."""
+        if self._parts is None:
+            return _convolve(self._rest[0], weight)
+        part = next(self._parts)
+        return part + _convolve(self._rest[0], weight[:, -self._rest[0].shape[1] :]) if self._rest else part
+
+    def add(self, y: Tensor) -> None:
+        """Adds those that a layer made."""
+        self._rest = [_joined([*self._rest, y])]
+
+    def features(self) -> Tensor:
+        """All of them."""
+        return _joined([*self._entered, *self._rest])
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]
 
 
 class GraphedDenseNet:

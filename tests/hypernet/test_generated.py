@@ -1,12 +1,14 @@
 """Generated weights against the slow ones, and what a network computes with them."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smash_lightning.hypernet import ConditionalHyperNet, GridDenseNet
+from smash_lightning.hypernet import ConditionalHyperNet, GridDenseNet, densenet
 from smash_lightning.network import forward
 from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
@@ -33,12 +35,13 @@ def weighted_sum(weights: dict[str, Tensor], seed: int) -> Tensor:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @every_bare_case
-@given(seed=st.integers(0, 2**32), noise=st.booleans())
-def test_weights_and_gradients_are_the_slow_ones(case: Case, shape: str, noise: bool, seed: int) -> None:
+@given(seed=st.integers(0, 2**32), noise=st.booleans(), large=st.booleans())
+def test_weights_and_gradients_are_the_slow_ones(case: Case, shape: str, noise: bool, large: bool, seed: int) -> None:
     source, architecture = generated(case, shape, noise), case.draw(seed)
     z = source.noise(architecture, generator("z", seed))
     width, depths, _ = SHAPES[shape]
-    ours, theirs = source(architecture, z), slow_weights(source, architecture, z, width, depths)
+    with patch.object(densenet, "LARGE", 0 if large else densenet.LARGE):
+        ours, theirs = source(architecture, z), slow_weights(source, architecture, z, width, depths)
     assert ours.keys() == theirs.keys()
     for name, weight in ours.items():
         torch.testing.assert_close(weight, theirs[name], rtol=1e-7, atol=1e-9)
