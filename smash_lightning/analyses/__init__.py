@@ -8,6 +8,7 @@ from smash_lightning.analyses.draw import draw
 from smash_lightning.analyses.gradient import gradient
 from smash_lightning.analyses.gradient_conflict import gradient_conflict
 from smash_lightning.analyses.racing import racing
+from smash_lightning.analyses.replay import replay
 from smash_lightning.analyses.settling import settling
 from smash_lightning.analyses.soak import soak
 from smash_lightning.analyses.strategies import strategies

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -186,15 +187,19 @@ class Architecture:
 
 
 def load_architecture(path: str | Path, dimensions: int = 2) -> Architecture:
-    """Reads the architecture in a JSON file; one of two dimensions is inflated where `dimensions` is 3.
+    """Reads the architecture that a JSON file is, or has as `architecture`, as the file of a search that diverged.
+
+    One of two dimensions is inflated where `dimensions` is 3.
 
     Raises:
         ValueError: the file is missing or holds no architecture; the message has its path.
     """
     text = read_text(Path(path))
     try:
+        if '"architecture"' in text:
+            text = json.dumps(parse(text)["architecture"])
         architecture = Architecture.from_json(text)
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     return architecture.inflated() if architecture.dimensions < dimensions else architecture
 

@@ -43,6 +43,11 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
             "weights are float32"
         )
     parts = {name: instantiate(config[name], name) for name in SECTIONS}
+    if precision == "16-mixed" and parts["search"].skip_bad_steps:
+        raise ValueError(
+            "search.skip_bad_steps: trainer.precision=16-mixed already skips steps, whose gradients are then too large "
+            "for half precision: use bf16-mixed"
+        )
     device = scoring_device(config.trainer.accelerator)
     shape = {key: trainer[key] for key in ("devices", "num_nodes", "strategy") if key in trainer}
     engine, together = engine_for(instantiate(config.engine, "engine"), device, **shape)

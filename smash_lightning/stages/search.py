@@ -1,6 +1,7 @@
 """The first stage: HyperNets are trained, several seeds side by side."""
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from smash_lightning.training import (
 )
 
 LEAVE_OUT = ", or leave this source of weights out of baselines.one_shot"
+DIVERGED = "-diverged.json"  # ends the name of the file with the step of a HyperNet that diverged
 HYPERNET = "hypernet"  # name of the checkpoints of a run's own HyperNets
 
 
@@ -77,6 +79,10 @@ def search(
             run = pool.together if experiment.together else pool.results
             for _ in run(jobs, lambda i: f"{label} {missing[i]}"):
                 pass  # checkpoints are the result
+    for index, path in enumerate(paths if experiment.search.skip_bad_steps else []):
+        if skipped := load_checkpoint(path, "smash")["smash"].get("skipped"):
+            steps = ", ".join(map(str, skipped))
+            print(f"{label} {index}: its loss or gradients were not finite in {len(skipped)} steps, left out: {steps}")
     if name == HYPERNET:
         rows = [
             {"hypernet": index, "epoch": epoch, "fingerprint": architecture.fingerprint, "val_loss": loss}
@@ -109,11 +115,12 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     try:
         trainer.fit(module, datamodule=experiment.data.ordered(Stream.SEARCH, seed), ckpt_path=resume)
     except DivergedError as error:
-        file = path.with_name(f"{path.stem}-diverged.json")
-        write_text(file, f"{error.args[1].to_json()}\n")
+        file = path.with_name(f"{path.stem}{DIVERGED}")
+        write_text(file, f"{json.dumps(error.args[1])}\n")
         raise DivergedError(
             f"{error.args[0]}: use a lower search.learning_rate, in another folder"
-            f"{'' if name == HYPERNET else LEAVE_OUT}. The architecture of this step is drawn by task=draw "
+            f"{'' if name == HYPERNET else LEAVE_OUT}. The step is examined by task=replay "
+            f"{quoted('checkpoint', experiment.folder.path)}, and its architecture drawn by task=draw "
             f"{quoted('task.architecture', file)}"
         ) from None
     trainer.save_checkpoint(path)

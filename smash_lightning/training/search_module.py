@@ -1,6 +1,8 @@
 """Training a HyperNet: a new random architecture at every step (paper, algorithm 1)."""
 
 import itertools
+import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -8,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from smash_lightning.architecture import cost
@@ -39,6 +41,7 @@ class SearchOptions:
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     architectures: Literal["per_rank", "shared"] = "per_rank"
     graphs: bool = False
+    skip_bad_steps: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -80,6 +83,10 @@ class HyperNetModule(TrainingModule):
         self._seconds = 0.0  # of training, before it was last resumed
         self._started = time.perf_counter()
         self._losses: list[Tensor] = []  # of the batches of this epoch
+        # Where steps may be skipped:
+        self._skipped: list[int] = []  # those before this epoch
+        self._bad: list[Tensor] = []  # whether the steps of this epoch are
+        self._before: list[Tensor] = []  # the running statistics before this step
 
     def microbatch_index(self, batch_idx: int) -> int:
         """Index of a batch among those whose gradients are averaged in one step."""
@@ -117,6 +124,8 @@ class HyperNetModule(TrainingModule):
         step, count = self.global_step, self.options.architectures_per_step
         microbatch_index, plan = self.microbatch_index(batch_idx), self.planner.plan(self.batches(step, batch_idx))
         losses, errors, sizes = [], [], []
+        if self.options.skip_bad_steps and batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self._before = [buffer.clone() for buffer in self.statistics.buffers()]
         with self.planner.placed(plan, self.device):
             for index, (architecture, fingerprint) in enumerate(plan.drawn):
                 self.drawn.add(fingerprint)
@@ -140,31 +149,64 @@ class HyperNetModule(TrainingModule):
         """Ends a training that diverged, before a checkpoint is written; once per epoch, as a check makes a GPU wait.
 
         Raises:
-            DivergedError: the last loss is not finite; its arguments are a message, and the first architecture of the
-                first of the last steps without a finite loss.
+            DivergedError: the last loss is not finite, or more steps are skipped than may be. Its arguments are a
+                message, and the place of the first of the last steps without a finite loss, or of the first step too
+                many, as `place` returns it.
         """
-        finite = torch.stack(self._losses).isfinite().tolist()
-        self._losses.clear()
-        if not finite[-1]:
+        finite, skipped = torch.stack(self._losses).isfinite().tolist(), self.skipped()
+        allowed, accumulated = self.options.skip_bad_steps, self.trainer.accumulate_grad_batches
+        first = self.global_step - -(-len(finite) // accumulated)  # step of the first of these batches
+        self._skipped, self._losses, self._bad = skipped, [], []
+        if allowed and len(skipped) > allowed:
+            start = (skipped[allowed] - first) * accumulated
+            batches = range(max(start, 0), min(start + accumulated, len(finite)))
+            batch = next((batch for batch in batches if not finite[batch]), start)
+            message = f"more steps than search.skip_bad_steps={allowed} have a loss or gradients that are not finite"
+            step = skipped[allowed]
+            raise DivergedError(f"{message}, the last one is step {step}", self.place(step, batch))
+        if not allowed and not finite[-1]:
             batch = len(finite) - next((i for i, one in enumerate(reversed(finite)) if one), len(finite))
-            accumulated = self.trainer.accumulate_grad_batches
-            step = self.global_step - -(-len(finite) // accumulated) + batch // accumulated
-            architecture, _ = self.draw(step, self.microbatch_index(batch), 0)
-            raise DivergedError(
-                f"from step {step} (epoch {self.current_epoch}) on the loss is not finite", architecture
-            )
+            step = first + batch // accumulated
+            message = f"from step {step} (epoch {self.current_epoch}) on the loss is not finite"
+            raise DivergedError(message, self.place(step, batch))
+
+    def place(self, step: int, batch_idx: int) -> dict[str, Any]:
+        """Step, index and first architecture of a batch, as plain values."""
+        index = self.microbatch_index(batch_idx)
+        return {"step": step, "batch": index, "architecture": json.loads(self.draw(step, index, 0)[0].to_json())}
+
+    def skipped(self) -> list[int]:
+        """The steps that were skipped, as their loss or gradients were not finite."""
+        bad = torch.stack(self._bad).tolist() if self._bad else []
+        return self._skipped + [self.global_step - len(bad) + i for i, one in enumerate(bad) if one]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Logs the gradient's norm and the speed at logged steps."""
+        """Logs the gradient's norm and the speed at logged steps, and skips a bad step where this is configured."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        if self.options.skip_bad_steps:
+            self._skip_if_bad(optimizer, gradients)
         if not self.is_logged(self.global_step):
             return
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
         self.log("gradient_norm", torch.nn.utils.get_total_norm(gradients))
         last_step, last_time = self._clock
         self._clock = (self.global_step, time.perf_counter())
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
         images = (self.global_step - last_step) * datamodule.batch_size * self.options.architectures_per_step
         self.log("images_per_second", images / (self._clock[1] - last_time))
+
+    def _skip_if_bad(self, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
+        """Leaves weights, moments and running statistics as they were, without waiting for a GPU to know whether."""
+        accumulated = self.trainer.accumulate_grad_batches
+        since = (len(self._losses) - 1) // accumulated * accumulated  # the last step of an epoch may have fewer batches
+        largest = torch.nn.utils.get_total_norm(gradients, math.inf)  # the sum of squares of finite ones may overflow
+        flag = 1 - torch.stack([largest, *self._losses[since:]]).isfinite().all().float()
+        if self.trainer.world_size > 1:  # gradients are the same on all ranks, losses are not
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        optimizer.found_inf = flag  # type: ignore[attr-defined]  # where it is 1, a fused optimizer changes nothing
+        bad = flag.bool()
+        for buffer, before in zip(self.statistics.buffers(), self._before, strict=True):
+            buffer.copy_(torch.where(bad, before, buffer))
+        self._bad.append(bad)
 
     def configure_optimizers(self) -> Any:
         """Adam with a cosine; no weight decay on the HyperNet, whose filters are divided by their norms."""
@@ -189,6 +231,7 @@ class HyperNetModule(TrainingModule):
             "seed": self.seed,
             "data": self.trainer.datamodule.specification(),  # type: ignore[attr-defined]
             "drawn": sorted(set().union(*drawn)),
+            "skipped": self.skipped(),
             "seconds": self._seconds + time.perf_counter() - self._started,
             "finished": self.global_step >= self.trainer.estimated_stepping_batches or self.trainer.should_stop,
         }
@@ -200,4 +243,5 @@ class HyperNetModule(TrainingModule):
         data = self.trainer.datamodule.specification()  # type: ignore[attr-defined]
         require_same_data(checkpoint["smash"]["data"], data, "the checkpoint to resume from")
         self.drawn = set(checkpoint["smash"]["drawn"])
+        self._skipped = checkpoint["smash"].get("skipped", [])  # version 0.2 skipped none
         self._seconds = checkpoint["smash"]["seconds"]

@@ -1,6 +1,7 @@
 """The architectures of a training, its interruption, and its checkpoints."""
 
 import copy
+import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ import lightning as L
 import pytest
 import torch
 
-from smash_lightning.architecture import ImageSpec
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.checkpoint import AtomicCheckpointIO, load_checkpoint
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.hypernet import (
@@ -35,7 +36,7 @@ from smash_lightning.scoring import (
 )
 from smash_lightning.search_space import SingleConvolution, SizeMatched
 from smash_lightning.stages.search import averaging
-from smash_lightning.training import HyperNetModule, SearchOptions
+from smash_lightning.training import DivergedError, HyperNetModule, SearchOptions
 from tests.cases import CASES, V2, Case, every_case, small
 from tests.plugins import Scaled
 
@@ -314,6 +315,56 @@ def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, cut)
     with pytest.raises(ValueError, match=r"cut\.ckpt is a checkpoint of something else: it holds no 'smash'"):
         load_checkpoint(cut, "smash")
+
+
+# --- steps that are not finite ---
+
+
+class Spoil(L.Callback):
+    """Makes the images of some steps NaN, and the gradient of one parameter in others."""
+
+    def __init__(self, images: tuple[int, ...], gradients: tuple[int, ...] = ()) -> None:
+        self.images, self.gradients = images, gradients
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step in self.images:
+            batch[0].fill_(torch.nan)
+
+    def on_after_backward(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.global_step in self.gradients:
+            next(p.grad for p in module.parameters() if p.grad is not None)[0] = torch.inf
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bad_steps_are_left_out_and_counted_and_a_training_without_one_is_the_same(whole: Any, tmp_path: Path) -> None:
+    options, after, spoil = replace(SEARCH, skip_bad_steps=3), Snapshots(), Spoil((8, 9), (16,))
+    module, _ = fit(tmp_path, after, SaveAt(tmp_path, (10, 14, 21)), spoil, options=options)
+    for step in (8, 9, 16):
+        assert all(torch.equal(tensor, after.states[step - 1][name]) for name, tensor in after.states[step].items())
+    assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
+    skipped = [load_checkpoint(tmp_path / f"{step}.ckpt", "smash")["smash"]["skipped"] for step in (10, 14, 21)]
+    assert skipped == [[8, 9], [8, 9], [8, 9, 16]]
+    optimizer = torch.load(tmp_path / "21.ckpt", weights_only=True)["optimizer_states"][0]["state"]
+    assert {float(state["step"]) for state in optimizer.values()} <= {*range(19)}, "moments have counted a bad step"
+    resumed, _ = fit(tmp_path, spoil, checkpoint=tmp_path / "10.ckpt", options=options)
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in module.state_dict().items())
+    assert resumed.skipped() == [8, 9, 16]
+    without, _ = fit(tmp_path, options=options)
+    assert all(torch.equal(tensor, without.state_dict()[name]) for name, tensor in whole[1].state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_bad_step_too_many_ends_a_training(tmp_path: Path) -> None:
+    options, places = replace(SEARCH, skip_bad_steps=1), []
+    message = r"search\.skip_bad_steps=1 have .*, the last one is step 9"
+    for checkpoint in (None, tmp_path / "10.ckpt"):
+        with pytest.raises(DivergedError, match=message) as raised:
+            fit(tmp_path, SaveAt(tmp_path, (10,)), Spoil((8, 9)), options=options, checkpoint=checkpoint)
+        places.append(raised.value.args[1])
+    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 3)
+    module.trainer = Training(0)  # type: ignore[assignment]
+    assert places[0] == places[1] == module.place(9, 0)
+    assert Architecture.from_json(json.dumps(places[0]["architecture"])) == module.draw(9, 0, 0)[0]
 
 
 # --- every kind of weight source ---

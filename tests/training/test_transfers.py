@@ -3,6 +3,7 @@
 import itertools
 import pickle
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -54,17 +55,21 @@ def module_of(kind: str, case: Case, ahead: int, device: torch.device) -> HyperN
     return module
 
 
+@pytest.mark.parametrize("bad_steps", [0, 1])
 @pytest.mark.parametrize("kind", OUR_KINDS)
 @pytest.mark.usefixtures("meta")
-def test_a_step_planned_ahead_makes_one_asynchronous_copy_and_reads_nothing(kind: str) -> None:
+def test_a_step_planned_ahead_makes_one_asynchronous_copy_and_reads_nothing(kind: str, bad_steps: int) -> None:
     case = CASES["v2-2d"]
     module = module_of(kind, case, ahead=0, device=META)
+    module.options = replace(SEARCH, skip_bad_steps=bad_steps)
     draw = pickle.dumps(module.draw)
     module.planner.plan = lambda batches: make_plan(draw, *next(batches))  # type: ignore[method-assign]
+    optimizer = module.configure_optimizers()["optimizer"]
     batch = (torch.empty(4, 3, 8, 8, device=META), torch.empty(4, dtype=torch.int64, device=META))
     for index in range(2):
         with TransferCounter() as counter:
             module.training_step(batch, index).backward()
+            module.on_before_optimizer_step(optimizer)
         assert counter.counts == {"asynchronous copy": 1}
 
 
@@ -149,9 +154,10 @@ class Strict(L.Callback):
 
 
 @on_gpu
+@pytest.mark.parametrize("bad_steps", [0, 1])
 @pytest.mark.parametrize("kind", OUR_KINDS)
-def test_no_step_waits_for_a_gpu(kind: str) -> None:
-    module = HyperNetModule(DIGITS, KINDS[kind], SEARCH, 0)
+def test_no_step_waits_for_a_gpu(kind: str, bad_steps: int) -> None:
+    module = HyperNetModule(DIGITS, KINDS[kind], replace(SEARCH, skip_bad_steps=bad_steps), 0)
     options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = L.Trainer(
         accelerator="gpu", devices=1, max_steps=8, callbacks=[Strict()], log_every_n_steps=99, **options

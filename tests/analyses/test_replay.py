@@ -1,0 +1,56 @@
+"""Where the first number of a HyperNet that really diverges is not finite."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smash_lightning.analyses import draw, replay
+from smash_lightning.architecture import load_architecture
+from smash_lightning.report.tracker import Tracker
+from smash_lightning.stages import search
+from tests.stages.small_run import SEARCH, small_experiment
+
+SILENT = Tracker([])
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "found"),
+    [
+        ({"learning_rate": 1e30}, 1, {"step": 1, "operation": "_foreach_norm"}),  # of the HyperNet's filters
+        ({"learning_rate": 1e10}, 1, {"step": 1, "operation": "conv2d", "loss": "nan"}),
+        ({"learning_rate": 3e7}, 2, {"step": 1, "operation": "backward pass"}),  # a step before a loss shows it
+        ({"learning_rate": 3e7, "skip_bad_steps": 2, "epochs": 9}, 8, {"step": 8, "epoch": 1}),
+    ],
+)
+def test_a_divergence_is_repeated_to_its_first_number(
+    tmp_path: Path, options: dict[str, Any], step: int, found: dict[str, Any]
+) -> None:
+    first = small_experiment(tmp_path / "first", search=replace(SEARCH, **options))
+    with pytest.raises(RuntimeError, match=f"step {step}.*task=replay checkpoint=.*task.architecture="):
+        search(first, SILENT)
+    file = first.folder.checkpoints / "hypernet0-diverged.json"
+    again = replace(small_experiment(tmp_path / "again", search=first.search), source=first.folder.path)
+    replay(again, SILENT)
+    result = json.loads((again.folder.path / "replay.json").read_text())
+    assert result == result | found, result
+    draw(again, SILENT, architecture=str(file))
+    assert load_architecture(again.folder.path / "architecture.json") == load_architecture(file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"step": 0}))
+    replay(replace(again, search=replace(again.search, learning_rate=0.0, skip_bad_steps=0)), SILENT)
+    assert "all numbers up to step 0 are finite" in (again.folder.path / "replay.json").read_text()
+
+
+def test_what_cannot_be_repeated_is_refused(tmp_path: Path) -> None:
+    experiment = small_experiment(tmp_path)
+    with pytest.raises(ValueError, match="needs the run that diverged: name it with checkpoint=FOLDER"):
+        replay(experiment, SILENT)
+    again = replace(experiment, source=tmp_path)
+    with pytest.raises(ValueError, match=r"task\.file: name one file hypernetN-diverged\.json in .*; found: none"):
+        replay(again, SILENT)
+    file = tmp_path / "hypernet1-diverged.json"
+    file.write_text("{}")
+    with pytest.raises(ValueError, match=r"hypernet1-diverged\.json has no step"):
+        replay(again, SILENT, str(file))
