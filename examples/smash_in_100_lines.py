@@ -67,7 +67,7 @@ def train(space: SearchSpace, data: DataModule, seed: int, epochs: int) -> Hyper
         for step, (images, labels) in enumerate(loader, start=epoch * len(loader)):
             architecture = space.sample(rng(Stream.ARCHITECTURE, seed, step, 0, 0, 0), step / steps)
             weights = hypernet(architecture, generator(Stream.NOISE, seed, step, 0, 0))
-            logits = forward(architecture, space.image_spec, weights, images, UseBatchStatistics(), op_norm=False)
+            logits = forward(architecture, space.image_spec, weights, images, UseBatchStatistics())
             optimizer.zero_grad()
             F.cross_entropy(logits, labels).backward()
             optimizer.step()
@@ -79,7 +79,7 @@ def train(space: SearchSpace, data: DataModule, seed: int, epochs: int) -> Hyper
 def score(hypernet: HyperNet, architecture: Architecture, data: DataModule, seed: int) -> float:
     """The validation loss with generated weights, after BatchNorm took its statistics from training images."""
     weights, statistics = hypernet(architecture, generator(Stream.SCORE_NOISE, seed)), RecordedAverages()
-    run = partial(forward, architecture, hypernet.space.image_spec, weights, statistics=statistics, op_norm=False)
+    run = partial(forward, architecture, hypernet.space.image_spec, weights, statistics=statistics)
     run(data.recalibration_images())
     statistics.recording = False
     return F.cross_entropy(run(data.normalised(data.validation).images), data.validation.labels).item()

@@ -56,7 +56,7 @@ class Gradients:
             for step, (images, labels) in enumerate(self.batches):
                 z = source.noise(architecture, generator(Stream.NOISE, self.seed, step, index))
                 weights, spec = source(architecture, z), source.image_spec
-                logits = forward(architecture, spec, weights, images, UseBatchStatistics(), op_norm=False)
+                logits = forward(architecture, spec, weights, images, UseBatchStatistics())
                 loss = F.cross_entropy(logits, labels)
                 parts = torch.autograd.grad(loss, list(source.parameters()), materialize_grads=True)
                 columns.append(torch.cat([part.flatten() for part in parts]))

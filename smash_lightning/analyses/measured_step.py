@@ -45,7 +45,7 @@ class MeasuredStep:
 
     def loss(self, architecture: Architecture, weights: Weights) -> Tensor:
         """Cross-entropy of the batch."""
-        logits = forward(architecture, self.image_spec, weights, self.images, UseBatchStatistics(), op_norm=False)
+        logits = forward(architecture, self.image_spec, weights, self.images, UseBatchStatistics())
         return F.cross_entropy(logits, self.labels)
 
     def search(self, architecture: Architecture) -> None:

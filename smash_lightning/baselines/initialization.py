@@ -23,7 +23,7 @@ def initial_weights(architecture: Architecture, context: BaselineContext) -> Wei
 
 def logits(architecture: Architecture, context: BaselineContext, weights: Weights, images: Tensor) -> Tensor:
     """Logits of `images`; norms use the statistics of the batch, as in the first step of a training."""
-    return forward(architecture, context.image_spec, weights, images, UseBatchStatistics(), op_norm=True)
+    return forward(architecture, context.image_spec, weights, images, UseBatchStatistics())
 
 
 def filter_gradients(

@@ -38,7 +38,7 @@ class SynFlow(Baseline):
         ones = torch.ones(shape, dtype=torch.float64, device=context.images.device)
 
         def output(weights: Weights) -> Tensor:
-            return forward(architecture, context.image_spec, weights, ones, NoNorm(), op_norm=True).sum()
+            return forward(architecture, context.image_spec, weights, ones, NoNorm()).sum()
 
         pairs = filter_gradients(architecture, context, weights, output)
         return minus_log(sum((tensor * gradient).sum().item() for tensor, gradient in pairs))

@@ -24,7 +24,6 @@ def forward(
     x: Tensor,
     statistics: NormSource,
     *,
-    op_norm: bool,
     networks: int = 1,
     dropping: Dropping = NOTHING_DROPPED,
 ) -> Tensor:
@@ -37,13 +36,14 @@ def forward(
         architecture: of the networks.
         image_spec: image, stem and classifier of one network.
         weights: every tensor of `layers(architecture, image_spec, op_norm).parameters()`; those of several networks
-            are concatenated along the first axis.
+            are concatenated along the first axis. Ops have BatchNorm where its tensors are among them.
         x: images.
         statistics: gives the mean and variance of norms.
-        op_norm: whether ops have BatchNorm: in standalone networks, not under a HyperNet.
         networks: number of networks.
         dropping: dropout and drop-path.
     """
+    first = "entry" if architecture.blocks[0].ops[0].activation == "pre" else "conv0_norm"
+    op_norm = f"block0.op0.{first}.weight" in weights
     table = layers(architecture, image_spec, op_norm)
     run = _Run(weights, statistics, networks, dropping)
     x = nd.channels_last(_convolve(table.stem, run, nd.channels_last(x)))  # it has channels first for grey images

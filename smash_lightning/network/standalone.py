@@ -49,7 +49,7 @@ class StandaloneNetwork(nn.Module):
         self, architecture: Architecture, image_spec: ImageSpec, *generators: torch.Generator, op_norm: bool = True
     ) -> None:
         super().__init__()
-        self.architecture, self.image_spec, self.op_norm = architecture, image_spec, op_norm
+        self.architecture, self.image_spec = architecture, image_spec
         self.networks = max(1, len(generators))
         table = layers(architecture, image_spec, op_norm)
         initial = [
@@ -65,9 +65,8 @@ class StandaloneNetwork(nn.Module):
     def forward(self, x: Tensor, dropping: Dropping = NOTHING_DROPPED) -> Tensor:
         """Logits (batch, networks x classes) of images x (batch, networks x channels, *size)."""
         weights: Weights = dict(self.weights.named_parameters())
-        spec, count = self.image_spec, self.networks
-        run = partial(forward, op_norm=self.op_norm, networks=count, dropping=dropping)
-        return run(self.architecture, spec, weights, x, self.statistics)
+        run = partial(forward, networks=self.networks, dropping=dropping)
+        return run(self.architecture, self.image_spec, weights, x, self.statistics)
 
     def state_of(self, index: int) -> dict[str, Tensor]:
         """A copy of the state of one of the networks, which a `StandaloneNetwork` of one network loads."""

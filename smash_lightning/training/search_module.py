@@ -132,7 +132,7 @@ class HyperNetModule(TrainingModule):
                 noise = generator(Stream.NOISE, self.seed, step, microbatch_index, index, device=self.device)
                 with torch.autocast(self.device.type, enabled=False):  # weights are generated in float32
                     weights = self.weights(architecture, self.weights.noise(architecture, noise))
-                logits = forward(architecture, self.space.image_spec, weights, images, self.statistics, op_norm=False)
+                logits = forward(architecture, self.space.image_spec, weights, images, self.statistics)
                 losses.append(F.cross_entropy(logits.to(weights["head.bias"].dtype), labels))
                 if self.is_logged(step):
                     errors.append((logits.argmax(1) != labels).float().mean())

@@ -15,7 +15,7 @@ def measured_macs(architecture: Architecture, image_spec: ImageSpec) -> int:
     weights = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     image = torch.empty(1, image_spec.channels, *image_spec.size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        forward(architecture, image_spec, weights, image, UseBatchStatistics(), op_norm=True)
+        forward(architecture, image_spec, weights, image, UseBatchStatistics())
     assert counter.get_total_flops() % 2 == 0
     return counter.get_total_flops() // 2
 

@@ -55,9 +55,7 @@ def test_a_step_reaches_every_parameter(make: Make) -> None:
     for seed in range(60):
         architecture = CASE.draw(seed)
         weights = source(architecture, source.noise(architecture, generator(seed)))
-        forward(
-            architecture, CASE.space.image_spec, weights, x, UseBatchStatistics(), op_norm=False
-        ).square().sum().backward()
+        forward(architecture, CASE.space.image_spec, weights, x, UseBatchStatistics()).square().sum().backward()
     assert not [name for name, p in source.named_parameters() if p.grad is None or not p.grad.any()]
 
 

@@ -63,7 +63,7 @@ def test_running_statistics_serve_every_architecture() -> None:
         x = torch.randn(2, image_spec.channels, *image_spec.size, generator=generator("x"))
         for seed in range(10):
             architecture = case.draw(seed)
-            forward(architecture, image_spec, source(architecture, None), x, statistics, op_norm=False)
+            forward(architecture, image_spec, source(architecture, None), x, statistics)
         assert all(buffer.isfinite().all() for buffer in statistics.buffers())
 
 

@@ -75,8 +75,7 @@ def test_recalibration_of_a_whole_network(case: Case) -> None:
     recorded, slow = RecordedAverages(), TwoPass()
     with torch.no_grad():
         ours, theirs = (
-            forward(architecture, image_spec, weights, images, statistics, op_norm=False)
-            for statistics in (recorded, slow)
+            forward(architecture, image_spec, weights, images, statistics) for statistics in (recorded, slow)
         )
     torch.testing.assert_close(ours, theirs)
     assert recorded.statistics.keys() == slow.found.keys() == {f"block{b}.norm" for b in range(2)}
@@ -84,8 +83,8 @@ def test_recalibration_of_a_whole_network(case: Case) -> None:
         torch.testing.assert_close(kept, slow.found[name])
     recorded.recording = False
     with torch.no_grad():
-        together = forward(architecture, image_spec, weights, images, recorded, op_norm=False)
-        alone = [forward(architecture, image_spec, weights, image[None], recorded, op_norm=False) for image in images]
+        together = forward(architecture, image_spec, weights, images, recorded)
+        alone = [forward(architecture, image_spec, weights, image[None], recorded) for image in images]
     torch.testing.assert_close(together, torch.cat(alone))
 
 

@@ -57,7 +57,7 @@ def generated(space: MemoryBankSpace, depth: int) -> ConditionalHyperNet:
 
 
 def cross_entropy(space, architecture, weights: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    logits = forward(architecture, space.image_spec, weights, images, UseBatchStatistics(), op_norm=False)
+    logits = forward(architecture, space.image_spec, weights, images, UseBatchStatistics())
     return F.cross_entropy(logits, labels)
 
 

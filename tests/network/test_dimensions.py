@@ -32,9 +32,9 @@ def check(flat: Architecture, depth: int, op_norm: bool, seed: int) -> None:
             thick[name] = torch.zeros(tables[1][name], dtype=torch.float64) + others
             thick[name][:, :, thick[name].shape[2] // 2] = weights[name]
     x = torch.randn(3, IMAGES.channels, *IMAGES.size, generator=draws, dtype=torch.float64)
-    two = forward(flat, IMAGES, weights, x, UseBatchStatistics(), op_norm=op_norm)
+    two = forward(flat, IMAGES, weights, x, UseBatchStatistics())
     x = x.unsqueeze(2).expand(-1, -1, depth, -1, -1)
-    three = forward(deep, volume, thick, x, UseBatchStatistics(), op_norm=op_norm)
+    three = forward(deep, volume, thick, x, UseBatchStatistics())
     torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)
 
 

@@ -68,7 +68,7 @@ def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
 def test_the_network_is_the_slow_one(case: Case, style: str, op_norm: bool, seed: int, pointwise: bool) -> None:
     architecture, image_spec = styled(case.draw(seed), style, pointwise, seed), case.space.image_spec
     weights, x = random_weights(architecture, image_spec, op_norm, seed), random_images(image_spec, seed)
-    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=op_norm)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     theirs = SlowNetwork(architecture, image_spec, weights, op_norm)(x)
     inputs = [x, *weights.values()]
     assert_same(outputs_and_gradients(ours, inputs, seed), outputs_and_gradients(theirs, inputs, seed))
@@ -81,12 +81,11 @@ def test_networks_side_by_side_are_each_alone(case: Case, op_norm: bool, seed: i
     weights = [random_weights(architecture, image_spec, op_norm, seed + n) for n in range(networks)]
     images = [random_images(image_spec, seed + n) for n in range(networks)]
     alone = [
-        forward(architecture, image_spec, own, x, UseBatchStatistics(), op_norm=op_norm)
-        for own, x in zip(weights, images, strict=True)
+        forward(architecture, image_spec, own, x, UseBatchStatistics()) for own, x in zip(weights, images, strict=True)
     ]
     joined = {name: torch.cat([own[name] for own in weights]) for name in weights[0]}
     x, statistics = torch.cat(images, 1), UseBatchStatistics()
-    together = forward(architecture, image_spec, joined, x, statistics, op_norm=op_norm, networks=networks)
+    together = forward(architecture, image_spec, joined, x, statistics, networks=networks)
     inputs = [*images, *(tensor for own in weights for tensor in own.values())]
     one, other = (outputs_and_gradients(logits, inputs, seed) for logits in (together, torch.cat(alone, 1)))
     assert_same(one, other)
@@ -121,7 +120,7 @@ def test_a_stem_with_a_stride_halves_the_resolution(name: str, size: int) -> Non
     image_spec = ImageSpec(2, (size, *case.space.image_spec.size[1:]), 3, stem_stride=2)
     architecture = case.draw(1)
     weights, x = random_weights(architecture, image_spec, True, 1), random_images(image_spec, 1)
-    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     theirs = SlowNetwork(architecture, image_spec, weights, True)(x)
     inputs = [x, *weights.values()]
     assert_same(outputs_and_gradients(ours, inputs, 0), outputs_and_gradients(theirs, inputs, 0))
@@ -163,10 +162,10 @@ def test_the_input_is_not_changed(style: str) -> None:
         architecture, image_spec = styled(case.draw(2), style, True, 2), case.space.image_spec
         weights, x = random_weights(architecture, image_spec, True, 2), random_images(image_spec, 2)
         before = {name: tensor.detach().clone() for name, tensor in {**weights, "x": x}.items()}
-        logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+        logits = forward(architecture, image_spec, weights, x, UseBatchStatistics())
         logits.sum().backward()
         assert all(torch.equal(before[name], tensor) for name, tensor in {**weights, "x": x}.items())
-        again = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+        again = forward(architecture, image_spec, weights, x, UseBatchStatistics())
         assert torch.equal(logits, again)
 
 
@@ -177,7 +176,7 @@ def test_the_memory_format_of_images_changes_nothing(name: str) -> None:
     weights, x = random_weights(architecture, image_spec, True, 3), random_images(image_spec, 3)
     turned = x.detach().transpose(2, 3).contiguous().transpose(2, 3)
     assert not turned.is_contiguous()
-    logits = [forward(architecture, image_spec, weights, i, UseBatchStatistics(), op_norm=True) for i in (x, turned)]
+    logits = [forward(architecture, image_spec, weights, i, UseBatchStatistics()) for i in (x, turned)]
     torch.testing.assert_close(*logits)
 
 
@@ -188,8 +187,8 @@ def test_a_network_is_trained_after_an_evaluation(style: str) -> None:
     weights, x = random_weights(architecture, image_spec, True, 5), random_images(image_spec, 5)
     accesses.cache_clear()
     with torch.inference_mode():  # as in Lightning's validation
-        before = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True).clone()
-    logits = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+        before = forward(architecture, image_spec, weights, x, UseBatchStatistics()).clone()
+    logits = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     logits.sum().backward()
     torch.testing.assert_close(logits, before)
 
@@ -200,10 +199,10 @@ def test_half_precision_is_near_full_precision(case: Case, style: str) -> None:
     architecture, image_spec = styled(case.draw(6), style, True, 6), case.space.image_spec
     weights = {n: w.detach().float() for n, w in random_weights(architecture, image_spec, True, 6).items()}
     x = random_images(image_spec, 6, count=8).detach().float()
-    full = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+    full = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     weights = {name: weight.requires_grad_() for name, weight in weights.items()}
     with torch.autocast("cpu", torch.bfloat16):
-        half = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+        half = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), full, rtol=0.2, atol=0.3)
     half.sum().backward()

@@ -67,7 +67,7 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
 
     for tensor in weights.values():
         tensor.requires_grad_()
-    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics(), op_norm=True)
+    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics())
     torch.testing.assert_close(ours, theirs)
     direction = torch.randn(ours.shape, generator=draws, dtype=torch.float64)
     ours.backward(direction)
@@ -124,7 +124,7 @@ def test_whole_presets_are_the_textbooks(architecture: Any, network: Any, dimens
         weights[name] = torch.cat(parts).detach().clone().requires_grad_()
         assert weights[name].shape == shape
     images = torch.randn(3, 3, *image_spec.size, generator=draws, dtype=torch.float64)
-    logits = forward(ours, image_spec, weights, images, UseBatchStatistics(), op_norm=True)
+    logits = forward(ours, image_spec, weights, images, UseBatchStatistics())
     torch.testing.assert_close(logits, theirs(images))
     logits.square().sum().backward()
     theirs(images).square().sum().backward()

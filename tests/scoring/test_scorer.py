@@ -90,7 +90,7 @@ def slow_logits(architecture: Architecture, hypernet: TrainedHyperNet, policy: s
     image_spec = CASE.space.image_spec
 
     def run(x: Tensor, statistics: Any) -> Tensor:
-        return forward(architecture, image_spec, weights, x, statistics, op_norm=False)
+        return forward(architecture, image_spec, weights, x, statistics)
 
     statistics: Any = hypernet.statistics
     if policy == "batch":
@@ -198,9 +198,7 @@ def loss_at(one: Scorer, architecture: Architecture, moved: Tensor) -> float:
         weights = source.from_c(architecture, source.encode(architecture).double() + moved, z)
         for first in range(0, IMAGES, one.data.batch_size):
             batch = slice(first, first + one.data.batch_size)
-            logits = forward(
-                architecture, source.image_spec, weights, one.data.images[batch], UseBatchStatistics(), op_norm=False
-            )
+            logits = forward(architecture, source.image_spec, weights, one.data.images[batch], UseBatchStatistics())
             total += F.cross_entropy(logits, one.data.labels[batch], reduction="sum").item()
     return total / IMAGES / len(one.hypernets)
 

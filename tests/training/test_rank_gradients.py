@@ -35,7 +35,7 @@ def gradients(architectures: str) -> Tensor:
             z = module.weights.noise(architecture, generator("noise", 0, step, microbatch_index, 0))
             weights = module.weights(architecture, z)
             x = train.images[batch]
-            logits = forward(architecture, DIGITS.image_spec, weights, x, module.statistics, op_norm=False)
+            logits = forward(architecture, DIGITS.image_spec, weights, x, module.statistics)
             (F.cross_entropy(logits, train.labels[batch]) / RANKS).backward()
         found = [parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None]
         rows.append(torch.cat(found))

@@ -65,5 +65,5 @@ class BatchNormPolicy(ABC):
 def run(
     architecture: Architecture, hypernet: TrainedHyperNet, weights: Weights, images: Tensor, statistics: NormSource
 ) -> Tensor:
-    """Logits (batch, classes) of a network with generated weights, whose ops hold no norms."""
-    return forward(architecture, hypernet.weights.image_spec, weights, images, statistics, op_norm=False)
+    """Logits (batch, classes) of a network with generated weights."""
+    return forward(architecture, hypernet.weights.image_spec, weights, images, statistics)
