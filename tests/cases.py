@@ -77,13 +77,18 @@ V2 = small(
 )
 V2_VOLUMES = small(VOLUMES, ParallelConvolutions(kernels=(1, 3), max_span=5, groups=(1, 4)), widths=(4, 8))
 EVEN_VOLUMES = replace(V2_VOLUMES, body=ParallelConvolutions(kernels=(3,), max_span=5, groups=(1, 2)))
-GATED = replace(V2, body=GatedConvolutions(groups=(1, 2), nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5))
+OPTIONS = replace(
+    V2,
+    body=GatedConvolutions(groups=(1, 2), nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5),
+    activations=("pre", "post"),
+    op_norm=True,
+)
 CASES = {
     "v1-2d": Case(V1, 3),
     "v1-3d": Case(V1_BUDGET, 2),
     "v2-2d": Case(V2, 2),
     "v2-3d": Case(V2_VOLUMES, 3),
-    "gated": Case(GATED, 2),
+    "options": Case(OPTIONS, 2),
     "equal-v1-2d": Case(SizeMatched(V1, 0.2), 1),
     "equal-v2-3d": Case(SizeMatched(EVEN_VOLUMES, 0.3), 1),
 }
@@ -153,6 +158,7 @@ def _other_banks(op: Op, banks: int) -> Iterator[Op]:
 
 
 def _other_convolutions(op: Op, limits: Limits) -> Iterator[Op]:
+    yield from (replace(op, activation=other) for other in limits.activations if other != op.activation)
     for p, path in enumerate(op.paths):
         for s, convolution in enumerate(path):
             for other in _other_values(convolution, limits):

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from smash_lightning.files import parse, read_text
 
 Nonlinearity = Literal["relu", "tanh", "sigmoid"]
+Activation = Literal["pre", "post", "split"]
 Meet = Literal["sum", "mean", "gate"]
 Design = Literal["fractalnet", "shake-shake"]
 Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
@@ -60,7 +61,7 @@ class Op:
     units: Number
     bottleneck: Number | None
     paths: tuple[tuple[Convolution, ...], ...]
-    activation: Literal["pre", "post", "split"] = "pre"
+    activation: Activation = "pre"
     join: Literal["sum", "mean"] = "sum"
     meet: Annotated[Meet, Field(exclude_if=lambda value: value == "sum")] = "sum"
 
@@ -228,7 +229,7 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:
         raise ValueError(f"{where}: bottleneck must be at least 1 channel, or null for no 1x1 convolution")
-    for name, known in (("activation", ("pre", "post", "split")), ("join", ("sum", "mean")), ("meet", get_args(Meet))):
+    for name, known in (("activation", get_args(Activation)), ("join", ("sum", "mean")), ("meet", get_args(Meet))):
         _require_known(name, getattr(op, name), known, where)
     if not 1 <= len(op.paths) <= 2 or not all(1 <= len(path) <= 2 for path in op.paths):
         raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")

@@ -168,7 +168,8 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
         architecture: what to lay out.
         image_spec: image, stem and classifier around it.
         op_norm: whether ops have BatchNorm. They have it in a standalone network (the first two convolutions in series
-            are normalized, as in the paper), but not under a HyperNet, as its statistics cannot be generated.
+            are normalized, as in the paper), but under a HyperNet only as an option of the space, as its statistics
+            cannot be generated.
 
     Raises:
         ValueError: the images are too small for so many blocks, or have other axes than the architecture.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smash_lightning.architecture.definition import Architecture, Block, Nonlinearity, Op
+from smash_lightning.architecture.definition import Activation, Architecture, Block, Nonlinearity, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Limits:
         bottleneck_capped: whether the 1x1 never widens what it reads (SMASHv2) or always fills `bottleneck` (SMASHv1).
         nonlinearities: before convolutions.
         gates: whether two paths may meet in a gate.
+        activations: of ops.
+        op_norm: whether ops have BatchNorm under a HyperNet. It is the same for all ops, and so has no channel of c.
     """
 
     dimensions: int
@@ -40,6 +42,8 @@ class Limits:
     bottleneck_capped: bool
     nonlinearities: tuple[Nonlinearity, ...] = ("relu",)
     gates: bool = False
+    activations: tuple[Activation, ...] = ("pre",)
+    op_norm: bool = False
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.memory) or not self.inputs:
@@ -96,8 +100,8 @@ class Limits:
     def _op_violation(self, op: Op, width: int) -> str | None:
         inputs, outputs = len(op.read) * width, op.units * width
         convolutions = [c for path in op.paths for c in path]
-        if op.activation != "pre" or op.join != "sum":
-            return "only pre-activation ops joined by the sum are in the space"
+        if op.activation not in self.activations or op.join != "sum":
+            return f"only {' or '.join(self.activations)}-activation ops joined by the sum are in the space"
         if op.meet not in (("sum", "gate") if self.gates else ("sum",)):
             return f"its paths meet by {op.meet}"
         if outputs > self.max_outputs:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
+from smash_lightning.architecture.definition import Meet
 from smash_lightning.host_tables import Call, on_device
 
 EMPTY = -1.0
@@ -70,6 +71,8 @@ def layout(limits: Limits) -> Layout:
             options[f"conv{position}.nonlinearity"] = tuple(range(len(limits.nonlinearities)))
     if limits.gates:
         options["gate"] = one
+    if len(limits.activations) > 1:
+        options["activation"] = tuple(range(len(limits.activations)))
     fields, first = {}, 0
     for name, values in options.items():
         fields[name] = Field(first, values)
@@ -169,6 +172,8 @@ class Encoding:
         on = [at["write"].channel(bank) for bank in op.write]
         on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
         on += [at["gate"].first] if op.meet == "gate" else []
+        if len(self.limits.activations) > 1:
+            on.append(at["activation"].channel(self.limits.activations.index(op.activation)))
         varied = self.limits.nonlinearities if len(self.limits.nonlinearities) > 1 else ()
         for p, path in enumerate(op.paths):
             for s, convolution in enumerate(path):
@@ -215,8 +220,10 @@ class Encoding:
                 paths[position // 2].append(self._convolution(marked, f"conv{position}"))
         bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
         kept = tuple(tuple(path) for path in paths if path)
-        gated = self.limits.gates and self._values(marked, "gate")
-        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept, meet="gate" if gated else "sum")
+        meet: Meet = "gate" if self.limits.gates and self._values(marked, "gate") else "sum"
+        several = self.limits.activations
+        activation = several[self._values(marked, "activation")[0] if len(several) > 1 else 0]
+        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept, activation, meet=meet)
 
     def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)

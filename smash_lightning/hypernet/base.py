@@ -33,7 +33,7 @@ class WeightSource(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, architecture: Architecture, z: Tensor | None) -> Weights:
-        """Every tensor that the network of `architecture` needs without norms in ops, by name.
+        """Every tensor that the network of `architecture` needs, by name, with norms in ops where the limits have them.
 
         `z` is noise of the shape `noise_shape`, or None where there is none.
         """

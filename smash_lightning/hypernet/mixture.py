@@ -80,7 +80,7 @@ class MixtureHyperNet(ConditionalWeightSource):
         matrices = unit_norm(tuple(torch.tensordot(one, matrix, 1) for one, matrix in stacked))
         weights = sliced(self.shared, architecture, self.image_spec)
         for name, tensor in weights.items():
-            if (op := name.rsplit(".", 2)[0]) in of_ops:
+            if (op := name.rsplit(".", 2)[0]) in of_ops and tensor.ndim > 1:  # norms are not mixed
                 weights[name] = torch.tensordot(of_ops[op], tensor, 1)
         return weights | named_pointwise(architecture, matrices)
 

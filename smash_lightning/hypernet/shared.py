@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits, Op
+from smash_lightning.architecture.definition import Activation
 from smash_lightning.hypernet.base import Tables, WeightSource
 from smash_lightning.hypernet.shared_tensors import (
     make_shared_tensors,
@@ -21,7 +22,8 @@ from smash_lightning.hypernet.shared_tensors import (
 from smash_lightning.network import Weights
 from smash_lightning.network.gradients import unit_norm
 
-Kind = tuple[int, int, int, str, bool]  # bank width; kernel, dilation and nonlinearity of the first convolution; gate
+# Bank width; kernel, dilation and nonlinearity of the first convolution; gate; activation:
+Kind = tuple[int, int, int, str, bool, Activation]
 
 
 @final
@@ -74,10 +76,10 @@ class SharedWeights(WeightSource):
 def kind_of(op: Op, width: int) -> Kind:
     """The kind of an op on banks of `width` channels, whatever it reads and writes."""
     first = op.paths[0][0]
-    return width, max(first.kernel), max(first.dilation), first.nonlinearity, op.meet == "gate"
+    return width, max(first.kernel), max(first.dilation), first.nonlinearity, op.meet == "gate", op.activation
 
 
 def kinds(limits: Limits) -> list[Kind]:
     """Every kind within the limits, in a fixed order."""
-    gates = (False, True) if limits.gates else (False,)
-    return list(itertools.product(limits.widths, limits.kernels, limits.dilations, limits.nonlinearities, gates))
+    options = (limits.widths, limits.kernels, limits.dilations, limits.nonlinearities)
+    return list(itertools.product(*options, (False, True) if limits.gates else (False,), limits.activations))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, Limits, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
 from smash_lightning.host_tables import Call, on_device
-from smash_lightning.network import RunningAverages, initialize, norm_channels
+from smash_lightning.network import RunningAverages, initialize, norm_channels, shared_name
 from smash_lightning.network.banks import bank_channels
 from smash_lightning.network.gradients import Region, crop
 
@@ -20,12 +20,12 @@ def make_shared_tensors(
 ) -> nn.ParameterDict:
     """Everything but the 1x1 convolutions of ops, of the largest size that any architecture needs.
 
-    The stem; for each block one kernel per convolution position, or `sets` of them along a new first axis; transitions,
-    norms and the classifier.
+    The stem; for each block one kernel per convolution position, or `sets` of them along a new first axis, and norms of
+    ops where the limits have these; transitions, norms and the classifier.
     """
     tensors = nn.ParameterDict()
     for layer in _largest_layers(limits, image_spec):
-        count = sets if ".conv" in layer.name else None
+        count = sets if ".conv" in layer.name and layer.kind == "convolution" else None
         drawn = [initialize(layer, generator) for _ in range(count or 1)]
         for name, tensor in drawn[0].items():
             value = tensor if count is None else torch.stack([one[name] for one in drawn])
@@ -43,11 +43,12 @@ def sliced(
     """
     sets = dict(zip(op_names(architecture), chosen or (), strict=chosen is not None))
     wanted: dict[str, list[tuple[str, Region]]] = {}
-    for layer in layers(architecture, image_spec, False):
+    op_norm = "block0/pointwise_norm/weight" in tensors
+    for layer in layers(architecture, image_spec, op_norm):
         if layer.name.endswith(".pointwise"):
             continue
         for name, shape in layer.parameters.items():
-            source = _source(name)
+            source = shared_name(name).replace(".", "/")  # as the ops of a block share it
             chosen_set = sets.get(layer.name.rpartition(".")[0], slice(None))
             wanted.setdefault(source, []).append((name, _region(tensors[source].shape, shape, chosen_set)))
     weights: dict[str, Tensor] = {}
@@ -120,11 +121,6 @@ def op_names(architecture: Architecture) -> list[str]:
     return [f"block{b}.op{o}" for b, block in enumerate(architecture.blocks) for o in range(len(block.ops))]
 
 
-def _source(name: str) -> str:
-    """The shared tensor of a weight: its name without the number of the op, as the ops of a block share it."""
-    return "/".join(part for part in name.split(".") if not part.startswith("op"))
-
-
 def _region(whole: torch.Size, shape: tuple[int, ...], chosen: int | slice) -> Region:
     """Leading channels, and the centre in space, of the set `chosen` where there are several."""
     sets = (chosen,) * (len(whole) - len(shape))
@@ -135,14 +131,18 @@ def _region(whole: torch.Size, shape: tuple[int, ...], chosen: int | slice) -> R
 
 def _largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:
     outputs, kernel = limits.max_outputs, (limits.kernels[-1],) * limits.dimensions
-    ones = (1,) * limits.dimensions
+    ones, post = (1,) * limits.dimensions, "post" in limits.activations
     stem = (STEM_KERNEL,) * limits.dimensions
     table = [Layer("stem", "convolution", image_spec.channels, limits.inputs[0], kernel=stem)]
     for b, channels in enumerate(limits.memory):
+        norms = {"pointwise_norm": limits.bottleneck * outputs}
+        norms |= {"entry": channels} if "pre" in limits.activations else {}
         for position in range(limits.positions):
             inputs = outputs if position % 2 else limits.bottleneck * outputs
             table.append(Layer(f"block{b}.conv{position}", "convolution", inputs, outputs, kernel=kernel))
-        table.append(Layer(f"block{b}.norm", "norm", channels, channels))
+            norms |= {f"conv{position}_norm": outputs} if post else {}
+        norms = (norms if limits.op_norm else {}) | {"norm": channels}
+        table += [Layer(f"block{b}.{name}", "norm", count, count) for name, count in norms.items()]
         if b + 1 < len(limits.memory):
             table.append(Layer(f"block{b}.transition", "convolution", channels, limits.inputs[b + 1], kernel=ones))
     table.append(Layer("head", "linear", limits.memory[-1], image_spec.classes))

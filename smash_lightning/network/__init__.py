@@ -6,6 +6,7 @@ from smash_lightning.network.batch_norm import (
     RunningAverages,
     UseBatchStatistics,
     norm_channels,
+    shared_name,
 )
 from smash_lightning.network.dropping import NOTHING_DROPPED, Dropping
 from smash_lightning.network.forward import Weights, forward

@@ -48,7 +48,8 @@ class RecordedAverages(NormSource):
 class RunningAverages(nn.Module, NormSource):
     """Exponential averages, updated in training mode: buffers sliced to the first channels, as in the authors' code.
 
-    `channels` has the most channels of each norm by name, and `momentum` is the weight of the current batch.
+    `channels` has the most channels of each norm by name, or by `shared_name` where the ops of a block share averages,
+    and `momentum` is the weight of the current batch.
     """
 
     def __init__(self, channels: Mapping[str, int], momentum: float = 0.1) -> None:
@@ -61,9 +62,14 @@ class RunningAverages(nn.Module, NormSource):
 
     @override
     def normalize(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        i, count = self._index[name], x.shape[1]
+        i, count = self._index[name if name in self._index else shared_name(name)], x.shape[1]
         mean, variance = self.get_buffer(f"mean{i}")[:count], self.get_buffer(f"variance{i}")[:count]
         return F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, EPSILON)
+
+
+def shared_name(name: str) -> str:
+    """The name without the number of the op, for what all ops of a block share: block0.entry for block0.op2.entry."""
+    return ".".join(part for part in name.split(".") if not part.startswith("op"))
 
 
 def norm_channels(layers: Iterable[Layer]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import random
 from abc import ABC, abstractmethod
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
@@ -53,8 +53,16 @@ class SearchSpace(ABC):
         return dict(_flat(self, type(self).__name__))
 
 
+def added(off: Any) -> Any:
+    """A field of a space that earlier versions lack: where it is `off`, specifications are as they were."""
+    return field(default=off, metadata={"added": True})
+
+
 def _flat(value: Any, name: str) -> list[tuple[str, str]]:
     if not is_dataclass(value):
         return [(name, repr(value))]
-    inner = [item for field in fields(value) for item in _flat(getattr(value, field.name), f"{name}.{field.name}")]
-    return [(name, type(value).__name__), *inner]
+    found = [(name, type(value).__name__)]
+    for option in fields(value):
+        if (inner := getattr(value, option.name)) != option.default or not option.metadata.get("added"):
+            found += _flat(inner, f"{name}.{option.name}")
+    return found

@@ -3,7 +3,7 @@
 import math
 import random
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
 from smash_lightning.architecture.definition import Meet, Nonlinearity
 from smash_lightning.option_types import Share, require_bounds
-from smash_lightning.search_space.base import SearchSpace
+from smash_lightning.search_space.base import SearchSpace, added
 
 Paths = tuple[tuple[Convolution, ...], ...]
 ATTEMPTS = 200
@@ -74,11 +74,13 @@ class MemoryBankSpace(SearchSpace):
     sample_banks: bool
     budget_depth: NonNegativeInt
     budget_share: tuple[Share, Share]
+    activations: Annotated[tuple[Literal["pre", "post"], ...], Field(min_length=1)] = added(("pre",))
+    op_norm: bool = added(False)
 
     counted = "parameters"  # the unit of the budget
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "memory", "budget_share"):
+        for name in ("inputs", "memory", "budget_share", "activations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "widths", tuple(sorted(self.widths)))
         require_bounds(self, "search_space")
@@ -108,6 +110,8 @@ class MemoryBankSpace(SearchSpace):
             bottleneck_capped=self.bottleneck_capped,
             nonlinearities=self.body.nonlinearities,
             gates=self.body.gates > 0,
+            activations=self.activations,
+            op_norm=self.op_norm,
         )
 
     @override
@@ -144,13 +148,13 @@ class MemoryBankSpace(SearchSpace):
         units = self._draw_units(block.width, len(read), banks, rng)
         write = _draw_write(units, block.banks, banks, rng)
         paths = self.body.draw(rng, self.image_spec.dimensions, progress)
-        return self._op(read, write, units, block.width, paths, self.body.draw_meet(paths, rng))
+        meet = self.body.draw_meet(paths, rng)
+        activation = rng.choice(self.activations) if len(self.activations) > 1 else self.activations[0]
+        return self._sized(Op(read, write, units, None, paths, activation, meet=meet), block.width)
 
-    def _op(
-        self, read: tuple[int, ...], write: tuple[int, ...], units: int, width: int, paths: Paths, meet: Meet
-    ) -> Op:
-        bottleneck = self.limits.bottleneck_channels(len(read) * width, units * width)
-        return Op(read, write, units, bottleneck, paths, meet=meet)
+    def _sized(self, op: Op, width: int) -> Op:
+        """The op with the 1x1 convolution that it has in the space."""
+        return replace(op, bottleneck=self.limits.bottleneck_channels(len(op.read) * width, op.units * width))
 
     def _read_counts(self, width: int, filled: int) -> range:
         step = math.lcm(width, self.read_step * self.base) // width
@@ -217,10 +221,12 @@ class MemoryBankSpace(SearchSpace):
             units = self._draw_units(block.width, len(read), banks, rng)
         if rng.random() < probability or _write_violation(write, units, filled, banks):
             write = _draw_write(units, filled, banks, rng)
-        paths, meet = self.body.redraw(op.paths, rng, probability), op.meet
+        paths, meet, activation = self.body.redraw(op.paths, rng, probability), op.meet, op.activation
         if self.body.gates and (len(paths) != len(op.paths) or rng.random() < probability):
             meet = self.body.draw_meet(paths, rng)
-        return self._op(read, write, units, block.width, paths, meet)
+        if len(self.activations) > 1 and rng.random() < probability:
+            activation = rng.choice(self.activations)
+        return self._sized(Op(read, write, units, None, paths, activation, meet=meet), block.width)
 
     @override
     def violation(self, architecture: Architecture) -> str | None:

@@ -30,7 +30,7 @@ def test_every_tensor_of_a_network_is_there(case: Case, make: Make) -> None:
     for seed in range(5):
         architecture = case.draw(seed)
         weights = source(architecture, source.noise(architecture, generator("z", seed)))
-        wanted = layers(architecture, case.space.image_spec, op_norm=False).parameters()
+        wanted = layers(architecture, case.space.image_spec, case.space.limits.op_norm).parameters()
         assert {name: tuple(weight.shape) for name, weight in weights.items()} == wanted
         for weight in pointwise(weights):
             torch.testing.assert_close(weight.norm(), torch.ones(()))
@@ -125,5 +125,5 @@ def test_a_residual_source_adds_to_shared_matrices(case: Case) -> None:
         z = source.noise(architecture, generator("z", seed))
         found, common, generated = source(architecture, z), shared(architecture, None), plain(architecture, z)
         for name, weight in found.items():
-            expected = unit(common[name] + source.share * generated[name]) if "pointwise" in name else common[name]
+            expected = unit(common[name] + source.share * generated[name]) if "pointwise." in name else common[name]
             torch.testing.assert_close(weight, expected)

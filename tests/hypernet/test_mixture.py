@@ -16,7 +16,7 @@ def one_set(source: MixtureHyperNet | SharedWeights, case: Case, index: int) -> 
     """Plain weight sharing with one of the sets of a source."""
     shared: SharedWeights = of_case(SharedWeights, case)
     shared.pointwise = nn.ParameterList(matrix[index] for matrix in source.pointwise)
-    of_ops = {name for name in source.shared if "/conv" in name}
+    of_ops = {name for name in source.shared if "/conv" in name and "norm" not in name}
     shared.shared = nn.ParameterDict({n: t[index] if n in of_ops else t for n, t in source.shared.items()})
     return shared
 

@@ -36,7 +36,7 @@ def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[st
 def slow_shared(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
     """Everything else: leading channels, and the centre of the kernel."""
     weights = {}
-    for name, shape in layers(architecture, source.image_spec, False).parameters().items():
+    for name, shape in layers(architecture, source.image_spec, source.limits.op_norm).parameters().items():
         if not name.endswith("pointwise.weight"):
             tensor = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
             for axis, size in enumerate(shape):

@@ -107,7 +107,7 @@ def slow_weights(
     """Every tensor of `source` for `architecture`, sliced by plain indexing."""
     grid = slow_grid(source, architecture, z, width, depths)
     weights, slices = {}, 0
-    for name, shape in layers(architecture, source.image_spec, False).parameters().items():
+    for name, shape in layers(architecture, source.image_spec, source.limits.op_norm).parameters().items():
         if name.endswith("pointwise.weight"):
             matrix, used = slow_matrix(grid, source, shape[0], shape[1], slices)
             slices += used

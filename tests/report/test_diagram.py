@@ -35,7 +35,7 @@ LARGE = Architecture(
 )
 VOXELS = Architecture((Block(4, 1, (Op((0,), (1,), 1, 8, ((Convolution((3, 5, 3), (1, 2, 1)),),)),)),))
 CASES = {"mixed": MIXED, "lone": LONE, "large": LARGE, "voxels": VOXELS, "wide residual": wrn(16, 1)}
-CASES |= {"fractal": fractalnet(3, 4), "shake-shake": shake(20, 8), "gated": SPACES["gated"].draw(0)}
+CASES |= {"fractal": fractalnet(3, 4), "shake-shake": shake(20, 8), "gated": SPACES["options"].draw(0)}
 
 
 def svg_of(architecture: Architecture, image_spec: ImageSpec | None = None, title: str = "A title") -> str:
