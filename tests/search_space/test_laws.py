@@ -288,3 +288,5 @@ def test_different_spaces_have_different_specifications() -> None:
     assert ours["MemoryBankSpace.body.max_dilation"] == "3"
     theirs = replace(V1, body=SingleConvolution(max_dilation=2)).specification()
     assert {key for key in ours if ours[key] != theirs[key]} == {"MemoryBankSpace.body.max_dilation"}
+    later = replace(V1, op_norm=True).specification()
+    assert later == {**ours, "MemoryBankSpace.op_norm": "True"}, "an option that is off is in no specification"
