@@ -82,12 +82,14 @@ OPTIONS = replace(
     body=GatedConvolutions(groups=(1, 2), nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5),
     activations=("pre", "post"),
     op_norm=True,
+    pooled_reads=0.6,
 )
+POOLED_VOLUMES = replace(V2_VOLUMES, pooled_reads=0.5)
 CASES = {
     "v1-2d": Case(V1, 3),
     "v1-3d": Case(V1_BUDGET, 2),
     "v2-2d": Case(V2, 2),
-    "v2-3d": Case(V2_VOLUMES, 3),
+    "v2-3d": Case(POOLED_VOLUMES, 3),
     "options": Case(OPTIONS, 2),
     "equal-v1-2d": Case(SizeMatched(V1, 0.2), 1),
     "equal-v2-3d": Case(SizeMatched(EVEN_VOLUMES, 0.3), 1),
@@ -137,7 +139,7 @@ def neighbors(architecture: Architecture, limits: Limits, b: int, o: int) -> Ite
     block = architecture.blocks[b]
     op = block.ops[o]
     for changed in (*_other_banks(op, block.banks), *_other_convolutions(op, limits)):
-        bottleneck = limits.bottleneck_channels(len(changed.read) * block.width, changed.units * block.width)
+        bottleneck = limits.bottleneck_channels(block.channels_read(changed), changed.units * block.width)
         ops = (*block.ops[:o], replace(changed, bottleneck=bottleneck), *block.ops[o + 1 :])
         blocks = (*architecture.blocks[:b], replace(block, ops=ops), *architecture.blocks[b + 1 :])
         try:
@@ -150,6 +152,7 @@ def neighbors(architecture: Architecture, limits: Limits, b: int, o: int) -> Ite
 
 def _other_banks(op: Op, banks: int) -> Iterator[Op]:
     for bank in range(banks):
+        yield replace(op, pooled=tuple(sorted({*op.pooled} ^ {bank})))
         yield replace(op, read=tuple(sorted({*op.read} ^ {bank})))
         yield replace(op, write=tuple(sorted({*op.write} ^ {bank})))
     for units in range(1, len(op.write) + 1):

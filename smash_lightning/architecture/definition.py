@@ -54,6 +54,8 @@ class Op:
         join: how the output is combined with the content of a bank: "sum", or "mean" over all writes to the bank.
         meet: how the outputs of two paths are combined: "sum", "mean" as in Shake-Shake, or "gate", the hyperbolic
             tangent of the first times the sigmoid of the second.
+        pooled: banks of the block before that are read as well, by average pooling to half their resolution, in
+            ascending order; they follow those in `read`.
     """
 
     read: tuple[Number, ...]
@@ -64,6 +66,7 @@ class Op:
     activation: Activation = "pre"
     join: Literal["sum", "mean"] = "sum"
     meet: Annotated[Meet, Field(exclude_if=lambda value: value == "sum")] = "sum"
+    pooled: Annotated[tuple[Number, ...], Field(exclude_if=lambda value: not value)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,13 @@ class Block:
         width: channels in a bank.
         inputs: banks that hold the block's input; the ops fill the others.
         ops: in order of execution.
+        pooled_width: channels in a bank of the block before, where ops may read its banks; 0 where they may not.
     """
 
     width: Number
     inputs: Number
     ops: tuple[Op, ...]
+    pooled_width: Annotated[Number, Field(exclude_if=lambda value: value == 0)] = 0
 
     @property
     def banks(self) -> int:
@@ -94,6 +99,10 @@ class Block:
     def channels(self) -> int:
         """Channels of the block's output: all its filled banks."""
         return self.banks * self.width
+
+    def channels_read(self, op: Op) -> int:
+        """Channels that one of the ops reads."""
+        return len(op.read) * self.width + len(op.pooled) * self.pooled_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,19 @@ class Architecture:
             raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {short(sorted(axes))} axes")
         for b, block in enumerate(self.blocks):
             _check_block(block, f"block {b}")
+            if block.pooled_width or any(op.pooled for op in block.ops):
+                self._check_pooled(b, block)
+
+    def _check_pooled(self, b: int, block: Block) -> None:
+        if b == 0 or self.stem is not None or self.design is not None:
+            raise ValueError(f"block {b}: only ops after a transition as in the paper read banks of the block before")
+        before = self.blocks[b - 1]
+        if block.pooled_width != before.width:
+            raise ValueError(f"block {b}: pooled_width is {block.pooled_width}, block {b - 1} has width {before.width}")
+        for o, op in enumerate(block.ops):
+            if op.pooled and op.pooled[-1] >= before.banks:
+                bank = f"bank {op.pooled[-1]} of block {b - 1}, which has {before.banks}"
+                raise ValueError(f"block {b}, op {o}: reads {bank}")
 
     @property
     def dimensions(self) -> int:
@@ -220,8 +242,8 @@ def _check_block(block: Block, where: str) -> None:
 
 
 def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
-    for name, banks in (("read", op.read), ("write", op.write)):
-        if not banks or list(banks) != sorted(set(banks)) or banks[0] < 0:
+    for name, banks in (("read", op.read), ("write", op.write), ("pooled", op.pooled)):
+        if not (banks or name == "pooled") or list(banks) != sorted(set(banks)) or min(banks, default=0) < 0:
             raise ValueError(f"{where}: {name} must list banks in ascending order, once each, got {short(banks)}")
     if empty := [bank for bank in op.read if bank >= block.inputs and bank not in filled]:
         raise ValueError(f"{where}: reads bank {empty[0]}, which is not filled yet")
@@ -239,7 +261,7 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: one path has nothing to meet by {op.meet}")
     outputs = op.units * block.width
     for path in op.paths:
-        channels = len(op.read) * block.width if op.bottleneck is None else op.bottleneck
+        channels = block.channels_read(op) if op.bottleneck is None else op.bottleneck
         for convolution in path:
             _check_convolution(convolution, channels, outputs, where)
             channels = outputs

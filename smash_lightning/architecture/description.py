@@ -15,7 +15,7 @@ def describe(architecture: Architecture) -> dict[str, float]:
     """
     ops = list(architecture.ops())
     return {
-        "reads": sum(len(op.read) for op in ops),
+        "reads": sum(len(op.read) + len(op.pooled) for op in ops),
         "writes": sum(len(op.write) for op in ops),
         "units": sum(op.units for op in ops),
         "dilation": fmean(d for op in ops for path in op.paths for each in path for d in each.dilation),

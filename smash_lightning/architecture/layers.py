@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from smash_lightning.architecture.definition import Architecture, Meet, Nonlinearity, Op
+from smash_lightning.architecture.definition import Architecture, Block, Meet, Nonlinearity, Op
 
 STEM_KERNEL = 3
 
@@ -189,7 +189,7 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
         entry = BlockLayers((), Layer("stem.norm", "norm", channels, channels, size), first, channels)
     table = []
     for b, block in enumerate(blocks):
-        ops = tuple(_op_layers(op, block.width, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
+        ops = tuple(_op_layers(op, block, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         kept = block.width if fractal else block.channels
         norm = Layer(f"block{b}.norm", "norm", kept, kept, size) if design is None else None
         transition: Transition | None = None
@@ -246,9 +246,9 @@ def _residual(name: str, inputs: int, outputs: int, size: tuple[int, ...], strid
     return Transition(shortcut, tuple(paths), Layer(f"{shortcut.name}_norm", "norm", outputs, outputs, size))
 
 
-def _op_layers(op: Op, width: int, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
-    """The layers of an op in banks of `width` channels on images of `size`, with names that begin with `name`."""
-    inputs, outputs = len(op.read) * width, op.units * width
+def _op_layers(op: Op, block: Block, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
+    """The layers of an op of `block` on images of `size`, with names that begin with `name`."""
+    inputs, outputs = block.channels_read(op), op.units * block.width
     post, split = op.activation == "post", op.activation == "split"
 
     def norm(where: str, channels: int, present: bool) -> Layer | None:

@@ -25,6 +25,7 @@ class Limits:
         nonlinearities: before convolutions.
         gates: whether two paths may meet in a gate.
         activations: of ops.
+        pooled_reads: whether ops may read banks of the block before.
         op_norm: whether ops have BatchNorm under a HyperNet. It is the same for all ops, and so has no channel of c.
     """
 
@@ -43,6 +44,7 @@ class Limits:
     nonlinearities: tuple[Nonlinearity, ...] = ("relu",)
     gates: bool = False
     activations: tuple[Activation, ...] = ("pre",)
+    pooled_reads: bool = False
     op_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +69,12 @@ class Limits:
         """Most banks in a block."""
         return max(self.memory) // self.widths[0]
 
+    @property
+    def readable(self) -> tuple[int, ...]:
+        """Most channels of each block's banks, together with those of the block before where ops may read them."""
+        before = (0, *self.memory) if self.pooled_reads else (0,) * len(self.memory)
+        return tuple(map(sum, zip(self.memory, before, strict=False)))
+
     def bottleneck_channels(self, inputs: int, outputs: int) -> int:
         """Channels after the 1x1 of an op with `inputs` and `outputs` channels."""
         full = self.bottleneck * outputs
@@ -83,8 +91,11 @@ class Limits:
         for b, block in enumerate(architecture.blocks):
             if reason := self._block_violation(block, b):
                 return f"block {b}: {reason}"
+            expected = architecture.blocks[b - 1].width if self.pooled_reads and b else 0
+            if block.pooled_width != expected:
+                return f"block {b}: its pooled_width is {block.pooled_width}, not {expected}"
             for o, op in enumerate(block.ops):
-                if reason := self._op_violation(op, block.width):
+                if reason := self._op_violation(op, block):
                     return f"block {b}, op {o}: {reason}"
         return None
 
@@ -97,8 +108,8 @@ class Limits:
             return f"its banks hold {block.channels} channels, more than {self.memory[b]}"
         return None
 
-    def _op_violation(self, op: Op, width: int) -> str | None:
-        inputs, outputs = len(op.read) * width, op.units * width
+    def _op_violation(self, op: Op, block: Block) -> str | None:
+        inputs, outputs = block.channels_read(op), op.units * block.width
         convolutions = [c for path in op.paths for c in path]
         if op.activation not in self.activations or op.join != "sum":
             return f"only {' or '.join(self.activations)}-activation ops joined by the sum are in the space"

@@ -1,6 +1,6 @@
 """How is an architecture written as a tensor, and read back (paper, section 3.3 and figure 3)?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 
 import numpy as np
@@ -73,6 +73,8 @@ def layout(limits: Limits) -> Layout:
         options["gate"] = one
     if len(limits.activations) > 1:
         options["activation"] = tuple(range(len(limits.activations)))
+    if limits.pooled_reads:
+        options["pooled"] = tuple(range(max(limits.memory[:-1], default=0) // limits.widths[0]))
     fields, first = {}, 0
     for name, values in options.items():
         fields[name] = Field(first, values)
@@ -119,7 +121,7 @@ class Encoding:
         spans, first = [], 0
         for block in architecture.blocks:
             for op in block.ops:
-                last = first + -(-len(op.read) * block.width // self.slice_channels)
+                last = first + -(-block.channels_read(op) // self.slice_channels)
                 spans.append(Span(op.units * block.width // self.limits.base, first, last))
                 first = last
         return spans
@@ -165,10 +167,14 @@ class Encoding:
         at = self.layout
         marks[at["start"].first, span.first] = 1
         width, per_slice = block.width, self.slice_channels
-        for i, bank in enumerate(op.read):
-            # Bank i of the reads is channels [i width, (i + 1) width): it is marked in every slice that overlaps them.
-            low, high = i * width // per_slice, -(-(i + 1) * width // per_slice)
-            marks[at["read"].channel(bank), span.first + low : span.first + high] = 1
+        reads = [("read", bank, width) for bank in op.read]
+        reads += [("pooled", bank, block.pooled_width) for bank in op.pooled]
+        begin = 0
+        for name, bank, channels in reads:
+            # It is channels [begin, begin + channels) of what is read: it is marked in every slice that overlaps them.
+            low, high = begin // per_slice, -(-(begin + channels) // per_slice)
+            marks[at[name].channel(bank), span.first + low : span.first + high] = 1
+            begin += channels
         on = [at["write"].channel(bank) for bank in op.write]
         on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
         on += [at["gate"].first] if op.meet == "gate" else []
@@ -195,22 +201,20 @@ class Encoding:
         starts = np.flatnonzero(marks[self.layout["start"].first])
         if not len(starts):
             raise ValueError("c holds no op")
-        blocks: dict[int, tuple[int, list[Op]]] = {}
+        blocks: dict[int, Block] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
             marked = np.any(marks[:, first:last], axis=1)
             (b,), (width,) = self._values(marked, "block"), self._values(marked, "width")
-            blocks.setdefault(b, (width, []))[1].append(self._op(marked, width))
-        return Architecture(
-            tuple(
-                Block(width, self.limits.inputs[b] // width, tuple(ops)) for b, (width, ops) in sorted(blocks.items())
-            )
-        )
+            pooled_width = blocks[b - 1].width if self.limits.pooled_reads and b - 1 in blocks else 0
+            block = blocks.get(b, Block(width, self.limits.inputs[b] // width, (), pooled_width))
+            blocks[b] = replace(block, ops=(*block.ops, self._op(marked, block)))
+        return Architecture(tuple(block for _, block in sorted(blocks.items())))
 
     def _values(self, marked: np.ndarray, name: str) -> list[int]:
         found = self.layout[name]
         return [value for value, mark in zip(found.options, marked[found.channels], strict=True) if mark]
 
-    def _op(self, marked: np.ndarray, width: int) -> Op:
+    def _op(self, marked: np.ndarray, block: Block) -> Op:
         read, write = self._values(marked, "read"), self._values(marked, "write")
         (rows,) = self._values(marked, "units")
         outputs = rows * self.limits.base
@@ -218,12 +222,14 @@ class Encoding:
         for position in range(self.limits.positions):
             if self._values(marked, f"conv{position}.active"):
                 paths[position // 2].append(self._convolution(marked, f"conv{position}"))
-        bottleneck = self.limits.bottleneck_channels(len(read) * width, outputs)
         kept = tuple(tuple(path) for path in paths if path)
         meet: Meet = "gate" if self.limits.gates and self._values(marked, "gate") else "sum"
         several = self.limits.activations
         activation = several[self._values(marked, "activation")[0] if len(several) > 1 else 0]
-        return Op(tuple(read), tuple(write), outputs // width, bottleneck, kept, activation, meet=meet)
+        pooled = self._values(marked, "pooled") if self.limits.pooled_reads else ()
+        units = outputs // block.width
+        op = Op(tuple(read), tuple(write), units, None, kept, activation, meet=meet, pooled=tuple(pooled))
+        return replace(op, bottleneck=self.limits.bottleneck_channels(block.channels_read(op), outputs))
 
     def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)

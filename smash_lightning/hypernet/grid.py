@@ -97,8 +97,8 @@ def unpack(grid: Tensor, encoding: Encoding, architecture: Architecture) -> tupl
     a width is no multiple of a slice the last cells are cut.
     """
     regions: list[Region] = []
-    widths = [block.width for block in architecture.blocks for _ in block.ops]
-    for op, width, span in zip(architecture.ops(), widths, encoding.spans(architecture), strict=True):
+    inputs = [block.channels_read(op) for block in architecture.blocks for op in block.ops]
+    for op, channels, span in zip(architecture.ops(), inputs, encoding.spans(architecture), strict=True):
         first = span.first * encoding.slice_channels
-        regions.append((slice(0, op.bottleneck), slice(first, first + len(op.read) * width)))
+        regions.append((slice(0, op.bottleneck), slice(first, first + channels)))
     return crop(tile_grid(grid, encoding.slice_channels), tuple(regions))

@@ -59,14 +59,15 @@ def sliced(
 
 
 def shared_matrices(limits: Limits, generator: torch.Generator | None, sets: int | None = None) -> nn.ParameterList:
-    """For each block a matrix (most channels after a 1x1, channels of all banks), or (sets, ...) of them."""
+    """For each block a matrix (most channels after a 1x1, channels that ops may read), or (sets, ...) of them."""
     rows = limits.bottleneck * limits.max_outputs
 
-    def draw(memory: int) -> Tensor:
-        return nn.init.orthogonal_(torch.empty(rows, memory), generator=generator)
+    def draw(columns: int) -> Tensor:
+        return nn.init.orthogonal_(torch.empty(rows, columns), generator=generator)
 
     return nn.ParameterList(
-        draw(memory) if sets is None else torch.stack([draw(memory) for _ in range(sets)]) for memory in limits.memory
+        draw(readable) if sets is None else torch.stack([draw(readable) for _ in range(sets)])
+        for readable in limits.readable
     )
 
 
@@ -78,7 +79,7 @@ def sliced_matrices(matrices: nn.ParameterList, architecture: Architecture) -> t
     weights: list[Tensor] = []
     for block, matrix in zip(architecture.blocks, matrices, strict=True):
         found = matrix.flatten(-2).index_select(-1, _indices(block, matrix.shape[-1], matrix.device))
-        shapes = [(op.bottleneck or 0, len(op.read) * block.width) for op in block.ops]
+        shapes = [(op.bottleneck or 0, block.channels_read(op)) for op in block.ops]
         pieces = found.split([rows * columns for rows, columns in shapes], -1)
         weights += [piece.view(*piece.shape[:-1], *shape) for piece, shape in zip(pieces, shapes, strict=True)]
     return tuple(weights)
@@ -91,17 +92,21 @@ def _indices(block: Block, columns: int, device: torch.device) -> Tensor:
 
 
 def matrix_indices(block: Block, columns: int) -> np.ndarray:
-    """Indices of the weights of a block's ops in the flattened matrix: leading rows, columns of the banks read."""
+    """Indices of the weights of a block's ops in the flattened matrix: leading rows, columns of the banks read.
+
+    Columns of banks of the block before are counted from the last one.
+    """
     parts = []
     for op in block.ops:
         rows = np.arange(op.bottleneck or 0)[:, None]
-        parts.append((rows * columns + bank_channels(op.read, block.width)).ravel())
+        pooled = columns - 1 - bank_channels(op.pooled, block.pooled_width)
+        parts.append((rows * columns + np.concatenate([bank_channels(op.read, block.width), pooled])).ravel())
     return np.concatenate(parts)
 
 
 def matrix_tables(limits: Limits, architecture: Architecture) -> list[Call]:
     """The tables on the host that `sliced_matrices` needs."""
-    return [(matrix_indices, (block, memory)) for block, memory in zip(architecture.blocks, limits.memory, strict=True)]
+    return [(matrix_indices, each) for each in zip(architecture.blocks, limits.readable, strict=True)]
 
 
 def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages:
@@ -136,7 +141,7 @@ def _largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:
     table = [Layer("stem", "convolution", image_spec.channels, limits.inputs[0], kernel=stem)]
     for b, channels in enumerate(limits.memory):
         norms = {"pointwise_norm": limits.bottleneck * outputs}
-        norms |= {"entry": channels} if "pre" in limits.activations else {}
+        norms |= {"entry": limits.readable[b]} if "pre" in limits.activations else {}
         for position in range(limits.positions):
             inputs = outputs if position % 2 else limits.bottleneck * outputs
             table.append(Layer(f"block{b}.conv{position}", "convolution", inputs, outputs, kernel=kernel))

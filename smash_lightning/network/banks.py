@@ -1,5 +1,6 @@
 """The channels of a block's memory that each op reads and writes."""
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,10 +31,15 @@ class Access(NamedTuple):
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)  # tensors cached in inference mode could not be used in training
 def accesses(block: Block, device: torch.device) -> tuple[Access, ...]:
-    """The accesses of each op of `block`, as index tensors on `device`. Bank b is channels [b width, (b + 1) width)."""
-    parts = [[len(op.read), *([len(op.write)] * 3 if op.join == "mean" else map(len, _cycles(op)))] for op in block.ops]
-    sizes = [banks * block.width for part in parts for banks in part]
-    tensors = iter(on_device(bank_indices, block, device=device).split(sizes))
+    """The accesses of each op of `block`, as index tensors on `device`.
+
+    Bank b is channels [b width, (b + 1) width); those of the block before follow the banks of this one.
+    """
+    parts = []
+    for op in block.ops:
+        writes = [len(op.write)] * 3 if op.join == "mean" else map(len, _cycles(op))
+        parts.append([block.channels_read(op), *(block.width * banks for banks in writes)])
+    tensors = iter(on_device(bank_indices, block, device=device).split(list(itertools.chain(*parts))))
     plan = []
     for op, part in zip(block.ops, parts, strict=True):
         read, *write = (next(tensors) for _ in part)
@@ -49,7 +55,8 @@ def bank_indices(block: Block) -> np.ndarray:
     for op in block.ops:
         for bank in op.write:
             writes[bank] += 1
-        rows += [bank_channels(op.read, width), bank_channels(op.write, width)]  # the cycles one after another
+        rows += [bank_channels(op.read, width), block.channels + bank_channels(op.pooled, block.pooled_width)]
+        rows += [bank_channels(op.write, width)]  # the cycles one after another
         if op.join == "mean":
             rows += [bank_channels([j % op.units for j in range(len(op.write))], width)]
             rows += [np.repeat([writes[bank] for bank in op.write], width)]
@@ -68,4 +75,4 @@ def _cycles(op: Op) -> list[tuple[int, ...]]:
 
 def bank_channels(banks: Sequence[int], width: int) -> np.ndarray:
     """Channels of banks of `width` channels, one bank after another."""
-    return (np.array(banks)[:, None] * width + np.arange(width)).ravel()
+    return (np.array(banks, dtype=np.int64)[:, None] * width + np.arange(width)).ravel()

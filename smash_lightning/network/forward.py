@@ -51,8 +51,10 @@ def forward(
         x = torch.relu_(x)  # without norms, ops do not start with a ReLU, and the stem's output would remain linear
     if table.entry is not None:
         x = _transition(table.entry, run, _end(table.entry, run, x))
+    banks = x  # of the block before, where there is one
     for block, row in zip(architecture.blocks, table.blocks, strict=True):
-        x = _transition(row, run, _block(block, row, run, x))
+        banks = _banks(block, row, run, x, nd.average_pool(banks) if block.pooled_width else None)
+        x = _transition(row, run, _end(row, run, banks))
     x = nd.max_pool(x) if table.pooled else x
     features = x.movedim(1, -1).flatten(1, -2).mean(1)  # the gradient of a mean over axes of space has channels first
     return nd.linear(weights["head.weight"], weights["head.bias"], features, networks)
@@ -67,8 +69,9 @@ class _Run(NamedTuple):
     dropping: Dropping
 
 
-def _block(block: Block, row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
-    memory = gradients.open_memory(x, block.channels, run.networks)
+def _banks(block: Block, row: BlockLayers, run: _Run, x: Tensor, pooled: Tensor | None) -> Tensor:
+    """All banks of a block after its ops, from those of its input and those of the block before at its resolution."""
+    memory = gradients.open_memory(x, block.channels, run.networks, pooled)
     drawn = run.dropping.writes(block, x) if run.dropping.paths else None
     for layer, access in zip(row.ops, accesses(block, x.device), strict=True):
         h, memory = gradients.read(memory, access.read, x.shape)
@@ -79,7 +82,7 @@ def _block(block: Block, row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
             memory = gradients.average(memory, y, channels, source, writes)
         else:
             memory = gradients.add(memory, run.dropping.of_paths(y), access.write)
-    return _end(row, run, gradients.close_memory(memory, x.shape))
+    return gradients.close_memory(memory, block.channels, x.shape)
 
 
 def _end(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:

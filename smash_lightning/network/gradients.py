@@ -59,18 +59,23 @@ def unit_norm(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 class _Open(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, channels: int, networks: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, channels: int, networks: int, pooled: Tensor | None) -> Tensor:
         ctx.shape, inputs = x.shape, x.shape[1] // networks
-        memory = x.new_empty((x.numel() // inputs, channels))
+        ctx.channels, ctx.pooled = channels, None if pooled is None else pooled.shape
+        extra = 0 if pooled is None else pooled.shape[1] // networks
+        memory = x.new_empty((x.numel() // inputs, channels + extra))
         memory[:, :inputs].copy_(_to_rows(x, memory.shape[0]))
-        memory[:, inputs:].zero_()
+        memory[:, inputs:channels].zero_()
+        if pooled is not None:
+            memory[:, channels:].copy_(_to_rows(pooled, memory.shape[0]))
         return memory
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, buffer: Tensor) -> tuple[Tensor, None, None, Tensor | None]:
         inputs = math.prod(ctx.shape) // buffer.shape[0]
-        return _to_images(buffer[:, :inputs], ctx.shape), None, None
+        pooled = None if ctx.pooled is None else _to_images(buffer[:, ctx.channels :], ctx.pooled)
+        return _to_images(buffer[:, :inputs], ctx.shape), None, None, pooled
 
 
 class _Read(torch.autograd.Function):
@@ -136,8 +141,8 @@ def _to_images(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 open_memory = _Open.apply
-"""(x, channels, networks): a block's banks as a matrix (pixels x networks, channels of one network), the first of which
-are filled with x (batch, networks x inputs, *space).
+"""(x, channels, networks, pooled): a block's banks as a matrix (pixels x networks, channels of one network), the first
+of which are filled with x (batch, networks x inputs, *space). Further columns hold the images `pooled`, if any.
 
 The memory and its gradient are changed in place by `read`, `add` and `average`, each of which returns the memory.
 Use each returned memory once, and end with an operation whose backward pass makes a new gradient, such as a norm.
@@ -155,6 +160,6 @@ average = _Average.apply
 channel `source` of y."""
 
 
-def close_memory(memory: Tensor, shape: torch.Size) -> Tensor:
+def close_memory(memory: Tensor, channels: int, shape: torch.Size) -> Tensor:
     """All banks as images (batch, networks x channels, *space)."""
-    return _to_images(memory, shape)
+    return _to_images(memory if memory.shape[1] == channels else memory[:, :channels], shape)

@@ -60,7 +60,7 @@ class Block{number}(nn.Module):
         super().__init__()
         {init}
 
-    def forward(self, x):
+    def forward(self, {given}):
         bank = dict(enumerate(x.split({width}, 1)))
         {forward}
 '''
@@ -78,7 +78,11 @@ def plain_source(classifier: Classifier, classes: Sequence[str], title: str, wei
     architecture, spec = classifier.network.architecture, classifier.network.image_spec
     table = layers(architecture, spec, op_norm=True)
     names = [f"block{b}" for b in range(len(table.blocks))]
-    blocks = [_block(b, *pair) for b, pair in enumerate(zip(architecture.blocks, table.blocks, strict=True))]
+    given = ["x, banks" if block.pooled_width else "x" for block in architecture.blocks]  # banks of the block before
+    results = [*given[1:], "x"]
+    rows = zip(architecture.blocks, table.blocks, given, results, strict=True)
+    blocks = [_block(b, *row) for b, row in enumerate(rows)]
+    calls = [f"{result} = self.{name}({x})" for name, x, result in zip(names, given, results, strict=True)]
     init = [f"self.{name} = Block{b}()" for b, name in enumerate(names)]
     listed = "".join(f"    {name!r},\n" for name in classes)
     return FILE.format(
@@ -92,7 +96,7 @@ def plain_source(classifier: Classifier, classes: Sequence[str], title: str, wei
         std=classifier.std.flatten().tolist(),
         view=", ".join(map(str, classifier.mean.shape)),
         init=_lines([*map(_attribute, [table.stem, *_outside_ops(table.entry)]), *init, _attribute(table.head)]),
-        forward=_lines([*_entry(table.entry), *(f"x = self.{name}(x)" for name in names), *_pool(table)]),
+        forward=_lines([*_entry(table.entry), *calls, *_pool(table)]),
         space=tuple(range(2, 2 + spec.dimensions)),
     )
 
@@ -118,8 +122,10 @@ def plain_state(classifier: Classifier) -> dict[str, Tensor]:
     return state
 
 
-def _block(number: int, block: Block, row: BlockLayers) -> str:
-    forward, writes = [], dict.fromkeys(range(block.inputs), 1)  # number of writes to each bank so far
+def _block(number: int, block: Block, row: BlockLayers, given: str, result: str) -> str:
+    forward, writes = list[str](), dict.fromkeys(range(block.inputs), 1)  # number of writes to each bank so far
+    if used := sorted({bank for op in block.ops for bank in op.pooled}):
+        forward.append(f"pooled = {{i: F.avg_pool{len(row.size)}d(banks[i], 2) for i in {used}}}")
     for o, (op, op_layers) in enumerate(zip(block.ops, row.ops, strict=True)):
         forward += [f"# op {o}", *_op(op, op_layers, block.width, writes)]
     kept = f"torch.cat([bank[i] for i in range({row.outputs // block.width})], 1)"
@@ -134,7 +140,8 @@ def _block(number: int, block: Block, row: BlockLayers) -> str:
         size=" x ".join(map(str, row.size)),
         inputs=block.inputs,
         init=_lines(map(_attribute, own)),
-        forward=_lines([*forward, "return x"]),
+        forward=_lines([*forward, f"return {result.replace('banks', 'bank')}"]),
+        given=given,
     )
 
 
@@ -172,8 +179,8 @@ def _transition(transition: Transition | None) -> Iterator[str]:
 
 
 def _op(op: Op, row: OpLayers, width: int, writes: dict[int, int]) -> Iterator[str]:
-    whole = f"torch.cat([bank[i] for i in {op.read}], 1)"
-    yield f"h = bank[{op.read[0]}]" if len(op.read) == 1 else f"h = {whole}"
+    whole = f"[bank[i] for i in {op.read}]" + (f" + [pooled[i] for i in {op.pooled}]" if op.pooled else "")
+    yield f"h = bank[{op.read[0]}]" if len(op.read) + len(op.pooled) == 1 else f"h = torch.cat({whole}, 1)"
     if row.entry is not None:
         entered = _call(row.entry, "h")
         yield f"h = {entered if row.pointwise is None and row.starts else _activated('relu', entered)}"

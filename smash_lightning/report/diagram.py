@@ -100,9 +100,9 @@ class _Panel:
         labels = [_label(one) for op in block.ops for path in op.paths for one in path]
         self.column = PAD + max(text_width(label, 0.9 * FONT) for label in labels)  # width of a convolution
         node = INSET + max(len(op.paths) for op in block.ops) * (self.column + INSET)
-        pointwise = max(text_width(_pointwise_label(op), 0.9 * FONT) for op in block.ops)
-        self.node_width = max(node, PAD + 2 * INSET + pointwise)
-        channels = max(max(len(op.read), op.units) * block.width for op in block.ops)
+        wide = [label(op) for op in block.ops for label in (_pointwise_label, _pooled_label)]
+        self.node_width = max(node, PAD + 2 * INSET + max(text_width(label, 0.9 * FONT) for label in wide))
+        channels = max(max(block.channels_read(op), op.units * block.width) for op in block.ops)
         name = text_width("op 00", SMALL) + PAD
         content = name + block.banks * LANE + text_width(str(channels), SMALL) + 2 * PAD + self.node_width
         self.width = max(content + PAD, max(text_width(line) for part in texts for line in part) + 2 * PAD) + 2 * PAD
@@ -155,7 +155,7 @@ def _rows(block: Block) -> Iterator[_Row]:
     for op in block.ops:
         joins: dict[int, Join] = {bank: op.join if bank in filled else "fill" for bank in op.write}
         filled |= set(op.write)
-        steps = len(op.paths[0]) + (op.bottleneck is not None)  # of convolutions below one another
+        steps = len(op.paths[0]) + (op.bottleneck is not None) + bool(op.pooled)  # of pills below one another
         height = steps * (PILL + INSET) + INSET + (MARK + INSET if len(op.paths) == 2 else 0)
         read = top + 1.2 * MARK
         write = read + DROP + height + DROP
@@ -175,6 +175,7 @@ def _legend(
     convolution = _label(example)
     pointwise = _pointwise_label(Op((0,), (0,), 1, bottleneck=8, paths=((example,),)))
     slices, unless = "0 1 0", ", unless marked post" if "post" in activations else ""
+    pooled = next(filter(None, map(_pooled_label, ops)), "")
     reused = any(op.units < len(op.write) for op in ops)
     has_pointwise, meets = any(op.bottleneck is not None for op in ops), {op.meet for op in ops if len(op.paths) == 2}
     marks = [
@@ -186,6 +187,7 @@ def _legend(
         ("sum", long, "op adds to the bank", "sum" in joins),
         ("mean", long, "bank becomes the mean of all that was written to it", "mean" in joins),
         ("channels", long, "channels read and written", True),
+        (pooled, text_width(pooled) + FONT, "banks of the block before, average-pooled, are read too", pooled != ""),
         (slices, text_width(slices, SMALL), "which slice of the output, where slices are reused", reused),
         (pointwise, text_width(pointwise) + FONT, "pointwise convolution and its output channels", has_pointwise),
         (convolution, text_width(convolution) + FONT, "convolution: kernel, dilation 2, 4 groups (where not 1)", True),
@@ -225,6 +227,11 @@ def _pointwise_label(op: Op) -> str:
     return "" if op.bottleneck is None else f"{_by((1,) * len(op.paths[0][0].kernel))} → {op.bottleneck}"
 
 
+def _pooled_label(op: Op) -> str:
+    """The banks of the block before that an op reads; empty where there are none."""
+    return f"pooled {', '.join(map(str, op.pooled))}" if op.pooled else ""
+
+
 def _by(sizes: tuple[int, ...]) -> str:
     return TIMES.join(map(str, sizes))
 
@@ -236,5 +243,5 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
     finalize=lambda value: f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value,
 )
-_ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label}
+_ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label, "pooled_label": _pooled_label}
 _TEMPLATE = _ENVIRONMENT.get_template("architecture.svg.jinja", globals=LENGTHS)

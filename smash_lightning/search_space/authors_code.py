@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from smash_lightning.architecture import Convolution, Op
+from smash_lightning.architecture import Block, Convolution, Op
 from smash_lightning.architecture.definition import Nonlinearity
 from smash_lightning.option_types import Probability
 from smash_lightning.search_space.memory_bank import MemoryBankSpace
@@ -33,8 +33,8 @@ class ReadBudgetSpace(MemoryBankSpace):
         return self.budget_depth * self.inputs[b]
 
     @override
-    def _op_cost(self, op: Op, width: int) -> int:
-        return len(op.read) * width
+    def _op_cost(self, op: Op, block: Block) -> int:
+        return block.channels_read(op)
 
     @override
     def _fits(self, spent: int, cost: int, budget: float) -> bool:

@@ -2,10 +2,12 @@
 
 import random
 from abc import ABC, abstractmethod
-from dataclasses import field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
+
+ADDED = {"added": True}  # metadata of a field that earlier versions lack: at its default it is not in specifications
 
 
 class SearchSpace(ABC):
@@ -51,11 +53,6 @@ class SearchSpace(ABC):
     def specification(self) -> dict[str, str]:
         """The values that define the space, by dotted name, for comparison with a checkpoint."""
         return dict(_flat(self, type(self).__name__))
-
-
-def added(off: Any) -> Any:
-    """A field of a space that earlier versions lack: where it is `off`, specifications are as they were."""
-    return field(default=off, metadata={"added": True})
 
 
 def _flat(value: Any, name: str) -> list[tuple[str, str]]:

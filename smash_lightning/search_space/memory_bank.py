@@ -2,56 +2,21 @@
 
 import math
 import random
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Limits, Op
-from smash_lightning.architecture.definition import Meet, Nonlinearity
-from smash_lightning.option_types import Share, require_bounds
-from smash_lightning.search_space.base import SearchSpace, added
+from smash_lightning.architecture import Architecture, Block, ImageSpec, Limits, Op
+from smash_lightning.option_types import Probability, Share, require_bounds
+from smash_lightning.search_space.base import ADDED, SearchSpace
+from smash_lightning.search_space.body import Body
 
-Paths = tuple[tuple[Convolution, ...], ...]
+Activations = Annotated[tuple[Literal["pre", "post"], ...], Field(min_length=1)]
 ATTEMPTS = 200
-
-
-class Body(ABC):
-    """The convolutions between an op's 1x1 convolution and its output. Subclasses are dataclasses of plain values."""
-
-    kernels: tuple[int, ...]
-    groups: tuple[int, ...]
-    nonlinearities: tuple[Nonlinearity, ...] = ("relu",)
-    gates: float = 0.0  # probability that two paths meet in a gate
-
-    @property
-    @abstractmethod
-    def positions(self) -> int:
-        """Most convolutions that an op has: 1 or 4."""
-
-    @property
-    @abstractmethod
-    def dilations(self) -> tuple[int, ...]:
-        """Dilations that may occur on an axis, ascending."""
-
-    @abstractmethod
-    def draw(self, rng: random.Random, axes: int, progress: float) -> Paths:
-        """Random convolutions of an op."""
-
-    @abstractmethod
-    def redraw(self, paths: Paths, rng: random.Random, probability: float) -> Paths:
-        """Redraws each element of `paths` with `probability`."""
-
-    @abstractmethod
-    def violation(self, paths: Paths) -> str | None:
-        """The reason why `paths` cannot be drawn; None if it can."""
-
-    def draw_meet(self, paths: Paths, rng: random.Random) -> Meet:
-        """How the outputs of `paths` are combined."""
-        return "gate" if self.gates and len(paths) == 2 and rng.random() < self.gates else "sum"
 
 
 @dataclass(frozen=True)
@@ -74,8 +39,9 @@ class MemoryBankSpace(SearchSpace):
     sample_banks: bool
     budget_depth: NonNegativeInt
     budget_share: tuple[Share, Share]
-    activations: Annotated[tuple[Literal["pre", "post"], ...], Field(min_length=1)] = added(("pre",))
-    op_norm: bool = added(False)
+    activations: Activations = field(default=("pre",), metadata=ADDED)
+    op_norm: bool = field(default=False, metadata=ADDED)
+    pooled_reads: Probability = field(default=0.0, metadata=ADDED)
 
     counted = "parameters"  # the unit of the budget
 
@@ -112,28 +78,37 @@ class MemoryBankSpace(SearchSpace):
             gates=self.body.gates > 0,
             activations=self.activations,
             op_norm=self.op_norm,
+            pooled_reads=self.pooled_reads > 0,
         )
 
     @override
     def sample(self, rng: random.Random, progress: float = 1.0) -> Architecture:
         # Within the first half of training the budget and the kernels grow.
-        return Architecture(tuple(self._sample_block(b, rng, progress) for b in range(len(self.inputs))))
+        blocks: list[Block] = []
+        for _ in self.inputs:
+            blocks.append(self._sample_block(blocks, rng, progress))
+        return Architecture(tuple(blocks))
 
-    def _sample_block(self, b: int, rng: random.Random, progress: float) -> Block:
-        width = rng.choice(self.widths)
-        block, banks = Block(width, self.inputs[b] // width, ()), self.memory[b] // width
+    def _empty_block(self, before: Sequence[Block], width: int) -> Block:
+        """The block after those `before`, without ops."""
+        pooled_width = before[-1].width if before and self.pooled_reads else 0
+        return Block(width, self.inputs[len(before)] // width, (), pooled_width)
+
+    def _sample_block(self, before: Sequence[Block], rng: random.Random, progress: float) -> Block:
+        b, width = len(before), rng.choice(self.widths)
+        block, banks = self._empty_block(before, width), self.memory[b] // width
         if self.sample_banks:
             banks = rng.randint(block.inputs, banks)
         if not self.budget_depth:
             for _ in range(rng.randint(self.min_ops, self.max_ops)):
-                block = _append(block, self._sample_op(block, banks, rng, progress))
+                block = _append(block, self._sample_op(block, banks, before, rng, progress))
             return block
         low, high = self.budget_share
         allowed = rng.uniform(low, high + (1 - high) * min(1.0, 2 * progress)) * self._budget(b)
         spent = failures = 0
         while len(block.ops) < self.max_ops and (failures < 1 or len(block.ops) < self.min_ops):
-            op = self._sample_op(block, banks, rng, progress)
-            cost = self._op_cost(op, width)
+            op = self._sample_op(block, banks, before, rng, progress)
+            cost = self._op_cost(op, block)
             # The first ops must fit the whole budget, later ones its random share.
             if self._fits(spent, cost, allowed if len(block.ops) >= self.min_ops else self._budget(b)):
                 block, spent = _append(block, op), spent + cost
@@ -143,22 +118,30 @@ class MemoryBankSpace(SearchSpace):
                 raise ValueError(f"search_space: budget_depth={self.budget_depth} is too small for an op in block {b}")
         return block
 
-    def _sample_op(self, block: Block, banks: int, rng: random.Random, progress: float) -> Op:
+    def _sample_op(self, block: Block, banks: int, before: Sequence[Block], rng: random.Random, progress: float) -> Op:
         read = self._draw_read(block, rng)
         units = self._draw_units(block.width, len(read), banks, rng)
         write = _draw_write(units, block.banks, banks, rng)
         paths = self.body.draw(rng, self.image_spec.dimensions, progress)
         meet = self.body.draw_meet(paths, rng)
         activation = rng.choice(self.activations) if len(self.activations) > 1 else self.activations[0]
-        return self._sized(Op(read, write, units, None, paths, activation, meet=meet), block.width)
+        pooled = self._draw_pooled(before, rng) if block.pooled_width else ()
+        return self._sized(Op(read, write, units, None, paths, activation, meet=meet, pooled=pooled), block)
 
-    def _sized(self, op: Op, width: int) -> Op:
+    def _sized(self, op: Op, block: Block) -> Op:
         """The op with the 1x1 convolution that it has in the space."""
-        return replace(op, bottleneck=self.limits.bottleneck_channels(len(op.read) * width, op.units * width))
+        bottleneck = self.limits.bottleneck_channels(block.channels_read(op), op.units * block.width)
+        return replace(op, bottleneck=bottleneck)
 
     def _read_counts(self, width: int, filled: int) -> range:
         step = math.lcm(width, self.read_step * self.base) // width
         return range(step, filled + 1, step) if step <= filled else range(1, filled + 1)
+
+    def _readable(self, read: tuple[int, ...], block: Block) -> bool:
+        return read[-1] < block.banks and len(read) in self._read_counts(block.width, block.banks)
+
+    def _draw_pooled(self, before: Sequence[Block], rng: random.Random) -> tuple[int, ...]:
+        return self._draw_read(before[-1], rng) if rng.random() < self.pooled_reads else ()
 
     def _draw_read(self, block: Block, rng: random.Random) -> tuple[int, ...]:
         count = rng.choice(self._read_counts(block.width, block.banks))
@@ -175,8 +158,8 @@ class MemoryBankSpace(SearchSpace):
     def _budget(self, b: int) -> int:
         return int(self.budget_depth * 3**self.image_spec.dimensions * self.inputs[b] ** 2)
 
-    def _op_cost(self, op: Op, width: int) -> int:
-        return _op_parameters(op, width)
+    def _op_cost(self, op: Op, block: Block) -> int:
+        return _op_parameters(op, block)
 
     def _fits(self, spent: int, cost: int, budget: float) -> bool:
         return spent + cost <= budget
@@ -189,16 +172,18 @@ class MemoryBankSpace(SearchSpace):
         perturbation within the budget was found.
         """
         for _ in range(ATTEMPTS):
-            blocks = (self._perturb_block(b, block, rng, probability) for b, block in enumerate(architecture.blocks))
+            blocks: list[Block] = []
+            for block in architecture.blocks:
+                blocks.append(self._perturb_block(block, blocks, rng, probability))
             candidate = Architecture(tuple(blocks))
             if candidate != architecture and self.contains(candidate):
                 return candidate
         return architecture
 
-    def _perturb_block(self, b: int, block: Block, rng: random.Random, probability: float) -> Block:
+    def _perturb_block(self, block: Block, before: Sequence[Block], rng: random.Random, probability: float) -> Block:
         if len(self.widths) > 1 and rng.random() < probability:
-            return self._sample_block(b, rng, 1.0)
-        new, banks = Block(block.width, block.inputs, ()), self.memory[b] // block.width
+            return self._sample_block(before, rng, 1.0)
+        new, banks = self._empty_block(before, block.width), self.memory[len(before)] // block.width
         originals: list[Op | None] = list(block.ops)
         if rng.random() < probability:
             if len(originals) > self.min_ops and (len(originals) == self.max_ops or rng.random() < 0.5):
@@ -207,15 +192,16 @@ class MemoryBankSpace(SearchSpace):
                 originals.insert(rng.randrange(len(originals) + 1), None)
         for op in originals:
             if op is None:
-                new = _append(new, self._sample_op(new, banks, rng, 1.0))
+                new = _append(new, self._sample_op(new, banks, before, rng, 1.0))
             else:
-                new = _append(new, self._perturb_op(op, new, banks, rng, probability))
+                new = _append(new, self._perturb_op(op, new, banks, before, rng, probability))
         return new
 
-    def _perturb_op(self, op: Op, block: Block, banks: int, rng: random.Random, probability: float) -> Op:
-        read, units, write, filled = op.read, op.units, op.write, block.banks
-        possible = read[-1] < filled and len(read) in self._read_counts(block.width, filled)
-        if rng.random() < probability or not possible:
+    def _perturb_op(
+        self, op: Op, block: Block, banks: int, before: Sequence[Block], rng: random.Random, probability: float
+    ) -> Op:
+        read, units, write, filled, pooled = op.read, op.units, op.write, block.banks, op.pooled
+        if rng.random() < probability or not self._readable(read, block):
             read = self._draw_read(block, rng)
         if rng.random() < probability:
             units = self._draw_units(block.width, len(read), banks, rng)
@@ -226,7 +212,10 @@ class MemoryBankSpace(SearchSpace):
             meet = self.body.draw_meet(paths, rng)
         if len(self.activations) > 1 and rng.random() < probability:
             activation = rng.choice(self.activations)
-        return self._sized(Op(read, write, units, None, paths, activation, meet=meet), block.width)
+        impossible = pooled and not self._readable(pooled, before[-1])
+        if block.pooled_width and (rng.random() < probability or impossible):
+            pooled = self._draw_pooled(before, rng)
+        return self._sized(Op(read, write, units, None, paths, activation, meet=meet, pooled=pooled), block)
 
     @override
     def violation(self, architecture: Architecture) -> str | None:
@@ -235,7 +224,7 @@ class MemoryBankSpace(SearchSpace):
         for b, block in enumerate(architecture.blocks):
             if not self.min_ops <= len(block.ops) <= self.max_ops:
                 return f"block {b}: it has {len(block.ops)} ops, not {self.min_ops} to {self.max_ops}"
-            costs = [self._op_cost(op, block.width) for op in block.ops]
+            costs = [self._op_cost(op, block) for op in block.ops]
             if self.budget_depth and not self._fits(sum(costs[:-1]), costs[-1], self._budget(b)):
                 return f"block {b}: its ops have {sum(costs)} {self.counted}, more than the budget of {self._budget(b)}"
             filled = block.inputs
@@ -243,6 +232,8 @@ class MemoryBankSpace(SearchSpace):
                 reason = self.body.violation(op.paths)
                 if len(op.read) not in (counts := self._read_counts(block.width, filled)):
                     reason = f"it reads {len(op.read)} banks, not {' or '.join(map(str, counts))}"
+                if op.pooled and not self._readable(op.pooled, architecture.blocks[b - 1]):
+                    reason = f"it reads {len(op.pooled)} banks of the block before"
                 reason = reason or _write_violation(op.write, op.units, filled, self.memory[b] // block.width)
                 if reason:
                     return f"block {b}, op {o}: {reason}"
@@ -251,7 +242,7 @@ class MemoryBankSpace(SearchSpace):
 
 
 def _append(block: Block, op: Op) -> Block:
-    return Block(block.width, block.inputs, (*block.ops, op))
+    return replace(block, ops=(*block.ops, op))
 
 
 def _most_writes(units: int, filled: int) -> int:
@@ -279,9 +270,9 @@ def _write_violation(write: tuple[int, ...], units: int, filled: int, banks: int
     return None
 
 
-def _op_parameters(op: Op, width: int) -> int:
+def _op_parameters(op: Op, block: Block) -> int:
     """Weights of an op's convolutions: those of its layers, without the table, as each proposed op is counted."""
-    inputs, outputs = len(op.read) * width, op.units * width
+    inputs, outputs = block.channels_read(op), op.units * block.width
     channels = inputs if op.bottleneck is None else op.bottleneck
     total = 0 if op.bottleneck is None else inputs * channels
     for path in op.paths:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Convolution
 from smash_lightning.option_types import require_bounds
-from smash_lightning.search_space.memory_bank import Body, Paths
+from smash_lightning.search_space.body import Body, Paths
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from smash_lightning.architecture import Convolution
 from smash_lightning.option_types import require_bounds
-from smash_lightning.search_space.memory_bank import Body, Paths
+from smash_lightning.search_space.body import Body, Paths
 
 # Prior of the lengths of an op's paths: one; two in parallel; two in series; three; four.
 PATH_LENGTHS: dict[tuple[int, ...], float] = {(1,): 0.05, (1, 1): 0.10, (2,): 0.15, (2, 1): 0.25, (2, 2): 0.45}

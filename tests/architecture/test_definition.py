@@ -55,6 +55,13 @@ def changed(path: tuple[str | int, ...], value: Any) -> str:
     return json.dumps(plain)
 
 
+def two_blocks(pooled_width: int, pooled: list[int]) -> str:
+    """The JSON of two equal blocks, of which the second reads banks of the first."""
+    first: Any = PLAIN["blocks"][0]  # type: ignore[index]
+    second = first | {"pooled_width": pooled_width, "ops": [first["ops"][0] | {"pooled": pooled}]}
+    return changed(("blocks",), [first, second])
+
+
 def test_the_format_is_fixed() -> None:
     assert Architecture.from_json(json.dumps(PLAIN)) == VALUE
     assert json.loads(VALUE.to_json()) == PLAIN
@@ -124,6 +131,13 @@ def test_defaults_may_be_left_out() -> None:
         (changed((*CONVOLUTION, "dilation"), [0, 1]), "block 0, op 0: dilations must be at least 1, got [0, 1]"),
         (changed((*CONVOLUTION, "groups"), 3), "block 0, op 0: 3 groups do not divide 8 inputs and 4 outputs"),
         (changed((*CONVOLUTION, "groups"), 0), "block 0, op 0: 0 groups do not divide"),
+        (
+            changed((*BLOCK, "pooled_width"), 4),
+            "block 0: only ops after a transition as in the paper read",
+        ),
+        (two_blocks(0, [0]), "block 1: pooled_width is 0, block 0 has width 4"),
+        (two_blocks(4, [3]), "block 1, op 0: reads bank 3 of block 0, which has 3"),
+        (two_blocks(4, [1, 0]), "block 1, op 0: pooled must list banks in ascending order, once each, got [1, 0]"),
     ],
 )
 def test_malformed_json_is_refused_with_a_reason(text: str, message: str) -> None:

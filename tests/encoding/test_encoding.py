@@ -52,15 +52,16 @@ def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> N
     c = case.encoding.encode(architecture)[0]
     assert c.shape[1] == limits.max_units
     assert set(c.unique().tolist()) <= {EMPTY, 1.0}
-    widths = [block.width for block in architecture.blocks for _ in block.ops]
+    blocks = [block for block in architecture.blocks for _ in block.ops]
     before = 0
-    for op, width, span in zip(architecture.ops(), widths, case.encoding.spans(architecture), strict=True):
+    for op, block, span in zip(architecture.ops(), blocks, case.encoding.spans(architecture), strict=True):
         assert span.first == before
         before = span.last
-        assert span.rows == op.units * width // limits.base
+        assert span.rows == op.units * block.width // limits.base
+        inputs = len(op.read) * block.width + len(op.pooled) * block.pooled_width
         # As few slices as hold all inputs, D N in each.
-        assert (span.last - span.first) * case.encoding.slice_channels - len(op.read) * width >= 0
-        assert (span.last - span.first - 1) * case.encoding.slice_channels < len(op.read) * width
+        assert (span.last - span.first) * case.encoding.slice_channels - inputs >= 0
+        assert (span.last - span.first - 1) * case.encoding.slice_channels < inputs
         cells = c[:, :, span.first : span.last]
         assert (cells[:, span.rows :] == EMPTY).all()
         assert (cells[:, : span.rows] == cells[:, :1]).all()
@@ -82,6 +83,8 @@ def test_fields_describe_the_op(case: Case, seed: int) -> None:
 
             assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
             assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * cells.shape[1]
+            if "pooled" in layout.fields:
+                assert on("pooled").any(1).nonzero().flatten().tolist() == list(op.pooled)
             assert on("read").any(1).nonzero().flatten().tolist() == list(op.read)
             assert on("write").all(1).nonzero().flatten().tolist() == list(op.write)
             assert (on("write").any(1) == on("write").all(1)).all()
@@ -103,7 +106,7 @@ def test_every_channel_can_be_on(case: Case) -> None:
 @every_case
 def test_what_is_outside_the_limits_is_not_encoded(case: Case) -> None:
     architecture = case.draw(0)
-    outside = Architecture((*architecture.blocks, architecture.blocks[-1]))
+    outside = Architecture((*architecture.blocks, architecture.blocks[0]))
     with pytest.raises(ValueError, match=f"{outside.fingerprint} cannot be encoded: it has 3 blocks, the space has 2"):
         case.encoding.encode(outside)
 

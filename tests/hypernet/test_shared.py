@@ -27,6 +27,7 @@ def slow_pointwise(source: SharedWeights, architecture: Architecture) -> dict[st
             rows = []
             for row in range(op.bottleneck):
                 columns = [bank * block.width + i for bank in op.read for i in range(block.width)]
+                columns += [~(bank * block.pooled_width + i) for bank in op.pooled for i in range(block.pooled_width)]
                 rows.append(torch.stack([source.pointwise[b][row, column] for column in columns]))
             matrix = unit(torch.stack(rows))
             weights[f"block{b}.op{o}.pointwise.weight"] = matrix.view(*matrix.shape, *[1] * architecture.dimensions)

@@ -31,18 +31,19 @@ class SlowNetwork:
             x = x[:, :, ::2, ::2] if self.architecture.dimensions == 2 else x[:, :, ::2, ::2, ::2]
         if not self.op_norm:
             x = torch.relu(x)
+        banks: dict[int, Tensor] = {}
         for b, block in enumerate(self.architecture.blocks):
-            banks = self.banks(block, b, x)
+            banks = self.banks(block, b, x, {bank: pool(content, 2) for bank, content in banks.items()})
             x = torch.relu(self.norm(f"block{b}.norm", torch.cat([banks[i] for i in sorted(banks)], 1)))
             if b + 1 < len(self.architecture.blocks):
                 x = pool(self.convolve(f"block{b}.transition", x), 2)
         return x.flatten(2).mean(2) @ self.weights["head.weight"].T + self.weights["head.bias"]
 
-    def banks(self, block: Block, b: int, x: Tensor) -> dict[int, Tensor]:
+    def banks(self, block: Block, b: int, x: Tensor, pooled: dict[int, Tensor]) -> dict[int, Tensor]:
         banks = dict(enumerate(x.split(block.width, 1)))
         writes = dict.fromkeys(banks, 1)
         for o, op in enumerate(block.ops):
-            h = torch.cat([banks[bank] for bank in op.read], 1)
+            h = torch.cat([*(banks[bank] for bank in op.read), *(pooled[bank] for bank in op.pooled)], 1)
             slices = self.op(op, f"block{b}.op{o}", h).split(block.width, 1)
             for j, bank in enumerate(op.write):
                 new, before = slices[j % op.units], writes.get(bank, 0)

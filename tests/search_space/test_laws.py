@@ -63,7 +63,7 @@ def test_the_budget_counts_the_weights_of_the_layers(case: Case, seed: int) -> N
     for block, of_block in zip(architecture.blocks, table.blocks, strict=True):
         for op, of_op in zip(block.ops, of_block.ops, strict=True):
             counted = sum(math.prod(shape) for layer in of_op for shape in layer.parameters.values())
-            assert memory_bank._op_parameters(op, block.width) == counted
+            assert memory_bank._op_parameters(op, block) == counted
 
 
 @pytest.mark.parametrize("space", [SMASHV1, SMASHV2], ids=["v1", "v2"])
@@ -194,6 +194,11 @@ def volume(architecture: Architecture) -> Architecture:
             "block 1: its input has 4 channels, not 8",
         ),
         (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: only pre-activation ops"),
+        (
+            OPEN_V1,
+            lambda a: with_block(a, 1, replace(a.blocks[1], pooled_width=4)),
+            "block 1: its pooled_width is 4, not 0",
+        ),
         (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel (3, 5) is not made"),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(4, 4))), "block 0, op 0: dilation (4, 4) is not"),
