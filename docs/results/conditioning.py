@@ -1,9 +1,9 @@
 """Gain of conditioned weights against gradient conflict: python docs/results/conditioning.py FOLDER... > FILE.json.
 
-Each FOLDER is a run with hypernet=shared, and its name that of its search space; FOLDER.gradients and FOLDER.sources
-are task=gradient_conflict and task=conditioning on it. Of the six runs in `default_pools.csv` come the gains of two
-sources with three HyperNets each. Draws docs/images/conditioning.png as well. The architectures of a space or run are
-drawn anew in each resample; spaces and runs are not.
+Each FOLDER is a run with hypernet=shared, and its name that of its search space; FOLDER.gradients and FOLDER.sources*
+are task=gradient_conflict and task=conditioning on it, the latter perhaps of some sources each. Of the six runs in
+`default_pools.csv` come the gains of two sources with three HyperNets each. Draws docs/images/conditioning.png as well.
+The architectures of a space or run are drawn anew in each resample; spaces, runs and shares are not.
 """
 
 import json
@@ -28,7 +28,13 @@ from smash_lightning.report.style import save, specification
 
 RESAMPLES = 10_000
 SHARED = "weight sharing"
-SOURCES = ("shared per kind of op", "mixture of shared weights", "added to shared weights", "conditional")
+SOURCES = (
+    "shared per kind of op",
+    "mixture of shared weights",
+    "added to shared weights",
+    "conditional",
+    "unconditional",
+)
 DEFAULT = {"added to shared weights": "val_loss", "unconditional": "baseline_unconditional"}  # columns of default runs
 PICTURE = Path(__file__).parents[1] / "images" / "conditioning.png"
 
@@ -43,6 +49,13 @@ def gains(columns: dict[str, Floats], target: Floats, seed: int) -> tuple[Draws,
     return shared, {name: (one[0] - value, one[1] - draws) for name, one in found.items()}
 
 
+def slope(shares: list[float], gains: list[dict[str, Draws]], name: str) -> Draws:
+    """By how much the gain of a source changes with .1 of the share, by least squares over spaces."""
+    weights = np.asarray(shares) - np.mean(shares)
+    weights *= 0.1 / (weights**2).sum()
+    return weights @ [one[name][0] for one in gains], weights @ np.stack([one[name][1] for one in gains])
+
+
 def estimates(draws: dict[str, Draws]) -> dict[str, Any]:
     """By name, with intervals."""
     return {name: centered_estimate(one) for name, one in draws.items()}
@@ -50,7 +63,8 @@ def estimates(draws: dict[str, Draws]) -> dict[str, Any]:
 
 def of_space(folder: Path, seed: int) -> tuple[dict[str, Any], dict[str, Draws]]:
     """What conditioning.json has of a space, and the gains in each resample."""
-    table = pd.read_csv(folder.with_suffix(".sources") / "conditioning.csv")
+    files = sorted(folder.parent.glob(f"{folder.name}.sources*/conditioning.csv"))
+    table = pd.concat(map(pd.read_csv, files)).drop_duplicates(["variant", "fingerprint"])
     parts = {SHARED if name == BASE else str(name): part for name, part in table.groupby("variant", sort=False)}
     columns = {name: parts[name]["smash_score"].to_numpy(float) for name in (SHARED, *SOURCES)}
     shared, found = gains(columns, parts[SHARED]["true_loss"].to_numpy(float), seed)
@@ -104,7 +118,13 @@ if __name__ == "__main__":
         figures[folder.name], draws = of_space(folder, index)
         found.append(draws)
     draw(figures)
-    overall = {"gain": estimates({name: mean([one[name] for one in found]) for name in SOURCES})}
-    commands += ["python docs/results/conditioning.py FOLDER..."] * 2
-    runs = {"mean over spaces": overall, "default, six runs": of_default_runs(read_pools(RUNS))}
+    shares = [space["share"]["trained"]["value"] for space in figures.values()]
+    runs = {
+        "mean over spaces": {"gain": estimates({name: mean([one[name] for one in found]) for name in SOURCES})},
+        "slope, for .1 of the share, trained": {
+            "gain": estimates({name: slope(shares, found, name) for name in SOURCES})
+        },
+        "default, six runs": of_default_runs(read_pools(RUNS)),
+    }
+    commands += ["python docs/results/conditioning.py FOLDER..."] * len(runs)
     print(record(commands, figures | runs))
