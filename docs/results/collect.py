@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import yaml
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
 CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss", "best_found")
+LEFT_OUT = ("hydra.run.dir", "workers", "logger")  # options that change no figure
 MEASUREMENTS = ("benchmark", "growth", "soak")  # files of task=benchmark and task=soak
 
 
@@ -31,7 +33,7 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
         if not (folder / "result.json").exists():
             raise ValueError(f"{folder}: there is no result.json, so the run is not finished")
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        commands.append(" ".join(["python run.py", *config.get("overrides", [])]))
+        commands.append(command_of(folder))
         finished.append((folder / "result.json").stat().st_mtime)
         if measured := [name for name in MEASUREMENTS if (folder / f"{name}.json").exists()]:
             figures[commands[-1]] = json.loads((folder / f"{measured[0]}.json").read_text(encoding="utf-8"))
@@ -45,6 +47,23 @@ def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
         figures[label]["calibration"] = {key: calibration.get(key) for key in CALIBRATION}
     date = datetime.fromtimestamp(max(finished), UTC).date().isoformat()
     return {"command": commands, "commit": commit, "machine": machine, "date": date, "figures": figures}
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """The options of a run's command line that change its figures, with those of the runs that it builds on."""
+    overrides = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["overrides"]
+    return [one for one in overrides if one.split("=")[0] not in LEFT_OUT]
+
+
+def command_of(folder: Path) -> str:
+    """The command of a run after those of the runs that it builds on; absolute paths are replaced."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    own, before = overrides_of(folder), ""
+    if source := config.get("source_run"):
+        earlier = overrides_of(Path(source))
+        own, before = [one for one in own if one not in earlier], f"{command_of(Path(source))}; "
+    shown = [re.sub(r"=/.*", "=FOLDER" if one.startswith("checkpoint=") else "=PATH", one) for one in own]
+    return before + " ".join(["python run.py", *shown])
 
 
 def this_commit() -> str:

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from collect import record
-from gradient_conflict import overrides_of
+from collect import overrides_of, record
 from pooled import RUNS, mean, read_pools
 
 from smash_lightning.analyses.variants import BASE

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from collect import record
+from collect import record, this_commit
 
 ROOT = Path(__file__).parents[2]
 SMALL = "size=two_cores logger=none"
@@ -67,7 +67,7 @@ PUBLISHED = {
 
 
 def run(name: str, data: Path, runs: Path) -> None:
-    """Runs or continues a command unless it is finished, and keeps its CPU seconds in RUNS/NAME.json."""
+    """Runs or continues a command unless it is finished, and keeps CPU seconds and commit in RUNS/NAME.json."""
     folder, log = runs / name, runs / f"{name}.json"
     before = json.loads(log.read_text()) if log.exists() else {"seconds": 0.0, "finished": False}
     if before["finished"]:
@@ -78,7 +78,7 @@ def run(name: str, data: Path, runs: Path) -> None:
     done = subprocess.run([sys.executable, str(ROOT / "run.py"), *options], stdout=sys.stderr, cwd=runs, check=False)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = before["seconds"] + end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
-    log.write_text(json.dumps({"seconds": seconds, "finished": done.returncode == 0}))
+    log.write_text(json.dumps({"seconds": seconds, "finished": done.returncode == 0, "commit": this_commit()}))
     done.check_returncode()
 
 
@@ -149,6 +149,10 @@ if __name__ == "__main__":
     for name in sys.argv[3:] or COMMANDS:
         run(name, data, runs)
     logs = {name: json.loads(path.read_text()) for name in COMMANDS if (path := runs / f"{name}.json").exists()}
-    done = {name: round(log["seconds"]) for name, log in logs.items() if log["finished"]}
-    made = {name: (obtained(name, runs) if name in PUBLISHED else {}) | {"seconds": s} for name, s in done.items()}
+    done = {
+        name: {"seconds": round(log["seconds"]), "commit": log["commit"]}
+        for name, log in logs.items()
+        if log["finished"]
+    }
+    made = {name: (obtained(name, runs) if name in PUBLISHED else {}) | log for name, log in done.items()}
     print(record([f"python run.py {command(name)}" for name in made], made))

@@ -9,16 +9,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from collect import record
-
-LEFT_OUT = ("hydra.run.dir", "workers", "logger")  # options that change no figure
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """The options of a run's command line that change its figures."""
-    overrides = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["overrides"]
-    return [one for one in overrides if one.split("=")[0] not in LEFT_OUT]
-
+from collect import overrides_of, record
 
 if __name__ == "__main__":
     commands, figures = [], {}
