@@ -1,4 +1,4 @@
-"""Repeats the steps of a HyperNet that diverged, up to the first number that is not finite, and says where it appears.
+"""Repeats the steps of a HyperNet that diverged, up to the first number that is not finite, and names where it appears.
 
 The training is continued from its last checkpoint, or from the start where there is none, with the same architectures,
 images and noise: on a CPU the same numbers. replay.json has what is printed.
