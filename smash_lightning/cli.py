@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):  # others take any text
             stream.reconfigure(errors="shown")
     # A shell leaves ~ after a name with a dot, and Hydra would create a folder of this name.
-    sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", rf"\1{Path.home()}", option, count=1) for option in sys.argv[1:]]
+    home = os.path.expanduser("~")  # stays ~ where a user has none
+    sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", lambda at: at[1] + home, text, count=1) for text in sys.argv[1:]]
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
         # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.
         sys.argv[1:] = [re.sub(r"^dataset\.", OF_EARLIER_DATA, option) for option in sys.argv[1:]]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room")
-REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "permit writing there")
+REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM), "permit access there") | {errno.EROFS: "permit writing there"}
+READER = "what reads the output has ended: let it read all, or write into a file with > FILE"
 
 
 @contextmanager
@@ -116,6 +117,8 @@ def quoted(name: str, value: object) -> str:
 
 def storage_message(error: OSError, folder: Path | None = None) -> str:
     """One sentence with the file, what is wrong, and the remedy; `folder` is of the run that is continued."""
+    if isinstance(error, BrokenPipeError):
+        return f"{READER}, then {again(folder)}"
     file = error.filename or (folder and f"a file of {folder}") or "a file"
     return f"{file}: {error.strerror or error}: {REMEDIES.get(error.errno or 0, 'mend this')}, then {again(folder)}"
 

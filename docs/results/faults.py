@@ -56,7 +56,7 @@ OPTIONS = [
 ]
 IMAGES = {"train": 160, "test": 60}
 STAGES = ("search", "rank", "retrain", "baselines", "correlate", "calibrate")
-REMEDIES = ("make room", "permit writing", "mend this", "choose another folder", "provide more memory")
+REMEDIES = ("make room", "permit access", "mend this", "choose another folder", "provide more memory")
 SPREAD = 16
 Trial = dict[str, Any]
 

@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import reprlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from smash_lightning.run_folder import PER_HYPERNET, RunFolder
 
 GROUPS = ("shortlist", "stratified", "random", "preset")  # reasons for a standalone training, columns of 0 and 1
 GREEDY = "greedy"  # likewise, a column of runs with several rounds alone
+PERCENT = ("true_error", "true_error_top5", "val_error", "ensemble_error")
+FINITE = ("true_loss", "seconds", "training_seconds", "predicted_sd")  # of at least 0
+NOT_NEGATIVE = ("val_loss", "epoch_loss")  # infinite where a HyperNet or a training diverged
 # By the type of a column's cells, of which bool is 0 and 1: the name in errors, and empty cells that are not NaN.
 NAMES = {float: "a number", int: "a whole number", bool: "0 or 1"}
 LARGEST = 2**53  # whole number, as larger ones are not exact in a column with empty cells
@@ -239,10 +243,24 @@ def _parsed(path: Path, kind: TableKind, texts: "pd.Series[str]") -> "pd.Series[
     if cell is int:
         wrong = (numbers % 1 != 0) & ((texts != "") | (column in kind.required))  # NaN is no whole number
         wrong |= numbers.abs() > LARGEST
-    if wrong.any():
-        line = int(wrong.argmax())
-        raise ValueError(f"{path}, line {line + 2}, column {column}: {reprlib.repr(texts[line])} is not {NAMES[cell]}")
+    low, high, bounds = _bounds(str(column), cell)
+    outside = (numbers < low) | (numbers > high)
+    if (wrong | outside).any():
+        line = int((wrong | outside).argmax())
+        what = NAMES[cell] if wrong[line] else bounds
+        raise ValueError(f"{path}, line {line + 2}, column {column}: {reprlib.repr(texts[line])} is not {what}")
     return numbers
+
+
+def _bounds(column: str, cell: type) -> tuple[float, float, str]:
+    """The smallest and the largest number that a known column can hold, and both in words."""
+    if column in PERCENT:
+        return 0, 100, "from 0 to 100"
+    if cell is int or column in FINITE:
+        return 0, sys.float_info.max, "finite and at least 0"
+    if column in NOT_NEGATIVE or PER_HYPERNET.fullmatch(column):
+        return 0, math.inf, "at least 0"
+    return -math.inf, math.inf, ""
 
 
 def _complete(kind: TableKind, given: pd.DataFrame) -> pd.DataFrame:

@@ -222,13 +222,18 @@ def train_networks(experiment: Experiment, job: Job, send: Send) -> Trained:
         values = [(step, losses[index]) for step, losses in module.history if math.isfinite(losses[index])]
         known = {"fingerprint": job.architecture.fingerprint, "seed": seed}
         history += [known | {"step": step, "epoch_loss": loss} for step, loss in values]
-        if seed in module.diverged:
-            rows.append(_row(job, seed, failure=f"DivergedError: {module.diverged[seed]}"))
+        if reason := module.diverged.get(seed) or _not_finite(module.measured[index]):
+            rows.append(_row(job, seed, failure=f"DivergedError: {reason}"))
         else:
             trainer.strategy.checkpoint_io.save_checkpoint(module.classifier_checkpoint(index), path)
             rows.append(_row(job, seed, **module.measured[index], epochs=trainer.current_epoch, seconds=seconds))
     unfinished.unlink(missing_ok=True)
     return rows, history
+
+
+def _not_finite(measured: Mapping[str, float]) -> str:
+    loss = measured["true_loss"]
+    return "" if math.isfinite(loss) else f"the test loss is {loss}"
 
 
 def _row(job: Job, seed: int, **values: Any) -> dict[str, Any]:

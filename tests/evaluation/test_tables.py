@@ -138,6 +138,37 @@ def test_wrong_values_are_refused_with_their_position(tmp_path: Path, change: tu
         read_table(path, RETRAINED)
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "text", "wrong"),
+    [
+        ("retrained", "true_error", "100.0", "250"),
+        ("ranking", "val_error", "0", "-1"),
+        ("ranking", "val_loss", "inf", "-inf"),  # infinite of a HyperNet that diverged
+        ("ranking", "val_loss_0", "inf", "-0.5"),
+        ("ranking", "smash_score", "-7", "low"),
+        ("ground_truths", "true_loss", "2.5", "inf"),
+        ("ground_truths", "params", "10", "-10"),
+        ("baselines", "prediction", "-inf", "low"),
+        ("training_history", "epoch_loss", "inf", "-1"),
+    ],
+)
+def test_numbers_that_nothing_can_measure_are_refused(
+    tmp_path: Path, name: str, column: str, text: str, wrong: str
+) -> None:
+    path, table = tmp_path / f"{name}.csv", made_up()[name].astype(object)
+    for value in (text, wrong):
+        table.loc[1, column] = value
+        table.to_csv(path, index=False)
+        if value == text:
+            assert read_table(path, TABLES[name]).loc[1, column] == float(text)
+        else:
+            with pytest.raises(
+                ValueError,
+                match=rf"^{path}, line 3, column {column}: '{wrong}' is not (from 0 to|finite|at least|a num)",
+            ):
+                read_table(path, TABLES[name])
+
+
 def test_missing_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"there is no ranking in {tmp_path}"):
         read_ranking(RunFolder(tmp_path))

@@ -126,6 +126,16 @@ def one_dies(experiment: Experiment, job: Job, send: Any) -> Trained:
 
 
 @pytest.mark.slow
+def test_a_test_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
+    class Broken(L.Callback):
+        def on_test_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+            next(module.parameters()).data.fill_(math.nan)
+
+    experiment = small_experiment(tmp_path, callbacks=[Broken])
+    rank_at_random(experiment.folder, 3)
+    assert retrain(experiment, SILENT)["failure"].tolist() == ["DivergedError: the test loss is nan"] * 3
+
+
 def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
