@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # others take any text
             stream.reconfigure(errors="shown")
+    if (home := os.path.expanduser("~")) == "~":
+        sys.exit("error: this user has no home folder, which libraries look for: set HOME=FOLDER")
     # A shell leaves ~ after a name with a dot, and Hydra would create a folder of this name.
-    home = os.path.expanduser("~")  # stays ~ where a user has none
     sys.argv[1:] = [re.sub(r"(?<==)([\"']?)~(?=/)", lambda at: at[1] + home, text, count=1) for text in sys.argv[1:]]
     if any(argument.startswith(("resume=", "checkpoint=")) for argument in sys.argv[1:]):
         # Its data set, which a plain `dataset.root=FOLDER` would not find here, is only known from the earlier run.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smash_lightning.checkpoint import load_checkpoint
-from tests.command_line import copy_of_command, smash, wait_for
+from tests.command_line import copy_of_command, end, process, smash, wait_for
 
 SEARCH = [
     "task=search",
@@ -87,3 +87,19 @@ def test_a_rank_that_is_killed_is_repeated_from_its_checkpoint(tmp_path: Path) -
     assert ended.folder == tmp_path / "run"
     assert finished(hypernet(tmp_path / "run"))
     assert not children(command.pid)
+
+
+def test_a_user_without_a_home_folder_gets_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)  # who has no entry in /etc/passwd, as in some containers
+    assert str(smash(tmp_path, "task=draw").error).endswith("set HOME=FOLDER")
+
+
+def test_an_output_that_is_not_read_to_its_end_is_named(tmp_path: Path) -> None:
+    one = process(tmp_path, "task=draw", "task.preset=resnet", "logger=none")
+    assert one.stdout is not None
+    one.stdout.close()
+    one.stdout = None
+    code, _, error = end(one)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "what reads the output has ended: let it read all, or write into a file with > FILE, then " in error
