@@ -139,9 +139,12 @@ def neighbors(architecture: Architecture, limits: Limits, b: int, o: int) -> Ite
     block = architecture.blocks[b]
     op = block.ops[o]
     for changed in (*_other_banks(op, block.banks), *_other_convolutions(op, limits)):
-        bottleneck = limits.bottleneck_channels(block.channels_read(changed), changed.units * block.width)
+        inputs = replace(block, pooled_width=architecture.blocks[b - 1].width).channels_read(changed)
+        bottleneck = limits.bottleneck_channels(inputs, changed.units * block.width)
         ops = (*block.ops[:o], replace(changed, bottleneck=bottleneck), *block.ops[o + 1 :])
-        blocks = (*architecture.blocks[:b], replace(block, ops=ops), *architecture.blocks[b + 1 :])
+        pooled_width = architecture.blocks[b - 1].width if any(op.pooled for op in ops) else 0
+        changed_block = replace(block, ops=ops, pooled_width=pooled_width)
+        blocks = (*architecture.blocks[:b], changed_block, *architecture.blocks[b + 1 :])
         try:
             neighbor = Architecture(blocks)
         except ValueError:  # the change is impossible, such as reading a bank that is not filled

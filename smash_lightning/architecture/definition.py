@@ -77,7 +77,7 @@ class Block:
         width: channels in a bank.
         inputs: banks that hold the block's input; the ops fill the others.
         ops: in order of execution.
-        pooled_width: channels in a bank of the block before, where ops may read its banks; 0 where they may not.
+        pooled_width: channels in a bank of the block before, where an op reads its banks; 0 where none does.
     """
 
     width: Number
@@ -140,19 +140,16 @@ class Architecture:
             raise ValueError(f"convolutions must all be 2D or all 3D, found kernels with {short(sorted(axes))} axes")
         for b, block in enumerate(self.blocks):
             _check_block(block, f"block {b}")
-            if block.pooled_width or any(op.pooled for op in block.ops):
-                self._check_pooled(b, block)
+            self._check_pooled(b, block)
 
     def _check_pooled(self, b: int, block: Block) -> None:
-        if b == 0 or self.stem is not None or self.design is not None:
+        banks, before = {bank for op in block.ops for bank in op.pooled}, self.blocks[b - 1]
+        if (banks or block.pooled_width) and (b == 0 or self.stem is not None or self.design is not None):
             raise ValueError(f"block {b}: only ops after a transition as in the paper read banks of the block before")
-        before = self.blocks[b - 1]
-        if block.pooled_width != before.width:
-            raise ValueError(f"block {b}: pooled_width is {block.pooled_width}, block {b - 1} has width {before.width}")
-        for o, op in enumerate(block.ops):
-            if op.pooled and op.pooled[-1] >= before.banks:
-                bank = f"bank {op.pooled[-1]} of block {b - 1}, which has {before.banks}"
-                raise ValueError(f"block {b}, op {o}: reads {bank}")
+        if block.pooled_width != (expected := before.width if banks else 0):
+            raise ValueError(f"block {b}: pooled_width is {block.pooled_width}, not {expected}")
+        if banks and max(banks) >= before.banks:
+            raise ValueError(f"block {b}: reads bank {max(banks)} of block {b - 1}, which has {before.banks}")
 
     @property
     def dimensions(self) -> int:

@@ -91,9 +91,6 @@ class Limits:
         for b, block in enumerate(architecture.blocks):
             if reason := self._block_violation(block, b):
                 return f"block {b}: {reason}"
-            expected = architecture.blocks[b - 1].width if self.pooled_reads and b else 0
-            if block.pooled_width != expected:
-                return f"block {b}: its pooled_width is {block.pooled_width}, not {expected}"
             for o, op in enumerate(block.ops):
                 if reason := self._op_violation(op, block):
                     return f"block {b}, op {o}: {reason}"
@@ -104,6 +101,8 @@ class Limits:
             return f"bank width {block.width} is not one of {list(self.widths)}"
         if block.input_channels != self.inputs[b]:
             return f"its input has {block.input_channels} channels, not {self.inputs[b]}"
+        if block.pooled_width and not self.pooled_reads:
+            return "its ops read banks of the block before"
         if block.channels > self.memory[b]:
             return f"its banks hold {block.channels} channels, more than {self.memory[b]}"
         return None

@@ -205,8 +205,9 @@ class Encoding:
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
             marked = np.any(marks[:, first:last], axis=1)
             (b,), (width,) = self._values(marked, "block"), self._values(marked, "width")
-            pooled_width = blocks[b - 1].width if self.limits.pooled_reads and b - 1 in blocks else 0
-            block = blocks.get(b, Block(width, self.limits.inputs[b] // width, (), pooled_width))
+            block = blocks.get(b, Block(width, self.limits.inputs[b] // width, ()))
+            if self.limits.pooled_reads and self._values(marked, "pooled") and b - 1 in blocks:
+                block = replace(block, pooled_width=blocks[b - 1].width)
             blocks[b] = replace(block, ops=(*block.ops, self._op(marked, block)))
         return Architecture(tuple(block for _, block in sorted(blocks.items())))
 

@@ -87,10 +87,10 @@ class MemoryBankSpace(SearchSpace):
         blocks: list[Block] = []
         for _ in self.inputs:
             blocks.append(self._sample_block(blocks, rng, progress))
-        return Architecture(tuple(blocks))
+        return _architecture(blocks)
 
     def _empty_block(self, before: Sequence[Block], width: int) -> Block:
-        """The block after those `before`, without ops."""
+        """The block after those `before`, without ops, and with the width of the banks that these may read pooled."""
         pooled_width = before[-1].width if before and self.pooled_reads else 0
         return Block(width, self.inputs[len(before)] // width, (), pooled_width)
 
@@ -175,7 +175,7 @@ class MemoryBankSpace(SearchSpace):
             blocks: list[Block] = []
             for block in architecture.blocks:
                 blocks.append(self._perturb_block(block, blocks, rng, probability))
-            candidate = Architecture(tuple(blocks))
+            candidate = _architecture(blocks)
             if candidate != architecture and self.contains(candidate):
                 return candidate
         return architecture
@@ -239,6 +239,11 @@ class MemoryBankSpace(SearchSpace):
                     return f"block {b}, op {o}: {reason}"
                 filled = max(filled, op.write[-1] + 1)
         return None
+
+
+def _architecture(blocks: Sequence[Block]) -> Architecture:
+    used = (any(op.pooled for op in block.ops) for block in blocks)
+    return Architecture(tuple(b if use else replace(b, pooled_width=0) for b, use in zip(blocks, used, strict=True)))
 
 
 def _append(block: Block, op: Op) -> Block:

@@ -135,8 +135,9 @@ def test_defaults_may_be_left_out() -> None:
             changed((*BLOCK, "pooled_width"), 4),
             "block 0: only ops after a transition as in the paper read",
         ),
-        (two_blocks(0, [0]), "block 1: pooled_width is 0, block 0 has width 4"),
-        (two_blocks(4, [3]), "block 1, op 0: reads bank 3 of block 0, which has 3"),
+        (two_blocks(0, [0]), "block 1: pooled_width is 0, not 4"),
+        (two_blocks(4, []), "block 1: pooled_width is 4, not 0"),
+        (two_blocks(4, [3]), "block 1: reads bank 3 of block 0, which has 3"),
         (two_blocks(4, [1, 0]), "block 1, op 0: pooled must list banks in ascending order, once each, got [1, 0]"),
     ],
 )

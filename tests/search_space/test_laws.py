@@ -196,8 +196,10 @@ def volume(architecture: Architecture) -> Architecture:
         (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: only pre-activation ops"),
         (
             OPEN_V1,
-            lambda a: with_block(a, 1, replace(a.blocks[1], pooled_width=4)),
-            "block 1: its pooled_width is 4, not 0",
+            lambda a: with_block(
+                a, 1, replace(a.blocks[1], ops=(replace(a.blocks[1].ops[0], pooled=(0,)),), pooled_width=4)
+            ),
+            "block 1: its ops read banks of the block before",
         ),
         (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel (3, 5) is not made"),
