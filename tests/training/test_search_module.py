@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,7 @@ from smash_lightning.search_space import SingleConvolution, SizeMatched
 from smash_lightning.stages.search import averaging
 from smash_lightning.training import DivergedError, HyperNetModule, SearchOptions
 from tests.cases import CASES, V2, Case, every_case, small
+from tests.command_line import Copy
 from tests.plugins import Scaled
 
 HYPERNET = HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4)
@@ -365,6 +367,28 @@ def test_one_bad_step_too_many_ends_a_training(tmp_path: Path) -> None:
     module.trainer = Training(0)  # type: ignore[assignment]
     assert places[0] == places[1] == module.place(9, 0)
     assert Architecture.from_json(json.dumps(places[0]["architecture"])) == module.draw(9, 0, 0)[0]
+
+
+def skips(rank: int, file: Path, loss: float) -> tuple[bool, bool]:
+    """Whether each of two steps is skipped on a rank that has this loss in the first one."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    module, training = on(Training(rank, 2), CASES["v1-2d"], replace(SEARCH, skip_bad_steps=1)), Training(rank, 2)
+    training.log_every_n_steps, training.global_step = 50, 0  # type: ignore[attr-defined]
+    module.trainer = training  # type: ignore[assignment]
+    optimizer, found = module.configure_optimizers()["optimizer"], []
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for value in (loss, 1.0):
+        module._before = list(module.statistics.buffers())
+        module._losses.append(torch.tensor(value))
+        module.on_before_optimizer_step(optimizer)
+        found.append(bool(optimizer.found_inf))
+    return found[0], found[1]
+
+
+def test_all_ranks_skip_a_step_where_the_loss_of_one_is_not_finite(tmp_path: Path) -> None:
+    ranks = [Copy(skips, rank, tmp_path / "store", loss) for rank, loss in enumerate((1.0, math.inf))]
+    assert [rank.result() for rank in ranks] == [(True, False)] * 2
 
 
 # --- every kind of weight source ---
