@@ -10,7 +10,7 @@ predictions would be too narrow: they held a known difference in 58 to 90 % of s
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -122,48 +122,32 @@ def calibrate(
     library = [table[~table["fingerprint"].isin(scored["fingerprint"])].reset_index(drop=True) for table in library]
     left_out = given - sum(map(len, library))
     library = [table for table in library if len(table) >= LEAST]
+    sample = {"architectures": len(own), "earlier": sum(map(len, library)), "pools": len(library), "left_out": left_out}
+    common: dict[str, Any] = sample | {"seed": seed, "confidence": CONFIDENCE}
     if len(own) < LEAST:
-        return _without_own(len(own), library, left_out, scored, seed)
+        return _without_own(common, library, scored)
     main, simple = (Fitter.of(own, library, features) for features in (FEATURES, SCORED))
-    evaluation = Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed))
-    singles = single_predictors(own)
+    evaluation, singles = Evaluation(own, min(resamples, REFITS), np.random.default_rng(seed)), single_predictors(own)
     fitted, from_scored = evaluation.predict(main), evaluation.predict(simple)
     whole = evaluation.rho(fitted)
     rho = {name: evaluation.rho((column, column)) for name, column in singles.items()}
     order = sorted(rho, key=lambda name: -np.nan_to_num(rho[name][0], nan=-2))
     differences = {name: centered_estimate(whole, rho[name]) for name in order}
-    with_group = {
-        group: Fitter.of(own, library, (LOSS, *features))
-        for group, features in GROUPS.items()
-        if (LOSS, *features)[1] in own
-    }
-    alone = None
-    if main.others:
-        fixed = main.matrix @ fit_others(main.others, PENALTY)
-        alone = centered_estimate(evaluation.rho((fixed, fixed)))
     predictions, error, covered = _predictions(own, simple, fitted[0], from_scored[0], scored)
     against_loss = differences[LOSS]
     calibration = Calibration(
-        architectures=len(own),
-        earlier=sum(map(len, library)),
-        pools=len(library),
-        left_out=left_out,
+        **common,
         basis="own and library" if library else "own",
         features=main.features,
         resamples=evaluation.resamples,
-        seed=seed,
-        confidence=CONFIDENCE,
         spearman=centered_estimate(whole),
         size_matched_tau=evaluation.size_matched_tau(fitted),
         own=centered_estimate(evaluation.rho(evaluation.predict(main, library=False)) if library else whole),
-        library=alone,
+        library=_library_alone(main, evaluation),
         scored=centered_estimate(evaluation.rho(from_scored)),
         differences=differences,
         best_single=order[0],
-        groups={
-            group: centered_estimate(evaluation.rho(evaluation.predict(fitter)), rho[LOSS])
-            for group, fitter in with_group.items()
-        },
+        groups=_groups(own, library, evaluation, rho[LOSS]),
         learning_curve=(*_learning_curve(main, evaluation), Point(len(own), float(whole[0]))),
         predicted_sd=error,
         covered=covered,
@@ -222,6 +206,25 @@ class Evaluation:
         return float(value), draws
 
 
+def _library_alone(main: Fitter, evaluation: Evaluation) -> Estimate | None:
+    """Spearman of a fit on the library alone, which is the same in every resample; None without a library."""
+    if not main.others:
+        return None
+    fixed = main.matrix @ fit_others(main.others, PENALTY)
+    return centered_estimate(evaluation.rho((fixed, fixed)))
+
+
+def _groups(
+    own: pd.DataFrame, library: Sequence[pd.DataFrame], evaluation: Evaluation, loss: Draws
+) -> dict[str, Estimate | None]:
+    """Spearman of loss and one group of features, where there are any, minus that of the loss."""
+    fitters = {
+        group: Fitter.of(own, library, (LOSS, *features)) for group, features in GROUPS.items() if features[0] in own
+    }
+    predicted = {group: evaluation.predict(fitter) for group, fitter in fitters.items()}
+    return {group: centered_estimate(evaluation.rho(both), loss) for group, both in predicted.items()}
+
+
 def _learning_curve(fitter: Fitter, evaluation: Evaluation) -> Iterator[Point]:
     """Spearman on the other architectures after a fit on some."""
     count = len(evaluation.losses)
@@ -260,7 +263,7 @@ def _in_nats(fitted: Floats, losses: Floats, normal: Floats) -> tuple[Floats, fl
 
 
 def _without_own(
-    architectures: int, library: Sequence[pd.DataFrame], left_out: int, scored: pd.DataFrame, seed: int
+    given: dict[str, Any], library: Sequence[pd.DataFrame], scored: pd.DataFrame
 ) -> tuple[Calibration, pd.DataFrame]:
     """With too few own ground truths the library alone predicts, or without one nothing but the loss does."""
     predictions = pd.DataFrame(np.nan, index=scored.index, columns=["predicted_loss", "predicted_sd"])
@@ -274,16 +277,5 @@ def _without_own(
         normal = scores(scored, SCORED, pool) @ coefficients
         values, error = _in_nats(fitted, np.concatenate([losses for _, losses in tables]), normal)
         predictions = pd.DataFrame({"predicted_loss": values, "predicted_sd": error})
-    calibration = Calibration(
-        architectures=architectures,
-        earlier=sum(map(len, library)),
-        pools=len(library),
-        left_out=left_out,
-        basis="library" if library else "loss",
-        features=features,
-        resamples=0,
-        seed=seed,
-        confidence=CONFIDENCE,
-        predicted_sd=error,
-    )
-    return calibration, predictions
+    basis: Basis = "library" if library else "loss"
+    return Calibration(**given, basis=basis, features=features, resamples=0, predicted_sd=error), predictions
