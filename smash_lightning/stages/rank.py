@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -40,24 +41,8 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     folder, images, racing = experiment.prepare_folder(), len(experiment.data.validation), experiment.ranking.racing
     scorer, drawn = scorer_of(experiment)
     ranking = make_ranking(experiment, scorer, drawn)
-    state, hypernets = ranking.init(), [each.digest() for each in scorer.hypernets]
-    if folder.ranking_state.exists():
-        saved = load_checkpoint(folder.ranking_state, "rows")
-        if saved.get("hypernets", hypernets) != hypernets:
-            raise ValueError(
-                f"the ranking in {folder.path} was begun with other HyperNets than are there now: restore them, or "
-                "rank anew in another folder"
-            )
-        state = state_from_plain(saved)
-
-    def rows_from(state: State, first: int = 0) -> list[dict[str, Any]]:
-        pairs = zip(state.rows[first:], ranking.smash_scores(state.rows)[first:], strict=True)
-        return [_row(row, score, images, experiment.data.image_spec) for row, score in pairs]
-
-    per_hypernet = [f"val_loss_{index}" for index in range(len(scorer.hypernets))]
-    if len(state.rows) < ranking.total:  # a complete table stays best first, whatever ends this process
-        write_table(folder.ranking, RANKING, rows_from(state), per_hypernet)
-    folder.write_architectures([row.candidate.architecture for row in state.rows])
+    record = _Record(folder, ranking, images, [each.digest() for each in scorer.hypernets])
+    state = record.begin()
 
     with (
         ProgressBars(["scoring architectures"], [ranking.total]) as bars,
@@ -74,27 +59,69 @@ def rank(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
             return scores
 
         def after(state: State, candidates: Sequence[Candidate]) -> None:
-            save_checkpoint({**state_to_plain(state), "hypernets": hypernets}, folder.ranking_state)
-            before = len(state.rows) - len(candidates)
-            added = zip(candidates, rows_from(state, before), strict=True)
-            for step, (candidate, row) in enumerate(added, start=before + 1):
-                append_rows(folder.ranking, row)
-                folder.append_architecture(candidate.architecture)
+            for step, row in record.add(state, candidates):
                 tracker.log("ranking", {name: float(row[name]) for name in LOGGED}, step)
             bars.show(0, len(state.rows))
 
         # An interrupted race is resumed with all of its candidates, so their rows are added when all have one.
         state = run_ranking(ranking, state, score, after, TOGETHER if racing is None else ranking.total)
-    table = sorted(rows_from(state), key=lambda row: row["smash_score"])
-    if not any(math.isfinite(row["val_loss"]) for row in table):
-        raise ValueError(
-            f"none of the {len(table)} architectures in {folder.ranking} has a finite score, as HyperNets diverged: "
-            "use a lower search.learning_rate, in another folder"
-        )
-    frame = write_table(folder.ranking, RANKING, table, per_hypernet)
+    frame = record.complete(state)
     made_from = [("hypernets", experiment.source_folder().path)]
     tracker.artifact("ranking", "ranking", [folder.ranking, folder.architectures], made_from)
     return frame
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The files of a ranking: its state, by which it is continued, the table, and the architectures."""
+
+    folder: RunFolder
+    ranking: Ranking
+    images: int  # of the validation
+    hypernets: list[str]  # digests
+
+    @property
+    def per_hypernet(self) -> list[str]:
+        return [f"val_loss_{index}" for index in range(len(self.hypernets))]
+
+    def begin(self) -> State:
+        """The state of a begun ranking or an empty one, with its rows in the table."""
+        state = self.ranking.init()
+        if self.folder.ranking_state.exists():
+            saved = load_checkpoint(self.folder.ranking_state, "rows")
+            if saved.get("hypernets", self.hypernets) != self.hypernets:
+                raise ValueError(
+                    f"the ranking in {self.folder.path} was begun with other HyperNets than are there now: restore "
+                    "them, or rank anew in another folder"
+                )
+            state = state_from_plain(saved)
+        if len(state.rows) < self.ranking.total:  # a complete table stays best first, whatever ends this process
+            write_table(self.folder.ranking, RANKING, self._rows(state), self.per_hypernet)
+        self.folder.write_architectures([row.candidate.architecture for row in state.rows])
+        return state
+
+    def add(self, state: State, candidates: Sequence[Candidate]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Saves a state and adds the rows of its last candidates, which it yields with their numbers."""
+        save_checkpoint({**state_to_plain(state), "hypernets": self.hypernets}, self.folder.ranking_state)
+        before = len(state.rows) - len(candidates)
+        for step, (candidate, row) in enumerate(zip(candidates, self._rows(state, before), strict=True), before + 1):
+            append_rows(self.folder.ranking, row)
+            self.folder.append_architecture(candidate.architecture)
+            yield step, row
+
+    def complete(self, state: State) -> pd.DataFrame:
+        """Writes the table, best first."""
+        table = sorted(self._rows(state), key=lambda row: row["smash_score"])
+        if not any(math.isfinite(row["val_loss"]) for row in table):
+            raise ValueError(
+                f"none of the {len(table)} architectures in {self.folder.ranking} has a finite score, as HyperNets "
+                "diverged: use a lower search.learning_rate, in another folder"
+            )
+        return write_table(self.folder.ranking, RANKING, table, self.per_hypernet)
+
+    def _rows(self, state: State, first: int = 0) -> list[dict[str, Any]]:
+        pairs = zip(state.rows[first:], self.ranking.smash_scores(state.rows)[first:], strict=True)
+        return [_row(row, score, self.images, self.ranking.space.image_spec) for row, score in pairs]
 
 
 def make_ranking(experiment: Experiment, scorer: Scorer, drawn: frozenset[str]) -> Ranking:
