@@ -246,6 +246,7 @@ def test_drawing_a_preset_a_file_and_the_best(whole: Path, tmp_path: Path) -> No
         assert smash(tmp_path, "task=draw", "logger=none", f"hydra.run.dir={tmp_path / name}", *more).well
         assert "<svg" in (tmp_path / name / "architecture.svg").read_text()
         drawn[name] = Architecture.from_json((tmp_path / name / "architecture.json").read_text())
+        assert (tmp_path / name / "encoding.png").exists() == (name == "best")
     assert drawn["preset"] == drawn["file"] == densenet()
     assert drawn["best"].fingerprint == ranking(whole).fingerprint[0]
     # A group that is given comes without values that the earlier run had in it.

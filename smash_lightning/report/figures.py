@@ -163,6 +163,34 @@ def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: 
     return finish(layered if len(panels) == 1 else _side_by_side(layered, panels, 30, labelAnchor="start"), title, note)
 
 
+def encoding(
+    cells: pd.DataFrame, weights: pd.DataFrame, ops: pd.DataFrame, channels: list[str], *, title: str, note: str = ""
+) -> Chart:
+    """The encoding c of an architecture above the 1x1 weights of its ops, both over the input channels of the ops.
+
+    `cells` has a row per mark of c: `channel` (one of `channels`, from top to bottom), `first` and `last` (its input
+    channels); `weights` one per weight: `first`, `last`, `row` and `end` (its output channels) and `value`; `ops` one
+    per op: `op` (its name) and `first`. `last` and `end` are exclusive.
+    """
+    step, fields = max(4, min(13, 900 // len(channels))), [name.split()[0] for name in channels]
+    shown = channels if step > 10 else [channels[fields.index(field)] for field in dict.fromkeys(fields)]
+    title_of_x = "input channels of the 1x1 convolutions, op by op"
+    scale = alt.Scale(domain=[0, int(cells["last"].max())], nice=False)
+    x = alt.X("first:Q", scale=scale, title=title_of_x, axis=alt.Axis(grid=False))
+    axis = alt.Axis(values=shown, labelFontSize=11, ticks=False, domain=False, labelOverlap=False)
+    channel = alt.Y("channel:N", sort=channels, scale=alt.Scale(domain=channels), title="channels of c", axis=axis)
+    starts = alt.Chart(ops).encode(x=x)
+    ends, names = starts.mark_rule(color=GREY), starts.mark_text(align="left", dx=3, baseline="bottom", color=INK)
+    marks = alt.Chart(cells).mark_rect(color=BLUE, stroke="white", strokeWidth=0.5).encode(x=x, x2="last:Q", y=channel)
+    above = alt.layer(marks, ends, names.encode(text="op:N", y=alt.value(-3))).properties(height=alt.Step(step))
+    most = float(weights["value"].abs().max())
+    colour = alt.Color("value:Q", title="weight", scale=alt.Scale(scheme="blueorange", domain=[-most, most]))
+    row = alt.Y("row:Q", title="output channels", axis=alt.Axis(grid=False), scale=alt.Scale(reverse=True, nice=False))
+    tiles = alt.Chart(weights).mark_rect().encode(x=x, x2="last:Q", y=row, y2="end:Q", color=colour)
+    parts = (part.properties(width=WIDTH) for part in (above, alt.layer(tiles, ends).properties(height=220)))
+    return finish(alt.vconcat(*parts, spacing=10), title, note)
+
+
 def pareto(frame: pd.DataFrame, *, x: Mapping[str, str], y: str, title: str, details: Mapping[str, str]) -> Chart:
     """Score against what architectures cost, and those that no other one improves on in both: a panel for each cost.
 

@@ -80,7 +80,7 @@ def retrain(experiment: Experiment, tracker: Tracker) -> pd.DataFrame:
     given = given_architectures(experiment.retrain, experiment.space)
     folder, source = experiment.prepare_folder(), experiment.source_folder()
     if experiment.retrain.start == "generated":
-        _first_hypernet(experiment)  # an error here is better than one in every training
+        first_hypernet(experiment)  # an error here is better than one in every training
     copy_tables(source, folder, "settling")
     first = next(upcoming := rounds(experiment, _complete_ranking(experiment)))
     names = folder.read_names()
@@ -246,11 +246,12 @@ def _row(job: Job, seed: int, **values: Any) -> dict[str, Any]:
 @torch.no_grad()
 def _generated(experiment: Experiment, architecture: Architecture) -> Weights:
     """Weights of the first HyperNet, from which a training may start."""
-    weights = _first_hypernet(experiment)
+    weights = first_hypernet(experiment)
     return weights(architecture, weights.noise(architecture, generator(Stream.SCORE_NOISE, experiment.seed)))
 
 
-def _first_hypernet(experiment: Experiment) -> WeightSource:
+def first_hypernet(experiment: Experiment) -> WeightSource:
+    """The first HyperNet of the run that is built on; ValueError where there is none."""
     _ = experiment.hypernet.kind  # imports the class: no checkpoint does
     source = experiment.source_folder()
     if not (paths := source.find_hypernets()):

@@ -10,7 +10,7 @@ import pytest
 import vl_convert
 from PIL import Image
 
-from smash_lightning.report.figures import forest, lines, pareto, scatter
+from smash_lightning.report.figures import encoding, forest, lines, pareto, scatter
 from smash_lightning.report.style import save, specification
 
 GROUPS = pd.Categorical(["shortlist", "sample", "sample"], ["sample", "shortlist", "preset"])
@@ -102,3 +102,13 @@ def test_a_picture_is_large_and_many_rows_are_no_limit(tmp_path: Path) -> None:
     assert len(data(chart)) == 6000
     save(specification(chart), tmp_path / "chart.png")
     assert Image.open(tmp_path / "chart.png").width > 1000
+
+
+def test_an_encoding_has_all_channels_in_order_and_the_names_of_ops() -> None:
+    cells = pd.DataFrame([("read 1", 0, 8), ("start", 0, 8)], columns=["channel", "first", "last"])
+    weights = pd.DataFrame([(0, 1, 0, 1, -0.5), (1, 2, 0, 1, 0.25)], columns=["first", "last", "row", "end", "value"])
+    drawn = svg(
+        encoding(cells, weights, pd.DataFrame({"op": ["1.0"], "first": [0]}), ["start", "read 0", "read 1"], title="c")
+    )
+    assert drawn.index(">start<") < drawn.index(">read 0<") < drawn.index(">read 1<")
+    assert ">1.0<" in drawn
