@@ -4,6 +4,7 @@ import math
 import os
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -107,9 +108,26 @@ def test_a_rank_that_does_not_exist_is_refused() -> None:
         chosen(POOL + OTHERS, options(rank=20))
 
 
-def test_a_training_that_diverges_is_recorded_and_the_others_continue(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, learning_rate=1e9))
+def ranked(folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> Experiment:
+    """An experiment with three ranked architectures, one of which is trained with one seed by default."""
+    retraining = replace(RETRAIN, **{"stratified": 1} | options)
+    experiment = small_experiment(folder, **{"retrain": retraining} | (changes or {}))
     rank_at_random(experiment.folder, 3)
+    return experiment
+
+
+def call_first(monkeypatch: pytest.MonkeyPatch, before: Callable[[Job], None]) -> None:
+    """Lets `before` see each job, or fail, before it is trained."""
+
+    def train(experiment: Experiment, job: Job, send: Any) -> Any:
+        before(job)
+        return train_networks(experiment, job, send)
+
+    monkeypatch.setattr(ROOM, "train_networks", train)
+
+
+def test_a_training_that_diverges_is_recorded_and_the_others_continue(tmp_path: Path) -> None:
+    experiment = ranked(tmp_path, stratified=3, learning_rate=1e9)
     table = retrain(experiment, SILENT)
     assert table["failure"].tolist() == ["DivergedError: the loss became nan in epoch 0"] * 3
     assert table[["true_loss", "true_error", "true_error_top5"]].isna().all(axis=None)
@@ -139,8 +157,7 @@ def test_a_test_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
 def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = small_experiment(tmp_path, engine=Local(2, retries=0), retrain=replace(RETRAIN, seeds=3, stratified=1))
-    rank_at_random(experiment.folder, 3)
+    experiment = ranked(tmp_path, {"engine": Local(2, retries=0)}, seeds=3)
     monkeypatch.setattr(ROOM, "train_networks", one_dies)
     table = retrain(experiment, SILENT)
     assert table["seed"].tolist() == [0, 1, 2]
@@ -155,14 +172,12 @@ def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
 def test_a_training_that_lacks_memory_is_tried_again_by_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
+    def before(job: Job) -> None:
         if 1 in job.seeds:
             raise MemoryError
-        return train_networks(experiment, job, send)
 
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=2, stratified=1))
-    rank_at_random(experiment.folder, 3)
-    monkeypatch.setattr(ROOM, "train_networks", train)
+    experiment = ranked(tmp_path, seeds=2)
+    call_first(monkeypatch, before)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", "for lack of memory: MemoryError:"]
     monkeypatch.setattr(ROOM, "train_networks", train_networks)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", ""]
@@ -179,8 +194,7 @@ class Raises(L.Callback):
 
 
 def test_only_errors_of_the_computation_are_rows(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
-    rank_at_random(experiment.folder, 3)
+    experiment = ranked(tmp_path)
 
     def failing(error: Exception) -> str:
         return str(retrain(replace(experiment, callbacks=[partial(Raises, error)]), SILENT)["failure"][0])
@@ -204,10 +218,7 @@ def test_a_seed_that_diverges_leaves_the_others(tmp_path: Path, monkeypatch: pyt
 
         return Broken
 
-    options = replace(RETRAIN, stratified=1, seeds=3, epochs=3)
-    whole, other = (small_experiment(tmp_path / name, retrain=options) for name in ("whole", "broken"))
-    for experiment in (whole, other):
-        rank_at_random(experiment.folder, 3)
+    whole, other = (ranked(tmp_path / name, seeds=3, epochs=3) for name in ("whole", "broken"))
     expected, found = retrain(whole, SILENT), retrain(replace(other, callbacks=[broken(9)]), SILENT)
     assert found["failure"].tolist() == ["", "DivergedError: the loss became nan in epoch 1", ""]
     drop = ["seconds", "failure"]
@@ -236,15 +247,9 @@ def test_small_images_are_trained_side_by_side(size: tuple[int, ...], device: st
 def test_seeds_that_are_not_trained_together_are_trained_for_all_architectures_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = []
-
-    def train(experiment: Experiment, job: Job, send: Any) -> Trained:
-        jobs.append((job.architecture.fingerprint, job.seeds))
-        return train_networks(experiment, job, send)
-
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=3, stratified=2))
-    rank_at_random(experiment.folder, 3)
-    monkeypatch.setattr(ROOM, "train_networks", train)
+    jobs: list[tuple[str, tuple[int, ...]]] = []
+    experiment = ranked(tmp_path, seeds=3, stratified=2)
+    call_first(monkeypatch, lambda job: jobs.append((job.architecture.fingerprint, job.seeds)))
     monkeypatch.setattr(ROOM, "networks_side_by_side", lambda *_: 2)
     table = retrain(experiment, SILENT)
     first, second = table["fingerprint"][:2]
@@ -257,26 +262,20 @@ def test_seeds_that_lack_memory_together_are_trained_one_after_another(
 ) -> None:
     tried = []
 
-    def train(experiment: Experiment, job: Job, send: Any) -> Any:
+    def before(job: Job) -> None:
         tried.append(job.seeds)
         if len(job.seeds) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return train_networks(experiment, job, send)
 
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, seeds=3, stratified=1))
-    rank_at_random(experiment.folder, 3)
-    monkeypatch.setattr(ROOM, "train_networks", train)
+    experiment = ranked(tmp_path, seeds=3)
+    call_first(monkeypatch, before)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", "", ""]
     assert tried == [(0, 1, 2), (0,), (1,), (2,)]
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")  # checkpoints exceed the size limit of a file, and rows do not
-    whole, full = (
-        small_experiment(tmp_path / name, retrain=replace(RETRAIN, seeds=2, stratified=1)) for name in ("whole", "full")
-    )
-    for experiment in (whole, full):
-        rank_at_random(experiment.folder, 3)
+    whole, full = (ranked(tmp_path / name, seeds=2) for name in ("whole", "full"))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
@@ -308,10 +307,7 @@ class DiskFull(L.Callback):
 
 @pytest.mark.parametrize("step", [3, 7, 10, 14])  # of 14, seven of which are an epoch
 def test_seeds_that_were_stopped_continue_to_the_same_bits(tmp_path: Path, step: int) -> None:
-    options = replace(RETRAIN, stratified=1, seeds=3, epochs=2)
-    stopped, whole = (small_experiment(tmp_path / name, retrain=options) for name in ("stopped", "whole"))
-    for experiment in (stopped, whole):
-        rank_at_random(experiment.folder, 3)
+    stopped, whole = (ranked(tmp_path / name, seeds=3, epochs=2) for name in ("stopped", "whole"))
     with pytest.raises(OSError, match="no room"):
         retrain(replace(stopped, callbacks=[partial(DiskFull, step)]), SILENT)
     resumed, undisturbed = (retrain(experiment, SILENT).drop(columns="seconds") for experiment in (stopped, whole))
@@ -326,8 +322,7 @@ def test_seeds_that_were_stopped_continue_to_the_same_bits(tmp_path: Path, step:
 
 
 def test_a_training_continues_on_the_same_data_only(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
-    rank_at_random(experiment.folder, 3)
+    experiment = ranked(tmp_path)
     with pytest.raises(OSError, match="no room"):
         retrain(replace(experiment, callbacks=[partial(DiskFull, 3)]), SILENT)
     experiment.folder.data.unlink()
@@ -337,19 +332,13 @@ def test_a_training_continues_on_the_same_data_only(tmp_path: Path) -> None:
 
 
 def test_finished_trainings_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=2))
-    rank_at_random(experiment.folder, 3)
+    experiment = ranked(tmp_path, stratified=2)
     first = retrain(experiment, SILENT)
     assert set(first["true_error_top5"] <= first["true_error"]) == {True}
     # An unknown column is kept.
     write_table(experiment.folder.retrained, ROOM.RETRAINED, first.assign(mine=[3, 4]))
-    trained = []
-
-    def train(experiment: Experiment, job: Job, send: Any) -> dict[str, Any]:
-        trained.append(job.seeds)
-        return train_networks(experiment, job, send)
-
-    monkeypatch.setattr(ROOM, "train_networks", train)
+    trained: list[tuple[int, ...]] = []
+    call_first(monkeypatch, lambda job: trained.append(job.seeds))
     again = retrain(replace(experiment, retrain=replace(RETRAIN, stratified=2, seeds=2)), SILENT)
     pd.testing.assert_frame_equal(again[:2][[*first]], first)
     assert again["mine"].tolist()[:2] == [3, 4]
@@ -379,8 +368,7 @@ def test_a_training_may_start_from_generated_weights(tmp_path: Path) -> None:
 
 
 def test_generated_weights_need_a_hypernet(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, start="generated"))
-    rank_at_random(experiment.folder, 3)
+    experiment = ranked(tmp_path, start="generated")
     with pytest.raises(ValueError, match=r"retrain.start=generated needs a HyperNet, and .*checkpoints holds none"):
         retrain(experiment, SILENT)
     assert not experiment.folder.retrained.exists()

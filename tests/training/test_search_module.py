@@ -164,9 +164,6 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) 
         files.save_checkpoint({"smash": torch.zeros(3), "what": lambda: None}, path)
     assert torch.equal(load_checkpoint(path, "smash")["smash"], torch.ones(3))
     assert [file.name for file in path.parent.iterdir()] == ["one.ckpt"]
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match=f"{path} is not a readable checkpoint.*delete it"):
-        load_checkpoint(path, "smash")
 
 
 class SaveAt(L.Callback):
@@ -276,17 +273,13 @@ def test_a_checkpoint_has_whether_its_training_is_finished(whole: Any) -> None:
     assert [hypernet.finished for hypernet in loaded] == [False, False, True]
 
 
-def test_a_checkpoint_of_another_space_is_refused(whole: Any) -> None:
+def test_a_checkpoint_of_another_space_or_split_is_refused(whole: Any) -> None:
     folder, *_ = whole
     message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"
     with pytest.raises(ValueError, match=message):
         load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
     with pytest.raises(ValueError, match=r"; .* and \d+ more\. Use the options"):
         load_hypernet(folder / "21.ckpt", SizeMatched(DIGITS, 0.5), data().specification())
-
-
-def test_a_checkpoint_of_another_split_is_refused(whole: Any) -> None:
-    folder, *_ = whole
     other = data(split_seed=5).specification()
     with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
         load_hypernet(folder / "21.ckpt", DIGITS, other)
@@ -301,7 +294,9 @@ def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
     content = (folder / "21.ckpt").read_bytes()
     for size in (0, 10, len(content) // 2):
         cut.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps truncated or damaged"):
+        with pytest.raises(
+            ValueError, match=r"cut\.ckpt is not a readable checkpoint, perhaps truncated or damaged.*delete it"
+        ):
             load_checkpoint(cut, "smash")
     whole_file = load_checkpoint(folder / "21.ckpt", "smash")["state_dict"]
     refused = 0
