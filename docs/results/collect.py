@@ -17,13 +17,13 @@ COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error",
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
 CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss", "best_found")
 LEFT_OUT = ("hydra.run.dir", "workers", "logger")  # options that change no figure
-MEASUREMENTS = ("benchmark", "growth", "soak")  # files of task=benchmark and task=soak
+MEASUREMENTS = ("benchmark", "growth", "soak", "strategies")  # files of the tasks of these names
 
 
 def collect(folders: list[Path], commit: str, machine: str) -> dict[str, Any]:
     """Command, commit, machine, date of the last run, and each run's figures by seed.
 
-    Measurements by task=benchmark and task=soak have their command in place of the seed.
+    Measurements, such as by task=benchmark, have their command in place of the seed.
 
     Raises:
         ValueError: a run is not finished, or two runs have one seed.
