@@ -41,6 +41,7 @@ class Stream(Enum):
     RANDOM_PERTURBATIONS = "random perturbations"
     RANDOM_SCORE = "chance"
     RECALIBRATION = "recalibration"
+    RECURRENT = "recurrent sampler"
     REPLAY = "replay"
     RETRAIN = "retrain"
     SCORE = "score"

@@ -10,4 +10,5 @@ from smash_lightning.strategies.predictor import LearnedPredictor
 from smash_lightning.strategies.racing import Racing
 from smash_lightning.strategies.random import Random
 from smash_lightning.strategies.ranking import Candidate, Ranking, Row, State, rank, state_from_plain, state_to_plain
+from smash_lightning.strategies.recurrent import RecurrentSampler
 from smash_lightning.strategies.sampler import AutoregressiveSampler

@@ -105,13 +105,14 @@ def decisions(architecture: Architecture) -> list[Decision]:
             made.append((f"{name} of block {b}", "itself", value))
         before: dict[str, Hashable] = {}
         for o, op in enumerate(block.ops):
-            chosen = _op_decisions(op)
+            chosen = op_decisions(op)
             made += [(f"{name} in block {b}", f"in op {o} after {before.get(name)}", v) for name, v in chosen.items()]
             before = chosen
     return made
 
 
-def _op_decisions(op: Op) -> dict[str, Hashable]:
+def op_decisions(op: Op) -> dict[str, Hashable]:
+    """An op's decisions by name, without which banks it reads and writes."""
     paths = tuple(len(path) for path in op.paths)
     chosen: dict[str, Hashable] = {"read": len(op.read), "units": op.units, "write": len(op.write)}
     chosen |= {"paths": paths, "meet": op.meet}

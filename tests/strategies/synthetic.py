@@ -20,6 +20,7 @@ from smash_lightning.strategies import (
     Perturb,
     Random,
     Ranking,
+    RecurrentSampler,
     State,
     Strategy,
     rank,
@@ -33,6 +34,7 @@ LEARNED: dict[str, Callable[[int], Strategy]] = {
     "predictor": lambda count: LearnedPredictor(count, pool=16, parents=3, probability=0.2, members=5),
     "gradient": lambda count: ArchitecturalGradient(count, pool=8, probability=0.2),
     "autoregressive": lambda count: AutoregressiveSampler(count, pool=16, elite=0.3),
+    "recurrent": lambda count: RecurrentSampler(count, samples=32, elite=0.3, passes=10, concurrent=5),
 }
 STRATEGIES: dict[str, Callable[[int], Strategy]] = {
     "random": lambda count: Random(count),

@@ -16,12 +16,14 @@ from smash_lightning.strategies import (
     Evolution,
     LearnedPredictor,
     Random,
+    RecurrentSampler,
     State,
     Strategy,
     state_from_plain,
     state_to_plain,
 )
 from smash_lightning.strategies.predictor import describe
+from smash_lightning.strategies.recurrent import fitted, fitted_to_samples
 from smash_lightning.strategies.sampler import decisions
 from tests.cases import CASES, V1, small
 from tests.strategies.synthetic import LEARNED, STRATEGIES, Separable, complete, ranking, score
@@ -58,7 +60,7 @@ def test_candidates_are_new_in_the_space_and_the_same_again(name: str, make: Mak
 def test_a_resumed_ranking_is_an_uninterrupted_one(make: Make, rows: int, limit: int) -> None:
     loss, strategies = Separable.over(V1), (Random(6), make(5), Random(3))
     whole = complete(ranking(V1, strategies, loss), loss)
-    for cached in (describe, decisions):
+    for cached in (describe, decisions, fitted, fitted_to_samples):
         cached.cache_clear()  # nothing but the rows may remain
     state = State()
     while len(state.rows) < rows:
@@ -85,6 +87,7 @@ def test_a_smash_score_of_all_rows_ignores_those_that_are_scored_concurrently(ma
         LearnedPredictor(2, pool=2, parents=1, probability=0.3, members=2),
         ArchitecturalGradient(2, pool=1, probability=0.3),
         AutoregressiveSampler(2, pool=2, elite=0.5),
+        RecurrentSampler(2, samples=8, elite=0.5, passes=1),
     ],
     ids=lambda strategy: strategy.name,
 )
