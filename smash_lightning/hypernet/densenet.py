@@ -11,7 +11,7 @@ from smash_lightning.network.gradients import unit_norm
 
 SLOPE = 0.02
 LEAST_SLICES = 64  # that a CUDA graph is recorded for
-LARGE = 1 << 16  # values of c from which blocks read `at_once`: below it takes longer (docs/results/costs.md)
+LARGE = 1 << 16  # values of c from which blocks read `at_once` on a CPU (docs/results/costs.md)
 
 
 class GridDenseNet(nn.Module):
@@ -83,7 +83,7 @@ class GridDenseNet(nn.Module):
         features = [F.leaky_relu(c, SLOPE), y] if self._keeps_c else [y]
         for b, layers in enumerate(self._layers):
             readers = [next(filters) for _ in range(layers + (b + 1 < len(self._layers)))]
-            block = _Block(features, readers, at_once=c.numel() >= LARGE)
+            block = _Block(features, readers, at_once=c.is_cpu and c.numel() >= LARGE)
             for weight in readers[:layers]:
                 block.add(_activated(block.convolve(weight), present))
             features = [_activated(block.convolve(weight), present) for weight in readers[layers:]]

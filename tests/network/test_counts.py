@@ -4,6 +4,7 @@ They are counted, not timed, so they are the same on every machine. A rise means
 layer or op that was done once for all.
 """
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.analyses.benchmark import OperationCounter
-from smash_lightning.hypernet import ConditionalHyperNet
+from smash_lightning.hypernet import ConditionalHyperNet, densenet
 from smash_lightning.network import UseBatchStatistics, forward, nd
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import MemoryBankSpace
@@ -27,6 +28,7 @@ SIZES = {"v1": (SMASHV1, 3, 17, 85), "v2": (SMASHV2, 2, 31, 110)}
 def test_operations_of_a_step(name: str, progress: float, monkeypatch: pytest.MonkeyPatch) -> None:
     for pixels in ("PRODUCT_PIXELS", "DENSE_PIXELS"):
         monkeypatch.setattr(nd, pixels, 0)  # as on a GPU
+    monkeypatch.setattr(densenet, "LARGE", math.inf)
     space, depth, per_op, besides = SIZES[name]
     source = generated(space, depth)
     architecture = space.sample(rng("count"), progress)
