@@ -78,7 +78,7 @@ def elements(architecture: Architecture, limits: Limits) -> list[Element]:
         for op in block.ops:
             found += op_decisions(op).items()
             found += [("activation", op.activation)] if len(limits.activations) > 1 else []
-            found += [("pooled", len(op.pooled))] if block.pooled_width else []
+            found += [("pooled", len(op.pooled))] if limits.pooled_reads and b else []
             for kind, banks in (("bank read", op.read), ("bank written", op.write), ("bank pooled", op.pooled)):
                 found += [(kind, bank) for bank in banks]
     return found
@@ -98,7 +98,7 @@ def assemble(limits: Limits, choose: Choose) -> Architecture:
         before = blocks[-1].banks if block.pooled_width else 0
         for _ in range(choose(f"ops of block {b}")):
             block = replace(block, ops=(*block.ops, _assemble_op(limits, block, banks, before, choose)))
-        blocks.append(block)
+        blocks.append(block if any(op.pooled for op in block.ops) else replace(block, pooled_width=0))
     return Architecture(tuple(blocks))
 
 
