@@ -98,8 +98,8 @@ def _page(run: RunData, table: pd.DataFrame, charts: Mapping[str, Any], name: st
     trained = table[table["chosen"].isin(run_data.CHOSEN[1:3])].sort_values("true_loss")["fingerprint"]
     calibration = run.correlation.get("calibration")
     better = calibration and calibration["compared_with_loss"] == "better"
-    untrained = table[table["seeds"].isna()]
-    untrained = (untrained.sort_values("predicted_loss") if better else untrained)["fingerprint"]
+    ordered = table.sort_values("predicted_loss") if better else table
+    untrained = ordered[ordered["seeds"].isna()]["fingerprint"]
     best = [
         (row, architecture_svg(run.architectures[row["fingerprint"]], run.image_spec, row["fingerprint"]))
         for row in table[:DRAWN].to_dict("records")
