@@ -1,9 +1,10 @@
 """Gain of conditioned weights against gradient conflict: python docs/results/conditioning.py FOLDER... > FILE.json.
 
-Each FOLDER is a run with hypernet=shared, and its name that of its search space; FOLDER.gradients and FOLDER.sources*
-are task=gradient_conflict and task=conditioning on it, the latter perhaps of some sources each. Of the six runs in
-`default_pools.csv` come the gains of two sources with three HyperNets each. Draws docs/images/conditioning.png as well.
-The architectures of a space or run are drawn anew in each resample; spaces, runs and shares are not.
+Each FOLDER is a run with hypernet=shared, and its name that of its search space, before the seed unless it is 0.
+FOLDER.gradients (seed 0) and FOLDER.sources* are task=gradient_conflict and task=conditioning on it, the latter perhaps
+of some sources each. Of the six runs in `default_pools.csv` come the gains of two sources with three HyperNets each.
+Draws docs/images/conditioning.png as well. The architectures of a space or run are drawn anew in each resample; spaces,
+runs and shares are not.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from collect import overrides_of, record
 from pooled import RUNS, mean, read_pools
 
@@ -61,16 +63,22 @@ def estimates(draws: dict[str, Draws]) -> dict[str, Any]:
 
 
 def of_space(folder: Path, seed: int) -> tuple[dict[str, Any], dict[str, Draws]]:
-    """What conditioning.json has of a space, and the gains in each resample."""
+    """What conditioning.json has of a run in a space, and the gains in each resample."""
     files = sorted(folder.parent.glob(f"{folder.name}.sources*/conditioning.csv"))
     table = pd.concat(map(pd.read_csv, files)).drop_duplicates(["variant", "fingerprint"])
     parts = {SHARED if name == BASE else str(name): part for name, part in table.groupby("variant", sort=False)}
-    columns = {name: parts[name]["smash_score"].to_numpy(float) for name in (SHARED, *SOURCES)}
+    columns = {name: parts[name]["smash_score"].to_numpy(float) for name in (SHARED, *SOURCES) if name in parts}
     shared, found = gains(columns, parts[SHARED]["true_loss"].to_numpy(float), seed)
-    states = json.loads((folder.with_suffix(".gradients") / "gradient_conflict.json").read_text("utf-8"))["states"]
-    share = {state: states[state]["shares"]["architecture"] for state in ("start", "trained")}
-    base = {"architectures": len(parts[SHARED]), "share": share, "shared weights": centered_estimate(shared)}
+    base: dict[str, Any] = {"architectures": len(parts[SHARED]), "shared weights": centered_estimate(shared)}
+    if (gradients := folder.with_suffix(".gradients") / "gradient_conflict.json").exists():
+        states = json.loads(gradients.read_text("utf-8"))["states"]
+        base["share"] = {state: states[state]["shares"]["architecture"] for state in ("start", "trained")}
     return base | {"gain": estimates(found)}, found
+
+
+def mean_gains(found: Sequence[dict[str, Draws]]) -> dict[str, Draws]:
+    """The mean over runs, of the sources that all of them have."""
+    return {name: mean([one[name] for one in found]) for name in SOURCES if all(name in one for one in found)}
 
 
 def of_default_runs(pools: Sequence[pd.DataFrame]) -> dict[str, Any]:
@@ -109,21 +117,25 @@ def draw(spaces: dict[str, dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    commands, figures, found = [], {}, []
+    commands, figures, found = [], dict[str, Any](), dict[int, list[dict[str, Draws]]]()
     for index, folder in enumerate(map(Path, sys.argv[1:])):
         kept = " ".join(overrides_of(folder))
         later = "task=gradient_conflict checkpoint=FOLDER; task=conditioning search.hypernets=1 checkpoint=FOLDER"
         commands.append(f"python run.py {kept}; {later}")
-        figures[folder.name], draws = of_space(folder, index)
-        found.append(draws)
-    draw(figures)
-    shares = [space["share"]["trained"]["value"] for space in figures.values()]
-    runs = {
-        "mean over spaces": {"gain": estimates({name: mean([one[name] for one in found]) for name in SOURCES})},
-        "slope, for .1 of the share, trained": {
-            "gain": estimates({name: slope(shares, found, name) for name in SOURCES})
-        },
-        "default, six runs": of_default_runs(read_pools(RUNS)),
+        seed = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"]
+        name = folder.name.removesuffix(str(seed)) if seed else folder.name
+        figures[f"{name}, seed {seed}" if seed else name], draws = of_space(folder, index)
+        found.setdefault(seed, []).append(draws)
+    spaces = {name: one for name, one in figures.items() if "share" in one}
+    draw(spaces)
+    shares = [space["share"]["trained"]["value"] for space in spaces.values()]
+    both = {f"mean over spaces, seed {seed}": {"gain": estimates(mean_gains(one))} for seed, one in found.items()}
+    both["mean over spaces and seeds"] = {
+        "gain": estimates(mean_gains([one for some in found.values() for one in some]))
     }
-    commands += ["python docs/results/conditioning.py FOLDER..."] * len(runs)
-    print(record(commands, figures | runs))
+    both["slope, for .1 of the share, seed 0"] = {
+        "gain": estimates({name: slope(shares, found[0], name) for name in SOURCES})
+    }
+    both["default, six runs"] = of_default_runs(read_pools(RUNS))
+    commands += ["python docs/results/conditioning.py FOLDER..."] * len(both)
+    print(record(commands, figures | both))
