@@ -52,9 +52,9 @@ def test_each_weight_is_where_the_paper_has_it(case: Case, seed: int) -> None:
     high = encoding.limits.bottleneck * encoding.limits.base
     weights = unpack(grid, encoding, architecture)
     random = rng("place", seed)
-    widths = [block.width for block in architecture.blocks for _ in block.ops]
-    for op, width, span, weight in zip(architecture.ops(), widths, encoding.spans(architecture), weights, strict=True):
-        assert weight.shape == (op.bottleneck, len(op.read) * width)
+    blocks = [block for block in architecture.blocks for _ in block.ops]
+    for op, block, span, weight in zip(architecture.ops(), blocks, encoding.spans(architecture), weights, strict=True):
+        assert weight.shape == (op.bottleneck, len(op.read) * block.width + len(op.pooled) * block.pooled_width)
         # A row of cells is N outputs of the op, hence bottleneck x N of its 1x1; a slice is D N inputs.
         for _ in range(10):
             o, i = random.randrange(weight.shape[0]), random.randrange(weight.shape[1])

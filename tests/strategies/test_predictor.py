@@ -24,7 +24,8 @@ def test_features_are_c_averaged_over_the_slices_of_a_block(case: Case, seed: in
         own, spans = spans[: len(block.ops)], spans[len(block.ops) :]
         mean = np.mean([c[:, i] for i in range(own[0].first, own[-1].last)], axis=0)
         np.testing.assert_allclose(features[:-2], mean, rtol=1e-5, atol=1e-6)
-        units = sum(len(op.read) for op in block.ops) * block.width // limits.base
+        channels = sum(len(op.read) * block.width + len(op.pooled) * block.pooled_width for op in block.ops)
+        units = channels // limits.base
         assert features[-2:].tolist() == [len(block.ops), units]
 
 
