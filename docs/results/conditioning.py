@@ -99,8 +99,9 @@ def of_default_runs(pools: Sequence[pd.DataFrame]) -> dict[str, Any]:
 
 def draw(spaces: dict[str, dict[str, Any]]) -> None:
     """The gains of each source over the architecture's share of the trained weights in each space."""
+    spaces = dict(sorted(spaces.items(), key=lambda pair: pair[1]["share"]["trained"]["value"]))
     rows = [
-        {"series": name, "x": round(space["share"]["trained"]["value"], 2), "y": one.value, "low": one.low}
+        {"series": name, "x": round(space["share"]["trained"]["value"], 3), "y": one.value, "low": one.low}
         | {"high": one.high}
         for name in SOURCES
         for space in spaces.values()
