@@ -16,6 +16,7 @@ import yaml
 COPIED = ("architectures", "counts", "resamples", "confidence", "loss", "error", "comparison", "verdict")
 CALIBRATION = ("architectures", "earlier", "basis", "spearman", "size_matched_tau", "own", "library", "scored")
 CALIBRATION += ("differences", "best_single", "predicted_sd", "covered", "compared_with_loss", "best_found")
+PATH = re.compile(r"(?<=[=\[,])/[^,\]]*")
 LEFT_OUT = ("hydra.run.dir", "workers", "logger")  # options that change no figure
 MEASUREMENTS = ("benchmark", "growth", "soak", "strategies")  # files of the tasks of these names
 
@@ -62,7 +63,7 @@ def command_of(folder: Path) -> str:
     if source := config.get("source_run"):
         earlier = overrides_of(Path(source))
         own, before = [one for one in own if one not in earlier], f"{command_of(Path(source))}; "
-    shown = [re.sub(r"=/.*", "=FOLDER" if one.startswith("checkpoint=") else "=PATH", one) for one in own]
+    shown = [re.sub(r"=/.*", "=FOLDER", one) if one.startswith("checkpoint=") else PATH.sub("PATH", one) for one in own]
     return before + " ".join(["python run.py", *shown])
 
 
