@@ -117,10 +117,12 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     except DivergedError as error:
         file = path.with_name(f"{path.stem}{DIVERGED}")
         write_text(file, f"{json.dumps(error.args[1])}\n")
+        examined = f"The step is examined by task=replay {quoted('checkpoint', experiment.folder.path)}. "
+        if experiment.together or name != HYPERNET:  # which task=replay does not repeat
+            examined = ""
         raise DivergedError(
             f"{error.args[0]}: use a lower search.learning_rate, in another folder"
-            f"{'' if name == HYPERNET else LEAVE_OUT}. The step is examined by task=replay "
-            f"{quoted('checkpoint', experiment.folder.path)}, and its architecture drawn by task=draw "
+            f"{'' if name == HYPERNET else LEAVE_OUT}. {examined}The architecture of the step is drawn by task=draw "
             f"{quoted('task.architecture', file)}"
         ) from None
     trainer.save_checkpoint(path)
