@@ -32,7 +32,8 @@ class RandAugment(Augmentation):
     """`CropFlip`, then transforms that are drawn for each image, as Pillow computes them.
 
     Args:
-        padding, flip: of `CropFlip`.
+        padding: of `CropFlip`.
+        flip: of `CropFlip`.
         transforms: drawn for each image, one after another.
         magnitude: of each: 10 is a turn by 30 degrees, a shear by .3, a shift by .45 of the side, an enhancement by 1.9
             or .1, 4 bits of each value, or all values inverted.
