@@ -8,7 +8,7 @@ likelihood, to samples of the space first, and then for some passes to the best 
 import copy
 import random
 from collections.abc import Callable, Container, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -55,7 +55,8 @@ class RecurrentSampler(Strategy):
     def propose(self, space: SearchSpace, history: History, rng: random.Random) -> Proposal:
         ordered = sorted(history.scored, key=lambda candidate: candidate.smash_score)
         best = ordered[: max(1, round(self.elite * len(ordered)))]
-        writer = fitted(space, self.samples, tuple(candidate.architecture for candidate in best), self.passes)
+        cached = CachedSpace(space, repr(space))
+        writer = fitted(cached, self.samples, tuple(candidate.architecture for candidate in best), self.passes)
         for _ in range(ATTEMPTS):
             try:
                 architecture = writer.write(space.limits, rng)
@@ -191,21 +192,28 @@ class Writer(nn.Module):
         return assemble(limits, choose)
 
 
+@dataclass(frozen=True)
+class CachedSpace:
+    """A space that is found in a cache by its text, as it may hold lists."""
+
+    space: SearchSpace = field(compare=False)
+    text: str
+
+
 @lru_cache(maxsize=4)
-def fitted_to_samples(space: SearchSpace, samples: int) -> Writer:
+def fitted_to_samples(cached: CachedSpace, samples: int) -> Writer:
     """A writer fitted to samples of a space."""
-    stream = rng(Stream.RECURRENT, samples)
-    known = [elements(space.sample(stream), space.limits) for _ in range(samples)]
+    stream, space = rng(Stream.RECURRENT, samples), cached.space
+    drawn = [elements(space.sample(stream), space.limits) for _ in range(samples)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        writer = Writer(known)
-    return writer.fit(known, PASSES, stream)
+        writer = Writer(drawn)
+    return writer.fit(drawn, PASSES, stream)
 
 
 @lru_cache(maxsize=4)
-def fitted(space: SearchSpace, samples: int, best: tuple[Architecture, ...], passes: int) -> Writer:
+def fitted(cached: CachedSpace, samples: int, best: tuple[Architecture, ...], passes: int) -> Writer:
     """The writer of a space, fitted to the best architectures in addition."""
-    writer = copy.deepcopy(fitted_to_samples(space, samples))
-    return writer.fit(
-        [elements(architecture, space.limits) for architecture in best], passes, rng(Stream.RECURRENT, len(best))
-    )
+    writer = copy.deepcopy(fitted_to_samples(cached, samples))
+    described = [elements(architecture, cached.space.limits) for architecture in best]
+    return writer.fit(described, passes, rng(Stream.RECURRENT, len(best))) if best else writer

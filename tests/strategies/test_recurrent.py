@@ -1,6 +1,7 @@
 """The recurrent sampler: elements, likelihood and proposals."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -59,3 +60,10 @@ def test_later_proposals_have_the_number_of_reads_that_is_scored_well(sign: int)
         gains.append(sign * (mean(random) - mean(map(reads, proposed))) / stdev(random))
     assert min(gains) > 0.5  # standard deviations of random draws
     assert mean(gains) > 1
+
+
+def test_a_space_may_hold_lists_and_nothing_be_scored_yet() -> None:
+    space = replace(V1)
+    object.__setattr__(space, "budget_share", list(V1.budget_share))
+    strategy = RecurrentSampler(1, samples=8, elite=0.2, passes=1)
+    assert V1.contains(strategy.propose(space, History([]), rng("proposal"))[0])
