@@ -87,7 +87,7 @@ class MemoryBankSpace(SearchSpace):
         blocks: list[Block] = []
         for _ in self.inputs:
             blocks.append(self._sample_block(blocks, rng, progress))
-        return _architecture(blocks)
+        return architecture_of(blocks)
 
     def _empty_block(self, before: Sequence[Block], width: int) -> Block:
         """The block after those `before`, without ops, and with the width of the banks that these may read pooled."""
@@ -175,7 +175,7 @@ class MemoryBankSpace(SearchSpace):
             blocks: list[Block] = []
             for block in architecture.blocks:
                 blocks.append(self._perturb_block(block, blocks, rng, probability))
-            candidate = _architecture(blocks)
+            candidate = architecture_of(blocks)
             if candidate != architecture and self.contains(candidate):
                 return candidate
         return architecture
@@ -241,7 +241,8 @@ class MemoryBankSpace(SearchSpace):
         return None
 
 
-def _architecture(blocks: Sequence[Block]) -> Architecture:
+def architecture_of(blocks: Sequence[Block]) -> Architecture:
+    """The architecture of blocks, which hold the width of pooled banks only where an op reads some."""
     used = (any(op.pooled for op in block.ops) for block in blocks)
     return Architecture(tuple(b if use else replace(b, pooled_width=0) for b, use in zip(blocks, used, strict=True)))
 

@@ -23,6 +23,7 @@ from smash_lightning.architecture import Architecture, Block, Convolution, Limit
 from smash_lightning.option_types import Share
 from smash_lightning.random_streams import Stream, rng
 from smash_lightning.search_space import SearchSpace
+from smash_lightning.search_space.memory_bank import architecture_of
 from smash_lightning.strategies.base import History, Proposal, Strategy
 from smash_lightning.strategies.sampler import op_decisions
 
@@ -99,8 +100,8 @@ def assemble(limits: Limits, choose: Choose) -> Architecture:
         before = blocks[-1].banks if block.pooled_width else 0
         for _ in range(choose(f"ops of block {b}")):
             block = replace(block, ops=(*block.ops, _assemble_op(limits, block, banks, before, choose)))
-        blocks.append(block if any(op.pooled for op in block.ops) else replace(block, pooled_width=0))
-    return Architecture(tuple(blocks))
+        blocks.append(block)
+    return architecture_of(blocks)
 
 
 def _assemble_op(limits: Limits, block: Block, banks: int, before: int, choose: Choose) -> Op:
