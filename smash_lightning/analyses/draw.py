@@ -68,10 +68,8 @@ def encoding_chart(hypernet: ConditionalWeightSource, architecture: Architecture
         for name, field in encoder.layout.fields.items()
         for option in field.options
     ]
-    width, firsts = (
-        encoder.slice_channels,
-        [span.first * encoder.slice_channels for span in encoder.spans(architecture)],
-    )
+    width = encoder.slice_channels
+    firsts = [span.first * width for span in encoder.spans(architecture)]
     marks = encoder.encode(architecture)[0, :, 0].gt(0).nonzero().tolist()
     cells = [(channels[channel], place * width, (place + 1) * width) for channel, place in marks]
     suffix, made = ".pointwise.weight", hypernet(architecture, noise)

@@ -48,8 +48,8 @@ def replay(experiment: Experiment, tracker: Tracker, file: str | None = None) ->
     path = _file(source, file)
     step, index = _step(path), int(re.findall(r"\d+", path.name)[0])
     if source.path.resolve() != folder.path.resolve() and source.hypernet(index).exists():
-        with atomic_write(folder.hypernet(index)) as partial:
-            shutil.copyfile(source.hypernet(index), partial)
+        with atomic_write(folder.hypernet(index)) as unfinished:
+            shutil.copyfile(source.hypernet(index), unfinished)
     search = replace(experiment.search, graphs=False)
     # Without skipped steps, a number that is not finite may have been there before it changed a loss.
     examine = _Examine(step if search.skip_bad_steps else 0, step)
@@ -107,7 +107,7 @@ class _Examine(L.Callback):
             self._end(self._operations.found or _described("loss", "loss", loss))
             return loss
 
-        module.training_step = examined  # type: ignore[method-assign]
+        module.training_step = examined  # type: ignore[method-assign]  # Lightning has no callback around it
 
     def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         if self._place:

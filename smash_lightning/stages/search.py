@@ -117,9 +117,9 @@ def train_hypernet(experiment: Experiment, job: tuple[str, int, Sequence[Archite
     except DivergedError as error:
         file = path.with_name(f"{path.stem}{DIVERGED}")
         write_text(file, f"{json.dumps(error.args[1])}\n")
-        examined = f"The step is examined by task=replay {quoted('checkpoint', experiment.folder.path)}. "
-        if experiment.together or name != HYPERNET:  # which task=replay does not repeat
-            examined = ""
+        repeated = name == HYPERNET and not experiment.together  # by task=replay
+        folder = quoted("checkpoint", experiment.folder.path)
+        examined = f"The step is examined by task=replay {folder}. " if repeated else ""
         raise DivergedError(
             f"{error.args[0]}: use a lower search.learning_rate, in another folder"
             f"{'' if name == HYPERNET else LEAVE_OUT}. {examined}The architecture of the step is drawn by task=draw "
