@@ -17,7 +17,7 @@ from smash_lightning.files import parse, read_text
 Nonlinearity = Literal["relu", "tanh", "sigmoid"]
 Activation = Literal["pre", "post", "split"]
 Meet = Literal["sum", "mean", "gate"]
-Design = Literal["fractalnet", "shake-shake"]
+Design = Literal["fractalnet", "fractalnet-doubling", "shake-shake"]
 Number = Annotated[int, Field(le=65_536)]  # of an architecture in a file, as larger sizes are none
 
 
@@ -117,8 +117,9 @@ class Architecture:
             with stride 2 from the second one on.
         design: what is between the blocks, where it is not the above: "fractalnet" (Larsson et al. 2017: a
             convolution with norm and ReLU leads to each block, and the first bank of a block is its output, followed by
-            max pooling), or "shake-shake" (Gastaldi 2017: like a wide residual network, with two residual paths, of
-            which the mean is taken, and a shortcut of two 1x1 convolutions).
+            max pooling), "fractalnet-doubling" (the same with a 1x1 convolution, norm and ReLU before that convolution
+            where the next block has other channels), or "shake-shake" (Gastaldi 2017: like a wide residual network,
+            with two residual paths, of which the mean is taken, and a shortcut of two 1x1 convolutions).
 
     Raises:
         ValueError: the description is inconsistent; the message has block, op and fault.

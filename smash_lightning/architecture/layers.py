@@ -13,6 +13,7 @@ from typing import Literal
 from smash_lightning.architecture.definition import Architecture, Block, Meet, Nonlinearity, Op
 
 STEM_KERNEL = 3
+FRACTAL = ("fractalnet", "fractalnet-doubling")  # designs
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,18 @@ class OpLayers:
 class Transition:
     """To the next block: a convolution of the pooled input; or of the input, added to the mean of `residual` paths.
 
-    With a `norm` after the convolution, pooling is by the maximum and a ReLU follows; or, with paths, the convolution
-    reads the input and the input shifted by one pixel.
+    With a `norm` after the convolution, pooling is by the maximum, `doubling` precedes the convolution if it is not
+    None, and a ReLU follows; or, with paths, the convolution reads the input and the input shifted by one pixel.
     """
 
     shortcut: Layer
     residual: tuple[tuple[Stage, ...], ...] = ()
     norm: Layer | None = None
+    doubling: Stage | None = None
 
     def __iter__(self) -> Iterator[Layer]:
-        yield from _of_stages((Stage(self.shortcut, self.norm, None), *itertools.chain(*self.residual)))
+        before = () if self.doubling is None else (self.doubling,)
+        yield from _of_stages((*before, Stage(self.shortcut, self.norm, None), *itertools.chain(*self.residual)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     channels = architecture.stem or blocks[0].input_channels
     kernel, ones, stride = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.stem_stride
     stem = Layer("stem", "convolution", image_spec.channels, channels, size, kernel, ones, stride=stride)
-    fractal, shake = design == "fractalnet", design == "shake-shake"
+    fractal, shake = design in FRACTAL, design == "shake-shake"
     entry = None
     if residual or fractal:
         first = _residual("stem", channels, blocks[0].input_channels, size, 1, shake) if residual else None
@@ -196,12 +199,17 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
         if b + 1 < len(blocks) or fractal:
             size = tuple((s + residual) // 2 for s in size)
         if b + 1 < len(blocks):
-            name, outputs = f"block{b}", blocks[b + 1].input_channels
+            name, following, outputs = f"block{b}", blocks[b + 1].width, blocks[b + 1].input_channels
             if residual:
                 transition = _residual(name, kept, outputs, size, 2, shake)
             elif fractal:
-                made = _stage(f"{name}.transition", kept, outputs, size, normalized=True)
-                transition = Transition(made.convolution, norm=made.norm)
+                doubling = None
+                if design == "fractalnet-doubling" and following != kept:
+                    pointwise = _pointwise(f"{name}.doubling", kept, following, size)
+                    norm_after = Layer(f"{name}.doubling_norm", "norm", following, following, size)
+                    doubling = Stage(pointwise, norm_after, "relu")
+                made = _stage(f"{name}.transition", following if doubling else kept, outputs, size, normalized=True)
+                transition = Transition(made.convolution, (), made.norm, doubling)
             else:
                 transition = Transition(_pointwise(f"{name}.transition", kept, outputs, size))
         table.append(BlockLayers(ops, norm, transition, kept))

@@ -100,7 +100,9 @@ def _transition(row: BlockLayers, run: _Run, x: Tensor) -> Tensor:
         # Pooling commutes with the 1x1 convolution, and there are four or eight times fewer pixels after it.
         return _convolve(shortcut, run, nd.average_pool(x))
     if not paths:
-        return _stage(Stage(shortcut, norm, "relu"), run, nd.max_pool(x))
+        x = nd.max_pool(x)
+        x = x if row.transition.doubling is None else _stage(row.transition.doubling, run, x)
+        return _stage(Stage(shortcut, norm, "relu"), run, x)
     residual = run.dropping.of_paths(_meet([_path(path, run, x) for path in paths], "mean", run))
     if norm is None:
         return residual + _convolve(shortcut, run, x)

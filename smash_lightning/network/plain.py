@@ -170,7 +170,10 @@ def _transition(transition: Transition | None) -> Iterator[str]:
     if not paths and transition.norm is None:
         yield f"x = {_call(shortcut, f'F.avg_pool{axes}d(x, 2)')}"
     elif not paths:
-        yield f"x = {_stage(Stage(shortcut, transition.norm, 'relu'), f'F.max_pool{axes}d(x, 2)')}"
+        yield f"x = F.max_pool{axes}d(x, 2)"
+        if transition.doubling is not None:
+            yield f"x = {_stage(transition.doubling, 'x')}"
+        yield f"x = {_stage(Stage(shortcut, transition.norm, 'relu'), 'x')}"
     elif transition.norm is None:
         yield f"x = y0 + {_call(shortcut, 'x')}"
     else:  # the image, and the image moved by one pixel

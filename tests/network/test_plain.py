@@ -43,7 +43,7 @@ def test_sampled_networks_as_plain_code(case: Case, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet-15-16-2-2", "wrn-16-2", "densenet-bc-22-8", "fractalnet-3-8-2", "shake-shake-14-4"]
+    "name", ["resnet-15-16-2-2", "wrn-16-2", "densenet-bc-22-8", "fractalnet-doubling-3-8-2", "shake-shake-14-4"]
 )
 def test_presets_as_plain_code(name: str) -> None:
     """Also with joins by the mean, activations after convolutions, a stride in the stem and odd sizes."""

@@ -1,6 +1,7 @@
 """Presets against textbook modules with the same weights: outputs and all gradients."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.network.standalone import initialize
 from smash_lightning.random_streams import generator
-from smash_lightning.search_space.presets import densenet, fractalnet, resnet, shake, wrn
+from smash_lightning.search_space.presets import densenet, fractalnet, fractalnet_doubling, resnet, shake, wrn
 from tests.reference.blocks import (
     DenseBlock,
     FractalBlock,
@@ -81,6 +82,12 @@ def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
         torch.testing.assert_close(weights[key].grad[..., handed_on], tensor.grad, rtol=1e-7, atol=1e-10)
 
 
+def doubled_once(dimensions: int) -> Architecture:
+    """Three blocks, the last two of which have the same number of channels."""
+    network = fractalnet_doubling(3, 2, 2, dimensions)
+    return replace(network, blocks=(*network.blocks, network.blocks[-1]))
+
+
 def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
     """The parameters of a textbook network that are concatenated in each tensor of ours."""
     for part in network.children():
@@ -97,6 +104,7 @@ def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
         (lambda d: densenet(16, 5, dimensions=d), lambda d: densenet_bc(16, 5, 5, d)),
         (lambda d: fractalnet(2, 4, 3, d), lambda d: fractal_net(2, [4, 8, 16], 5, d)),
         (lambda d: fractalnet(4, 4, 2, d), lambda d: fractal_net(4, [4, 8], 5, d)),
+        (doubled_once, lambda d: fractal_net(3, [2, 4, 4], 5, d, doubling=True)),
         (lambda d: shake(14, 4, d), lambda d: shake_shake(14, 4, 5, d)),
         (lambda d: shake(20, 6, d), lambda d: shake_shake(20, 6, 5, d)),
     ],
@@ -107,6 +115,7 @@ def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
         "densenet-bc-16-5",
         "fractalnet-2-4",
         "fractalnet-4-4-2",
+        "fractalnet-doubling",
         "shake-shake-14-4",
         "shake-shake-20-6",
     ],

@@ -164,12 +164,20 @@ class FractalBlock(nn.Module):
         yield self.conv
 
 
-def fractal_net(columns: int, channels: list[int], classes: int, dimensions: int = 2) -> nn.Sequential:
-    """FractalNet (Larsson et al. 2017, section 4): max pooling after each block, and a linear layer."""
+def fractal_net(
+    columns: int, channels: list[int], classes: int, dimensions: int = 2, doubling: bool = False
+) -> nn.Sequential:
+    """FractalNet (Larsson et al. 2017, section 4): max pooling after each block, and a linear layer.
+
+    With `doubling`, a 1x1 convolution before a block doubles the channels, not the convolutions that read its input.
+    """
     pool = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[dimensions](2)
     average = {2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[dimensions](1)  # of one pixel, for images of 2^blocks
     parts: list[nn.Module] = []
     for before, after in itertools.pairwise([3, *channels]):
+        if doubling and after == 2 * before:
+            parts += [convolution(before, after, 1, dimensions), norm(after, dimensions), nn.ReLU()]
+            before = after
         parts += [FractalBlock(columns, before, after, dimensions), pool]
     return nn.Sequential(*parts, average, nn.Flatten(), nn.Linear(channels[-1], classes))
 

@@ -15,7 +15,8 @@ PUBLISHED = {  # trainable parameters, and classes; those of 1000 classes by Chr
     "densenet-bc-100-12": (0.769e6, 10),
     "densenet-bc-250-24": (15.3e6, 10),
     "densenet-bc-190-40": (25.6e6, 10),
-    "fractalnet-3-64-5": (33.72e6, 10),  # 21 layers by the paper's description; tables of other papers have 38.6e6
+    "fractalnet-3-64-5": (33.72e6, 10),  # 21 layers as the paper describes them
+    "fractalnet-doubling-3-64-5": (38.6e6, 10),
     "shake-shake-26-96": (26.2e6, 10),
 }
 
