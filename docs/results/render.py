@@ -168,6 +168,18 @@ def _hypernets(runs: dict[str, Run]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _default_size(runs: dict[str, Run]) -> str:
+    """Agreement and width of its interval by run and size in default_size.json."""
+    rows = [run for several in runs.values() for run in several]
+    means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    header = ["seed", "Spearman", "of the smaller", "width of its interval", "of the smaller", "ratio"]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for row in [*rows, means | {"seed": "mean"}]:
+        cells = [row["seed"], *(f"{row[key]:.2f}".lstrip("0") for key in [*row][1:])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, ""])
+
+
 def _soak(runs: dict[str, Run]) -> str:
     """What soak.json has of each kind of work."""
     run = next(iter(runs.values()))
@@ -187,6 +199,7 @@ WHOLE = {
     "conflict": _conflict,
     "gains": _gains,
     "hypernets": _hypernets,
+    "default_size": _default_size,
     "soak": _soak,
 }  # tables without a column for each run
 
