@@ -75,11 +75,3 @@ def stl10(root: Path, train: int = 20, test: int = 7) -> Path:
     (folder / "class_names.txt").write_text("\n".join(STL10_NAMES))
     (folder / "fold_indices.txt").write_text("".join(f"{19 - fold} {fold} \n" for fold in range(10)))
     return folder
-
-
-def block(x: int, y: int, z: int, size: int = 32) -> np.ndarray:
-    """A full box of this size in the middle of a grid."""
-    grid = np.zeros((size, size, size), np.uint8)
-    first = [(size - side) // 2 for side in (x, y, z)]
-    grid[first[0] : first[0] + x, first[1] : first[1] + y, first[2] : first[2] + z] = 1
-    return grid

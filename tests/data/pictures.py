@@ -29,12 +29,23 @@ def image(path: Path, value: int, shape: tuple[int, ...] = (4, 4)) -> None:
     Image.fromarray(np.full(shape, value, dtype=np.uint8)).save(path)
 
 
-def fill(folder: Path, classes: Mapping[str, Sequence[int]]) -> Path:
-    """One flat image for each value, in a folder for each class."""
-    for name, values in classes.items():
-        for value in values:
-            image(folder / name / f"{value:03}.png", value)
-    return folder
+def make(place: Path, tree: Any) -> Path:
+    """Folders; lists of values are flat images in a folder, or rows of a .parquet; bytes are a file's content."""
+    if isinstance(tree, Mapping):
+        place.mkdir(parents=True, exist_ok=True)
+        for name, inner in tree.items():
+            make(place / name, inner)
+    elif callable(tree):
+        tree(place)
+    elif isinstance(tree, bytes):
+        place.write_bytes(tree)
+    elif place.suffix == ".parquet":
+        plain(place, tree)
+    else:
+        place.mkdir(exist_ok=True)
+        for value in tree:
+            image(place / f"{value:03}.png", value)
+    return place
 
 
 def images(values: Sequence[int | bytes | None]) -> pa.Array:

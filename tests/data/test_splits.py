@@ -20,22 +20,20 @@ from smash_lightning.data import (
     Subset,
 )
 from tests.data import official_files
-from tests.data.pictures import fill, plain
+from tests.data.pictures import make
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
 
 
 def folder(root: Path) -> Source:
-    fill(root / "train", {"a": range(10), "b": range(20, 40)})
-    fill(root / "test", {"a": [50, 51], "b": [60]})
-    return Folder(str(root))
+    splits = {"train": {"a": range(10), "b": range(20, 40)}, "test": {"a": [50, 51], "b": [60]}}
+    return Folder(str(make(root, splits)))
 
 
 def parquet(root: Path) -> Source:
-    for name, values in (("train-0", range(20)), ("train-1", range(20, 30)), ("test-0", range(40, 46))):
-        plain(root / f"{name}.parquet", values)
-    return Parquet(str(root))
+    shards = {"train-0.parquet": range(20), "train-1.parquet": range(20, 30), "test-0.parquet": range(40, 46)}
+    return Parquet(str(make(root, shards)))
 
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
@@ -44,9 +42,9 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "cifar100": lambda root: CIFAR100(str(official_files.cifar100(root, [n % 3 for n in range(12)], [0, 1]))),
     "imagenet32": lambda root: ImageNet32(str(official_files.imagenet32(root))),
     "folder": folder,
-    "folder without test": lambda root: Folder(str(fill(root, {"a": range(10), "b": range(20, 40)}))),
+    "folder without test": lambda root: Folder(str(make(root, {"a": range(10), "b": range(20, 40)}))),
     "parquet": parquet,
-    "parquet without test": lambda root: Parquet(str(plain(root / "train-0.parquet", range(40)).parent)),
+    "parquet without test": lambda root: Parquet(str(make(root, {"train-0.parquet": range(40)}))),
 }
 
 

@@ -99,72 +99,6 @@ def test_columns_are_found_by_type_or_chosen_by_name(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("train", "test"),
-    [
-        ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
-        ("default/train/0000.parquet", "default/test/0000.parquet"),
-        ("mnist_train.parquet", "mnist_test.parquet"),
-        ("train_b.parquet", "TEST.parquet"),
-    ],
-)
-def test_splits_are_words_of_names_or_folders(tmp_path: Path, train: str, test: str) -> None:
-    root = tmp_path / "test"  # folders above the root do not count
-    paths = [plain(root / train, range(6)), plain(root / test, range(10, 16))]
-    plain(root / ".cache" / "train.parquet", range(3))
-    assert Parquet(str(root)).files() == paths
-    sets = read(root)
-    assert (values(sets.train), values(sets.test), sets.notes) == ([*range(6)], [*range(10, 16)], ())
-
-
-def test_names_with_words_of_two_splits_are_refused_and_patterns_decide(tmp_path: Path) -> None:
-    plain(tmp_path / "train_test_a.parquet", range(6))
-    plain(tmp_path / "train_test_b.parquet", range(10, 16))
-    with pytest.raises(ValueError, match=r"train_test_a\.parquet can be read as one of test and train: .*train_split="):
-        read(tmp_path)
-    sets = read(tmp_path, train_split="*_a.parquet", test_split="*_b.parquet")
-    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(10, 16)])
-    with pytest.raises(ValueError, match=r"dataset\.train_split=\*_c\.parquet matches no Parquet file"):
-        read(tmp_path, train_split="*_c.parquet")
-
-
-def test_a_missing_shard_is_refused(tmp_path: Path) -> None:
-    for number in (0, 2):
-        plain(tmp_path / f"train-{number:05d}-of-00003.parquet", range(6))
-    plain(tmp_path / "test-00000-of-00001.parquet", range(6))
-    with pytest.raises(
-        ValueError, match=r"train-00001-of-00003\.parquet is missing, one of 1: fetch the whole set, or"
-    ):
-        read(tmp_path)
-    assert len(read(tmp_path, train_split="train-*").train) == 9
-    plain(tmp_path / "train-00001-of-00003.parquet", range(6))
-    assert len(read(tmp_path).train) == 18
-    plain(tmp_path / "other" / "train-00000-of-00001.parquet", range(6))
-    with pytest.raises(ValueError, match=r"other/train-\*-of-00001 and \S+train-\*-of-00003 are different sets"):
-        read(tmp_path)
-    assert len(read(tmp_path / "other").train) == 3
-
-
-def test_validation_is_the_test_set_only_where_there_is_no_labelled_one(tmp_path: Path) -> None:
-    plain(tmp_path / "train.parquet", range(6))
-    plain(tmp_path / "validation-00000-of-00001.parquet", range(10, 16))
-    sets = read(tmp_path)
-    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(10, 16)])
-    assert sets.notes == ("There is no test split: the validation split serves as the test set.",)
-    plain(tmp_path / "test.parquet", range(20, 26), label=[-1] * 6)  # as the hub marks images without a label
-    sets = read(tmp_path)
-    assert values(sets.test) == [*range(10, 16)]
-    assert sets.notes[0] == "The test split is left out, as its images have no labels."
-    plain(tmp_path / "test.parquet", range(20, 26))
-    plain(tmp_path / "extra.parquet", range(30, 36))
-    sets = read(tmp_path)
-    assert (values(sets.train), values(sets.test)) == ([*range(6)], [*range(20, 26)])
-    assert sets.notes == (
-        "Shards of no split are left out: extra.parquet.",
-        "The validation split is left out: images for validation are held out from train.",
-    )
-
-
 def test_rows_without_a_readable_image_are_left_out_and_noted(tmp_path: Path) -> None:
     order: list[int | bytes | None] = list(range(250))
     order[7], order[203] = None, b"broken"
@@ -243,14 +177,6 @@ def test_truncated_shards_are_named(tmp_path: Path, share: float) -> None:
     path = plain(tmp_path / "train.parquet", range(30))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match=r"train\.parquet is truncated or corrupt \(.*\): fetch it again"):
-        read(tmp_path)
-
-
-def test_missing_shards_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"there is no Parquet file in \S+: dataset\.root=PATH"):
-        read(tmp_path)
-    plain(tmp_path / "test.parquet", range(6))
-    with pytest.raises(ValueError, match=r"has test\.parquet, but no file of a training split: name the files of both"):
         read(tmp_path)
 
 
