@@ -22,7 +22,7 @@ from smash_lightning.engine import Engine, call
 from smash_lightning.evaluation.bootstrap import MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.intervals import mean_interval
-from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.sample import join, numbered
 from smash_lightning.evaluation.tables import read_ranking, read_retrained
 from smash_lightning.files import atomic_write, write_text
 from smash_lightning.hypernet import ConditionalWeightSource
@@ -65,19 +65,18 @@ def load_trained(experiment: Experiment, least: int = MINIMUM) -> TrainedSample:
         ValueError: nothing was ranked or retrained, or fewer than `least` representative architectures were.
     """
     source = experiment.source_folder()
-    sample = join(read_ranking(source), read_retrained(source))
-    architectures, chosen = source.read_architectures(), sample.representative
-    if chosen.sum() < least:
+    rows, architectures = join(read_ranking(source), read_retrained(source)).representative, source.read_architectures()
+    if len(rows) < least:
         raise ValueError(
-            f"{source.path} has test losses of {chosen.sum()} representative architectures, fewer than {least}, which "
+            f"{source.path} has test losses of {len(rows)} representative architectures, fewer than {least}, which "
             "estimate nothing: name a run with more (retrain.stratified) with checkpoint=FOLDER"
         )
     return TrainedSample(
-        tuple(architectures[name] for name, one in zip(sample.fingerprints, chosen, strict=True) if one),
-        sample.ground_truth("true_loss")[chosen],
-        sample.trainings["true_loss"][chosen],
-        sample.by_hypernet[chosen],
-        sample.columns["params"][chosen],
+        tuple(architectures[name] for name in rows["fingerprint"]),
+        rows["true_loss"].to_numpy(),
+        numbered(rows, "true_loss"),
+        numbered(rows, "val_loss"),
+        rows["params"].to_numpy(),
     )
 
 

@@ -10,7 +10,7 @@ from scipy.stats import t
 from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, kendall, partial_spearman, pearson, spearman, top_gain
 from smash_lightning.evaluation.reliability import Reliability, reliability
-from smash_lightning.evaluation.sample import SCORES, SIZES, SMASH_SCORE, Sample
+from smash_lightning.evaluation.sample import SCORES, SIZES, SMASH_SCORE, Sample, numbered
 
 GROUND_TRUTH = "ground_truth"  # as a predictor of itself, which limits what selecting can gain
 
@@ -73,11 +73,11 @@ class Agreement:
 
 def agreement(sample: Sample, ground_truth: str, resamples: int, seed: int) -> Agreement:
     """Compares scores and sizes with one ground truth: `true_loss` or `true_error`."""
-    chosen = sample.representative
-    bootstrap = Bootstrap(int(chosen.sum()), resamples, seed)
-    target = sample.ground_truth(ground_truth)[chosen]
-    scores = {name: sample.columns[name][chosen] for name in SCORES}
-    sizes = {name: -sample.columns[name][chosen] for name in SIZES}  # larger predicts a smaller loss
+    rows = sample.representative
+    bootstrap = Bootstrap(len(rows), resamples, seed)
+    target = rows[ground_truth].to_numpy()
+    scores = {name: rows[name].to_numpy() for name in SCORES}
+    sizes = {name: -rows[name].to_numpy() for name in SIZES}  # larger predicts a smaller loss
     score = scores[SMASH_SCORE]
 
     def delta(size: Floats, weights: Floats) -> Floats:
@@ -87,7 +87,7 @@ def agreement(sample: Sample, ground_truth: str, resamples: int, seed: int) -> A
         return bootstrap.estimate(lambda weights: partial_spearman(score, target, [sizes[n] for n in names], weights))
 
     return Agreement(
-        reliability=reliability(sample.trainings[ground_truth][chosen], resamples, seed),
+        reliability=reliability(numbered(rows, ground_truth), resamples, seed),
         scores={name: _coefficients(column, target, bootstrap) for name, column in scores.items()},
         sizes={
             name: SizeAgreement(_coefficients(column, target, bootstrap), bootstrap.estimate(partial(delta, column)))
@@ -95,8 +95,8 @@ def agreement(sample: Sample, ground_truth: str, resamples: int, seed: int) -> A
         },
         partial_given_params=given("params"),
         partial_given_sizes=given(*SIZES),
-        hypernets=tuple(bootstrap.estimate(partial(spearman, x, target)) for x in sample.by_hypernet[chosen].T),
-        shortlist=shortlist(sample.ground_truth(ground_truth)[sample.shortlist], target),
+        hypernets=tuple(bootstrap.estimate(partial(spearman, x, target)) for x in numbered(rows, "val_loss").T),
+        shortlist=shortlist(sample.table[ground_truth][sample.table["shortlist"]].to_numpy(), target),
         top_fraction={
             name: bootstrap.estimate(partial(top_gain, column, target))
             for name, column in {**scores, **sizes, GROUND_TRUTH: target}.items()

@@ -19,7 +19,6 @@ from smash_lightning.evaluation.best_found import BestFound, best_found
 from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats, kendall, spearman
 from smash_lightning.evaluation.comparison import BAND, LEAST_PAIRS, size_matched_pairs
-from smash_lightning.evaluation.ground_truths import BASELINE
 from smash_lightning.evaluation.ridge import (
     Fitter,
     equations,
@@ -29,6 +28,7 @@ from smash_lightning.evaluation.ridge import (
     random_folds,
     scores,
 )
+from smash_lightning.evaluation.sample import BASELINE
 
 LEAST = 10  # ground truths of one's own that are used, of representative architectures; with fewer there is no fit
 REPETITIONS = 10  # of the ten folds

@@ -25,7 +25,7 @@ from smash_lightning.evaluation.coefficients import (
     top_membership,
 )
 from smash_lightning.evaluation.reliability import ceiling
-from smash_lightning.evaluation.sample import COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample
+from smash_lightning.evaluation.sample import BASELINE, COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample, numbered
 
 BAND = 0.1  # share by which the parameters of two size-matched architectures differ at most
 LEAST_PAIRS = 30  # of size-matched architectures; with fewer nothing is estimated
@@ -78,14 +78,14 @@ def compare_predictors(
 
     `training_seconds` is the cost of training the HyperNets.
     """
-    chosen = sample.representative
-    target, params = sample.ground_truth("true_loss")[chosen], sample.columns["params"][chosen]
+    rows = sample.representative
+    target, params = rows["true_loss"].to_numpy(), rows["params"].to_numpy()
     matched, columns, costs = size_matched_pairs(params, BAND), _columns(sample), _costs(sample, training_seconds)
     measured = measure(columns, target, params, matched, Bootstrap(len(target), resamples, seed))
     parts: dict[str, dict[str, Any]] = {name: {**measured[name], **costs[name]} for name in columns}
     values = {name: estimates["spearman"] for name, estimates in measured.items()}
     order = sorted(columns, key=lambda name: -one.value if (one := values[name]) else np.inf)
-    missing = {name: int(np.isnan(baseline.values[chosen]).sum()) for name, baseline in sample.baselines.items()}
+    missing = rows.filter(regex=f"^{BASELINE}").isna().sum().rename(lambda name: name.removeprefix(BASELINE))
     return PredictorComparison(
         architectures=len(target),
         band=BAND,
@@ -133,44 +133,35 @@ def measure(
 
 def _columns(sample: Sample) -> dict[str, Floats]:
     """Ranks of the representative architectures by predictor; sizes predict that larger is better."""
-    chosen = sample.representative
-    columns = {name: rankdata(sample.columns[name][chosen]) for name in SCORES}
-    if np.array_equal(sample.columns[SMASH_SCORE], sample.columns["val_loss"]):
+    rows = sample.representative
+    columns = {name: rankdata(rows[name]) for name in SCORES}
+    if sample.table[SMASH_SCORE].equals(sample.table["val_loss"]):
         del columns["val_loss"]
-    sizes = {name: rankdata(-sample.columns[name][chosen]) for name in SIZES}
+    sizes = {name: rankdata(-rows[name]) for name in SIZES}
     # Ranks within the sample, the same in every resample: a fixed rule that a user could apply.
     columns[TOGETHER] = columns[SMASH_SCORE] + sizes["params"]
-    predicted = {name: baseline.values[chosen] for name, baseline in sample.baselines.items()}
-    known = {name: rankdata(values) for name, values in predicted.items() if not np.isnan(values).any()}
-    return columns | sizes | known
+    known = rows.filter(regex=f"^{BASELINE}").dropna(axis="columns")
+    return columns | sizes | {name.removeprefix(BASELINE): rankdata(values) for name, values in known.items()}
 
 
 def _costs(sample: Sample, training_seconds: float) -> dict[str, dict[str, Any]]:
     """Seconds per architecture and of training by predictor, as in `PredictorMetrics`; sizes cost nothing."""
-    seconds = {name: _mean(sample.columns[COST], sample) for name in OWN} | dict.fromkeys(SIZES, 0.0)
-    training = dict.fromkeys(OWN, training_seconds) | dict.fromkeys(SIZES, 0.0)
-    for name, baseline in sample.baselines.items():
-        seconds[name], training[name] = _mean(baseline.seconds, sample), baseline.training_seconds
-    return {name: {"seconds": _known(seconds[name]), "training_seconds": _known(training[name])} for name in seconds}
+    rows = sample.representative
+    costs = dict.fromkeys(OWN, (rows[COST].mean(skipna=False), training_seconds)) | dict.fromkeys(SIZES, (0.0, 0.0))
+    for name, of_training in sample.training_seconds.items():
+        costs[name] = rows[f"{COST}_{name}"].mean(skipna=False), of_training
+    known = {name: [float(one) if np.isfinite(one) else None for one in pair] for name, pair in costs.items()}
+    return {name: {"seconds": one, "training_seconds": other} for name, (one, other) in known.items()}
 
 
 def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
     """Only architectures with every seed count in a ceiling, so the score is measured on them too."""
-    trainings = sample.trainings["true_loss"]
-    complete = sample.representative & np.isfinite(trainings).all(axis=1)
-    score, target = sample.columns[SMASH_SCORE][complete], sample.ground_truth("true_loss")[complete]
+    trainings = numbered(sample.representative, "true_loss")
+    complete = np.isfinite(trainings).all(axis=1)
+    score, target = (sample.representative[name][complete].to_numpy() for name in (SMASH_SCORE, "true_loss"))
     columns = list(trainings[complete].T)
 
     def difference(weights: Floats) -> Floats:
         return spearman(score, target, weights) - GOAL * ceiling(columns, weights)
 
     return Bootstrap(len(score), resamples, seed).estimate(difference)
-
-
-def _mean(seconds: Floats, sample: Sample) -> float:
-    chosen = seconds[sample.representative]
-    return float(chosen.mean()) if len(chosen) else np.nan
-
-
-def _known(seconds: float) -> float | None:
-    return seconds if np.isfinite(seconds) else None

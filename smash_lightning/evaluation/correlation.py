@@ -17,7 +17,7 @@ from smash_lightning.evaluation.agreement import Agreement, agreement
 from smash_lightning.evaluation.bootstrap import CONFIDENCE, MINIMUM, Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import mean_pairwise_spearman, spearman
 from smash_lightning.evaluation.comparison import PredictorComparison, compare_predictors
-from smash_lightning.evaluation.sample import SMASH_SCORE, Counts, finished_trainings, join
+from smash_lightning.evaluation.sample import SMASH_SCORE, Counts, finished_trainings, join, numbered
 
 Metric = Literal["correlation", "best_true_loss", "best_true_error"]
 
@@ -87,8 +87,8 @@ def correlate(
         ValueError: the tables do not belong together, or there are fewer than 100 resamples.
     """
     sample = join(ranking, retrained, baselines)
-    resampler = Bootstrap(int(sample.representative.sum()), bootstrap, seed)
-    hypernets = list(sample.by_hypernet[sample.representative].T)
+    resampler = Bootstrap(len(sample.representative), bootstrap, seed)
+    hypernets = list(numbered(sample.representative, "val_loss").T)
     pairs = tuple(
         Pair(i, j, resampler.estimate(partial(spearman, hypernets[i], hypernets[j])))
         for i, j in combinations(range(len(hypernets)), 2)

@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 
 from smash_lightning.architecture import Architecture, describe
-from smash_lightning.evaluation.sample import GROUND_TRUTHS as MEASURED
-from smash_lightning.evaluation.sample import SCORES, SIZES, Sample
-from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table
+from smash_lightning.evaluation.sample import COST, Sample
+from smash_lightning.evaluation.tables import GREEDY, GROUND_TRUTHS, read_table
 from smash_lightning.run_folder import RunFolder
 
-BASELINE = "baseline_"  # begins the name of a column with the predictions of a baseline
 NAME = RunFolder(Path()).ground_truths.name
 SHIPPED = "shipped"  # the library of this package, as a source
 LIBRARY = Path(__file__).parent / "library"
@@ -54,22 +52,10 @@ def ground_truths(
         pool: of its ranking, see `pool_of`.
         identity: of its data, space and recipe.
     """
-    chosen = [architectures[name] for name in sample.fingerprints]
-    return pd.DataFrame(
-        {
-            "fingerprint": sample.fingerprints,
-            "pool": pool,
-            **asdict(identity),
-            "representative": sample.representative.astype(int),
-            **{name: sample.ground_truth(name) for name in MEASURED},
-            **{name: sample.columns[name] for name in (*SCORES, *SIZES)},
-            **{f"val_loss_{index}": losses for index, losses in enumerate(sample.by_hypernet.T)},
-            **{f"true_loss_{index}": losses for index, losses in enumerate(sample.trainings["true_loss"].T)},
-            **{BASELINE + name: baseline.values for name, baseline in sample.baselines.items()},
-            **counts(chosen),
-            "architecture": [one.to_json() for one in chosen],
-        }
-    )
+    known = sample.table.filter(regex=f"^(?!shortlist|{GREEDY}|{COST}|true_error_)")
+    chosen = [architectures[name] for name in known["fingerprint"]]
+    made = {**counts(chosen), "architecture": [one.to_json() for one in chosen]}
+    return known.assign(pool=pool, **asdict(identity), **made, representative=known["representative"].astype(int))
 
 
 def counts(architectures: Iterable[Architecture]) -> dict[str, Any]:

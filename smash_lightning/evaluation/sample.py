@@ -1,7 +1,8 @@
 """Which architectures are compared? The tables joined: scores and baselines with test losses and errors."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ SMASH_SCORE = "smash_score"
 SCORES = (SMASH_SCORE, "val_loss", "val_error")
 SIZES = ("params", "macs", "ops")
 COST = "seconds"
+BASELINE = "baseline_"  # begins the name of a column with the predictions of a baseline
 TOGETHER = "smash_score+params"  # the score and the number of parameters, as one predictor
 GROUND_TRUTHS = ("true_loss", "true_error")
 REPRESENTATIVE = ["stratified", "random"]
@@ -34,34 +36,34 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BaselinePredictions:
-    """Predictions of one baseline and the cost of each, (n,), as in `baselines.csv`; NaN where there is none."""
-
-    values: Floats
-    seconds: Floats
-    training_seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Architectures with score and ground truth; row i of everything is one architecture."""
+    """Architectures with score and ground truth.
 
-    fingerprints: tuple[str, ...]  # of the architectures, (n,)
-    # whether it represents the pool of candidates (groups stratified and random, and not greedy), (n,)
-    representative: NDArray[np.bool_]
-    # whether the score selected it (group shortlist), (n,); one that is both counts in both
-    shortlist: NDArray[np.bool_]
-    greedy: NDArray[np.bool_]  # whether the calibrated prediction selected it (group greedy), (n,)
-    columns: dict[str, Floats]  # scores, sizes and seconds of scoring by their name in `ranking.csv`, (n,) each
-    by_hypernet: Floats  # validation loss with each HyperNet, nats, (n, HyperNets)
-    # test loss (nats) and test error (%) of each training, (n, seeds) each; NaN where it is missing
-    trainings: dict[str, Floats]
-    baselines: dict[str, BaselinePredictions]  # by name
+    `table` has a row for each, with these columns:
+        fingerprint: of the architecture.
+        representative: whether it represents the pool of candidates (groups stratified and random, and not greedy).
+        shortlist: whether the score selected it (group shortlist); one that is both counts in both.
+        greedy: whether the calibrated prediction selected it (group greedy).
+        true_loss, true_error: test loss (nats) and error (%), means over the seeds that did not fail.
+        true_loss_0, ..., true_error_0, ...: those of each seed; NaN where they are missing.
+        scores, sizes, seconds: as in `ranking.csv`.
+        val_loss_0, ...: validation loss with each HyperNet, nats.
+        baseline_NAME, seconds_NAME: prediction of a baseline and its cost; NaN where there is none.
+    """
+
+    table: pd.DataFrame
+    training_seconds: dict[str, float]  # of each baseline, by name
     counts: Counts  # what was compared and what was left out
 
-    def ground_truth(self, name: str) -> Floats:
-        """Mean of `true_loss` or `true_error` over the seeds that did not fail, (n,)."""
-        return np.nanmean(self.trainings[name], axis=1) if len(self.fingerprints) else np.empty(0)
+    @property
+    def representative(self) -> pd.DataFrame:
+        """The rows of representative architectures."""
+        return self.table[self.table["representative"]]
+
+
+def numbered(table: pd.DataFrame, name: str) -> Floats:
+    """The columns `name`_0, `name`_1, ... of a table, (n, columns)."""
+    return table.filter(regex=rf"^{name}_\d+$").to_numpy(float)
 
 
 def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame | None = None) -> Sample:
@@ -84,34 +86,33 @@ def join(ranking: pd.DataFrame, retrained: pd.DataFrame, baselines: pd.DataFrame
     finished = finished_trainings(trainings)
     with_result = set(finished["fingerprint"])
     finite = set(scored.index[_finite(scored, SCORES)])
-    kept = [name for name in every if name in with_result and name in finite]
-    finished = finished[finished["fingerprint"].isin(kept)]
+    kept = pd.Index([name for name in every if name in with_result and name in finite], name="fingerprint")
     seeds = sorted(set(trainings["seed"][trainings["fingerprint"].isin(kept)]))
-    tables = {
-        name: finished.pivot(index="fingerprint", columns="seed", values=name).reindex(kept, columns=seeds)
-        for name in GROUND_TRUTHS
+    wide = partial(finished.pivot, index="fingerprint", columns="seed")
+    parts = {name: wide(values=name).reindex(kept, columns=seeds).to_numpy(float) for name in GROUND_TRUTHS}
+    parts["val_loss"] = _by_hypernet(scored.reindex(kept))
+    marked = retrained.assign(**{GREEDY: retrained.get(GREEDY, 0)}).groupby("fingerprint")
+    groups = marked[[*REPRESENTATIVE, "shortlist", GREEDY]].max().reindex(kept) == 1
+    columns = {
+        "representative": groups[REPRESENTATIVE].any(axis=1) & ~groups[GREEDY],
+        **groups[["shortlist", GREEDY]],
+        **{name: np.nanmean(parts[name], axis=1) for name in GROUND_TRUTHS},
+        **scored.reindex(kept)[[*SCORES, *SIZES, COST]].astype(float),
+        **{f"{name}_{index}": column for name, part in parts.items() for index, column in enumerate(part.T)},
     }
+    predictions, training_seconds = pd.DataFrame(), dict[str, float]()
+    if baselines is not None:
+        predictions, training_seconds = _baselines(baselines, scored.index)
     counts = Counts(
         architectures=len(every),
         trainings=len(trainings),
-        failed_trainings=len(trainings) - len(finished_trainings(trainings)),
+        failed_trainings=len(trainings) - len(finished),
         without_ground_truth=len(every) - len(with_result),
         without_score=len(with_result) - len(kept),
-        incomplete=int(tables["true_loss"].isna().any(axis=1).sum()),
+        incomplete=int(np.isnan(parts["true_loss"]).any(axis=1).sum()),
     )
-    marked = retrained.assign(**{GREEDY: retrained.get(GREEDY, 0)}).groupby("fingerprint")
-    groups = marked[[*REPRESENTATIVE, "shortlist", GREEDY]].max().reindex(kept) == 1
-    return Sample(
-        fingerprints=tuple(kept),
-        representative=(groups[REPRESENTATIVE].any(axis=1) & ~groups[GREEDY]).to_numpy(bool),
-        shortlist=groups["shortlist"].to_numpy(bool),
-        greedy=groups[GREEDY].to_numpy(bool),
-        columns={name: scored[name].reindex(kept).to_numpy(float) for name in (*SCORES, *SIZES, COST)},
-        by_hypernet=_by_hypernet(scored.reindex(kept)),
-        trainings={name: table.to_numpy(float) for name, table in tables.items()},
-        baselines={} if baselines is None else _baselines(kept, baselines, scored.index),
-        counts=counts,
-    )
+    table = pd.DataFrame(columns, kept).join(predictions).reset_index()
+    return Sample(table, training_seconds, counts)
 
 
 def finished_trainings(retrained: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +124,8 @@ def _finite(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
     return np.isfinite(table[list(columns)].to_numpy(float)).all(axis=1)
 
 
-def _baselines(names: list[str], table: pd.DataFrame, scored: Container[str]) -> dict[str, BaselinePredictions]:
+def _baselines(table: pd.DataFrame, scored: pd.Index) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The columns of baselines by fingerprint, and the seconds of what each has trained."""
     for fingerprint, baseline in zip(table["fingerprint"], table["baseline"], strict=True):
         if fingerprint not in scored:
             raise ValueError(
@@ -132,12 +134,12 @@ def _baselines(names: list[str], table: pd.DataFrame, scored: Container[str]) ->
             )
         if baseline in (*SCORES, *SIZES, TOGETHER):
             raise ValueError(f"a baseline has the name {baseline} of another predictor: give the baseline another name")
-    found = {}
+    columns, training_seconds = {}, {}
     for name, rows in table.groupby("baseline", sort=False)[list(BASELINES.columns)]:
         last = rows.drop_duplicates("fingerprint", keep="last").set_index("fingerprint")
-        values, seconds = (last[column].reindex(names).to_numpy(float) for column in ("prediction", "seconds"))
-        found[str(name)] = BaselinePredictions(values, seconds, float(last["training_seconds"].max(skipna=False)))
-    return found
+        columns |= {f"{BASELINE}{name}": last["prediction"], f"{COST}_{name}": last["seconds"]}
+        training_seconds[str(name)] = float(last["training_seconds"].max(skipna=False))
+    return pd.DataFrame(columns, dtype=float), training_seconds
 
 
 def _by_hypernet(rows: pd.DataFrame) -> Floats:

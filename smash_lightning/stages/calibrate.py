@@ -11,6 +11,7 @@ from smash_lightning.evaluation.ground_truths import Identity, ground_truths, na
 from smash_lightning.evaluation.sample import Sample, join
 from smash_lightning.evaluation.tables import (
     BASELINES,
+    GREEDY,
     GROUND_TRUTHS,
     RANKING,
     read_if_exists,
@@ -86,7 +87,7 @@ def fitted(
     own = ground_truths(sample, experiment.folder.read_architectures(), pool, identity)
     resamples, seed = experiment.evaluation.bootstrap, experiment.seed
     calibration, predictions = fit_and_evaluate(own, library_of(experiment), ranking, resamples=resamples, seed=seed)
-    return replace(calibration, greedy=int(sample.greedy.sum())), predictions, own
+    return replace(calibration, greedy=int(sample.table[GREEDY].sum())), predictions, own
 
 
 def library_of(experiment: Experiment) -> list[pd.DataFrame]:

@@ -1,147 +1,109 @@
 import math
-import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from smash_lightning.evaluation.correlation import correlate
-from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.sample import SCORES, Counts, join
 from smash_lightning.evaluation.tables import RANKING, RETRAINED
 from tests.evaluation.study_tables import FAILED, baselines, changed, study
 
+GROUPS = ("shortlist", "stratified", "random", "greedy")
+Tables = tuple[pd.DataFrame, pd.DataFrame]
 
-def small():
+
+def small() -> Tables:
     return study(representative=8, shortlist=2)
 
 
-def of_seed(retrained, fingerprint, seed):
-    return (retrained["fingerprint"] == fingerprint) & (retrained["seed"] == seed)
+def disordered(key: int) -> Tables:
+    """Tables with failures, infinite losses, missing scores, repeated trainings and a given architecture."""
+    ranking, retrained = study(representative=12, shortlist=3, key=key)
+    rng = np.random.default_rng(key)
+    retrained = pd.concat([retrained.assign(true_loss=9.0)[:12], retrained]).sample(frac=1, random_state=key)
+    retrained = retrained.assign(**{name: rng.integers(2, size=len(retrained)) for name in GROUPS})
+    given = changed(retrained[:3], slice(None), fingerprint="given", preset=1)
+    for values in (FAILED, {"true_loss": math.inf}, {"true_error": math.nan}, {"failure": "out of memory"}):
+        retrained = changed(retrained, rng.random(len(retrained)) < 0.15, **values)
+    for column, value in zip(SCORES, (math.nan, math.inf, math.nan), strict=True):
+        ranking = changed(ranking, rng.random(len(ranking)) < 0.1, **{column: value})
+    return ranking, pd.concat([given, retrained], ignore_index=True)
 
 
-def test_ground_truth_is_the_mean_over_seeds():
-    ranking, retrained = small()
-    sample = join(ranking, retrained)
-    scored = ranking.set_index("fingerprint")
-    for i, name in enumerate(sample.fingerprints):
-        losses = retrained["true_loss"][retrained["fingerprint"] == name]
-        assert sample.ground_truth("true_loss")[i] == pytest.approx(losses.mean())
-        assert sample.columns["val_loss"][i] == scored["val_loss"][name]
-        assert sample.columns["ops"][i] == scored["ops"][name]
-        assert sample.by_hypernet[i].tolist() == [scored[f"val_loss_{k}"][name] for k in range(3)]
+def loop(ranking: pd.DataFrame, retrained: pd.DataFrame) -> tuple[pd.DataFrame, Counts]:
+    """What `join` returns, row by row."""
+    scored = {row["fingerprint"]: row for row in ranking.to_dict("records")}
+    trainings: dict[str, dict[int, Any]] = {}
+    groups: dict[str, set[str]] = {}
+    for row in retrained.to_dict("records"):
+        if row["fingerprint"] in scored:
+            trainings.setdefault(row["fingerprint"], {})[row["seed"]] = row
+            groups.setdefault(row["fingerprint"], set()).update(name for name in GROUPS if row[name])
+    rows, failed, nothing, unscored, incomplete = [], 0, 0, 0, 0
+    for name, by_seed in trainings.items():
+        done = {
+            seed: row
+            for seed, row in by_seed.items()
+            if not row["failure"] and math.isfinite(row["true_loss"]) and math.isfinite(row["true_error"])
+        }
+        failed, nothing = failed + len(by_seed) - len(done), nothing + (not done)
+        if not done or not all(math.isfinite(scored[name][column]) for column in SCORES):
+            unscored += bool(done)
+            continue
+        incomplete += len(done) < 3
+        row = {column: scored[name][column] for column in ranking if column not in ("strategy", "parent")}
+        for column in ("true_loss", "true_error"):
+            row[column] = np.mean([done[seed][column] for seed in sorted(done)])
+            row |= {f"{column}_{seed}": done[seed][column] if seed in done else math.nan for seed in range(3)}
+        own = groups[name]
+        represents = bool(own & {"stratified", "random"}) and "greedy" not in own
+        rows.append(row | {"representative": represents, "shortlist": "shortlist" in own, "greedy": "greedy" in own})
+    counts = Counts(len(trainings), sum(map(len, trainings.values())), failed, nothing, unscored, incomplete)
+    return pd.DataFrame(rows), counts
 
 
-def test_a_failed_seed_is_left_out_of_the_mean():
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
-    sample = join(ranking, changed(retrained, of_seed(retrained, name, 1), **FAILED))
-    rest = retrained["true_error"][(retrained["fingerprint"] == name) & (retrained["seed"] != 1)]
-    assert sample.ground_truth("true_error")[sample.fingerprints.index(name)] == pytest.approx(rest.mean())
-    assert (sample.counts.failed_trainings, sample.counts.incomplete, sample.counts.without_ground_truth) == (1, 1, 0)
+@pytest.mark.parametrize("key", range(5))
+def test_a_sample_is_that_of_a_loop_over_the_rows(key: int) -> None:
+    ranking, retrained = disordered(key)
+    sample, (expected, counts) = join(ranking, retrained), loop(ranking, retrained)
+    pd.testing.assert_frame_equal(sample.table, expected[list(sample.table)], check_dtype=False)
+    assert sample.counts == counts
+    assert set(sample.table["fingerprint"][sample.table["representative"]]) == set(sample.representative["fingerprint"])
+    found = (counts.failed_trainings, counts.without_ground_truth, counts.without_score, counts.incomplete)
+    assert min(found) > 0 or key, "the first tables have every kind of gap"
 
 
-def test_an_architecture_whose_every_seed_failed_is_left_out_and_counted():
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
-    sample = join(ranking, changed(retrained, name, **FAILED))
-    assert name not in sample.fingerprints
-    assert (sample.counts.failed_trainings, sample.counts.without_ground_truth, sample.counts.incomplete) == (3, 1, 0)
-    assert sample.counts.architectures == len(sample.fingerprints) + 1
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_ground_truth_or_score_that_is_not_finite_does_not_count(loss):
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
-    assert name not in join(ranking, changed(retrained, name, true_loss=loss)).fingerprints
-    for column in ("smash_score", "val_loss", "val_error"):
-        sample = join(changed(ranking, name, **{column: loss}), retrained)
-        assert name not in sample.fingerprints
-        assert sample.counts.without_score == 1
-
-
-def test_a_training_with_a_failure_does_not_count_whatever_it_reached():
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
-    assert name not in join(ranking, changed(retrained, name, failure="out of memory")).fingerprints
-
-
-def test_groups_decide_representatives_and_shortlist():
-    ranking, retrained = small()
-    names = list(dict.fromkeys(retrained["fingerprint"]))[:4]
-    for name, groups in zip(names, ("100", "010", "001", "110"), strict=True):
-        values = dict(zip(("shortlist", "stratified", "random"), map(int, groups), strict=True))
-        retrained = changed(retrained, name, **values)
-    sample = join(ranking, retrained)
-    rows = [sample.fingerprints.index(name) for name in names]
-    assert sample.representative[rows].tolist() == [False, True, True, True]
-    assert sample.shortlist[rows].tolist() == [True, False, False, True]
-
-
-def test_what_the_prediction_selected_represents_nothing():
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
-    sample = join(ranking, changed(retrained.assign(greedy=0), name, greedy=1, stratified=1))
-    row = sample.fingerprints.index(name)
-    assert (sample.representative[row], sample.greedy[row]) == (False, True)
-    assert sample.greedy.sum() == 1
-
-
-def test_of_two_trainings_with_one_seed_the_later_counts():
-    ranking, retrained = small()
-    first = retrained[:3].assign(**FAILED)
-    again = join(ranking, pd.concat([first, retrained], ignore_index=True))
-    assert again.ground_truth("true_loss").tolist() == join(ranking, retrained).ground_truth("true_loss").tolist()
-    assert again.counts == join(ranking, retrained).counts
-
-
-def test_baselines_are_joined():
+def test_baselines_are_joined() -> None:
     ranking, retrained = small()
     table = baselines(retrained, ("naswot", "weight_sharing"))
     repeated = pd.concat([table[:1].assign(prediction=9.0), table[::-1], table[1:2].assign(prediction=7.0)])
     repeated = repeated[(repeated["fingerprint"] != table["fingerprint"][3]) | (repeated["baseline"] != "naswot")]
     untrained = next(name for name in ranking["fingerprint"] if name not in set(retrained["fingerprint"]))
     sample = join(ranking, retrained, pd.concat([repeated, table[:1].assign(fingerprint=untrained)]))
-    assert set(sample.baselines) == {"naswot", "weight_sharing"}
-    naswot = dict(zip(sample.fingerprints, sample.baselines["naswot"].values, strict=True))
-    assert naswot[table["fingerprint"][0]] == table["prediction"][0], "of two values the later row counts"
-    assert naswot[table["fingerprint"][1]] == 7.0
-    assert np.isnan(naswot[table["fingerprint"][3]])
-    assert np.isnan(sample.baselines["naswot"].seconds).sum() == 1
-    assert [sample.baselines[name].training_seconds for name in ("naswot", "weight_sharing")] == [0.0, 40.0]
+    rows = sample.table.set_index("fingerprint")
+    assert set(rows.filter(like="baseline_")) == {"baseline_naswot", "baseline_weight_sharing"}
+    expected = [table["prediction"][0], 7.0, table["prediction"][2], math.nan]
+    found = rows.loc[table["fingerprint"][:4], "baseline_naswot"]
+    assert found.tolist() == pytest.approx(expected, nan_ok=True), "of two values the later row counts"
+    assert rows["seconds_naswot"].isna().sum() == 1
+    assert sample.training_seconds == {"naswot": 0.0, "weight_sharing": 40.0}
 
 
-def test_presets_without_a_score_change_nothing():
+def test_tables_that_do_not_belong_together_are_refused() -> None:
     ranking, retrained = small()
-    presets = changed(retrained[:3].copy(), slice(None), fingerprint="wide", preset=1)
-    presets = presets.assign(stratified=0, random=0, shortlist=0)
-    with_presets = pd.concat([presets, retrained], ignore_index=True)
-    found, expected = correlate(ranking, with_presets, bootstrap=200), correlate(ranking, retrained, bootstrap=200)
-    assert found.to_json() == expected.to_json()
-
-
-def test_tables_of_two_runs_are_refused():
-    ranking, retrained = small()
-    name = retrained["fingerprint"][0]
+    name, values = retrained["fingerprint"][0], baselines(retrained, ("naswot",))
     with pytest.raises(ValueError, match=f"{name} was retrained but is not in the ranking"):
         join(ranking[ranking["fingerprint"] != name], retrained)
     with pytest.raises(ValueError, match="architecture elsewhere has a value of the baseline naswot but is not in"):
-        join(ranking, retrained, baselines(retrained, ("naswot",)).assign(fingerprint="elsewhere"))
-
-
-@pytest.mark.parametrize("name", ["smash_score", "params", "val_error", "smash_score+params"])
-def test_a_baseline_with_the_name_of_another_predictor_is_refused(name):
-    ranking, retrained = small()
-    with pytest.raises(ValueError, match=f"the name {re.escape(name)} of another predictor"):
-        join(ranking, retrained, baselines(retrained, (name,)))
-
-
-def test_scores_by_different_numbers_of_hypernets_are_refused():
-    ranking, retrained = small()
+        join(ranking, retrained, values.assign(fingerprint="elsewhere"))
+    for predictor in ("smash_score", "params", "val_error", "smash_score+params"):
+        with pytest.raises(ValueError, match=rf"the name {predictor.replace('+', '.')} of another predictor"):
+            join(ranking, retrained, values.assign(baseline=predictor))
     with pytest.raises(ValueError, match="by 2 HyperNets and some by 3"):
-        join(changed(ranking, retrained["fingerprint"][0], val_loss_2=math.nan), retrained)
+        join(changed(ranking, name, val_loss_2=math.nan), retrained)
 
 
-def test_empty_tables_give_an_empty_sample():
+def test_empty_tables_give_an_empty_sample() -> None:
     sample = join(pd.DataFrame(columns=[*RANKING.columns]), pd.DataFrame(columns=[*RETRAINED.columns]))
-    assert sample.ground_truth("true_loss").shape == (0,)
+    assert sample.table["true_loss"].shape == (0,)
