@@ -10,8 +10,12 @@ import pandas as pd
 import yaml
 
 from smash_lightning.evaluation.correlation import correlate
+from smash_lightning.evaluation.ground_truths import Identity, ground_truths, pool_of
+from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import BASELINES, RANKING, RETRAINED
+from tests.cases import CASES
 
+IDENTITY = Identity("digits-0a", "space-1b", "11_epochs-2c")
 FAILED = {"true_loss": np.nan, "true_error": np.nan, "failure": "the loss became NaN at epoch 3"}
 
 
@@ -99,6 +103,14 @@ def baselines(
         for fingerprint, value in zip(losses.index, values[name], strict=True)
     ]
     return pd.DataFrame(rows, columns=[*BASELINES.columns])
+
+
+def known_ground_truths(key: int = 0, identity: Identity = IDENTITY, representative: int = 40) -> pd.DataFrame:
+    """`ground_truths.csv` of such a run."""
+    ranking, retrained = study(representative, representative // 4, key=key)
+    sample, architecture = join(ranking, retrained, baselines(retrained)), next(iter(CASES.values())).draw(0)
+    architectures = dict.fromkeys(sample.table["fingerprint"], architecture)
+    return ground_truths(sample, architectures, pool_of(ranking), identity)
 
 
 def changed(table: pd.DataFrame, where: Any, **values: Any) -> pd.DataFrame:

@@ -16,8 +16,6 @@ from smash_lightning.evaluation.ground_truths import (
     LIBRARY,
     SHIPPED,
     Identity,
-    ground_truths,
-    pool_of,
     read_library,
 )
 from smash_lightning.evaluation.ridge import (
@@ -32,13 +30,10 @@ from smash_lightning.evaluation.ridge import (
     random_folds,
     scores,
 )
-from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table, write_table
-from tests.cases import CASES
-from tests.evaluation.study_tables import baselines, study
+from tests.evaluation.study_tables import IDENTITY, known_ground_truths
 
 SKILL = {"val_loss": 0.7, "params": -0.4, "baseline_synflow": 0.3}
-IDENTITY = Identity("digits-0a", "space-1b", "11_epochs-2c")
 
 
 def pool(rng: np.random.Generator, count: int = 60, sign: float = 1, useless: bool = False) -> pd.DataFrame:
@@ -215,19 +210,10 @@ def test_no_earlier_ground_truth_of_a_scored_architecture_is_used() -> None:
     assert (few.basis, few.left_out) == ("loss", 60)
 
 
-def library_file(path: Path, identity: Identity = IDENTITY, key: int = 0) -> None:
-    """Writes the ground truths of a made-up run."""
-    ranking, retrained = study(key=key)
-    sample = join(ranking, retrained, baselines(retrained))
-    architecture = next(iter(CASES.values())).draw(0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = ground_truths(sample, dict.fromkeys(sample.fingerprints, architecture), pool_of(ranking), identity)
-    write_table(path, GROUND_TRUTHS, known)
-
-
 def test_a_library_holds_pools_of_the_same_data_space_and_recipe(tmp_path: Path) -> None:
-    library_file(tmp_path / "runs" / "1" / "ground_truths.csv")
-    library_file(tmp_path / "runs" / "2" / "ground_truths.csv", key=1)
+    for key in (1, 2):
+        (tmp_path / "runs" / f"{key}").mkdir(parents=True)
+        write_table(tmp_path / "runs" / f"{key}" / "ground_truths.csv", GROUND_TRUTHS, known_ground_truths(key))
     runs, empty = str(tmp_path / "runs"), str(tmp_path / "empty")
     both = read_library([runs, str(tmp_path / "runs" / "2" / "ground_truths.csv")], IDENTITY, False)
     assert [len(table) for table in both] == [40, 40]

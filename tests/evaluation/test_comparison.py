@@ -8,7 +8,7 @@ from scipy import stats
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.comparison import ESTIMATES, compare_predictors, measure, size_matched_pairs
 from smash_lightning.evaluation.reliability import reliability
-from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.sample import join, numbered
 from tests.evaluation.study_tables import FAILED, baselines, changed, study
 
 NAMES = ("naswot", "weight_sharing")
@@ -81,10 +81,16 @@ def test_pairs_are_those_whose_larger_one_is_within_the_band():
 
 
 def test_every_predictor_is_there_best_first_with_its_cost():
-    result = of(*tables(), training_seconds=114.0)
-    assert set(result.predictors) == {"smash_score", "val_error", "params", "macs", "ops", "smash_score+params", *NAMES}
-    values = [metrics.spearman.value for metrics in result.predictors.values()]
-    assert values == sorted(values, reverse=True)
+    ranking, retrained, table = tables()
+    rows = join(ranking, retrained, table).representative
+    columns = {name: rows[name] for name in ("smash_score", "val_error")}
+    columns |= {name: -rows[name] for name in ("params", "macs", "ops")}
+    columns["smash_score+params"] = stats.rankdata(rows["smash_score"]) + stats.rankdata(-np.log(rows["params"]))
+    columns |= {name: rows[f"baseline_{name}"] for name in NAMES}
+    expected = {name: stats.spearmanr(column, rows["true_loss"]).statistic for name, column in columns.items()}
+    result = of(ranking, retrained, table, training_seconds=114.0)
+    assert {name: one.spearman.value for name, one in result.predictors.items()} == pytest.approx(expected)
+    assert list(result.predictors) == sorted(expected, key=lambda name: -expected[name])
     costs = {name: (metrics.seconds, metrics.training_seconds) for name, metrics in result.predictors.items()}
     assert costs["smash_score"] == costs["val_error"] == costs["smash_score+params"] == (pytest.approx(0.36), 114.0)
     assert costs["params"] == costs["macs"] == costs["ops"] == (0.0, 0.0)
@@ -92,25 +98,19 @@ def test_every_predictor_is_there_best_first_with_its_cost():
     assert costs["weight_sharing"] == (pytest.approx(0.05), 40.0)
 
 
-def test_score_and_parameters_together_are_the_sum_of_their_ranks():
-    ranking, retrained, table = tables()
-    sample = join(ranking, retrained)
-    chosen = sample.representative
-    score, params = (sample.columns[name][chosen] for name in ("smash_score", "params"))
-    together = stats.rankdata(score) + stats.rankdata(-np.log(params))
-    expected = stats.spearmanr(together, sample.ground_truth("true_loss")[chosen]).statistic
-    found = of(ranking, retrained, table).predictors["smash_score+params"]
-    assert found.spearman.value == pytest.approx(expected)
-
-
-def test_the_validation_loss_is_a_predictor_of_its_own_only_where_it_is_not_the_score():
-    ranking, retrained, table = tables()
-    other = ranking.assign(smash_score=ranking["smash_score"] + 0.01 * (ranking.index % 7))
-    result = of(other, retrained, table)
-    assert "val_loss" not in of(ranking, retrained, table).predictors
-    assert result.predictors["val_loss"].delta_spearman is not None
-    assert result.predictors["smash_score"].delta_spearman is None
-    assert "val_loss" not in result.baselines()
+def test_forms_of_the_score_are_no_baselines():
+    """Nor is the validation loss a predictor of its own where it is the score."""
+    ranking, retrained = study(skill=0.9)
+    table = pd.concat([baselines(retrained, NAMES, skill=0.1), baselines(retrained, ("strong",), skill=0.6)])
+    result = of(ranking, retrained, table)
+    assert next(iter(result.predictors)) in ("smash_score", "val_error")
+    assert result.baselines()[0] == result.baselines("size_matched_tau")[0] == "strong"
+    other = of(ranking.assign(smash_score=ranking["smash_score"] + 0.01 * (ranking.index % 7)), retrained, table)
+    assert set(other.predictors) - set(result.predictors) == {"val_loss"}
+    assert other.predictors["val_loss"].delta_spearman is not None
+    assert other.predictors["smash_score"].delta_spearman is None
+    for each in (result, other):
+        assert set(each.baselines()) == {"strong", *NAMES, "params", "macs", "ops"}
 
 
 def test_a_baseline_without_every_value_is_omitted_unless_only_the_shortlist_lacks_it():
@@ -147,22 +147,12 @@ def test_few_size_matched_pairs_show_nothing():
     assert close.predictors["naswot"].size_matched_tau is not None
 
 
-def test_the_strongest_baseline_is_no_form_of_the_score():
-    ranking, retrained, _ = tables(skill=0.9)
-    table = pd.concat([baselines(retrained, ("weak",), skill=0.1), baselines(retrained, ("strong",), skill=0.6)])
-    result = of(ranking, retrained, table)
-    assert next(iter(result.predictors)) in ("smash_score", "val_error")
-    assert result.baselines()[0] == result.baselines("size_matched_tau")[0] == "strong"
-    assert set(result.baselines()) == {"strong", "weak", "params", "macs", "ops"}
-
-
 def test_distance_to_the_goal_is_paired_and_on_architectures_with_every_seed():
     ranking, retrained = study()
     sample = join(ranking, changed(retrained, retrained.index == 0, **FAILED))
-    rows = np.isfinite(sample.trainings["true_loss"]).all(1) & sample.representative
-    assert rows.sum() < sample.representative.sum()
-    above = compare_predictors(sample, 200, 0).above_goal
-    rho = stats.spearmanr(sample.columns["smash_score"][rows], sample.ground_truth("true_loss")[rows]).statistic
-    ceiling = reliability(sample.trainings["true_loss"][rows], 200, 0).ceiling
-    assert above.value == pytest.approx(rho - 0.9 * ceiling.value)
+    rows = sample.representative.dropna()
+    assert len(rows) < len(sample.representative)
+    rho = stats.spearmanr(rows["smash_score"], rows["true_loss"]).statistic
+    ceiling = reliability(numbered(rows, "true_loss"), 200, 0).ceiling
+    assert compare_predictors(sample, 200, 0).above_goal.value == pytest.approx(rho - 0.9 * ceiling.value)
     assert compare_predictors(join(*study(seeds=1)), 200, 0).above_goal is None

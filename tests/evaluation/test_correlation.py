@@ -1,6 +1,6 @@
 import json
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,61 +8,92 @@ from scipy import stats
 
 from smash_lightning.evaluation.agreement import shortlist
 from smash_lightning.evaluation.correlation import correlate, value
-from smash_lightning.evaluation.sample import join
+from smash_lightning.evaluation.reliability import reliability
+from smash_lightning.evaluation.sample import join, numbered
 from tests.evaluation.study_tables import FAILED, baselines, changed, study
 
 FAST = {"bootstrap": 300}
 
 
-def representative(ranking, retrained):
-    sample = join(ranking, retrained)
-    chosen = sample.representative
-    columns = {name: column[chosen] for name, column in sample.columns.items()}
-    return columns, sample.ground_truth("true_loss")[chosen], sample
+def coefficients(predictor, target):
+    functions = (stats.spearmanr, stats.kendalltau, stats.pearsonr)
+    return {function.__name__[:-1].removesuffix("ta"): function(predictor, target).statistic for function in functions}
 
 
-def test_coefficients_are_scipys_on_the_representative_architectures():
-    tables = study()
-    columns, target, sample = representative(*tables)
-    result = correlate(*tables, **FAST)
-    assert result.architectures == len(target) == 40 < len(sample.fingerprints)
-    val_loss = result.loss.scores["val_loss"]
-    assert val_loss.spearman.value == pytest.approx(stats.spearmanr(columns["val_loss"], target).statistic)
-    assert val_loss.kendall.value == pytest.approx(stats.kendalltau(columns["val_loss"], target).statistic)
-    assert val_loss.pearson.value == pytest.approx(stats.pearsonr(columns["val_loss"], target).statistic)
-    error = sample.ground_truth("true_error")[sample.representative]
-    in_error = result.error.scores["val_error"].spearman.value
-    assert in_error == pytest.approx(stats.spearmanr(columns["val_error"], error).statistic)
-    for name in ("params", "macs", "ops"):
-        size = result.loss.sizes[name]
-        expected = stats.spearmanr(columns[name], -target).statistic  # larger predicts better
-        assert size.coefficients.spearman.value == pytest.approx(expected)
-        assert size.delta_spearman.value == pytest.approx(val_loss.spearman.value - expected)
+def partial(x, y, *given):
+    """The correlation of the residuals of ranks."""
+    design = np.column_stack([np.ones(len(x)), *map(stats.rankdata, given)])
+    ranks = [stats.rankdata(column) for column in (x, y)]
+    return np.corrcoef([r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks])[0, 1]
 
 
-def test_partial_coefficients_are_given_parameters_or_all_sizes():
-    tables = study(size_skill=0.6)
-    columns, target, _ = representative(*tables)
-    loss = correlate(*tables, **FAST).loss
-    partial = ((loss.partial_given_params, ["params"]), (loss.partial_given_sizes, ["params", "macs", "ops"]))
-    for estimate, sizes in partial:
-        design = np.column_stack([np.ones(40), *(stats.rankdata(columns[size]) for size in sizes)])
-        ranks = [stats.rankdata(column) for column in (columns["val_loss"], target)]
-        residuals = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks]
-        assert estimate.value == pytest.approx(np.corrcoef(*residuals)[0, 1])
+def top_gain(predictor, target):
+    """Mean of the fifth with the lowest predictor minus the mean of all; of equal ones at its border a part counts."""
+    border = np.sort(predictor)[len(target) // 5 - 1]
+    below, level = target[predictor < border], target[predictor == border]
+    count = len(target) // 5
+    return (below.sum() + (count - len(below)) * level.mean()) / count - target.mean()
 
 
-def test_hypernets_are_compared_with_each_other_and_with_the_ground_truth():
-    tables = study()
-    _, target, sample = representative(*tables)
-    by_hypernet = sample.by_hypernet[sample.representative]
-    result = correlate(*tables, **FAST)
-    assert [(pair.first, pair.second) for pair in result.hypernet_pairs] == [(0, 1), (0, 2), (1, 2)]
-    agreement = [stats.spearmanr(by_hypernet[:, p.first], by_hypernet[:, p.second]) for p in result.hypernet_pairs]
-    assert [p.spearman.value for p in result.hypernet_pairs] == pytest.approx([a.statistic for a in agreement])
-    assert result.hypernet_agreement.value == pytest.approx(np.mean([a.statistic for a in agreement]))
-    singles = [stats.spearmanr(column, target).statistic for column in by_hypernet.T]
-    assert [single.value for single in result.loss.hypernets] == pytest.approx(singles)
+def expected(rows, resamples):
+    """Every estimate of a run but the comparison of predictors, by its name in the file."""
+    names = ("params", "macs", "ops")
+    found = {}
+    for section, name in (("loss", "true_loss"), ("error", "true_error")):
+        target, score = rows[name].to_numpy(), rows["smash_score"].to_numpy()
+        scores = {column: rows[column].to_numpy() for column in ("smash_score", "val_loss", "val_error")}
+        sizes = {column: -rows[column].to_numpy() for column in names}  # larger predicts better
+        reliable = asdict(reliability(numbered(rows, name), resamples, 0))
+        tree = {
+            "reliability": {key: one["value"] for key, one in reliable.items() if isinstance(one, dict)},
+            "scores": {key: coefficients(column, target) for key, column in scores.items()},
+            "sizes": {
+                key: {"coefficients": coefficients(column, target)}
+                | {"delta_spearman": stats.spearmanr(score, target)[0] - stats.spearmanr(column, target)[0]}
+                for key, column in sizes.items()
+            },
+            "partial_given_params": partial(score, target, rows["params"]),
+            "partial_given_sizes": partial(score, target, *(rows[key] for key in names)),
+            "hypernets": [stats.spearmanr(column, target).statistic for column in numbered(rows, "val_loss").T],
+            "top_fraction": {
+                key: top_gain(x, target) for key, x in (scores | sizes | {"ground_truth": target}).items()
+            },
+        }
+        found[section] = tree
+    pairs = stats.spearmanr(numbered(rows, "val_loss")).statistic[[0, 0, 1], [1, 2, 2]]
+    return found | {"hypernet_pairs": [{"spearman": rho} for rho in pairs], "hypernet_agreement": pairs.mean()}
+
+
+def flat(tree, name=""):
+    """Estimates, or numbers in place of them, by dotted names."""
+    if isinstance(tree, list):
+        tree = dict(enumerate(tree))
+    if isinstance(tree, float) or "value" in tree:
+        return {name: tree}
+    parts = [flat(one, f"{name}.{key}") for key, one in tree.items() if isinstance(one, dict | list | float)]
+    return {key: one for part in parts for key, one in part.items()}
+
+
+def test_every_estimate_of_the_file_is_that_of_scipy_with_an_interval():
+    ranking, retrained = study(size_skill=0.6)
+    rows = join(ranking, retrained).representative
+    content = json.loads(correlate(ranking, retrained, baselines(retrained, ("naswot",)), **FAST).to_json())
+    assert content["architectures"] == len(rows) == 40 < retrained["fingerprint"].nunique()
+    assert list(content) == [
+        *("architectures", "counts", "resamples", "seed", "confidence", "loss", "error", "comparison"),
+        *("hypernet_pairs", "hypernet_agreement", "verdict"),
+    ]
+    assert [(pair["first"], pair["second"]) for pair in content["hypernet_pairs"]] == [(0, 1), (0, 2), (1, 2)]
+    for section in ("loss", "error"):
+        assert content[section].pop("shortlist")
+    found = {name: one for name, one in flat(content).items() if isinstance(one, dict)}
+    # Seven predictors with seven estimates, less two differences of the score from itself and the partial coefficient
+    # of the parameters given the parameters; and the goal.
+    of_predictors = {name for name in found if name.startswith(".comparison.")}
+    assert len(of_predictors) == 7 * 7 - 2 - 1 + 1
+    assert all(one["low"] <= one["value"] <= one["high"] and one["resamples"] == 300 for one in found.values())
+    others = {name: one["value"] for name, one in found.items() if name not in of_predictors}
+    assert others == pytest.approx(flat(expected(rows, 300)))
 
 
 def test_the_shortlist_does_not_change_the_correlation():
@@ -103,36 +134,6 @@ def test_degenerate_tables_give_null_without_a_warning(case):
     assert (loss["partial_given_sizes"] is None) == (case.keys() <= {"representative"})
 
 
-def test_every_coefficient_in_the_file_has_its_interval():
-    def walk(node):
-        if isinstance(node, dict):
-            if "value" in node:
-                assert node["low"] <= node["value"] <= node["high"]
-                assert node["resamples"] == 300
-                found.append(node)
-            for child in node.values():
-                walk(child)
-        elif isinstance(node, list):
-            for child in node:
-                walk(child)
-
-    found = []
-    ranking, retrained = study()
-    plain = json.loads(correlate(ranking, retrained, baselines(retrained, ("naswot",)), **FAST).to_json())
-    walk(plain)
-    # Seven predictors with seven estimates, less two differences of the score from itself and the partial coefficient
-    # of the parameters given the parameters; and the goal.
-    in_comparison = 7 * 7 - 2 - 1 + 1
-    assert len(found) == 2 * (6 + 3 * 3 + 3 * 4 + 2 + 3 + 7) + 3 + 1 + in_comparison
-    assert list(plain) == [
-        *("architectures", "counts", "resamples", "seed", "confidence", "loss", "error", "comparison"),
-        *("hypernet_pairs", "hypernet_agreement", "verdict"),
-    ]
-    assert set(plain["loss"]["top_fraction"]) == {
-        *("smash_score", "val_loss", "val_error", "params", "macs", "ops", "ground_truth")
-    }
-
-
 def outcome(*tables, **options):
     return json.loads(correlate(*tables, **FAST, **options).to_json())["verdict"]
 
@@ -167,13 +168,9 @@ def test_reasons_for_no_verdict():
 # --- the shortlist ---
 
 
-def groups(key=1, gain=0.02):
-    rng = np.random.default_rng(key)
-    return 0.145 - gain + 0.01 * rng.normal(size=12), 0.145 + 0.02 * rng.normal(size=36)
-
-
-def test_is_welchs_test():
-    top, sample = groups()
+def test_the_shortlist_is_compared_by_welchs_test():
+    rng = np.random.default_rng(1)
+    top, sample = 0.125 + 0.01 * rng.normal(size=12), 0.145 + 0.02 * rng.normal(size=36)
     result, welch = shortlist(top, sample), stats.ttest_ind(top, sample, equal_var=False)
     assert result.z == pytest.approx(welch.statistic)
     interval = welch.confidence_interval(0.95)
@@ -181,11 +178,8 @@ def test_is_welchs_test():
     assert result.difference == pytest.approx(result.z * result.standard_error)
     assert (result.top, result.representative) == (12, 36)
     assert result.difference == pytest.approx(result.mean_top - result.mean_representative)
-
-
-def test_counts_those_that_beat_the_median():
-    result = shortlist(np.array([1.0, 2.0, 3.0, 9.0]), np.array([2.0, 3.0, 4.0, 2.5, 8.0]))
-    assert (result.beat_median, result.share) == (2, 0.5)  # 3.0 only equals it
+    few = shortlist(np.array([1.0, 2.0, 3.0, 9.0]), np.array([2.0, 3.0, 4.0, 2.5, 8.0]))
+    assert (few.beat_median, few.share) == (2, 0.5)  # 3.0 only equals the median
 
 
 @pytest.mark.parametrize("top", [[], [0.1], [0.2, 0.2]])

@@ -4,8 +4,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from smash_lightning.evaluation.ground_truths import Identity, ground_truths, pool_of
-from smash_lightning.evaluation.sample import join
 from smash_lightning.evaluation.tables import (
     BASELINES,
     GROUND_TRUTHS,
@@ -21,8 +19,7 @@ from smash_lightning.evaluation.tables import (
     write_table,
 )
 from smash_lightning.run_folder import RunFolder
-from tests.cases import CASES
-from tests.evaluation.study_tables import baselines, study
+from tests.evaluation.study_tables import baselines, known_ground_truths, study
 from tests.stages.small_run import trained
 
 TRAININGS = [trained(f"r{place}", place, 0.1 * place, "shortlist") for place in range(3)]
@@ -35,10 +32,7 @@ def made_up() -> dict[str, pd.DataFrame]:
     )
     settling = pd.DataFrame([(0, 20, "0123", 0.25), (1, 20, "1e10", math.inf)], columns=[*TABLES["settling"].columns])
     tables = {"ranking": ranking, "retrained": retrained, "baselines": baselines(retrained)}
-    identity = Identity("digits-0a", "space-1b", "11_epochs-2c")
-    architecture = next(iter(CASES.values())).draw(0)
-    sample = join(ranking, retrained, tables["baselines"])
-    known = ground_truths(sample, dict.fromkeys(sample.fingerprints, architecture), pool_of(ranking), identity)
+    known = known_ground_truths(representative=4)
     known = known[GROUND_TRUTHS.ordered(hypernet_columns(known))]
     return tables | {"training_history": history, "settling": settling, "ground_truths": known}
 
