@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smash_lightning.evaluation.bootstrap import CONFIDENCE, Estimate
+from smash_lightning.evaluation.bootstrap import Estimate, percentiles
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.ridge import Fitter, fit, random_folds
 
@@ -27,8 +27,8 @@ class BestFound:
     by_score: float
     by_prediction: float
     # paired differences from random ones, with the percentiles of the draws
-    score_minus_random: Estimate
-    prediction_minus_random: Estimate
+    score_minus_random: Estimate | None
+    prediction_minus_random: Estimate | None
 
 
 def best_found(fitter: Fitter, score: Floats, losses: Floats, least: int, seed: int) -> BestFound | None:
@@ -53,16 +53,10 @@ def best_found(fitter: Fitter, score: Floats, losses: Floats, least: int, seed: 
     predicted = np.where(random, -np.inf, coefficients @ fitter.matrix.T)
     orders = (place, np.broadcast_to(score, place.shape), predicted)
     best = np.array([_lowest(np.where(drawn, order, np.inf), losses, trained) for order in orders])
-    return BestFound(
-        candidates, trained, fitted, DRAWS, *best.mean(1).tolist(), *(_difference(one - best[0]) for one in best[1:])
-    )
+    differences = [percentiles(float(one.mean()), one) for one in best[1:] - best[0]]
+    return BestFound(candidates, trained, fitted, DRAWS, *best.mean(1).tolist(), *differences)
 
 
 def _lowest(order: Floats, losses: Floats, trained: int) -> Floats:
     """The lowest loss of the first ones in each draw, (draws,)."""
     return np.asarray(losses[np.argsort(order, axis=1, kind="stable")[:, :trained]].min(1), dtype=float)
-
-
-def _difference(draws: Floats) -> Estimate:
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(draws.mean()), float(low), float(high), len(draws))

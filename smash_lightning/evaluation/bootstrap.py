@@ -73,10 +73,11 @@ class Bootstrap:
         if self.size < MINIMUM:
             return [None] * count
         values = statistic(np.ones((1, self.size)))[0]
-        return [_estimate(float(value), draws) for value, draws in zip(values, self.draws(statistic).T, strict=True)]
+        return [percentiles(float(value), draws) for value, draws in zip(values, self.draws(statistic).T, strict=True)]
 
 
-def _estimate(value: float, draws: Floats) -> Estimate | None:
+def percentiles(value: float, draws: Floats) -> Estimate | None:
+    """A number with the percentiles of those `draws` (r,) in which it is defined; None where it is undefined."""
     draws = draws[np.isfinite(draws)]
     if not np.isfinite(value) or not len(draws):
         return None

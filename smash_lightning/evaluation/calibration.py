@@ -9,14 +9,14 @@ predictions would be too narrow: they held a known difference in 58 to 90 % of s
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from smash_lightning.evaluation.best_found import BestFound, best_found
-from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate
+from smash_lightning.evaluation.bootstrap import CONFIDENCE, Bootstrap, Estimate, percentiles
 from smash_lightning.evaluation.coefficients import Floats, kendall, spearman
 from smash_lightning.evaluation.comparison import BAND, LEAST_PAIRS, size_matched_pairs
 from smash_lightning.evaluation.ridge import (
@@ -168,12 +168,12 @@ def single_predictors(own: pd.DataFrame) -> dict[str, Floats]:
 def centered_estimate(one: Draws, other: Draws | None = None) -> Estimate | None:
     """A statistic, or its difference from another, with the interval of its resamples moved to be centered on it."""
     value, draws = one if other is None else (one[0] - other[0], one[1] - other[1])
-    draws = draws[np.isfinite(draws)]
-    if not np.isfinite(value) or not len(draws):
+    if not (found := percentiles(float(value), draws)):
         return None
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]) - draws.mean() + value
+    center = draws[np.isfinite(draws)].mean()
     largest = 1 if other is None else 2
-    return Estimate(float(value), max(float(low), -largest), min(float(high), largest), len(draws))
+    low, high = (float(end - center + value) for end in (found.low, found.high))
+    return replace(found, low=max(low, -largest), high=min(high, largest))
 
 
 class Evaluation:
