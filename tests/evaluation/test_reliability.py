@@ -46,8 +46,8 @@ def test_figures_of_a_table():
 
 def test_a_predictor_without_noise_of_its_own_reaches_the_ceiling():
     rng = np.random.default_rng(5)
-    quality = rng.normal(size=3_000)
-    table = quality[:, None] + rng.normal(size=(3_000, 3))
+    quality = rng.normal(size=1_500)
+    table = quality[:, None] + rng.normal(size=(1_500, 3))
     ceiling = reliability(table, 100, seed=0).ceiling.value
     assert stats.spearmanr(quality, table.mean(1)).statistic == pytest.approx(ceiling, abs=0.03)
 
@@ -58,14 +58,10 @@ def test_rows_with_a_failed_seed_are_left_out():
     assert reliability(with_gap, 200, seed=0) == reliability(table, 200, seed=0)
 
 
-def test_noise_alone_has_a_ceiling_of_zero_when_seeds_disagree():
+def test_seeds_that_disagree_have_a_ceiling_of_zero_and_one_seed_has_none():
     up = np.arange(10.0)
     result = reliability(np.column_stack([up, -up + 0.1 * up**2, np.roll(up, 5)]), 200, seed=0)
     assert result.icc_mean.value < 0
     assert result.ceiling.value == 0
-
-
-def test_one_seed_shows_nothing():
-    result = reliability(trainings(7, seeds=1), 200, seed=0)
-    figures = (result.icc_mean, result.icc_single, result.icc_mean_raw, result.seed_agreement, result.ceiling)
-    assert figures == (None,) * 5
+    alone = reliability(trainings(7, seeds=1), 200, seed=0)
+    assert {alone.icc_mean, alone.icc_single, alone.icc_mean_raw, alone.seed_agreement, alone.ceiling} == {None}
