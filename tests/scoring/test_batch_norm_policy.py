@@ -21,11 +21,10 @@ from smash_lightning.scoring import (
     ScoringData,
     WarmStart,
 )
-from tests.cases import BARE_CASES, Case, every_bare_case
+from tests.cases import Case, every_bare_case
 from tests.hypernet.kinds import KINDS
-from tests.scoring.small_scoring_data import BATCHES, scoring_data
+from tests.scoring.small_scoring_data import BATCHES, CASE, in_doubles, make_scorer
 
-CASE = BARE_CASES["v1-2d"]
 EVERY: dict[str, BatchNormPolicy] = {
     "recalibrated": RecalibratedStatistics(),
     "running": RunningStatistics(),
@@ -35,15 +34,12 @@ EVERY: dict[str, BatchNormPolicy] = {
 every_policy = pytest.mark.parametrize("policy", EVERY.values(), ids=EVERY.keys())
 
 
-def in_doubles(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, ScoringData]:
+def parts(case: Case, kind: str = "conditional") -> tuple[TrainedHyperNet, ScoringData]:
     """An untrained HyperNet with running averages, and data for scoring."""
-    weights, given = KINDS[kind](case, 0).double(), scoring_data(case)
-    statistics = weights.running_statistics().double()
-    for buffer in statistics.buffers():
+    scorer = in_doubles(make_scorer(case, kind=kind))
+    for buffer in scorer.hypernets[0].statistics.buffers():
         buffer.uniform_(0.5, 1.5, generator=generator("statistics"))
-    batches = tuple((images.double(), labels) for images, labels in given.batches)
-    given = replace(given, images=given.images.double(), recalibration=given.recalibration.double(), batches=batches)
-    return TrainedHyperNet(weights, statistics.eval(), frozenset()), given
+    return scorer.hypernets[0], scorer.data
 
 
 def generated(architecture: Architecture, hypernet: TrainedHyperNet) -> Weights:
@@ -82,7 +78,7 @@ def predicted(
 
 @every_bare_case
 def test_recalibrated_is_a_plain_network_after_one_batch(case: Case) -> None:
-    hypernet, given = in_doubles(case)
+    hypernet, given = parts(case)
     architecture = case.draw(3)
     network = recalibrated(
         plain_network(architecture, hypernet, generated(architecture, hypernet)), given.recalibration
@@ -95,7 +91,7 @@ def test_recalibrated_is_a_plain_network_after_one_batch(case: Case) -> None:
 
 @pytest.mark.parametrize("images", [2, 5, 12])
 def test_recalibrated_on_some_images_is_on_the_first_ones(images: int) -> None:
-    hypernet, given = in_doubles(CASE)
+    hypernet, given = parts(CASE)
     some = replace(given, recalibration=given.recalibration[:images])
     found = predicted(RecalibratedStatistics(images), CASE.draw(1), hypernet, given)
     assert torch.equal(found, predicted(RecalibratedStatistics(), CASE.draw(1), hypernet, some))
@@ -105,7 +101,7 @@ def test_recalibrated_on_some_images_is_on_the_first_ones(images: int) -> None:
 
 @every_bare_case
 def test_running_takes_the_averages_of_the_training(case: Case) -> None:
-    hypernet, given = in_doubles(case)
+    hypernet, given = parts(case)
     architecture = case.draw(2)
     network = plain_network(architecture, hypernet, generated(architecture, hypernet)).eval()
     ours, theirs = network.statistics, hypernet.statistics
@@ -119,7 +115,7 @@ def test_running_takes_the_averages_of_the_training(case: Case) -> None:
 
 
 def test_batch_takes_the_moments_of_what_it_predicts() -> None:
-    hypernet, given = in_doubles(CASE)
+    hypernet, given = parts(CASE)
     architecture = CASE.draw(2)
     network = plain_network(architecture, hypernet, generated(architecture, hypernet))  # as in training
     with torch.no_grad():
@@ -144,7 +140,7 @@ def slow_warm_start(network: StandaloneNetwork, policy: WarmStart, given: Scorin
 @pytest.mark.parametrize("policy", [WarmStart(1), WarmStart(3, 0.3, 0.5)], ids=["one step", "three steps"])
 @every_bare_case
 def test_a_warm_start_is_standalone_training_of_a_plain_network(case: Case, policy: WarmStart) -> None:
-    hypernet, given = in_doubles(case)
+    hypernet, given = parts(case)
     for seed in range(2):  # both architectures use the same batches
         architecture = case.draw(seed)
         weights = generated(architecture, hypernet)
@@ -168,7 +164,7 @@ def test_a_warm_start_is_standalone_training_of_a_plain_network(case: Case, poli
 
 @every_policy
 def test_a_policy_needs_the_batches_that_it_uses(policy: BatchNormPolicy) -> None:
-    hypernet, given = in_doubles(CASE)
+    hypernet, given = parts(CASE)
     enough = replace(given, batches=given.batches[: policy.batches])
     expected = predicted(policy, CASE.draw(1), hypernet, given)
     assert torch.equal(predicted(policy, CASE.draw(1), hypernet, enough), expected)
@@ -179,6 +175,6 @@ def test_a_policy_needs_the_batches_that_it_uses(policy: BatchNormPolicy) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_policies_predict_with_any_source_of_weights(kind: str) -> None:
-    hypernet, given = in_doubles(CASE, kind)
+    hypernet, given = parts(CASE, kind)
     for policy in EVERY.values():
         assert predicted(policy, CASE.draw(1), hypernet, given).isfinite().all()

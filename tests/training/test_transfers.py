@@ -21,8 +21,7 @@ from smash_lightning.training import HyperNetModule
 from smash_lightning.training.planning import Planner, make_plan
 from tests.cases import CASES, Case
 from tests.network.counting import TransferCounter
-from tests.scoring.test_scorer import CASE
-from tests.scoring.test_scorer import scorer as make_scorer
+from tests.scoring.small_scoring_data import CASE, make_scorer
 from tests.training.test_search_module import DIGITS, KINDS, SEARCH, Training, data
 
 CPU, META = torch.device("cpu"), torch.device("meta")
