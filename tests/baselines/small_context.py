@@ -4,18 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.baselines import BaselineContext, initial_weights
 from smash_lightning.random_streams import generator
-from tests.cases import small
+from tests.cases import BARE_CASES, CASES, IMAGES, mean_joins
 from tests.reference.slow import SlowNetwork
-from tests.stages.small_run import SPACE, small_experiment
+from tests.stages.small_run import small_experiment
 
-TINY = small(
-    ImageSpec(2, (4, 4), 3), SPACE.body, base=2, inputs=(2, 2), memory=(4, 4), widths=(2,), max_units=2, max_ops=1
+every_architecture = pytest.mark.parametrize(
+    ("architecture", "image_spec"),
+    [
+        *((case.draw(seed), case.space.image_spec) for case in BARE_CASES.values() for seed in range(3)),
+        (mean_joins(CASES["v2-2d"].draw(0)), IMAGES),
+    ],
 )
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from smash_lightning.architecture import Architecture
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.baselines import BaselineContext, JacobianCovariance
 from smash_lightning.random_streams import rng
-from tests.baselines.small_context import random_context, slow_network
-from tests.cases import Case, every_bare_case
+from tests.baselines.small_context import every_architecture, random_context, slow_network
 from tests.stages.small_run import SPACE
 
 
@@ -34,10 +33,9 @@ def expected(rows: list[np.ndarray]) -> float:
     return sum(math.log(v + 1e-5) + 1 / (v + 1e-5) for v in eigenvalues)
 
 
-@every_bare_case
-@pytest.mark.parametrize("seed", range(3))
-def test_image_by_image(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, context = case.draw(seed), random_context(tmp_path, case.space.image_spec)
+@every_architecture
+def test_image_by_image(architecture: Architecture, image_spec: ImageSpec, tmp_path: Path) -> None:
+    context = random_context(tmp_path, image_spec)
     value = JacobianCovariance().predict(architecture, context)
     assert value == pytest.approx(expected(one_by_one(architecture, context)), rel=1e-7)
     assert value >= len(context.images) * (1 - 1e-4), "its least value"

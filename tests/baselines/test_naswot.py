@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from smash_lightning.architecture import Architecture
+from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.baselines import BaselineContext, Naswot
 from smash_lightning.random_streams import generator, rng
-from tests.baselines.small_context import random_context, slow_network
-from tests.cases import CASES, IMAGES, Case, every_bare_case, mean_joins
+from tests.baselines.small_context import every_architecture, random_context, slow_network
 from tests.stages.small_run import SPACE
 
 
@@ -43,19 +42,14 @@ def agreements(on: np.ndarray) -> np.ndarray:
     return np.array([[len(a) - sum(x != y for x, y in zip(a, b, strict=True)) for b in on] for a in on], dtype=float)
 
 
-@every_bare_case
-@pytest.mark.parametrize("seed", range(3))
-def test_hamming_distances_of_the_plain_network(case: Case, seed: int, tmp_path: Path) -> None:
-    architecture, context = case.draw(seed), random_context(tmp_path, case.space.image_spec, count=5)
+@every_architecture
+def test_hamming_distances_of_the_plain_network(
+    architecture: Architecture, image_spec: ImageSpec, tmp_path: Path
+) -> None:
+    context = random_context(tmp_path, image_spec, count=5)
     sign, logarithm = np.linalg.slogdet(agreements(codes(architecture, context)))
     assert sign == 1
     assert Naswot().predict(architecture, context) == pytest.approx(-logarithm, rel=1e-9)
-
-
-def test_relus_after_convolutions_count_as_well(tmp_path: Path) -> None:
-    architecture, context = mean_joins(CASES["v2-2d"].draw(0)), random_context(tmp_path, IMAGES, count=5)
-    expected = -np.linalg.slogdet(agreements(codes(architecture, context)))[1]
-    assert Naswot().predict(architecture, context) == pytest.approx(expected, rel=1e-9)
 
 
 def test_images_of_equal_code_make_it_undefined(tmp_path: Path) -> None:

@@ -171,17 +171,3 @@ def test_missing_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot read .*: No such file"):
         read_table(tmp_path / "ranking.csv", RANKING)
     assert list(read_if_exists(tmp_path / "baselines.csv", BASELINES)) == list(BASELINES.columns)
-
-
-def test_a_table_is_unchanged_where_writing_fails(tmp_path: Path) -> None:
-    class Unprintable:
-        def __str__(self) -> str:
-            raise ValueError("no such text")
-
-    path = tmp_path / "retrained.csv"
-    write_table(path, RETRAINED, TRAININGS)
-    before = path.read_text()
-    with pytest.raises(ValueError, match="no such text"):
-        write_table(path, RETRAINED, [*TRAININGS, {**TRAININGS[0], "failure": Unprintable()}])
-    assert path.read_text() == before
-    assert list(tmp_path.iterdir()) == [path]
