@@ -25,7 +25,7 @@ from smash_lightning.evaluation.coefficients import (
     top_membership,
 )
 from smash_lightning.evaluation.reliability import ceiling
-from smash_lightning.evaluation.sample import BASELINE, COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample, numbered
+from smash_lightning.evaluation.sample import COST, SCORES, SIZES, SMASH_SCORE, TOGETHER, Sample, numbered
 
 BAND = 0.1  # share by which the parameters of two size-matched architectures differ at most
 LEAST_PAIRS = 30  # of size-matched architectures; with fewer nothing is estimated
@@ -85,13 +85,13 @@ def compare_predictors(
     parts: dict[str, dict[str, Any]] = {name: {**measured[name], **costs[name]} for name in columns}
     values = {name: estimates["spearman"] for name, estimates in measured.items()}
     order = sorted(columns, key=lambda name: -one.value if (one := values[name]) else np.inf)
-    missing = rows.filter(regex=f"^{BASELINE}").isna().sum().rename(lambda name: name.removeprefix(BASELINE))
+    missing = sample.baselines.isna().sum()
     return PredictorComparison(
         architectures=len(target),
         band=BAND,
         pairs=int(matched.sum()) // 2,
         predictors={name: PredictorMetrics(**parts[name]) for name in order},
-        omitted={name: f"no value for {n} of {len(target)} architectures" for name, n in missing.items() if n},
+        omitted={str(name): f"no value for {n} of {len(target)} architectures" for name, n in missing.items() if n},
         above_goal=_above_goal(sample, resamples, seed),
     )
 
@@ -140,8 +140,8 @@ def _columns(sample: Sample) -> dict[str, Floats]:
     sizes = {name: rankdata(-rows[name]) for name in SIZES}
     # Ranks within the sample, the same in every resample: a fixed rule that a user could apply.
     columns[TOGETHER] = columns[SMASH_SCORE] + sizes["params"]
-    known = rows.filter(regex=f"^{BASELINE}").dropna(axis="columns")
-    return columns | sizes | {name.removeprefix(BASELINE): rankdata(values) for name, values in known.items()}
+    known = sample.baselines.dropna(axis="columns")
+    return columns | sizes | {str(name): rankdata(values) for name, values in known.items()}
 
 
 def _costs(sample: Sample, training_seconds: float) -> dict[str, dict[str, Any]]:
@@ -156,10 +156,10 @@ def _costs(sample: Sample, training_seconds: float) -> dict[str, dict[str, Any]]
 
 def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
     """Only architectures with every seed count in a ceiling, so the score is measured on them too."""
-    trainings = numbered(sample.representative, "true_loss")
-    complete = np.isfinite(trainings).all(axis=1)
-    score, target = (sample.representative[name][complete].to_numpy() for name in (SMASH_SCORE, "true_loss"))
-    columns = list(trainings[complete].T)
+    rows = sample.representative
+    rows = rows[rows.filter(regex=r"^true_loss_\d+$").notna().all(axis=1)]
+    score, target = (rows[name].to_numpy() for name in (SMASH_SCORE, "true_loss"))
+    columns = list(numbered(rows, "true_loss").T)
 
     def difference(weights: Floats) -> Floats:
         return spearman(score, target, weights) - GOAL * ceiling(columns, weights)

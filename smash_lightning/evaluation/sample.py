@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,11 @@ class Sample:
     def representative(self) -> pd.DataFrame:
         """The rows of representative architectures."""
         return self.table[self.table["representative"]]
+
+    @property
+    def baselines(self) -> pd.DataFrame:
+        """Predictions for representative architectures, a column for each baseline."""
+        return self.representative.filter(regex=f"^{BASELINE}").rename(columns=lambda name: name.removeprefix(BASELINE))
 
 
 def numbered(table: pd.DataFrame, name: str) -> Floats:
@@ -134,7 +140,8 @@ def _baselines(table: pd.DataFrame, scored: pd.Index) -> tuple[pd.DataFrame, dic
             )
         if baseline in (*SCORES, *SIZES, TOGETHER):
             raise ValueError(f"a baseline has the name {baseline} of another predictor: give the baseline another name")
-    columns, training_seconds = {}, {}
+    columns: dict[str, pd.Series[Any]] = {}
+    training_seconds: dict[str, float] = {}
     for name, rows in table.groupby("baseline", sort=False)[list(BASELINES.columns)]:
         last = rows.drop_duplicates("fingerprint", keep="last").set_index("fingerprint")
         columns |= {f"{BASELINE}{name}": last["prediction"], f"{COST}_{name}": last["seconds"]}
