@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pkgutil import resolve_name
 from types import NoneType, UnionType
@@ -71,7 +71,7 @@ def require_bounds(options: Any, section: str) -> None:
 @cache
 def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(kind, include_extras=True)
-    return {name: TypeAdapter(list[hint], config=ANY_CLASS) for name, hint in hints.items()}  # type: ignore[valid-type]
+    return {each.name: TypeAdapter(list[hints[each.name]], config=ANY_CLASS) for each in fields(kind)}  # type: ignore
 
 
 def _message(name: str, value: Any, error: ValidationError) -> str:

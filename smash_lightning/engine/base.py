@@ -10,14 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from smash_lightning.engine.attempts import Attempts
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
 from smash_lightning.engine.work import (
     CHUNK_SECONDS,
     Cause,
-    Death,
     Failure,
     Function,
     OnMessage,
@@ -25,10 +26,11 @@ from smash_lightning.engine.work import (
     failure,
     threads,
 )
+from smash_lightning.option_types import require_bounds
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-MOST = 10_000  # workers
+Workers = Annotated[int, Field(gt=0, le=10_000)]
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
 
 
@@ -41,23 +43,19 @@ class Engine(ABC):
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
         retries: how often a job is repeated that lacked memory, or whose process or device failed. A job that raises
-            another error is not. A process that dies before it has begun a job is replaced; more than
-            `workers * (retries + 1)` of them in a row end the pool.
+            another error is not.
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
-    workers: int | None = None
-    threads: int = 1
-    retries: int = 2
+    workers: Workers | None = None
+    threads: PositiveInt = 1
+    retries: NonNegativeInt = 2
     device: str = "cpu"
     pool_class: ClassVar[type["Pool[Any, Any]"]]
     alone_here: ClassVar[bool] = True  # whether a single worker is this process
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 1), ("threads", 1), ("retries", 0)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= MOST:
-                raise ValueError(f"{name} must be a whole number of at least {least} and at most {MOST}, got {value}")
+        require_bounds(self, "engine")
 
     @abstractmethod
     def default_workers(self) -> int:
@@ -156,7 +154,7 @@ class Pool(ABC, Generic[Job, Result]):
         while waiting:
             if stop_requested():
                 raise Stopped
-            died = Death("", begun=False)
+            reason = ""
             for index, kind, content in self._sent_by_ranks(waiting):
                 if kind == "result":
                     waiting.pop(0)
@@ -164,16 +162,15 @@ class Pool(ABC, Generic[Job, Result]):
                 elif kind == "failure":
                     raise content.exception(what(index))
                 else:
-                    died = content
-            if waiting and not stop_requested() and attempts.had_begun(died):
+                    reason = content
+            if waiting and not stop_requested():
                 index = waiting[0][0]
                 if not attempts.repeat(index):
-                    raise RuntimeError(f"{what(index)}: {attempts.lost(index, died)}")
+                    raise RuntimeError(f"{what(index)}: {attempts.lost(index, reason)}")
 
     def _sent_by_ranks(self, waiting: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, str, Any]]:
         """Results, and at last how a rank died, or else the first failure; forwards messages."""
         ends: list[tuple[int, str, Any]] = []
-        begun: set[int] = set()
         deadline = math.inf
         with closing(self._ranks(waiting)) as events:
             for event in events:
@@ -182,11 +179,6 @@ class Pool(ABC, Generic[Job, Result]):
                     self._forward(index, content)
                 elif kind == "result":
                     yield event
-                elif kind == "begun":
-                    begun.add(content)
-                elif kind == "died":
-                    reason, ranks = content
-                    ends.append((index, kind, Death(reason, not begun.isdisjoint(ranks))))
                 elif kind != "nothing":
                     ends.append(event)
                 if stop_requested() and deadline == math.inf:
@@ -200,9 +192,8 @@ class Pool(ABC, Generic[Job, Result]):
     def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
         """Starts ranks for jobs with their positions, and ends them when it is closed.
 
-        Yields what they send: the position of a job, "message", "result" or "failure", and content, and "begun" with
-        the number of a rank. In addition "died" with the reason and the numbers of the ranks that died, and from time
-        to time "nothing".
+        Yields what they send: the position of a job, "message", "result" or "failure", and content. In addition "died"
+        with the reason, and from time to time "nothing".
         """
 
     @abstractmethod
@@ -210,8 +201,11 @@ class Pool(ABC, Generic[Job, Result]):
         """Gives jobs to a worker without any, and returns it; None where there is no such worker yet."""
 
     @abstractmethod
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | Death]]:
-        """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died."""
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | Exception]]:
+        """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died.
+
+        Raises any other error, such as that of a context that cannot be read in a worker.
+        """
 
     @abstractmethod
     def _request_stop(self) -> None:
@@ -259,12 +253,11 @@ class Pool(ABC, Generic[Job, Result]):
             for worker, ended in self._wait():
                 chunk = self._busy.pop(worker)
                 if isinstance(ended, Outcomes):
-                    self._attempts.started()
                     self._seconds = ended.seconds
                     waiting.extendleft(pair for pair in reversed(chunk) if pair[0] not in ended.packed)
                     yield from ((index, pickle.loads(outcome)) for index, outcome in ended.packed.items())
                 elif not stop_requested():  # otherwise the same signal may have killed it, which is no failure
-                    yield from self._repeat(chunk, waiting, ended)
+                    yield from self._repeat(chunk, waiting, str(ended))
         if deadline is not None:
             raise Stopped
 
@@ -278,19 +271,16 @@ class Pool(ABC, Generic[Job, Result]):
         return chunk
 
     def _repeat(
-        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], died: Death
+        self, chunk: list[tuple[int, Job]], waiting: deque[tuple[int, Job]], reason: str
     ) -> Iterator[tuple[int, Failure]]:
-        if not self._attempts.had_begun(died):
-            waiting.extendleft(reversed(chunk))
-            return
         for index, job in reversed(chunk):
             if self._attempts.repeat(index, alone=len(chunk) == 1):
                 waiting.appendleft((index, job))
             else:
-                yield index, Failure(self._attempts.lost(index, died), "", Cause.MEMORY)
+                yield index, Failure(self._attempts.lost(index, reason), "", Cause.MEMORY)
 
     def _new_attempts(self) -> Attempts:
-        return Attempts(self.engine.retries, self.workers)
+        return Attempts(self.engine.retries)
 
     def _forward(self, index: int, message: Any) -> None:
         if self._attempts.is_new(index, message):

@@ -23,19 +23,16 @@ from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.stop_requests import SIGNALS, request_stop
 from smash_lightning.engine.work import (
     RANK_OPTIONS,
-    Death,
     Failure,
     Function,
     OnMessage,
     Outcomes,
     cores,
     do_as_rank,
-    failed,
     outcomes,
     prepare_process,
 )
 
-BEGUN = "begun"  # sent before jobs
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -53,12 +50,10 @@ class Worker:
         arguments = (self._end, engine.threads, own_gpu(engine.device, slot))
         self.executor = ProcessPoolExecutor(1, SPAWN, prepare, arguments)
         self.call = b""  # function and context that the process has
-        self.begun = False  # its jobs
         self.future: Future[Outcomes] = Future()
 
     def start(self, call: bytes, chunk: bytes) -> None:
         """Starts jobs, and first the process."""
-        self.begun = False
         try:
             with blocked_signals():
                 self.future = self.executor.submit(work, None if call is self.call else call, chunk)
@@ -101,25 +96,19 @@ class LocalPool(Pool[Job, Result]):
             worker.end()
         return Worker(self.engine, slot)
 
-    def _wait(self) -> Iterator[tuple[Worker, Outcomes | Death]]:
+    def _wait(self) -> Iterator[tuple[Worker, Outcomes | Exception]]:
         wait([worker.future for worker in self._busy], POLL_SECONDS, FIRST_COMPLETED)
         ended = [worker for worker in self._busy if worker.future.done()]
         for worker in self._busy:
             for message in received(worker.connection):  # all of those that ended, as they sent them before
-                if message == BEGUN:
-                    worker.begun = True
-                else:
-                    self._forward(*message)
+                self._forward(*message)
         for worker in ended:
             try:
-                outcome: Outcomes | Death = worker.future.result()
+                outcome: Outcomes | Exception = worker.future.result()
                 kept.append(worker)
-            except BrokenProcessPool as error:
+            except BrokenProcessPool as died:
                 worker.end()
-                outcome = Death(str(error), worker.begun)
-            except Exception as error:  # of a context that cannot be read there
-                kept.append(worker)
-                outcome = failed(self._busy[worker], error)
+                outcome = died
             yield worker, outcome
 
     def _request_stop(self) -> None:
@@ -151,8 +140,8 @@ class LocalPool(Pool[Job, Result]):
                 for _, *event in sorted(events, key=itemgetter(0)):  # a failure before those that it causes elsewhere
                     yield tuple(event)
                 yield 0, "nothing", None
-            if killed := {i: f"process {i} by signal {-code}" for i, code in enumerate(codes) if code and code < 0}:
-                yield 0, "died", (", ".join(killed.values()), killed)
+            if killed := [f"process {i} by signal {-code}" for i, code in enumerate(codes) if code and code < 0]:
+                yield 0, "died", ", ".join(killed)
             elif waiting and any(codes):  # if no rank has sent why
                 yield waiting[0][0], "failure", Failure(f"exit codes of the processes: {codes}", "")
         finally:
@@ -243,7 +232,6 @@ def listen(connection: Connection) -> None:
 
 def work(call: bytes | None, chunk: bytes) -> Outcomes:
     """Runs jobs."""
-    _Process.connection.send_bytes(pickle.dumps(BEGUN))
     if call is not None:
         _Process.function, _Process.context = pickle.loads(call)
     return outcomes(_Process.function, _Process.context, pickle.loads(chunk), send)

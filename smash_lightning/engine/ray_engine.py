@@ -9,11 +9,13 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic import PositiveFloat, PositiveInt
+
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.local import blocked_signals
 from smash_lightning.engine.ray_process import Actor, mailbox_class, rank
 from smash_lightning.engine.stop_requests import install_signal_handlers
-from smash_lightning.engine.work import Death, Failure, Function, OnMessage, Outcomes, cores, failed
+from smash_lightning.engine.work import Failure, Function, OnMessage, Outcomes, cores
 
 ENDING_SECONDS = 10  # for ranks that are no longer needed
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
@@ -69,6 +71,7 @@ class RayPool(Pool[Job, Result]):
         super().__init__(engine, function, context, on_message)
         self._call: Any = None
         self._references: dict[Any, Any] = {}  # of the results of busy actors
+        self._failed_starts = 0
         self._state = (engine.threads, os.getcwd(), *engine.resources.values())
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Any:
@@ -95,13 +98,13 @@ class RayPool(Pool[Job, Result]):
         _Cluster.starting[self._state] |= {actor.ready.remote(): actor for actor in kept}
         kept.clear()
 
-    def _wait(self) -> Iterator[tuple[Any, Outcomes | Death]]:
+    def _wait(self) -> Iterator[tuple[Any, Outcomes | Exception]]:
         import ray
         from ray.exceptions import RayActorError
 
         starting, kept = _Cluster.starting[self._state], _Cluster.kept[self._state]
         done, _ = ray.wait([*self._references, *starting], timeout=POLL_SECONDS)
-        ended: dict[Any, Outcomes | Death] = {}
+        ended: dict[Any, Outcomes | Exception] = {}
         for reference in done:
             if reference in starting:
                 self._started(starting.pop(reference), reference)
@@ -110,12 +113,9 @@ class RayPool(Pool[Job, Result]):
             try:
                 ended[actor] = ray.get(reference)
                 kept.append(actor)
-            except RayActorError as error:  # killed, without memory, or its machine is gone
-                ended[actor] = Death(str(error), begun=True)
+            except RayActorError as died:  # killed, without memory, or its machine is gone
+                ended[actor] = died
                 self._check_kept()  # its machine may have had others
-            except Exception as error:  # of a context that cannot be read there
-                ended[actor] = failed(self._busy[actor], error)
-                kept.append(actor)
         for message in taken():
             self._forward(*message)
         yield from ended.items()
@@ -126,8 +126,11 @@ class RayPool(Pool[Job, Result]):
         try:
             ray.get(reference)
             _Cluster.kept[self._state].append(actor)
-        except ray.exceptions.RayActorError as error:
-            self._attempts.had_begun(Death(str(error), begun=False))
+            self._failed_starts = 0
+        except ray.exceptions.RayActorError as died:
+            self._failed_starts += 1
+            if self._failed_starts > self.workers * (self.engine.retries + 1):
+                raise RuntimeError(f"{self._failed_starts} workers in a row died at their start: {died}") from None
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()
@@ -163,10 +166,10 @@ class RayPool(Pool[Job, Result]):
                 yield from taken()
             yield from taken()
             if (error := fit.exception()) is not None:
-                found = getattr(error, "worker_failures", {})
-                lost = {i for i in found if isinstance(getattr(found[i], "health_check_failure", None), RayActorError)}
-                if lost or not found:
-                    yield 0, "died", (str(error), lost)
+                found = getattr(error, "worker_failures", {}).values()
+                lost = [isinstance(getattr(each, "health_check_failure", None), RayActorError) for each in found]
+                if any(lost) or not lost:
+                    yield 0, "died", str(error)
                 elif waiting:  # if no rank has sent why
                     yield waiting[0][0], "failure", Failure(str(error), "")
         finally:
@@ -220,8 +223,8 @@ class Ray(Engine):
     pool_class = RayPool
     alone_here = False  # only a worker has a GPU of its own
     address: str | None = None
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 1
+    cpus_per_worker: PositiveInt = 1
+    gpus_per_worker: PositiveFloat = 1
 
     @property
     def resources(self) -> dict[str, float]:

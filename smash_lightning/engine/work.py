@@ -126,19 +126,6 @@ class Outcomes:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """How a process died, and whether it had begun its jobs."""
-
-    reason: str
-    begun: bool
-
-
-def failed(chunk: Iterable[tuple[int, Any]], error: BaseException) -> Outcomes:
-    """All jobs failed with the current error."""
-    return Outcomes({index: pickle.dumps(failure(error)) for index, _ in chunk}, 1.0)
-
-
 def do_as_rank(
     number: int,
     call: tuple[Function, Any],
@@ -149,14 +136,13 @@ def do_as_rank(
     """Does jobs as one of several ranks; returns whether none failed.
 
     Args:
-        number: of this rank. Only rank 0 sends messages and results, each rank that it has begun, and failures.
+        number: of this rank. Only rank 0 sends messages and results, each rank failures.
         call: see `Engine.pool`.
         jobs: with their positions.
         send: sends what `Pool._ranks` yields.
         after: called after each job.
     """
     function, context = call
-    send(0, "begun", number)
     for index, job in jobs:
         try:
             result = function(context, job, partial(send, index, "message") if number == 0 else lambda message: None)
