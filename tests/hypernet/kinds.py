@@ -1,12 +1,14 @@
 """Every class of weight source, tiny and untrained."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from smash_lightning.hypernet import (
     ConditionalHyperNet,
+    HyperNetSpecification,
     MixtureHyperNet,
     ResidualHyperNet,
     SharedWeights,
@@ -16,29 +18,31 @@ from smash_lightning.hypernet import (
 from smash_lightning.random_streams import generator
 from tests.cases import Case
 
-Make = Callable[[Case, int], WeightSource]
-TINY: dict[str, Any] = {"width": None, "depths": (2, 1), "growth": 4, "noise": True}
-
-
-def of_case(kind: type[Any], case: Case, stream: object = "tiny", **options: Any) -> Any:
-    """A source for the architectures of a case, with the case's depth compression."""
-    if kind is not SharedWeights:
-        options = TINY | {"depth_compression": case.encoding.depth_compression} | options
-    stream = generator(*(stream if isinstance(stream, tuple) else (stream,)))
-    return kind(case.space.limits, case.space.image_spec, stream, **options)
-
-
-def _maker(kind: type[Any], **options: Any) -> Make:
-    return lambda case, seed: of_case(kind, case, ("tiny", seed), **options)
-
-
-KINDS: dict[str, Make] = {
-    "conditional": _maker(ConditionalHyperNet),
-    "without noise": _maker(ConditionalHyperNet, noise=False),
-    "unconditional": _maker(UnconditionalHyperNet),
-    "residual": _maker(ResidualHyperNet),
-    "mixture": _maker(MixtureHyperNet),
-    "shared": _maker(SharedWeights),
-    "shared per kind": _maker(SharedWeights, per_kind=True),
+TINY = HyperNetSpecification.of(ConditionalHyperNet, width=None, depths=(2, 1), growth=4)
+SPECIFICATIONS = {
+    "conditional": TINY,
+    "without noise": TINY.with_values({"noise": False}),
+    "unconditional": TINY.with_kind(UnconditionalHyperNet),
+    "residual": TINY.with_kind(ResidualHyperNet),
+    "mixture": TINY.with_kind(MixtureHyperNet),
+    "shared": TINY.with_kind(SharedWeights),
+    "shared per kind": TINY.with_kind(SharedWeights).with_values({"per_kind": True}),
 }
+
+
+def of_case(kind: type[Any], case: Case, *stream: object, **options: Any) -> Any:
+    """A source for the architectures of a case, with the case's depth compression."""
+    options = dict(TINY.with_kind(kind).options) | options
+    if kind is not SharedWeights:
+        options["depth_compression"] = case.depth_compression
+    return kind(case.space.limits, case.space.image_spec, generator(*(stream or ("tiny",))), **options)
+
+
+def _make(specification: HyperNetSpecification, case: Case, seed: int) -> WeightSource:
+    source: WeightSource = of_case(specification.kind, case, "tiny", seed, **specification.options)
+    return source
+
+
+Make = Callable[[Case, int], WeightSource]
+KINDS: dict[str, Make] = {name: partial(_make, each) for name, each in SPECIFICATIONS.items()}
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())

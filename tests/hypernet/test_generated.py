@@ -1,19 +1,18 @@
-"""Generated weights against the slow ones, and what a network computes with them."""
+"""Weights against the slow ones, and what a network computes with them."""
 
 from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from smash_lightning.hypernet import ConditionalHyperNet, GridDenseNet, densenet
-from smash_lightning.network import forward
+from smash_lightning.hypernet import ConditionalHyperNet, GridDenseNet, SharedWeights, WeightSource, densenet
+from smash_lightning.network import Weights, forward
 from smash_lightning.random_streams import generator
 from tests.cases import BARE_CASES, Case, every_bare_case
 from tests.hypernet.kinds import of_case
-from tests.reference.slow import slow_weights
+from tests.reference.slow import slow_sharing, slow_weights
 
 # Width, depths and growth; the second compresses to as many channels as a layer adds.
 SHAPES = {"paper": (None, (3, 2, 1), 5), "narrow": (6, (2, 2), 6), "one": (None, (1,), 4)}
@@ -22,15 +21,25 @@ SHAPES = {"paper": (None, (3, 2, 1), 5), "narrow": (6, (2, 2), 6), "one": (None,
 def generated(case: Case, shape: str, noise: bool) -> ConditionalHyperNet:
     width, depths, growth = SHAPES[shape]
     options = {"width": width, "depths": depths, "growth": growth, "noise": noise}
-    source: ConditionalHyperNet = of_case(ConditionalHyperNet, case, ("hypernet", shape), **options)
+    source: ConditionalHyperNet = of_case(ConditionalHyperNet, case, "hypernet", shape, **options)
     return source.double()
 
 
-def weighted_sum(weights: dict[str, Tensor], seed: int) -> Tensor:
-    stream, total = generator("direction", seed), torch.zeros((), dtype=torch.float64)
-    for name in sorted(weights):
-        total = total + (weights[name] * torch.randn(weights[name].shape, generator=stream)).sum()
-    return total
+def require_same(source: WeightSource, ours: Weights, theirs: Weights, seed: int) -> None:
+    """Both are the same function of the parameters of a source: values, and gradients of a weighted sum."""
+    stream, sums = generator("direction", seed), [torch.zeros((), dtype=torch.float64) for _ in range(2)]
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=1e-7, atol=1e-9)
+        direction = torch.randn(weight.shape, generator=stream)
+        sums = [total + (each[name] * direction).sum() for total, each in zip(sums, (ours, theirs), strict=True)]
+    parameters = list(source.parameters())
+    gradients = [torch.autograd.grad(total, parameters, allow_unused=True) for total in sums]
+    for parameter, one, other in zip(parameters, *gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one.shape == parameter.shape
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8 * (1 + other.abs().max().item()))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -42,18 +51,15 @@ def test_weights_and_gradients_are_the_slow_ones(case: Case, shape: str, noise: 
     width, depths, _ = SHAPES[shape]
     with patch.object(densenet, "LARGE", 0 if large else densenet.LARGE):
         ours, theirs = source(architecture, z), slow_weights(source, architecture, z, width, depths)
-    assert ours.keys() == theirs.keys()
-    for name, weight in ours.items():
-        torch.testing.assert_close(weight, theirs[name], rtol=1e-7, atol=1e-9)
-    parameters = list(source.parameters())
-    gradients = [
-        torch.autograd.grad(weighted_sum(weights, seed), parameters, allow_unused=True) for weights in (ours, theirs)
-    ]
-    for parameter, one, other in zip(parameters, *gradients, strict=True):
-        assert (one is None) == (other is None)
-        if one is not None:
-            assert one.shape == parameter.shape
-            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8 * (1 + other.abs().max().item()))
+    require_same(source, ours, theirs, seed)
+
+
+@every_bare_case
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**32))
+def test_shared_weights_and_gradients_are_the_slow_ones(case: Case, seed: int) -> None:
+    source, architecture = of_case(SharedWeights, case).double(), case.draw(seed)
+    require_same(source, source(architecture, None), slow_sharing(source, architecture), seed)
 
 
 def test_running_statistics_serve_every_architecture() -> None:

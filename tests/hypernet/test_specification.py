@@ -16,9 +16,9 @@ from smash_lightning.hypernet import (
     UnconditionalHyperNet,
 )
 from tests.cases import BARE_CASES
+from tests.hypernet.kinds import TINY
 
 SPACE = BARE_CASES["v1-2d"].space
-TINY = HyperNetSpecification.of(ConditionalHyperNet, width=None, depths=(2, 1), growth=4)
 PACKAGE = (ConditionalHyperNet, UnconditionalHyperNet, ResidualHyperNet, MixtureHyperNet, SharedWeights)
 
 

@@ -1,85 +1,33 @@
 """Presets against textbook modules with the same weights: outputs and all gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from smash_lightning.architecture import Architecture, ImageSpec, layers
+from smash_lightning.architecture import ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
-from smash_lightning.network.standalone import initialize
 from smash_lightning.random_streams import generator
 from smash_lightning.search_space.presets import densenet, fractalnet, fractalnet_doubling, resnet, shake, wrn
 from tests.reference.blocks import (
-    DenseBlock,
     FractalBlock,
     ResidualBlocks,
+    classifier,
+    convolution,
     densenet_bc,
     fractal_net,
     shake_shake,
     wide_resnet,
 )
 
-Textbook = tuple[Callable[[int], Architecture], Callable[[int], nn.Module]]
-TEXTBOOK: dict[str, Textbook] = {
-    "resnet": (lambda d: resnet(depth=8, channels=4, blocks=1, dimensions=d), lambda d: ResidualBlocks(3, 4, d)),
-    "resnet, two banks": (
-        lambda d: resnet(depth=6, channels=4, blocks=1, banks=2, dimensions=d),
-        lambda d: ResidualBlocks(2, 4, d),
-    ),
-    "densenet": (lambda d: densenet(depth=10, growth=3, blocks=1, dimensions=d), lambda d: DenseBlock(4, 6, 3, d)),
-}
 
-
-def convolve(x: Tensor, weight: Tensor) -> Tensor:
-    return {4: F.conv2d, 5: F.conv3d}[x.ndim](x, weight, padding="same")
-
-
-@pytest.mark.parametrize("dimensions", [2, 3])
-@pytest.mark.parametrize("name", TEXTBOOK)
-def test_presets_are_the_textbooks(name: str, dimensions: int) -> None:
-    make, make_block = TEXTBOOK[name]
-    architecture, block = make(dimensions), make_block(dimensions).double()
-    image_spec = ImageSpec(2, (5,) * dimensions, 3)
-    draws, weights = generator("textbook", name), {}
-    for layer in layers(architecture, image_spec, op_norm=True):
-        for key, tensor in initialize(layer, draws).items():
-            weights[key] = tensor.double() + 0.2 * torch.randn(tensor.shape, generator=draws, dtype=torch.float64)
-    inner = [key for key in weights if ".op" in key]
-    parameters = dict(zip(inner, block.parameters(), strict=True))
-    for key, parameter in parameters.items():
-        assert parameter.shape == weights[key].shape
-        parameter.data.copy_(weights[key])
-
-    # A block's output is all its banks; the output of the textbook's block is the last of them.
-    x = torch.randn(4, 2, *image_spec.size, generator=draws, dtype=torch.float64)
-    stem = weights["stem.weight"].clone().requires_grad_()
-    y = block(convolve(x, stem))
-    handed_on = slice(weights["head.weight"].shape[1] - y.shape[1], None)
-    weights["head.weight"][:, : handed_on.start] = 0
-    outer = [weights[key] for key in ("block0.norm.weight", "block0.norm.bias", "head.weight")]
-    outer = [tensor[..., handed_on].clone().requires_grad_() for tensor in outer]
-    y = F.relu(F.batch_norm(y, None, None, outer[0], outer[1], training=True))
-    theirs = F.linear(y.flatten(2).mean(2), outer[2], weights["head.bias"])
-
-    for tensor in weights.values():
-        tensor.requires_grad_()
-    ours = forward(architecture, image_spec, weights, x, UseBatchStatistics())
-    torch.testing.assert_close(ours, theirs)
-    direction = torch.randn(ours.shape, generator=draws, dtype=torch.float64)
-    ours.backward(direction)
-    theirs.backward(direction)
-    pairs = [(weights["stem.weight"], stem.grad)]
-    pairs += [(weights[key], parameter.grad) for key, parameter in parameters.items()]
-    for tensor, gradient in pairs:
-        torch.testing.assert_close(tensor.grad, gradient, rtol=1e-7, atol=1e-10)
-    keys = ("block0.norm.weight", "block0.norm.bias", "head.weight")
-    for key, tensor in zip(keys, outer, strict=True):
-        torch.testing.assert_close(weights[key].grad[..., handed_on], tensor.grad, rtol=1e-7, atol=1e-10)
+def residual_network(count: int, channels: int, dimensions: int) -> nn.Module:
+    """Residual blocks at one resolution."""
+    parts = (convolution(3, channels, 3, dimensions), ResidualBlocks(count, channels, dimensions))
+    return nn.Sequential(*parts, classifier(channels, 5, dimensions))
 
 
 def doubled_once(dimensions: int) -> Architecture:
@@ -98,6 +46,8 @@ def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
 @pytest.mark.parametrize(
     ("architecture", "network"),
     [
+        (lambda d: resnet(8, 4, 1, dimensions=d), lambda d: residual_network(3, 4, d)),
+        (lambda d: resnet(6, 4, 1, 2, d), lambda d: residual_network(2, 4, d)),
         (lambda d: wrn(16, 1, d), lambda d: wide_resnet(16, 1, 5, d)),
         (lambda d: wrn(22, 2, d), lambda d: wide_resnet(22, 2, 5, d)),
         (lambda d: densenet(22, 6, dimensions=d), lambda d: densenet_bc(22, 6, 5, d)),
@@ -109,6 +59,8 @@ def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
         (lambda d: shake(20, 6, d), lambda d: shake_shake(20, 6, 5, d)),
     ],
     ids=[
+        "resnet-8-4",
+        "resnet-6-4, two banks",
         "wrn-16-1",
         "wrn-22-2",
         "densenet-bc-22-6",
@@ -120,7 +72,7 @@ def in_order(network: nn.Module) -> Iterator[list[nn.Parameter]]:
         "shake-shake-20-6",
     ],
 )
-def test_whole_presets_are_the_textbooks(architecture: Any, network: Any, dimensions: int) -> None:
+def test_presets_are_the_textbooks(architecture: Any, network: Any, dimensions: int) -> None:
     """In float64: parameters in the order of execution, logits, and the gradient of every parameter."""
     ours, theirs = architecture(dimensions), network(dimensions).double()
     image_spec, draws, weights = ImageSpec(3, (8,) * dimensions, 5), generator("whole"), {}

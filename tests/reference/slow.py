@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, layers
-from smash_lightning.hypernet import ConditionalHyperNet
+from smash_lightning.hypernet import ConditionalHyperNet, SharedWeights
 
 NONLINEAR = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -107,19 +107,38 @@ def slow_weights(
 ) -> dict[str, Tensor]:
     """Every tensor of `source` for `architecture`, sliced by plain indexing."""
     grid = slow_grid(source, architecture, z, width, depths)
-    weights, slices = {}, 0
+    weights, slices = slow_shared(source, architecture), 0
     for name, shape in layers(architecture, source.image_spec, source.limits.op_norm).parameters().items():
         if name.endswith("pointwise.weight"):
             matrix, used = slow_matrix(grid, source, shape[0], shape[1], slices)
             slices += used
             weights[name] = unit(matrix).reshape(shape)
-        else:
-            shared = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
+    return weights
+
+
+def slow_sharing(source: SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
+    """The same of weight sharing without a HyperNet: each op's 1x1, number by number."""
+    weights = slow_shared(source, architecture)
+    for b, block in enumerate(architecture.blocks):
+        for o, op in enumerate(block.ops):
+            assert op.bottleneck is not None
+            columns = [bank * block.width + i for bank in op.read for i in range(block.width)]
+            columns += [~(bank * block.pooled_width + i) for bank in op.pooled for i in range(block.pooled_width)]
+            numbers = [source.pointwise[b][row, column] for row in range(op.bottleneck) for column in columns]
+            shape = (op.bottleneck, len(columns), *[1] * architecture.dimensions)
+            weights[f"block{b}.op{o}.pointwise.weight"] = unit(torch.stack(numbers)).view(shape)
+    return weights
+
+
+def slow_shared(source: ConditionalHyperNet | SharedWeights, architecture: Architecture) -> dict[str, Tensor]:
+    """All tensors but the 1x1 of ops: leading channels, and the centre of the kernel."""
+    weights = {}
+    for name, shape in layers(architecture, source.image_spec, source.limits.op_norm).parameters().items():
+        if not name.endswith("pointwise.weight"):
+            tensor = source.shared[re.sub(r"\.op\d+", "", name).replace(".", "/")]
             for axis, size in enumerate(shape):
-                # The first channels; the center of the kernel.
-                start = (shared.shape[axis] - size) // 2 if axis > 1 else 0
-                shared = shared.narrow(axis, start, size)
-            weights[name] = shared
+                tensor = tensor.narrow(axis, (tensor.shape[axis] - size) // 2 if axis > 1 else 0, size)
+            weights[name] = tensor
     return weights
 
 

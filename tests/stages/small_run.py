@@ -11,7 +11,6 @@ from smash_lightning.baselines import BaselineOptions, Depth
 from smash_lightning.data import DataModule, Digits
 from smash_lightning.engine import Local
 from smash_lightning.evaluation.tables import RANKING, write_table
-from smash_lightning.hypernet import ConditionalHyperNet, HyperNetSpecification
 from smash_lightning.random_streams import rng
 from smash_lightning.scoring import RecalibratedStatistics
 from smash_lightning.search_space import SingleConvolution
@@ -19,6 +18,7 @@ from smash_lightning.stages import EvaluationOptions, Experiment, RunFolder
 from smash_lightning.strategies import Random, RankingOptions
 from smash_lightning.training import RetrainOptions, SearchOptions
 from tests.cases import small
+from tests.hypernet.kinds import TINY
 
 SPACE = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
 RETRAIN = RetrainOptions(
@@ -71,7 +71,7 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         "data": small_data(),
         "space": SPACE,
         "candidates": SPACE,
-        "hypernet": HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4),
+        "hypernet": TINY,
         "search": SEARCH,
         "ranking": RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1),
         "retrain": RETRAIN,
