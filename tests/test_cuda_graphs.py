@@ -16,9 +16,9 @@ from smash_lightning.hypernet.densenet import GraphedDenseNet
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.training import HyperNetModule, RetrainModule
 from smash_lightning.training.base import TrainingModule
+from tests.hypernet.kinds import SPECIFICATIONS
 from tests.hypernet.test_generated import SHAPES
-from tests.stages.small_run import RETRAIN, SPACE
-from tests.training.test_search_module import DIGITS, KINDS, SEARCH, data
+from tests.stages.small_run import RETRAIN, SEARCH, SPACE, small_data
 
 GPU = torch.cuda.is_available()
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not GPU, reason="there is no GPU"))]
@@ -79,7 +79,7 @@ def test_absent_slices_change_no_value_and_no_gradient(shape: str, large: int, m
 def trained(module: Any, device: str, **options: Any) -> dict[str, Tensor]:
     options |= {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "limit_val_batches": 0}
     trainer = L.Trainer(accelerator="gpu" if device == "cuda" else "cpu", devices=1, max_steps=8, **options)
-    trainer.fit(module, datamodule=data().ordered(Stream.RETRAIN, *getattr(module, "seeds", [0])))
+    trainer.fit(module, datamodule=small_data().ordered(Stream.RETRAIN, *getattr(module, "seeds", [0])))
     return {name: tensor.cpu() for name, tensor in module.state_dict().items()}
 
 
@@ -87,9 +87,8 @@ def trained(module: Any, device: str, **options: Any) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", ["conditional", "without noise", "unconditional", "residual", "shared"])
 def test_a_hypernet_is_trained_equally(kind: str, device: str, request: pytest.FixtureRequest) -> None:
     made = request.getfixturevalue("recordings") if device == "cpu" else None
-    options = replace(SEARCH, architectures_per_step=1)
     eager, graphs = (
-        trained(HyperNetModule(DIGITS, KINDS[kind], replace(options, graphs=graphs), 0), device)
+        trained(HyperNetModule(SPACE, SPECIFICATIONS[kind], replace(SEARCH, graphs=graphs), 0), device)
         for graphs in (False, True)
     )
     if made is not None:
@@ -141,5 +140,4 @@ def test_a_pass_that_cannot_be_recorded_is_as_before(
 
 def test_there_are_no_graphs_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cuda, "make_graphed_callables")
-    options = replace(SEARCH, architectures_per_step=1, graphs=True)
-    assert trained(HyperNetModule(DIGITS, KINDS["residual"], options, 0), "cpu")
+    assert trained(HyperNetModule(SPACE, SPECIFICATIONS["residual"], replace(SEARCH, graphs=True), 0), "cpu")

@@ -37,18 +37,6 @@ def test_every_tensor_of_a_network_is_there(case: Case, make: Make) -> None:
 
 
 @every_kind
-def test_weight_decay_is_on_what_is_not_divided_by_its_norm(make: Make) -> None:
-    source = make(CASE, 0)
-    undecayed, parameters = source.undecayed(), list(source.parameters())
-    assert len({id(parameter) for parameter in undecayed}) == len(undecayed)
-    assert {id(parameter) for parameter in undecayed} < {id(parameter) for parameter in parameters}
-    decayed = [name for name, p in source.named_parameters() if not any(p is one for one in undecayed)]
-    assert {name.split(".")[0] for name in decayed} <= {"shared", "share"}
-    assert len(decayed) + len(undecayed) == len(parameters)
-    assert {"shared.stem/weight", "shared.head/weight"} <= set(decayed)
-
-
-@every_kind
 def test_a_step_reaches_every_parameter(make: Make) -> None:
     source = make(CASE, 0)
     x = torch.randn(4, 3, 8, 8, generator=generator("x"))

@@ -47,7 +47,7 @@ SEARCH = SearchOptions(
 )
 
 
-def small_data(test: int = 1497) -> DataModule:
+def small_data(test: int = 1497, split_seed: int = 0) -> DataModule:
     return DataModule(
         name="digits",
         source=Digits(test=test),
@@ -57,7 +57,7 @@ def small_data(test: int = 1497) -> DataModule:
         eval_batch_size=500,
         recalibration=64,
         stem_stride=1,
-        split_seed=0,
+        split_seed=split_seed,
     )
 
 

@@ -14,18 +14,10 @@ import lightning as L
 import pytest
 import torch
 
-from smash_lightning.architecture import Architecture, ImageSpec
+from smash_lightning.architecture import Architecture
 from smash_lightning.checkpoint import AtomicCheckpointIO, load_checkpoint
-from smash_lightning.data import DataModule, Digits
-from smash_lightning.hypernet import (
-    ConditionalHyperNet,
-    HyperNetSpecification,
-    MixtureHyperNet,
-    ResidualHyperNet,
-    SharedWeights,
-    UnconditionalHyperNet,
-    load_hypernet,
-)
+from smash_lightning.data import DataModule
+from smash_lightning.hypernet import HyperNetSpecification, load_hypernet
 from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.scoring import (
     BatchNormPolicy,
@@ -35,35 +27,19 @@ from smash_lightning.scoring import (
     Scorer,
     ScoringData,
 )
-from smash_lightning.search_space import SingleConvolution, SizeMatched
+from smash_lightning.search_space import SizeMatched
 from smash_lightning.stages.search import averaging
 from smash_lightning.training import DivergedError, HyperNetModule, SearchOptions
-from tests.cases import CASES, V2, Case, every_case, small
+from tests.cases import CASES, V2, Case, every_case
 from tests.command_line import Copy
+from tests.hypernet.kinds import SPECIFICATIONS, TINY
 from tests.plugins import Scaled
+from tests.stages.small_run import SEARCH as ONE_EPOCH
+from tests.stages.small_run import SPACE, small_data
 
-HYPERNET = HyperNetSpecification.of(ConditionalHyperNet, depths=(2, 1), growth=4)
-SEARCH = SearchOptions(
-    hypernets=1,
-    epochs=3,
-    learning_rate=1e-3,
-    betas=(0.5, 0.999),
-    epsilon=1e-4,
-    weight_decay=1e-4,
-    architectures_per_step=2,
-    checkpoint_every=1,
-)
+SEARCH = replace(ONE_EPOCH, epochs=3, architectures_per_step=2)
 RECALIBRATED = RecalibratedStatistics()
-DIGITS = small(ImageSpec(1, (8, 8), 10), SingleConvolution())
-KINDS = {
-    "conditional": HYPERNET,
-    "without noise": HYPERNET.with_values({"noise": False}),
-    "unconditional": HYPERNET.with_kind(UnconditionalHyperNet),
-    "residual": HYPERNET.with_kind(ResidualHyperNet),
-    "mixture": HYPERNET.with_kind(MixtureHyperNet),
-    "shared": HYPERNET.with_kind(SharedWeights),
-    "from outside": HyperNetSpecification.of(Scaled, hidden=3, names=["a"]),
-}
+KINDS = SPECIFICATIONS | {"from outside": HyperNetSpecification.of(Scaled, hidden=3, names=["a"])}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -77,7 +53,7 @@ class Training:
 
 
 def on(training: Training, case: Case, options: SearchOptions = SEARCH, **more: Any) -> HyperNetModule:
-    module = HyperNetModule(case.space, HYPERNET, options, **{"seed": 0} | more)
+    module = HyperNetModule(case.space, options=options, **{"seed": 0, "hypernet": TINY} | more)
     module.trainer = training  # type: ignore[assignment]
     return module
 
@@ -117,9 +93,7 @@ def test_held_out_architectures_are_not_sampled() -> None:
 
 
 def test_annealing_follows_the_progress_of_training() -> None:
-    module = HyperNetModule(V2, HYPERNET, SEARCH, 0)
-    training = Training(0)
-    module.trainer = training  # type: ignore[assignment]
+    module = on(Training(0), Case(V2, 2))
 
     def largest(step: int) -> int:
         ops = [op for index in range(20) for op in module.draw(step, 0, index)[0].ops()]
@@ -128,22 +102,7 @@ def test_annealing_follows_the_progress_of_training() -> None:
     assert [largest(step) for step in (0, 30, 60)] == [3, 5, 7]
 
 
-def data(**changes: Any) -> DataModule:
-    options: dict[str, Any] = {
-        "name": "digits",
-        "source": Digits(test=1497),
-        "validation": 60,
-        "train": None,
-        "batch_size": 32,
-        "eval_batch_size": 60,
-        "recalibration": 64,
-        "stem_stride": 1,
-        "split_seed": 0,
-    }
-    return DataModule(**options | changes)
-
-
-def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
+def trainer(folder: Path, *callbacks: L.Callback, **options: Any) -> L.Trainer:
     return L.Trainer(
         max_epochs=SEARCH.epochs,
         accelerator="cpu",
@@ -153,6 +112,7 @@ def trainer(folder: Path, *callbacks: L.Callback) -> L.Trainer:
         enable_model_summary=False,
         default_root_dir=folder,
         callbacks=list(callbacks),
+        **options,
     )
 
 
@@ -187,18 +147,8 @@ class Snapshots(L.Callback):
         self.states.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
 
 
-class StopAt(L.Callback):
-    """Interrupts a training after a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
-        trainer.should_stop = trainer.global_step >= self.step
-
-
 AVERAGED = replace(SEARCH, average=0.8)
-FIXED = [DIGITS.sample(rng("fixed", i)) for i in range(2)]
+FIXED = [SPACE.sample(rng("fixed", i)) for i in range(2)]
 
 
 def scorer_on(data: DataModule, policy: BatchNormPolicy, hypernets: Any) -> Scorer:
@@ -211,13 +161,13 @@ def fit(
     folder: Path,
     *callbacks: L.Callback,
     checkpoint: Path | None = None,
-    policy: BatchNormPolicy = RECALIBRATED,
+    policy: BatchNormPolicy | None = RECALIBRATED,
     options: SearchOptions = SEARCH,
-    hypernet: HyperNetSpecification = HYPERNET,
+    hypernet: HyperNetSpecification = TINY,
 ) -> tuple[HyperNetModule, RankingCallback]:
     held_out = frozenset(architecture.fingerprint for architecture in FIXED)
-    module, source = HyperNetModule(DIGITS, hypernet, options, 3, held_out), data()
-    ranking = RankingCallback(FIXED, 2, partial(scorer_on, source, policy))
+    module, source = HyperNetModule(SPACE, hypernet, options, 3, held_out), small_data()
+    ranking = RankingCallback(FIXED if policy else [], 2, partial(scorer_on, source, policy))
     trainer(folder, *averaging(options.average), ranking, *callbacks).fit(
         module, datamodule=source, ckpt_path=checkpoint, weights_only=True
     )
@@ -260,16 +210,18 @@ def test_a_training_scores_only_architectures_that_it_does_not_sample(whole: Any
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_scoring_by_running_statistics_does_not_change_them(whole: Any, tmp_path: Path) -> None:
-    _, module, _, _ = whole
-    other, _ = fit(tmp_path, policy=RunningStatistics())
-    for name, tensor in module.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
+@pytest.mark.parametrize(("name", "policy"), [("whole", RunningStatistics()), ("averaged", None)])
+def test_scoring_does_not_change_a_training(
+    name: str, policy: BatchNormPolicy | None, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    _, module, *_ = request.getfixturevalue(name)
+    other, _ = fit(tmp_path, policy=policy, options=AVERAGED if name == "averaged" else SEARCH)
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
 
 
 def test_a_checkpoint_has_whether_its_training_is_finished(whole: Any) -> None:
     folder, *_ = whole
-    loaded = [load_hypernet(folder / f"{step}.ckpt", DIGITS, data().specification()) for step in (10, 14, 21)]
+    loaded = [load_hypernet(folder / f"{step}.ckpt", SPACE, small_data().specification()) for step in (10, 14, 21)]
     assert [hypernet.finished for hypernet in loaded] == [False, False, True]
 
 
@@ -277,13 +229,13 @@ def test_a_checkpoint_of_another_space_or_split_is_refused(whole: Any) -> None:
     folder, *_ = whole
     message = r"21\.ckpt belongs to another search space: MemoryBankSpace\.max_ops was 3, now 4\. Use the options"
     with pytest.raises(ValueError, match=message):
-        load_hypernet(folder / "21.ckpt", replace(DIGITS, max_ops=4), data().specification())
+        load_hypernet(folder / "21.ckpt", replace(SPACE, max_ops=4), small_data().specification())
     with pytest.raises(ValueError, match=r"; .* and \d+ more\. Use the options"):
-        load_hypernet(folder / "21.ckpt", SizeMatched(DIGITS, 0.5), data().specification())
-    other = data(split_seed=5).specification()
+        load_hypernet(folder / "21.ckpt", SizeMatched(SPACE, 0.5), small_data().specification())
+    other = small_data(split_seed=5).specification()
     with pytest.raises(ValueError, match=r"21\.ckpt belongs to another data set or split: train was"):
-        load_hypernet(folder / "21.ckpt", DIGITS, other)
-    assert data().ordered(Stream.SEARCH, 3).specification() == data().specification()
+        load_hypernet(folder / "21.ckpt", SPACE, other)
+    assert small_data().ordered(Stream.SEARCH, 3).specification() == small_data().specification()
 
 
 def test_damaged_checkpoints_are_refused(whole: Any, tmp_path: Path) -> None:
@@ -358,8 +310,7 @@ def test_one_bad_step_too_many_ends_a_training(tmp_path: Path) -> None:
         with pytest.raises(DivergedError, match=message) as raised:
             fit(tmp_path, SaveAt(tmp_path, (10,)), Spoil((8, 9)), options=options, checkpoint=checkpoint)
         places.append(raised.value.args[1])
-    module = HyperNetModule(DIGITS, HYPERNET, SEARCH, 3)
-    module.trainer = Training(0)  # type: ignore[assignment]
+    module = on(Training(0), Case(SPACE, 2), seed=3)
     assert places[0] == places[1] == module.place(9, 0)
     assert Architecture.from_json(json.dumps(places[0]["architecture"])) == module.draw(9, 0, 0)[0]
 
@@ -367,9 +318,9 @@ def test_one_bad_step_too_many_ends_a_training(tmp_path: Path) -> None:
 def skips(rank: int, file: Path, loss: float) -> tuple[bool, bool]:
     """Whether each of two steps is skipped on a rank that has this loss in the first one."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    module, training = on(Training(rank, 2), CASES["v1-2d"], replace(SEARCH, skip_bad_steps=1)), Training(rank, 2)
+    training = Training(rank, 2)
     training.log_every_n_steps, training.global_step = 50, 0  # type: ignore[attr-defined]
-    module.trainer = training  # type: ignore[assignment]
+    module = on(training, CASES["v1-2d"], replace(SEARCH, skip_bad_steps=1))
     optimizer, found = module.configure_optimizers()["optimizer"], []
     for parameter in module.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -391,27 +342,28 @@ def test_all_ranks_skip_a_step_where_the_loss_of_one_is_not_finite(tmp_path: Pat
 
 @every_kind
 def test_every_parameter_is_trained_once_with_or_without_decay(kind: str) -> None:
-    module = HyperNetModule(DIGITS, KINDS[kind], SEARCH, 0)
-    module.trainer = Training(0)  # type: ignore[assignment]
+    """Without it are those that are divided by their norm, and parts of a HyperNet."""
+    module = on(Training(0), Case(SPACE, 2), hypernet=KINDS[kind])
     spared, others = module.configure_optimizers()["optimizer"].param_groups
     assert (spared["weight_decay"], others["weight_decay"]) == (0, SEARCH.weight_decay)
     learned = [id(parameter) for group in (spared, others) for parameter in group["params"]]
     assert sorted(learned) == sorted(id(parameter) for parameter in module.parameters())
     assert {id(parameter) for parameter in module.weights.undecayed()} == {id(p) for p in spared["params"]}
     decayed = {id(parameter) for parameter in others["params"]}
-    names = [name for name, parameter in module.weights.named_parameters() if id(parameter) in decayed]
-    assert not [name for name in names if name.startswith(("hypernet", "pointwise"))]
+    names = {name for name, parameter in module.weights.named_parameters() if id(parameter) in decayed}
+    if kind != "from outside":
+        assert {"shared.stem/weight", "shared.head/weight"} <= names
+        assert {name.split(".")[0] for name in names} <= {"shared", "share"}
 
 
 @pytest.mark.filterwarnings("ignore")
 @every_kind
 def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path: Path) -> None:
-    module, source = HyperNetModule(DIGITS, KINDS[kind], SEARCH, seed=3), data()
-    trainer(tmp_path, SaveAt(tmp_path, (2,)), StopAt(2)).fit(module, datamodule=source)
-    loaded = load_hypernet(tmp_path / "2.ckpt", DIGITS, source.specification())
+    module, source = HyperNetModule(SPACE, KINDS[kind], SEARCH, seed=3), small_data()
+    trainer(tmp_path, SaveAt(tmp_path, (2,)), max_steps=2).fit(module, datamodule=source)
+    loaded = load_hypernet(tmp_path / "2.ckpt", SPACE, source.specification())
     assert type(loaded.weights) is type(module.weights)
     assert loaded.seconds > 0
-    assert not loaded.finished
     assert not loaded.weights.training
     assert not loaded.statistics.training
     for name, tensor in module.statistics.state_dict().items():
@@ -419,13 +371,14 @@ def test_weights_of_every_kind_are_rebuilt_from_a_checkpoint(kind: str, tmp_path
     assert loaded.drawn == module.drawn
     assert len(loaded.drawn) == 4
     for seed in range(3):
-        architecture = DIGITS.sample(rng("loaded", seed))
+        architecture = SPACE.sample(rng("loaded", seed))
         z = loaded.weights.noise(architecture, generator("z"))
         ours, theirs = (dict(each.weights(architecture, z)) for each in (module, loaded))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(weight, theirs[name]) for name, weight in ours.items())
-        untrained = KINDS[kind].build(DIGITS, 3)(architecture, z)
-        assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
+        if kind != "shared per kind":  # of which two steps train some
+            untrained = KINDS[kind].build(SPACE, 3)(architecture, z)
+            assert not torch.equal(theirs["block0.op0.pointwise.weight"], untrained["block0.op0.pointwise.weight"])
 
 
 # --- averaged weights ---
@@ -477,14 +430,6 @@ def test_a_resumed_training_is_an_uninterrupted_one_bit_for_bit(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_scoring_an_average_changes_nothing(averaged: Any, tmp_path: Path) -> None:
-    _, module, _, _ = averaged
-    other = HyperNetModule(DIGITS, HYPERNET, AVERAGED, seed=3)
-    trainer(tmp_path, *averaging(AVERAGED.average)).fit(other, datamodule=data())
-    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_the_time_of_a_training_includes_that_before_an_interruption(whole: Any, tmp_path: Path) -> None:
     folder, *_ = whole
     content = copy.deepcopy(torch.load(folder / "14.ckpt", weights_only=True))
@@ -492,4 +437,4 @@ def test_the_time_of_a_training_includes_that_before_an_interruption(whole: Any,
     content["smash"]["seconds"] = 1000.0
     torch.save(content, tmp_path / "slow.ckpt")
     fit(tmp_path, SaveAt(tmp_path, (21,)), checkpoint=tmp_path / "slow.ckpt")
-    assert load_hypernet(tmp_path / "21.ckpt", DIGITS, data().specification()).seconds > 1000
+    assert load_hypernet(tmp_path / "21.ckpt", SPACE, small_data().specification()).seconds > 1000

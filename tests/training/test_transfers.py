@@ -22,7 +22,8 @@ from smash_lightning.training.planning import Planner, make_plan
 from tests.cases import CASES, Case
 from tests.network.counting import TransferCounter
 from tests.scoring.small_scoring_data import CASE, make_scorer
-from tests.training.test_search_module import DIGITS, KINDS, SEARCH, Training, data
+from tests.stages.small_run import SPACE, small_data
+from tests.training.test_search_module import KINDS, SEARCH, Training
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 OUR_KINDS = [kind for kind in KINDS if kind != "from outside"]
@@ -137,7 +138,7 @@ def test_a_plan_made_ahead_is_the_plan_of_the_step() -> None:
 
 
 def test_batches_ahead_follow_accumulation_and_ranks() -> None:
-    module = HyperNetModule(DIGITS, KINDS["residual"], SEARCH, 0)
+    module = HyperNetModule(SPACE, KINDS["residual"], SEARCH, 0)
     module.trainer = Training(1, world=2, accumulated=2)  # type: ignore[assignment]
     assert list(itertools.islice(module.batches(7, 1), 4)) == [(7, 3), (8, 1), (8, 3), (9, 1)]
 
@@ -156,9 +157,9 @@ class Strict(L.Callback):
 @pytest.mark.parametrize("bad_steps", [0, 1])
 @pytest.mark.parametrize("kind", OUR_KINDS)
 def test_no_step_waits_for_a_gpu(kind: str, bad_steps: int) -> None:
-    module = HyperNetModule(DIGITS, KINDS[kind], replace(SEARCH, skip_bad_steps=bad_steps), 0)
+    module = HyperNetModule(SPACE, KINDS[kind], replace(SEARCH, skip_bad_steps=bad_steps), 0)
     options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = L.Trainer(
         accelerator="gpu", devices=1, max_steps=8, callbacks=[Strict()], log_every_n_steps=99, **options
     )
-    trainer.fit(module, datamodule=data())
+    trainer.fit(module, datamodule=small_data())
