@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from smash_lightning.architecture import ImageSpec, layers
+from smash_lightning.architecture import Architecture, ImageSpec, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator
 from smash_lightning.search_space.presets import densenet, fractalnet, fractalnet_doubling, resnet, shake, wrn
