@@ -31,7 +31,6 @@ def datasets(
     experiment: Experiment, tracker: Tracker, known: Mapping[str, DataModule], download: Sequence[str] = ()
 ) -> None:
     """Writes the table, and a contact sheet of each data set that is present."""
-    del tracker
     if unknown := set(download) - set(known):
         raise ValueError(f"task.download: there is no data set {min(unknown)}, only {', '.join(known)}")
     folder, rows = experiment.folder.path, []

@@ -31,7 +31,6 @@ def draw(
     architecture: str | None = None,
 ) -> None:
     """Draws a preset, the architecture in a JSON file, or the best of an earlier run."""
-    del tracker
     image_spec, folder = experiment.data.image_spec, experiment.folder.path
     if preset is not None and architecture is not None:
         raise ValueError("give task.preset or task.architecture, not both")

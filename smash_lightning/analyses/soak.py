@@ -50,7 +50,6 @@ def soak(
 
     Raises ValueError where the system has no /proc.
     """
-    del tracker
     if not Path("/proc/self/status").exists():
         raise ValueError("task=soak reads /proc, which this system does not have: use Linux")
     folder, rows = experiment.prepare_folder(), list[dict[str, Any]]()

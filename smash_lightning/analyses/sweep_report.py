@@ -43,7 +43,6 @@ LINES = 4  # most values of an option that are drawn as lines
 
 def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None = None) -> None:
     """Compares the jobs of the sweep in the folder `sweep`; only the folder of `experiment` is used."""
-    del tracker
     if sweep is None:
         raise ValueError("task.sweep has no value: give it the folder of a sweep, which holds its numbered jobs")
     jobs, folder = read_jobs(Path(sweep)), experiment.folder.path

@@ -42,7 +42,6 @@ def tables(experiment: Experiment, tracker: Tracker, runs: Sequence[str], stand_
     A data set whose name is in `stand_ins` is shown in the table of the paper's data set that it is used in place of.
     Raises ValueError where a folder holds neither trainings nor an evaluation.
     """
-    del tracker
     folder, groups = experiment.folder.path, dict[tuple[str, ...], list[SweepJob]]()
     for path in (path for run in runs for path in job_folders(Path(run)) or [Path(run)]):
         job = read_job(path)

@@ -9,20 +9,22 @@ import pytest
 
 from smash_lightning.analyses import draw, replay
 from smash_lightning.architecture import load_architecture
-from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import search
+from tests.analyses.small_analysis import NO_LOGGERS
 from tests.stages.small_run import SEARCH, small_experiment
-
-SILENT = Tracker([])
 
 
 @pytest.mark.parametrize(
     ("options", "step", "found"),
     [
         ({"learning_rate": 1e30}, 1, {"step": 1, "operation": "_foreach_norm"}),  # of the HyperNet's filters
-        ({"learning_rate": 1e10}, 1, {"step": 1, "operation": "conv2d", "loss": "nan"}),
-        ({"learning_rate": 3e7}, 2, {"step": 1, "operation": "backward pass"}),  # a step before a loss shows it
-        ({"learning_rate": 3e7, "skip_bad_steps": 2, "epochs": 9}, 8, {"step": 8, "epoch": 1}),
+        ({"learning_rate": 1e10}, 1, {"step": 1, "operation": "convolution", "loss": "nan"}),
+        (
+            {"learning_rate": 3e7},
+            2,
+            {"step": 1, "operation": "native_batch_norm_backward"},
+        ),  # a step before a loss shows it
+        ({"learning_rate": 3e7, "skip_bad_steps": 2, "epochs": 9}, 8, {"step": 8, "operation": "native_batch_norm"}),
     ],
 )
 def test_a_divergence_is_repeated_to_its_first_number(
@@ -30,27 +32,27 @@ def test_a_divergence_is_repeated_to_its_first_number(
 ) -> None:
     first = small_experiment(tmp_path / "first", search=replace(SEARCH, **options))
     with pytest.raises(RuntimeError, match=f"step {step}.*task=replay checkpoint=.*task.architecture="):
-        search(first, SILENT)
+        search(first, NO_LOGGERS)
     file = first.folder.checkpoints / "hypernet0-diverged.json"
     again = replace(small_experiment(tmp_path / "again", search=first.search), source=first.folder.path)
-    replay(again, SILENT)
+    replay(again, NO_LOGGERS)
     result = json.loads((again.folder.path / "replay.json").read_text())
     assert result == result | found, result
-    draw(again, SILENT, architecture=str(file))
+    draw(again, NO_LOGGERS, architecture=str(file))
     assert load_architecture(again.folder.path / "architecture.json") == load_architecture(file)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"step": 0}))
-    replay(replace(again, search=replace(again.search, learning_rate=0.0, skip_bad_steps=0)), SILENT)
+    replay(replace(again, search=replace(again.search, learning_rate=0.0, skip_bad_steps=0)), NO_LOGGERS)
     assert "all numbers up to step 0 are finite" in (again.folder.path / "replay.json").read_text()
 
 
 def test_what_cannot_be_repeated_is_refused(tmp_path: Path) -> None:
     experiment = small_experiment(tmp_path)
     with pytest.raises(ValueError, match="needs the run that diverged: name it with checkpoint=FOLDER"):
-        replay(experiment, SILENT)
+        replay(experiment, NO_LOGGERS)
     again = replace(experiment, source=tmp_path)
     with pytest.raises(ValueError, match=r"task\.file: name one file hypernetN-diverged\.json in .*; found: none"):
-        replay(again, SILENT)
+        replay(again, NO_LOGGERS)
     file = tmp_path / "hypernet1-diverged.json"
     file.write_text("{}")
     with pytest.raises(ValueError, match=r"hypernet1-diverged\.json has no step"):
-        replay(again, SILENT, str(file))
+        replay(again, NO_LOGGERS, str(file))
