@@ -6,14 +6,13 @@ benchmark.json: a row for the start and one for the end of training, between whi
 batch of augmented images, are its parts, each measured alone. `over_standalone`, with quartiles: a step over one of the
 same standalone network with the same optimizer. `host`: until a step is launched, which on a GPU is before it ends.
 `score`: validation of as many images as a batch, with recalibration on as many. `operations`: tensor operations of a
-step, which a GPU must launch. `saved_mb`: memory that the forward pass keeps for the backward pass; `peak_mb`: most
-memory that a step needs at a time, weights and images not counted. `standalone`: a step of a standalone network;
-`side_by_side`: a step of `retrain.seeds` of them side by side, over as many steps of one.
+step, which a GPU must launch. `peak_mb`: most memory that a step needs at a time, weights and images not counted.
+`standalone`: a step of a standalone network; `side_by_side`: a step of `retrain.seeds` of them side by side, over as
+many steps of one.
 """
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,10 +21,9 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 from pydantic import Field
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from smash_lightning.analyses.growth import growth as fitted_growth
-from smash_lightning.analyses.measured_step import MeasuredStep, peak_mb, saved_mb, seconds
+from smash_lightning.analyses.measured_step import MeasuredStep, OperationCounter, peak_mb, seconds
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.data import Augmentation, Split, Subset, TensorLoader
 from smash_lightning.files import write_text
@@ -35,8 +33,6 @@ from smash_lightning.random_streams import Stream, generator, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
-ALLOCATIONS = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")}
-NO_WORK = ALLOCATIONS | {"aten::detach"}
 BATCHES = 64  # of an epoch of random images
 
 
@@ -75,15 +71,9 @@ def benchmark(
     found: list[dict[str, Any]] = []
     for when, part in table.groupby("phase", sort=False):
         row = {"space": type(experiment.space).__name__, "device": name, "batch": data.batch_size, "phase": when}
-        row |= {
-            "n": architectures,
-            **part.drop(columns=["phase", "peak_mb"]).median(),
-            "peak_mb": part["peak_mb"].max(),
-        }
-        row |= {
-            f"over_standalone_{end}": part["over_standalone"].quantile(q) for end, q in (("low", 0.25), ("high", 0.75))
-        }
-        found.append(row)
+        row |= {"n": architectures, **part.drop(columns="phase").median(), "peak_mb": part["peak_mb"].max()}
+        low, high = part["over_standalone"].quantile([0.25, 0.75])
+        found.append(row | {"over_standalone_low": low, "over_standalone_high": high})
     write_text(experiment.folder.path / "benchmark.json", json.dumps(found, indent=2) + "\n")
     print(pd.DataFrame(found).T.to_string(header=False))
     return float(table["over_standalone"].median())
@@ -133,31 +123,10 @@ def step_costs(
             "standalone": 1e3 * one,
             "side_by_side": several / (one * seeds),
             "operations": counter.total,
-            "saved_mb": saved_mb(lambda: step.loss(architecture, step.generate(architecture))),
             "peak_mb": peak_mb(search, device),
         }
 
     return measure
-
-
-class OperationCounter(TorchDispatchMode):
-    """Counts the dispatched operations within a `with` block that are neither views nor allocations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        schema = function._schema
-        view = any(a.alias_info is not None and not a.alias_info.is_write for a in schema.arguments)
-        if not view and schema.name not in NO_WORK:
-            self.counts[schema.name] += 1
-        return function(*args, **(kwargs or {}))
-
-    @property
-    def total(self) -> int:
-        """Number of all operations."""
-        return sum(self.counts.values())
 
 
 def epoch(

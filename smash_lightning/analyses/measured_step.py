@@ -1,14 +1,16 @@
-"""A search step on random images, the score of an architecture, and how their time and memory are measured."""
+"""A search step on random images, the score of an architecture, and how time, memory and operations are measured."""
 
 import os
 import time
 from collections.abc import Callable
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as default_timer
 
@@ -20,6 +22,8 @@ from smash_lightning.random_streams import Stream, generator
 from smash_lightning.scoring import RecalibratedStatistics, Scorer, ScoringData
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.stages.experiment import Experiment
+
+NO_WORK = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach")
 
 
 class MeasuredStep:
@@ -88,19 +92,6 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return min(timer.timeit(1).mean for _ in range(repeats))
 
 
-def saved_mb(work: Callable[[], object]) -> float:
-    """Memory that a forward pass keeps for its backward pass."""
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        work()
-    return sum(kept.values()) / 1e6
-
-
 def peak_mb(work: Callable[[], object], device: torch.device) -> float:
     """Most memory that `work` needs at a time, in addition to what is there before it."""
     if device.type == "cuda":
@@ -113,3 +104,15 @@ def peak_mb(work: Callable[[], object], device: torch.device) -> float:
         work()
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     return max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns()))) / 1e6
+
+
+class OperationCounter(TorchDispatchMode):
+    """Counts the dispatched operations within a `with` block that are neither views nor allocations, in `total`."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        schema = function._schema
+        view = any(a.alias_info is not None and not a.alias_info.is_write for a in schema.arguments)
+        self.total += not view and schema.name.removeprefix("aten::") not in NO_WORK
+        return function(*args, **(kwargs or {}))

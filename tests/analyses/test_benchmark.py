@@ -17,5 +17,4 @@ def test_each_part_of_a_step_has_a_cost(tmp_path: Path, monkeypatch: pytest.Monk
     rows = json.loads((tmp_path / "benchmark.json").read_text())
     parts = ("draw", "encode", "generate", "forward", "backward", "optimizer", "data", "score", "host", "search")
     for row in rows:
-        assert all(row[part] > 0 for part in (*parts, "operations", "saved_mb", "over_standalone", "side_by_side"))
-        assert row["peak_mb"] > 0
+        assert all(row[part] > 0 for part in (*parts, "operations", "peak_mb", "over_standalone", "side_by_side"))
