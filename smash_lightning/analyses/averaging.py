@@ -23,6 +23,7 @@ from smash_lightning.random_streams import Stream, rng
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages.experiment import Experiment
 
+LABELS = {"spearman": "with the test loss", "agreement": "between two disjoint groups"}
 MOST = 64  # subsets of one size, and disjoint pairs of these
 
 Item = TypeVar("Item", bound=tuple[Any, ...])
@@ -44,16 +45,12 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
     found = average(trained, experiment.evaluation.bootstrap, experiment.seed)
     losses = pd.DataFrame(trained.by_hypernet).assign(fingerprint=list(trained.by_name()), true_loss=trained.test_loss)
     table = losses.melt(["fingerprint", "true_loss"], var_name="hypernet", value_name="val_loss")
-    panels = {
-        label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
-        for key, label in (("spearman", "with the test loss"), ("agreement", "between two disjoint groups"))
-    }
+    panels = frame.panels({one["hypernets"]: one for one in found["averages"]}, LABELS)
     note = f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "HyperNets whose losses are averaged", "Spearman's rho"
     picture = frame.Picture("Agreement of averaged scores", note, x, y)
-    sentence = frame.conclusion(f"Spearman of all {total} HyperNets less that of a single one", found["gain"])
-    frame.publish(experiment, "averaging", table, found, panels, picture, sentence)
-    return frame.value(found["gain"])
+    answer = (f"Spearman of all {total} HyperNets less that of a single one", found["gain"])
+    return frame.publish(experiment, "averaging", table, found, panels, picture, [answer])
 
 
 def average(trained: frame.TrainedSample, resamples: int, seed: int) -> dict[str, Any]:

@@ -65,19 +65,14 @@ def corruption(
     table["true_loss"] = table["fingerprint"].map(test_losses)
     effects = compare(table, experiment.evaluation.bootstrap, experiment.seed)
     known = sum(one.fingerprint in test_losses for one in pool)
-    panels = {
-        label: {name: effect[key] for name, effect in effects.items() if key in effect}
-        for key, label in PANELS.items()
-        if known or key != "spearman"
-    }
+    panels = frame.panels(effects, {key: label for key, label in PANELS.items() if known or key != "spearman"})
     drawn = {label: line for label, line in panels.items() if "error" not in label}
-    cost = effects[SWAPPED]["delta_val_loss"]
     note = f"{len(pool)} architectures, {known} test losses, {count(len(scorer.hypernets), 'HyperNet')}; {frame.BARS}"
     picture = frame.Picture("Scores with a corrupted c", note, x="")
-    sentence = frame.conclusion("Loss with the c of another architecture less that with its own, nats", cost)
+    what = "Loss with the c of another architecture less that with its own, nats"
+    answers = [(what, effects[SWAPPED]["delta_val_loss"])]
     results: dict[str, Any] = {"architectures": len(pool), "with_test_loss": known, "inputs": effects}
-    frame.publish(experiment, "corruption", table, results, drawn, picture, sentence, printed=panels)
-    return frame.value(cost)
+    return frame.publish(experiment, "corruption", table, results, drawn, picture, answers, printed=panels)
 
 
 def noisy(sigma: float, seed: int, source: ConditionalWeightSource, architecture: Architecture) -> Tensor:

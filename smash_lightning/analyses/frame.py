@@ -36,6 +36,7 @@ from smash_lightning.stages.rank import scorer_of
 
 LINE = 110  # characters of a printed line
 BARS = "95 % bootstrap intervals over architectures"
+SIDES = {1: "significantly above zero", 0: "not significantly different from zero", -1: "significantly below zero"}
 
 AtLeastFive = Annotated[int, Field(ge=MINIMUM)]  # architectures: fewer estimate nothing
 Job = TypeVar("Job")
@@ -160,22 +161,14 @@ def t_interval(values: Floats) -> Estimate:
     return Estimate(**mean_interval(values), resamples=len(values))
 
 
-def value(one: Estimate | None) -> float | None:
-    """An estimate without its interval."""
-    return None if one is None else one.value
-
-
 def text(one: Estimate | None) -> str:
     """An estimate with its interval, as in '0.57 [0.35, 0.74]'; 'undefined' for None."""
     return "undefined" if one is None else format(one, ".3g")
 
 
-def conclusion(what: str, one: Estimate | None) -> str:
-    """An estimate in a sentence, and the position of its interval relative to zero."""
-    if one is None:
-        return f"{what}: undefined."
-    sides = {1: "significantly above zero", 0: "not significantly different from zero", -1: "significantly below zero"}
-    return f"{what}: {text(one)}, {sides[one.sign]}."
+def panels(found: Mapping[Any, Mapping[str, Any]], labels: Mapping[str, str]) -> Panels:
+    """A panel for each label, with the estimate of that name for each case; some cases may lack it."""
+    return {label: {case: one[name] for case, one in found.items() if name in one} for name, label in labels.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +200,14 @@ def publish(
     results: Mapping[str, Any],
     panels: Panels,
     picture: Picture,
-    *sentences: str,
+    answers: Sequence[tuple[str, Estimate | None]] = (),
     printed: Panels | None = None,
-) -> None:
-    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the estimates and sentences."""
+) -> float | None:
+    """Writes NAME.csv, NAME.json and NAME.png into the run folder, and prints the estimates.
+
+    Returns:
+        The last of `answers`, differences or coefficients that are printed with their position relative to zero.
+    """
     path = experiment.folder.path / name
     with atomic_write(path.with_suffix(".csv")) as partial_file:
         table.to_csv(partial_file, index=False, lineterminator="\n")
@@ -218,8 +215,9 @@ def publish(
     save(specification(picture.draw(panels)), path.with_suffix(".png"))
     print(textwrap.fill(f"{picture.title}: {picture.note}.", LINE))
     print(listing(printed or panels))
-    for sentence in sentences:
-        print(textwrap.fill(sentence, LINE))
+    for what, one in answers:
+        print(textwrap.fill(f"{what}: {text(one)}" + (f", {SIDES[one.sign]}." if one else "."), LINE))
+    return answers[-1][1].value if answers and answers[-1][1] else None
 
 
 def listing(panels: Panels) -> str:

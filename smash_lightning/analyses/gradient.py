@@ -111,14 +111,11 @@ def gradient(
     note = f"{len(chosen)} parents; 95 % bootstrap intervals over parents"
     picture = frame.Picture(title, note, "change of the validation loss (nats, lower is better)")
     panels = {"change": found["changes"], "gradient minus it (paired)": found["gradient_minus"]}
-    cost = found["gradient_seconds"] / found["score_seconds"]
-    sentences = (
-        f"Predicted and measured change of a random perturbation, Spearman: {frame.text(found['prediction'])}.",
-        frame.conclusion(f"Loss after the gradient's change less that after {last}, nats", difference),
-        f"A gradient takes as long as {cost:.1f} scores by all HyperNets.",
-    )
-    frame.publish(experiment, "gradient", table, found, panels, picture, *sentences)
-    return frame.value(difference)
+    answers = [
+        ("Spearman of predicted and measured change of a random perturbation", found["prediction"]),
+        (f"Loss after the gradient's change less that after {last}, nats", difference),
+    ]
+    return frame.publish(experiment, "gradient", table, found, panels, picture, answers)
 
 
 def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:

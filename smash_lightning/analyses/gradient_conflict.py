@@ -126,8 +126,8 @@ def gradient_conflict(
     note = f"{len(pool)} architectures, {batches} batches, {count(len(trained), 'HyperNet')}; {frame.BARS}"
     picture = frame.Picture("Gradients of architectures and batches", note, x="")
     results = {"architectures": len(pool), "batches": batches, "hypernets": len(trained), "states": found}
-    frame.publish(experiment, "gradient_conflict", table, results, panels, picture)
-    return frame.value(found["trained"]["shares"]["architecture"])
+    share = ("Share of the architecture in a step's variance, trained", found["trained"]["shares"]["architecture"])
+    return frame.publish(experiment, "gradient_conflict", table, results, panels, picture, [share])
 
 
 def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[str, Any]]:

@@ -53,7 +53,7 @@ def racing(
         for size in sorted(set(candidates))
     }
     spread, noise = float(table["spread"].mean()), float(table["noise"].mean())
-    panels = {label: {size: one[name] for size, one in found.items()} for name, label in LABELS.items()}
+    panels = frame.panels(found, LABELS)
     results = {"spread": spread, "noise": noise, "keep": racing.keep, "min_keep": racing.min_keep}
     note = f"std of mean losses {spread:.3g} nats, of a difference on one image {noise:.2g} nats; 95 % intervals"
     picture = frame.Picture("What a race finds of the best, and what it takes", note, "candidates", "share", log_x=True)

@@ -50,14 +50,13 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: PositiveInt) ->
     table = pd.DataFrame(cases, columns=["hypernet", "epoch", "fingerprint"]).assign(val_loss=losses.ravel())
     table["true_loss"] = table["fingerprint"].map(trained.by_name())
     found = follow(trained, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
-    panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
+    panels = frame.panels({one["epoch"]: one for one in found["moments"]}, COLUMNS)
     sample = f"{count(len(losses), 'HyperNet')}, {losses.shape[2]} architectures"
     note = f"{sample}, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "epoch of the HyperNets", "Spearman's rho of the scores"
     picture = frame.Picture("Agreement of the scores during the training", note, x, y)
     what = f"Spearman with the test loss after epoch {moments[-1]} less that after epoch {found['half']}"
-    frame.publish(experiment, "settling", table, found, panels, picture, frame.conclusion(what, found["second_half"]))
-    return frame.value(found["second_half"])
+    return frame.publish(experiment, "settling", table, found, panels, picture, [(what, found["second_half"])])
 
 
 def follow(

@@ -23,7 +23,7 @@ from smash_lightning.evaluation.sample import SMASH_SCORE
 from smash_lightning.evaluation.sweep import SweepJob, read_jobs, varied
 from smash_lightning.files import write_text
 from smash_lightning.report.figures import forest, lines
-from smash_lightning.report.labels import count, listed
+from smash_lightning.report.labels import listed
 from smash_lightning.report.page import render
 from smash_lightning.report.run_data import read_correlation
 from smash_lightning.report.style import Chart, save, specification
@@ -63,7 +63,6 @@ def sweep_report(experiment: Experiment, tracker: Tracker, *, sweep: str | None 
         "sweep.html.jinja",
         "A sweep of SMASH",
         {"sweep": chart},
-        sentences=_sentences(settings, options),
         means=settings,
         jobs=table,
         options="\n".join([f"sweep: {sweep}", *shared]),
@@ -93,8 +92,6 @@ def read_coefficients(jobs: Sequence[SweepJob], options: Sequence[str]) -> pd.Da
 
 
 def _coefficients(job: SweepJob) -> dict[str, Any]:
-    if not job.config:
-        raise ValueError("it was not started")
     folder = RunFolder(job.folder)
     if not folder.correlation.exists():
         raise ValueError("it has no correlation.json yet")
@@ -163,18 +160,3 @@ def draw(settings: pd.DataFrame, options: list[str]) -> Chart:
         parts.append(pd.DataFrame({"x": means.index, "y": means.to_numpy(), "series": REFERENCES[name]}))
     frame = pd.concat(parts, ignore_index=True).dropna(subset="y")
     return lines(frame, x=axis, y=y, title=title, note=note)
-
-
-def _sentences(means: pd.DataFrame, options: list[str]) -> list[str]:
-    texts = [
-        f"{', '.join(f'{name}={row[name]}' for name in options) or 'all jobs'}: {row['spearman']:.2f} "
-        f"[{row['spearman_low']:.2f}, {row['spearman_high']:.2f}] over {count(int(row['jobs']), 'job')}"
-        + (f", calibrated prediction {row[CALIBRATED]:.2f}" if CALIBRATED in row else "")
-        for row in means.sort_values("spearman").to_dict("records")
-    ]
-    if len(texts) == 1:
-        return [f"Mean Spearman of score and test loss of {texts[0]}."]
-    return [
-        f"The highest mean Spearman of score and test loss has {texts[-1]}; the lowest has {texts[0]}.",
-        f"The best of {len(texts)} settings is biased by its selection: run it again with other seeds.",
-    ]

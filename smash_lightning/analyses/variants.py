@@ -83,7 +83,7 @@ def variants(
         [_score(key, other, hypernets[key], trained) for key, other in changed.items()], ignore_index=True
     )
     found = compare(table, experiment.evaluation.bootstrap, experiment.seed)
-    panels = {label: {key: one[part] for key, one in found.items() if part in one} for part, label in PANELS.items()}
+    panels = frame.panels(found, PANELS)
     note, label = f"{len(trained.params)} architectures; {frame.BARS}", "Spearman with the test loss"
     drawn, picture = {panel: panels[panel] for panel in list(panels)[:2]}, frame.Picture(title, note, label)
     if axis == "parameters":
