@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from hydra.utils import instantiate
 
 from smash_lightning.architecture import Architecture, cost
 from smash_lightning.data import DataModule, Digits
@@ -177,26 +177,30 @@ def alone(task: str, source: Path, folder: Path, *more: str) -> Ended:
 def test_a_ranking_is_the_same_again_and_is_continued_elsewhere_after_its_source_moved(
     whole: Path, tmp_path: Path
 ) -> None:
-    first, moved, elsewhere, again = (tmp_path / name for name in ("first", "moved", "elsewhere", "again"))
+    """As a job of a sweep over seeds, which share the data."""
+    first, moved, elsewhere = (tmp_path / name for name in ("first", "moved", "elsewhere"))
+    again, other = (tmp_path / "sweep" / name for name in "01")
     shutil.copytree(whole, first)
     elsewhere.mkdir()
-    ended = smash(tmp_path, "task=rank", "checkpoint=first", "hydra.run.dir=again", "logger=none", "trust=true")
-    assert ended.well
-    assert tmp_path / ended.folder == again
+    sweep = ("-m", "task=rank", "checkpoint=first", "hydra.sweep.dir=sweep", "logger=none", "trust=true", "seed=0,1")
+    assert smash(tmp_path, *sweep).well
     assert timeless.table(again / "ranking.csv") == timeless.table(whole / "ranking.csv")
     assert (again / "architectures.jsonl").read_text() == (whole / "architectures.jsonl").read_text()
+    assert not {*ranking(again).fingerprint} & {*ranking(other).fingerprint}
+    assert RunFolder(again).read_data() == RunFolder(other).read_data()
     taken = configuration(again)
     assert taken.search_space == configuration(whole).search_space
     assert (taken.search_space.max_ops, taken.workers) == (4, 1)
     assert taken.checkpoint == taken.source_run == str(first)
     before = digest(again)
     # The place of data sets may have changed meanwhile.
-    assert smash(elsewhere, "resume=../again", "trust=true", "data_folder=there", "cache_folder=there").well
+    resume = ("resume=../sweep/0", "trust=true")
+    assert smash(elsewhere, *resume, "data_folder=there", "cache_folder=there").well
     assert digest(again) == before
     first.rename(moved)
-    assert f"there is no HyperNet in {first}" in smash(tmp_path, "resume=again", "trust=true").error
-    assert smash(tmp_path, "resume=again", "checkpoint=moved", "trust=true").well
-    assert smash(elsewhere, "resume=../again", "trust=true").well
+    assert f"there is no HyperNet in {first}" in smash(elsewhere, *resume).error
+    assert smash(elsewhere, *resume, "checkpoint=../moved").well
+    assert smash(tmp_path, "resume=sweep/0", "trust=true").well
     config = configuration(again)
     assert (config.checkpoint, config.source_run) == (str(moved), str(moved))
     assert timeless.table(again / "ranking.csv") == timeless.table(whole / "ranking.csv")
@@ -212,13 +216,23 @@ def test_ranking_with_one_hypernet_and_other_counts(whole: Path, tmp_path: Path)
     assert common.val_loss_0.to_list() == both.val_loss_1[common.fingerprint].to_list()
 
 
-def test_retraining_copies_the_ranking(whole: Path, tmp_path: Path) -> None:
-    more = ("retrain.seeds=1", "retrain.stratified=2", "retrain.shortlist=1", "retrain.random=0")
-    alone("retrain", whole, tmp_path / "more", *more)
-    rows = retrained(tmp_path / "more")
-    assert {*zip(rows.seed, rows.epochs, rows.failure, strict=True)} == {(0, 1, "")}
-    assert rows[["shortlist", "stratified", "random"]].sum().to_list() == [1, 2, 0]
-    assert ranking(tmp_path / "more").equals(ranking(whole))
+def test_a_sweep_over_ranks_is_collected(whole: Path, tmp_path: Path, no_report: None) -> None:
+    place = ("task=retrain", f"checkpoint={whole}", "hydra.sweep.dir=sweep", "logger=none", "trust=true")
+    assert smash(tmp_path, "-m", *place, "retrain.seeds=1", "retrain.rank=1,4,7,9,12").well
+    rows, pool = retrained(tmp_path / "sweep" / "3"), ranking(whole).query("strategy == 'random'").fingerprint
+    assert rows[["fingerprint", "seed", "stratified", "epochs", "failure"]].values.tolist() == [
+        [pool.iloc[9], 0, 1, 1, ""]
+    ]
+    assert ranking(tmp_path / "sweep" / "3").equals(ranking(whole))
+    collected, sweep = tmp_path / "collected", tmp_path / "sweep"
+    ended = alone("correlate", sweep, collected)
+    assert f"Collected 5 of 5 jobs of {sweep}: 5 trainings of 5 architectures." in ended.out
+    config = configuration(collected)
+    assert (config.retrain.rank, config.search_space.max_ops) == (None, 4)
+    # The HyperNets are two runs away.
+    assert (collected / "settling.csv").read_bytes() == (whole / "settling.csv").read_bytes()
+    seconds = correlation(collected)["comparison"]["predictors"]["smash_score"]["training_seconds"]
+    assert seconds == pytest.approx(sum(saved(path)["smash"]["seconds"] for path in RunFolder(whole).hypernets()))
 
 
 def test_baselines_and_correlations_again_give_the_same_figures(whole: Path, tmp_path: Path) -> None:
@@ -258,7 +272,7 @@ def test_drawing_a_preset_a_file_and_the_best(whole: Path, tmp_path: Path) -> No
 
 
 def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path: Path) -> None:
-    alone("export", whole, tmp_path / "out", "task.formats=[torch]")
+    alone("export", whole, tmp_path / "out", "task.formats=[python]")
     architecture = Architecture.from_json((tmp_path / "out" / "architecture.json").read_text())
     rows = retrained(whole)
     row = rows[rows.fingerprint == architecture.fingerprint].sort_values("seed").iloc[0]
@@ -266,9 +280,9 @@ def test_the_exported_network_is_the_one_that_was_measured(whole: Path, tmp_path
     network = StandaloneNetwork(architecture, DIGITS.image_spec).eval()
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
     test = DIGITS.normalised(DIGITS.test)
-    program = torch.export.load(tmp_path / "out" / "network.pt2").module()
+    exported = runpy.run_path(str(tmp_path / "out" / "network.py"))["load"]()
     with torch.no_grad():
-        expected, found = network(test.images), program(DIGITS.test.images.float())
+        expected, found = network(test.images), exported(DIGITS.test.images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert F.cross_entropy(expected.double(), test.labels).item() == pytest.approx(row.true_loss, rel=1e-5)
     best = next(name for name in ranking(whole).fingerprint if name in {*rows.fingerprint})
@@ -374,18 +388,6 @@ def test_a_profile_is_left_in_the_run_folder(tmp_path: Path) -> None:
     assert ended.well
     assert "aten::" in next((tmp_path / ended.folder / "profile").glob("*.txt")).read_text()
     assert list((tmp_path / ended.folder / "profile").glob("*.trace.json"))
-
-
-def test_another_seed_shares_the_data_and_the_same_seed_gives_the_same_ranking(whole: Path, tmp_path: Path) -> None:
-    place = ("-m", "task=rank", f"checkpoint={whole}", "hydra.sweep.dir=sweep", "logger=none", "trust=true")
-    assert smash(tmp_path, *place, "seed=0,1").well
-    first, second = (tmp_path / "sweep" / name for name in "01")
-    assert timeless.table(first / "ranking.csv") == timeless.table(whole / "ranking.csv")
-    assert not {*ranking(first).fingerprint} & {*ranking(second).fingerprint}
-    data = [instantiate(configuration(folder).dataset) for folder in (first, second)]
-    for split in ("train", "validation", "test"):
-        one, other = (getattr(each, split).images for each in data)
-        assert torch.equal(one, other), split
 
 
 @pytest.mark.slow

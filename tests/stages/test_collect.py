@@ -19,7 +19,6 @@ from smash_lightning.stages import Experiment, RunFolder, correlate, retrain
 from smash_lightning.stages.correlate import _require_even, collect
 from smash_lightning.stages.selection import choose
 from tests import timeless
-from tests.command_line import TINY, changed, smash
 from tests.stages.small_run import RETRAIN, rank_at_random, small_experiment, trained
 
 SILENT = Tracker([])
@@ -259,24 +258,3 @@ def test_hypernets_are_found_in_the_run_that_was_built_on(tmp_path: Path, sweep:
     assert RunFolder(sweep / "2").find_hypernets() == []
     configured(collected, replace(collecting(tmp_path, sweep), source=collected))
     assert RunFolder(collected).find_hypernets() == [], "a run that names itself ends the search"
-
-
-@pytest.mark.slow
-def test_a_sweep_over_ranks_from_the_command_line(tmp_path: Path) -> None:
-    few = changed(TINY, ["search.hypernets=1", "retrain.seeds=1"])
-    assert smash(tmp_path, *few, "task=search", "hydra.run.dir=run").well
-    assert smash(tmp_path, "task=rank", "checkpoint=run", "hydra.run.dir=ranked", "logger=none").well
-    options = ["task=retrain", "checkpoint=ranked", "logger=none"]
-    assert smash(tmp_path, "-m", *options, "hydra.sweep.dir=sweep", "retrain.rank=1,4,7,9,12").well
-    ended = smash(tmp_path, "task=correlate", "checkpoint=sweep", "hydra.run.dir=collected", "logger=none")
-    assert ended.well
-    assert f"Collected 5 of 5 jobs of {tmp_path / 'sweep'}: 5 trainings of 5 architectures." in ended.out
-    config = yaml.safe_load((tmp_path / "collected" / "config.yaml").read_text())
-    assert (config["retrain"]["rank"], config["search_space"]["max_ops"]) == (None, 4)
-    # The HyperNets are two runs away.
-    assert (tmp_path / "collected" / "settling.png").exists()
-    text = (tmp_path / "collected" / "correlation.json").read_text()
-    found = yaml.safe_load(text)["comparison"]["predictors"]["smash_score"]["training_seconds"]
-    (checkpoint,) = RunFolder(tmp_path / "run").hypernets()
-    assert found == pytest.approx(torch.load(checkpoint, weights_only=True)["smash"]["seconds"])
-    assert "retrain.rank=14 is beyond the 14 random" in smash(tmp_path, *options, "retrain.rank=14").error
