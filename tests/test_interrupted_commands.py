@@ -1,4 +1,4 @@
-"""Whole commands that a scheduler stops and starts again, and one of whose processes is killed."""
+"""Whole commands that a scheduler stops and starts again, and commands in an environment that lacks something."""
 
 import os
 import signal
@@ -61,32 +61,6 @@ def test_slurm_stops_a_run_and_starts_it_again(tmp_path: Path, monkeypatch: pyte
     assert mine.keys() == other.keys()
     for name, tensor in mine.items():
         assert torch.equal(tensor, other[name]), name
-
-
-def children(group: int) -> list[int]:
-    """The processes that a command made, which are in its process group."""
-    found = []
-    for path in Path("/proc").iterdir():
-        try:
-            command = (path / "cmdline").read_bytes()
-            if path.name.isdigit() and os.getpgid(int(path.name)) == group and b"spawn_main" in command:
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return sorted(found)
-
-
-def test_a_rank_that_is_killed_is_repeated_from_its_checkpoint(tmp_path: Path) -> None:
-    command = copy_of_command(tmp_path, *SEARCH, "trainer=ddp_cpu", "hydra.run.dir=run")
-    wait_for(hypernet(tmp_path / "run").exists, command)
-    ranks = children(command.pid)
-    assert len(ranks) == 2
-    os.kill(ranks[1], signal.SIGKILL)
-    ended = command.result()
-    assert ended.well
-    assert ended.folder == tmp_path / "run"
-    assert finished(hypernet(tmp_path / "run"))
-    assert not children(command.pid)
 
 
 def test_a_user_without_a_home_folder_gets_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

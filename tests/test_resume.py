@@ -60,7 +60,7 @@ def test_killed_run_equals_an_uninterrupted_one(tmp_path: Path, no_report: None)
     assert len(scored) < 50
 
     retrained = broken / "retrained.csv"
-    kill_when(lambda: len(rows(retrained)) >= 3, copy_of_command(tmp_path, "workers=2", f"resume={broken}"))
+    kill_when(lambda: len(rows(retrained)) >= 3, copy_of_command(tmp_path, "workers=1", f"resume={broken}"))
     trained = rows(retrained)
     assert {row[0] for row in scored} <= {row[0] for row in rows(complete)}
 

@@ -1,5 +1,7 @@
 """Search, ranking and retraining by two processes, against one process that does the same work alone."""
 
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +63,18 @@ class Logged(Tracker):
         self.rows += [(f"{prefix}/{name}", step) for name in metrics]
 
 
+class Dies(L.Callback):
+    """Kills the second rank at the first step after a checkpoint, once; `path` is the file that notes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_rank == 1 and trainer.current_epoch == 1 and not self.path.exists():
+            self.path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("architectures", "engine"),
@@ -70,6 +84,8 @@ class Logged(Tracker):
 def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, engine: Engine, tmp_path: Path) -> None:
     options = replace(SEARCH, epochs=2, hypernets=2, architectures=architectures)
     two, one = by_two(tmp_path / "two", search=options, engine=engine), by_one(tmp_path / "one", search=options)
+    if architectures == "shared":
+        two = replace(two, callbacks=[partial(Dies, tmp_path / "died")])
     logged = Logged()
     for experiment, tracker in ((two, logged), (one, Tracker([]))):
         search(experiment, tracker)
@@ -88,6 +104,7 @@ def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, e
     assert len(logged.rows) == len(set(logged.rows)), "only one of the two logs"
 
     if architectures == "shared":
+        assert (tmp_path / "died").exists(), "and the training was repeated from its checkpoint"
         return
     # From here on one process and two work with the same HyperNets.
     again = by_one(tmp_path / "again", search=options, source=two.folder.path, data=data(40), trainer=two.trainer)
