@@ -127,17 +127,6 @@ def test_existing_predictions_are_kept(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
-def test_baselines_of_an_earlier_run_get_a_folder_of_their_own(tmp_path: Path) -> None:
-    earlier = run_of(tmp_path / "earlier", BaselineOptions(CHEAP, (), 8))
-    expected = predictions(baselines(earlier, SILENT))
-    before = {path: path.read_bytes() for path in earlier.folder.path.rglob("*") if path.is_file()}
-    later = small_experiment(tmp_path / "later", source=earlier.folder.path, baselines=BaselineOptions(CHEAP, (), 8))
-    assert predictions(baselines(later, SILENT)) == expected
-    assert {path: path.read_bytes() for path in earlier.folder.path.rglob("*") if path.is_file()} == before
-    for name in ("ranking.csv", "retrained.csv"):
-        assert (later.folder.path / name).read_text() == (earlier.folder.path / name).read_text()
-
-
 def test_a_baseline_that_fails_is_named_and_earlier_predictions_are_kept(tmp_path: Path) -> None:
     experiment = run_of(tmp_path, BaselineOptions({"infinite": Undefined(), "nothing": NotANumber()}, (), 8))
     message = r"^baseline nothing, architecture [0-9a-f]{16}: ValueError: the prediction is NaN, .* return inf"
@@ -149,13 +138,6 @@ def test_a_baseline_that_fails_is_named_and_earlier_predictions_are_kept(tmp_pat
     broken = replace(experiment, baselines=BaselineOptions({"infinite": Undefined(), "mine": Broken()}, (), 8))
     with pytest.raises(RuntimeError, match=r"^baseline mine, architecture [0-9a-f]{16}: KeyError: 'no such layer'"):
         baselines(broken, SILENT)
-
-
-def test_baselines_need_trainings(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path)
-    rank_at_random(experiment.folder, 3)
-    with pytest.raises(ValueError, match=rf"^nothing was retrained in {tmp_path}: name a run with trainings"):
-        baselines(experiment, SILENT)
 
 
 # --- what baselines may use ---

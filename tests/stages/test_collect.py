@@ -159,13 +159,19 @@ def test_what_two_jobs_trained_is_one_row_with_both_groups(tmp_path: Path, sweep
         ("dataset", {"size": 32}, "dataset.size was absent, now 32"),
         ("ranking.csv", {}, "task=sweep_report"),
         ("architectures.jsonl", {}, "task=sweep_report"),
+        ("data.json", {}, "the test images or their labels are others than those of"),
     ],
 )
 def test_jobs_that_do_not_belong_together_are_refused(
     tmp_path: Path, sweep: Path, section: str, changes: dict[str, Any], message: str
 ) -> None:
     job, path = sweep / "3", sweep / "3" / "config.yaml"
-    if changes:
+    if section == "data.json":
+        for folder, test in ((sweep / "0", "a"), (job, "b")):
+            content = {"train": "x", "validation": "y", "test": test}
+            (folder / section).write_text(json.dumps({"content": content}))
+        message = f"{message} {sweep / '0'}: "
+    elif changes:
         config = yaml.safe_load(path.read_text())
         path.write_text(yaml.safe_dump(config | {section: config[section] | changes}))
         message = f"{job} was run with other values than {sweep / '0'}: {message}"
@@ -176,14 +182,6 @@ def test_jobs_that_do_not_belong_together_are_refused(
     with pytest.raises(ValueError, match=message):
         collect(collecting(tmp_path, sweep))
     assert not list((tmp_path / "collected").iterdir())
-
-
-def test_jobs_on_other_images_are_refused(tmp_path: Path, sweep: Path) -> None:
-    for job, test in (("0", "a"), ("3", "b")):
-        content = {"train": "x", "validation": "y", "test": test}
-        (sweep / job / "data.json").write_text(json.dumps({"content": content}))
-    with pytest.raises(ValueError, match=rf"the test images or their labels are others than those of {sweep / '0'}: "):
-        collect(collecting(tmp_path, sweep))
 
 
 def test_jobs_may_differ_in_their_seed(tmp_path: Path, sweep: Path, ranking: Path) -> None:

@@ -14,13 +14,11 @@ import torch
 import yaml
 from lightning.pytorch.loggers import CSVLogger
 
-from smash_lightning.evaluation.tables import read_ranking
 from smash_lightning.report.tracker import Tracker
-from smash_lightning.run_folder import source_run
 from smash_lightning.scoring import RecalibratedStatistics
-from smash_lightning.stages import Experiment, RunFolder, rank, retrain, search
+from smash_lightning.stages import Experiment, RunFolder, rank, search
 from smash_lightning.strategies import Random, RankingOptions
-from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
+from tests.stages.small_run import SEARCH, small_experiment
 
 SILENT = Tracker([])
 
@@ -125,26 +123,9 @@ def test_a_checkpoint_that_is_named_scores_though_its_training_is_unfinished(tra
     one = rank(two_hypernets(tmp_path / "one", source=named), SILENT)
     assert one.set_index("fingerprint")["val_loss_0"].to_dict() == both.set_index("fingerprint")["val_loss_1"].to_dict()
     assert "val_loss_1" not in one
-
-
-def test_hypernets_are_found_through_all_runs_that_were_built_on(trained: Path, tmp_path: Path) -> None:
-    """As by search, rank and retrain, each with checkpoint=FOLDER of the one before."""
-
-    def stage(run: Any, name: str, source: Path, **changes: Any) -> Path:
-        experiment = two_hypernets(tmp_path / name, source=source, **changes)
-        run(experiment, SILENT)
-        described = {"checkpoint": str(source), "source_run": str(source_run(source))}
-        (experiment.folder.config).write_text(yaml.safe_dump(described))
-        return experiment.folder.path
-
-    retrained = stage(retrain, "retrained", stage(rank, "ranked", trained))
-    again = rank(two_hypernets(tmp_path / "again", source=retrained), SILENT)
-    expected = read_ranking(RunFolder(tmp_path / "ranked"))
-    pd.testing.assert_frame_equal(again.drop(columns="seconds"), expected.drop(columns="seconds"))
-    generated = replace(RETRAIN, start="generated", seeds=1, stratified=1)
-    assert stage(retrain, "generated", retrained, retrain=generated).exists()
-    # One of several HyperNets that was named by its path is what scores again.
-    named = stage(retrain, "named", stage(rank, "one", RunFolder(trained).hypernet(1)))
-    alone = rank(two_hypernets(tmp_path / "alone", source=named), SILENT)
-    assert alone["val_loss_0"].to_list() == read_ranking(RunFolder(tmp_path / "one"))["val_loss_0"].to_list()
-    assert "val_loss_1" not in alone
+    # It scores again in a run that is built on that one.
+    (tmp_path / "one" / "config.yaml").write_text(
+        yaml.safe_dump({"checkpoint": str(named), "source_run": str(trained)})
+    )
+    again = rank(two_hypernets(tmp_path / "again", source=tmp_path / "one"), SILENT)
+    pd.testing.assert_frame_equal(again.drop(columns="seconds"), one.drop(columns="seconds"))

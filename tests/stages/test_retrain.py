@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,23 @@ def call_first(monkeypatch: pytest.MonkeyPatch, before: Callable[[Job], None]) -
     monkeypatch.setattr(ROOM, "train_networks", train)
 
 
-def test_a_training_that_diverges_is_recorded_and_the_others_continue(tmp_path: Path) -> None:
-    experiment = ranked(tmp_path, stratified=3, learning_rate=1e9)
+class Broken(L.Callback):
+    """Without it a test would have a finite loss."""
+
+    def on_test_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        next(module.parameters()).data.fill_(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "callbacks", "reason"),
+    [(1e9, [], "the loss became nan in epoch 0"), (RETRAIN.learning_rate, [Broken], "the test loss is nan")],
+)
+def test_a_training_that_diverges_is_recorded_and_the_others_continue(
+    tmp_path: Path, learning_rate: float, callbacks: list[Any], reason: str
+) -> None:
+    experiment = ranked(tmp_path, {"callbacks": callbacks}, stratified=3, learning_rate=learning_rate)
     table = retrain(experiment, SILENT)
-    assert table["failure"].tolist() == ["DivergedError: the loss became nan in epoch 0"] * 3
+    assert table["failure"].tolist() == [f"DivergedError: {reason}"] * 3
     assert table[["true_loss", "true_error", "true_error_top5"]].isna().all(axis=None)
     assert (table["epochs"] == 0).all()
     assert (table[["shortlist", "stratified", "random", "preset"]].to_numpy() == [0, 1, 0, 0]).all()
@@ -141,17 +155,6 @@ def one_dies(experiment: Experiment, job: Job, send: Any) -> Trained:
     if 1 in job.seeds:
         os.kill(os.getpid(), signal.SIGKILL)
     return train_networks(experiment, job, send)
-
-
-@pytest.mark.slow
-def test_a_test_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
-    class Broken(L.Callback):
-        def on_test_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-            next(module.parameters()).data.fill_(math.nan)
-
-    experiment = small_experiment(tmp_path, callbacks=[Broken])
-    rank_at_random(experiment.folder, 3)
-    assert retrain(experiment, SILENT)["failure"].tolist() == ["DivergedError: the test loss is nan"] * 3
 
 
 def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
@@ -167,20 +170,6 @@ def test_a_training_whose_process_dies_is_tried_again_by_a_resumed_run(
     again = retrain(experiment, SILENT)
     assert again["failure"].tolist() == ["", "", ""]
     assert again.loc[[0, 2]].equals(table.loc[[0, 2]]), "what was finished was repeated"
-
-
-def test_a_training_that_lacks_memory_is_tried_again_by_a_resumed_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def before(job: Job) -> None:
-        if 1 in job.seeds:
-            raise MemoryError
-
-    experiment = ranked(tmp_path, seeds=2)
-    call_first(monkeypatch, before)
-    assert retrain(experiment, SILENT)["failure"].tolist() == ["", "for lack of memory: MemoryError:"]
-    monkeypatch.setattr(ROOM, "train_networks", train_networks)
-    assert retrain(experiment, SILENT)["failure"].tolist() == ["", ""]
 
 
 class Raises(L.Callback):
@@ -257,7 +246,7 @@ def test_seeds_that_are_not_trained_together_are_trained_for_all_architectures_i
     assert table["seed"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_seeds_that_lack_memory_together_are_trained_one_after_another(
+def test_seeds_that_lack_memory_together_are_trained_one_after_another_and_those_that_lack_it_alone_on_resumption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
@@ -266,11 +255,15 @@ def test_seeds_that_lack_memory_together_are_trained_one_after_another(
         tried.append(job.seeds)
         if len(job.seeds) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        if job.seeds == (1,):
+            raise MemoryError
 
     experiment = ranked(tmp_path, seeds=3)
     call_first(monkeypatch, before)
+    assert retrain(experiment, SILENT)["failure"].tolist() == ["", "for lack of memory: MemoryError:", ""]
+    assert [seeds for seeds, _ in groupby(tried)] == [(0, 1, 2), (0,), (1,), (2,), (1,)]
+    monkeypatch.setattr(ROOM, "train_networks", train_networks)
     assert retrain(experiment, SILENT)["failure"].tolist() == ["", "", ""]
-    assert tried == [(0, 1, 2), (0,), (1,), (2,)]
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
