@@ -84,7 +84,7 @@ def by_hand(folder: Path, policy: BatchNormPolicy, architecture: Architecture) -
     return Scorer([hypernet], scoring_data, policy=policy, seed=0)(architecture).val_loss
 
 
-def test_architectures_are_of_ones_own_space(run: Path) -> None:
+def test_architectures_and_weights_are_of_ones_own_space_and_hypernet(run: Path) -> None:
     architectures = RunFolder(run).read_architectures()
     assert len(architectures) == 11
     assert all(SPACE.contains(architecture) for architecture in architectures.values())
@@ -92,10 +92,6 @@ def test_architectures_are_of_ones_own_space(run: Path) -> None:
     assert saved["search_space"]["Chains.ops"] == "5"
     assert len(saved["drawn"]) > 10
     assert configuration(run).search_space._target_ == "tests.plugins.Chains"
-
-
-def test_weights_are_of_ones_own_hypernet(run: Path) -> None:
-    saved = torch.load(RunFolder(run).hypernet(0), weights_only=True)["smash"]
     assert saved["hypernet"] == {"target": "tests.plugins.Scaled", "options": {"hidden": 3, "names": ["a", "b"]}}
     loaded = load_hypernet(RunFolder(run).hypernet(0), SPACE, DIGITS.specification())
     assert isinstance(loaded.weights, Scaled)
