@@ -1,6 +1,5 @@
 """Files of a run that were cut, changed or come from a stranger: refused in one line that names the file."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,15 +99,3 @@ def test_an_earlier_run_with_a_damaged_configuration_is_refused_and_divergence_e
         ended = smash(tmp_path, "task=search", "checkpoint=diverged", "hydra.run.dir=later")
         assert "diverged/config.yaml" in ended.error
         assert not (tmp_path / "later" / "config.yaml").exists()
-
-
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text(json.dumps({}))
-    assert "neither a run folder nor a checkpoint" in smash(tmp_path, "task=rank", "checkpoint=text").error
-
-
-@pytest.mark.parametrize("option", ["seed=true", f"seed={2**32}", "dataset.stem_stride=0", "workers=1000000"])
-def test_a_number_out_of_bounds_is_refused(tmp_path: Path, option: str) -> None:
-    error = smash(tmp_path, "task=draw", "task.preset=resnet", "logger=none", option).error
-    assert option.partition("=")[0].removeprefix("dataset.") in error
-    assert "must be" in error

@@ -8,7 +8,6 @@ from smash_lightning import FinishedRun
 from smash_lightning.architecture import Architecture
 from smash_lightning.configuration.errors import explain
 from smash_lightning.evaluation.tables import RETRAINED, read_table
-from tests.command_line import smash
 from tests.test_damaged_files import SMALL
 from tests.test_results import FUZZ
 
@@ -44,17 +43,5 @@ def test_a_key_with_line_ends_is_escaped() -> None:
     assert str(raised.value).isprintable()
 
 
-def test_a_message_about_options_is_one_line_with_their_names(tmp_path: Path) -> None:
+def test_a_message_is_one_line() -> None:
     assert explain(ValueError("a\nb\x1b[31m\u2028c")) == r"a b\x1b[31m c"
-    for option, message in (
-        ("search=null", "must be a string or a list. Got NoneType, in search=null"),
-        (f"seed={'9' * 5000}", "(4300 digits)"),
-        ("~ranking", "there is no option ranking"),
-        ("hparams_search=[6]", "in hparams_search=[6]"),
-        ("~search_space.min_ops", "search_space: missing a required argument: 'min_ops'"),
-        ("++trainer._partial_=0", "trainer: Instantiation: _partial_ flag must be a bool"),
-    ):
-        error = smash(tmp_path, option).error
-        assert message in error
-        assert option.lstrip("+~")[:7] in error
-        assert error.isprintable()

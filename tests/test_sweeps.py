@@ -151,12 +151,6 @@ def test_what_may_go_wrong_in_a_search(tmp_path: Path) -> None:
     assert [line.split(" (")[0] for line in lines[:2]] == ["error: job 0", "error: job 1"]
     assert "No trials are completed yet" in lines[2]
     assert len(lines) == 3
-    ended = smash(tmp_path, "hparams_search=correlation", *DRAW)
-    assert ended.error == "error: hparams_search=correlation is a sweep: add -m"
-    ended = smash(tmp_path, "hypernet.width=32,64")
-    assert ended.error.startswith("error: Ambiguous value for argument 'hypernet.width=32,64'")
-    assert "--multirun" in ended.error
-    assert len(ended.error.splitlines()) == 1
 
 
 def test_a_job_of_a_search_is_a_run_like_any(tmp_path: Path) -> None:

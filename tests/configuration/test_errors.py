@@ -33,8 +33,6 @@ def test_the_quoted_form_in_the_message_is_read_as_the_text(text: str) -> None:
         ("", "'' cannot be read"),
         ("seed\n1", r"'seed\n1' cannot be read"),
         ("~", ", in ~"),
-        ("+logger.mine=1", "logger.mine is no section with a _target_, got 1"),
-        ("retrain._target_=lightning.Trainer", "retrain: Trainer.__init__() got an unexpected keyword argument"),
     ],
 )
 def test_a_message_names_the_option(override: str, message: str, tmp_path: Path) -> None:
@@ -53,16 +51,6 @@ def test_lack_of_memory_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
         assert explain(error, tmp_path) == f"{start}{more}repeat the command, or add hydra.run.dir=FOLDER"
     (tmp_path / "config.yaml").touch()
     assert explain(error, tmp_path) == f"{start}{more}continue with resume={tmp_path}"
-
-
-def test_a_folder_may_have_a_number_as_its_name(tmp_path: Path) -> None:
-    (tmp_path / "0").mkdir()
-    for argument, message in (
-        ("checkpoint=0", "no HyperNet"),
-        ("resume=0", "resume=0 holds no config.yaml"),
-        ("resume=7", "resume=7: there is nothing at this path"),
-    ):
-        assert message in smash(tmp_path, "task=rank", "logger=none", argument).error
 
 
 def test_a_working_folder_that_was_removed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
