@@ -12,7 +12,6 @@ from smash_lightning.architecture import Architecture, Convolution, ImageSpec, L
 from smash_lightning.encoding import Encoding
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import (
-    GatedConvolutions,
     MemoryBankSpace,
     ParallelConvolutions,
     SearchSpace,
@@ -79,7 +78,7 @@ V2_VOLUMES = small(VOLUMES, ParallelConvolutions(kernels=(1, 3), max_span=5, gro
 EVEN_VOLUMES = replace(V2_VOLUMES, body=ParallelConvolutions(kernels=(3,), max_span=5, groups=(1, 2)))
 OPTIONS = replace(
     V2,
-    body=GatedConvolutions(groups=(1, 2), nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5),
+    body=ParallelConvolutions(groups=(1, 2), max_dilation=3, nonlinearities=("relu", "tanh", "sigmoid"), gates=0.5),
     activations=("pre", "post"),
     op_norm=True,
     pooled_reads=0.6,

@@ -33,11 +33,6 @@ class Convolution:
     groups: Number = 1
     nonlinearity: Annotated[Nonlinearity, Field(exclude_if=lambda value: value == "relu")] = "relu"
 
-    @property
-    def span(self) -> tuple[int, ...]:
-        """Pixels that the dilated filter covers on each axis."""
-        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-
 
 @dataclass(frozen=True, slots=True)
 class Op:

@@ -1,6 +1,5 @@
 """Which architectures may exist? Search spaces to sample, and presets of published networks."""
 
-from smash_lightning.search_space.authors_code import BoundedDilations, GatedConvolutions, ReadBudgetSpace
 from smash_lightning.search_space.base import SearchSpace
 from smash_lightning.search_space.by_size import SizeBalanced, SizeMatched
 from smash_lightning.search_space.memory_bank import MemoryBankSpace

@@ -42,8 +42,7 @@ class MemoryBankSpace(SearchSpace):
     activations: Activations = field(default=("pre",), metadata=ADDED)
     op_norm: bool = field(default=False, metadata=ADDED)
     pooled_reads: Probability = field(default=0.0, metadata=ADDED)
-
-    counted = "parameters"  # the unit of the budget
+    budget_unit: Literal["parameters", "channels_read"] = field(default="parameters", metadata=ADDED)
 
     def __post_init__(self) -> None:
         for name in ("inputs", "memory", "budget_share", "activations"):
@@ -101,13 +100,13 @@ class MemoryBankSpace(SearchSpace):
             banks = rng.randint(block.inputs, banks)
         if not self.budget_depth:
             for _ in range(rng.randint(self.min_ops, self.max_ops)):
-                block = _append(block, self._sample_op(block, banks, before, rng, progress))
+                block = _append(block, self._draw_op(None, block, banks, before, rng, progress))
             return block
         low, high = self.budget_share
         allowed = rng.uniform(low, high + (1 - high) * min(1.0, 2 * progress)) * self._budget(b)
         spent = failures = 0
         while len(block.ops) < self.max_ops and (failures < 1 or len(block.ops) < self.min_ops):
-            op = self._sample_op(block, banks, before, rng, progress)
+            op = self._draw_op(None, block, banks, before, rng, progress)
             cost = self._op_cost(op, block)
             # The first ops must fit the whole budget, later ones its random share.
             if self._fits(spent, cost, allowed if len(block.ops) >= self.min_ops else self._budget(b)):
@@ -118,20 +117,42 @@ class MemoryBankSpace(SearchSpace):
                 raise ValueError(f"search_space: budget_depth={self.budget_depth} is too small for an op in block {b}")
         return block
 
-    def _sample_op(self, block: Block, banks: int, before: Sequence[Block], rng: random.Random, progress: float) -> Op:
-        read = self._draw_read(block, rng)
-        units = self._draw_units(block.width, len(read), banks, rng)
-        write = _draw_write(units, block.banks, banks, rng)
-        paths = self.body.draw(rng, self.image_spec.dimensions, progress)
-        meet = self.body.draw_meet(paths, rng)
-        activation = rng.choice(self.activations) if len(self.activations) > 1 else self.activations[0]
-        pooled = self._draw_pooled(before, rng) if block.pooled_width else ()
-        return self._sized(Op(read, write, units, None, paths, activation, meet=meet, pooled=pooled), block)
+    def _draw_op(
+        self,
+        old: Op | None,
+        block: Block,
+        banks: int,
+        before: Sequence[Block],
+        rng: random.Random,
+        progress: float = 1.0,
+        probability: float = 1.0,
+    ) -> Op:
+        """An op after those of `block`; of `old`, elements that stay possible are redrawn with `probability` each."""
 
-    def _sized(self, op: Op, block: Block) -> Op:
-        """The op with the 1x1 convolution that it has in the space."""
-        bottleneck = self.limits.bottleneck_channels(block.channels_read(op), op.units * block.width)
-        return replace(op, bottleneck=bottleneck)
+        def anew() -> bool:
+            return old is None or rng.random() < probability
+
+        filled = block.banks
+        op = old or Op((), (), 0, None, (), self.activations[0])
+        read, units, write, meet, activation, pooled = op.read, op.units, op.write, op.meet, op.activation, op.pooled
+        if anew() or not self._readable(read, block):
+            read = self._draw_read(block, rng)
+        if anew():
+            units = self._draw_units(block.width, len(read), banks, rng)
+        if anew() or _write_violation(write, units, filled, banks):
+            write = _draw_write(units, filled, banks, rng)
+        if old is None:
+            paths = self.body.draw(rng, self.image_spec.dimensions, progress)
+        else:
+            paths = self.body.redraw(old.paths, rng, probability)
+        if self.body.gates and (len(paths) != len(op.paths) or anew()):
+            meet = self.body.draw_meet(paths, rng)
+        if len(self.activations) > 1 and anew():
+            activation = rng.choice(self.activations)
+        if block.pooled_width and (anew() or (pooled and not self._readable(pooled, before[-1]))):
+            pooled = self._draw_read(before[-1], rng) if rng.random() < self.pooled_reads else ()
+        op = Op(read, write, units, None, paths, activation, meet=meet, pooled=pooled)
+        return replace(op, bottleneck=self.limits.bottleneck_channels(block.channels_read(op), units * block.width))
 
     def _read_counts(self, width: int, filled: int) -> range:
         step = math.lcm(width, self.read_step * self.base) // width
@@ -139,9 +160,6 @@ class MemoryBankSpace(SearchSpace):
 
     def _readable(self, read: tuple[int, ...], block: Block) -> bool:
         return read[-1] < block.banks and len(read) in self._read_counts(block.width, block.banks)
-
-    def _draw_pooled(self, before: Sequence[Block], rng: random.Random) -> tuple[int, ...]:
-        return self._draw_read(before[-1], rng) if rng.random() < self.pooled_reads else ()
 
     def _draw_read(self, block: Block, rng: random.Random) -> tuple[int, ...]:
         count = rng.choice(self._read_counts(block.width, block.banks))
@@ -156,13 +174,16 @@ class MemoryBankSpace(SearchSpace):
         return rng.choices(choices, weights)[0]
 
     def _budget(self, b: int) -> int:
+        if self.budget_unit == "channels_read":
+            return self.budget_depth * self.inputs[b]
         return int(self.budget_depth * 3**self.image_spec.dimensions * self.inputs[b] ** 2)
 
     def _op_cost(self, op: Op, block: Block) -> int:
-        return _op_parameters(op, block)
+        return block.channels_read(op) if self.budget_unit == "channels_read" else _op_parameters(op, block)
 
     def _fits(self, spent: int, cost: int, budget: float) -> bool:
-        return spent + cost <= budget
+        # In the authors' code, the op that uses up a budget of channels may exceed it.
+        return spent < budget if self.budget_unit == "channels_read" else spent + cost <= budget
 
     @override
     def perturb(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
@@ -191,31 +212,8 @@ class MemoryBankSpace(SearchSpace):
             elif len(originals) < self.max_ops:
                 originals.insert(rng.randrange(len(originals) + 1), None)
         for op in originals:
-            if op is None:
-                new = _append(new, self._sample_op(new, banks, before, rng, 1.0))
-            else:
-                new = _append(new, self._perturb_op(op, new, banks, before, rng, probability))
+            new = _append(new, self._draw_op(op, new, banks, before, rng, probability=probability))
         return new
-
-    def _perturb_op(
-        self, op: Op, block: Block, banks: int, before: Sequence[Block], rng: random.Random, probability: float
-    ) -> Op:
-        read, units, write, filled, pooled = op.read, op.units, op.write, block.banks, op.pooled
-        if rng.random() < probability or not self._readable(read, block):
-            read = self._draw_read(block, rng)
-        if rng.random() < probability:
-            units = self._draw_units(block.width, len(read), banks, rng)
-        if rng.random() < probability or _write_violation(write, units, filled, banks):
-            write = _draw_write(units, filled, banks, rng)
-        paths, meet, activation = self.body.redraw(op.paths, rng, probability), op.meet, op.activation
-        if self.body.gates and (len(paths) != len(op.paths) or rng.random() < probability):
-            meet = self.body.draw_meet(paths, rng)
-        if len(self.activations) > 1 and rng.random() < probability:
-            activation = rng.choice(self.activations)
-        impossible = pooled and not self._readable(pooled, before[-1])
-        if block.pooled_width and (rng.random() < probability or impossible):
-            pooled = self._draw_pooled(before, rng)
-        return self._sized(Op(read, write, units, None, paths, activation, meet=meet, pooled=pooled), block)
 
     @override
     def violation(self, architecture: Architecture) -> str | None:
@@ -224,9 +222,9 @@ class MemoryBankSpace(SearchSpace):
         for b, block in enumerate(architecture.blocks):
             if not self.min_ops <= len(block.ops) <= self.max_ops:
                 return f"block {b}: it has {len(block.ops)} ops, not {self.min_ops} to {self.max_ops}"
-            costs = [self._op_cost(op, block) for op in block.ops]
-            if self.budget_depth and not self._fits(sum(costs[:-1]), costs[-1], self._budget(b)):
-                return f"block {b}: its ops have {sum(costs)} {self.counted}, more than the budget of {self._budget(b)}"
+            costs, budget = [self._op_cost(op, block) for op in block.ops], self._budget(b)
+            if self.budget_depth and not self._fits(sum(costs[:-1]), costs[-1], budget):
+                return f"block {b}: its ops have {sum(costs)} {self.budget_unit}, more than the budget of {budget}"
             filled = block.inputs
             for o, op in enumerate(block.ops):
                 reason = self.body.violation(op.paths)

@@ -13,7 +13,7 @@ from smash_lightning.architecture import Architecture, Convolution, cost
 from smash_lightning.configuration import CONF
 from smash_lightning.configuration.build import instantiate
 from smash_lightning.random_streams import rng
-from smash_lightning.search_space import BoundedDilations, GatedConvolutions, ReadBudgetSpace
+from smash_lightning.search_space import MemoryBankSpace, ParallelConvolutions
 from tests.cases import CIFAR100
 
 START, ANNEALED = 0.0, 1.0
@@ -21,7 +21,7 @@ DRAWS = 150  # the median of 60 has a standard error of 7 %
 
 
 @cache
-def space(name: str) -> ReadBudgetSpace:
+def space(name: str) -> MemoryBankSpace:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         options: Any = hydra.compose("config", [f"search_space={name}"]).search_space
@@ -58,13 +58,14 @@ def test_samples_and_perturbations_stay_in_the_space(name: str) -> None:
             assert drawn.violation(each) is None
             for channels, spent in zip((64, 128, 256), reads(each), strict=True):
                 assert sum(spent[:-1]) < 14 * channels, "only the last op of a block may exceed its budget"
-            spans = {
-                (k, s) for op in each.ops() for p in op.paths for c in p for k, s in zip(c.kernel, c.span, strict=True)
-            }
-            assert all(s <= {3: 7, 5: 9, 7: 7}[k] for k, s in spans)
+            convolutions = [c for op in each.ops() for path in op.paths for c in path]
+            pairs = {pair for c in convolutions for pair in zip(c.kernel, c.dilation, strict=True)}
+            assert all(d * (k - 1) + 1 <= {3: 7, 5: 9, 7: 7}[k] for k, d in pairs)
     tight = replace(drawn, budget_depth=1)
-    assert "channels read, more than the budget of 64" in str(tight.violation(architecture))
-    wide = replace(drawn, body=BoundedDilations(kernels=(3,), max_dilation=4, most=1 if name == "smashv1_code" else 4))
+    assert "channels_read, more than the budget of 64" in str(tight.violation(architecture))
+    wide = replace(
+        drawn, body=ParallelConvolutions(kernels=(3,), max_dilation=4, most=1 if name == "smashv1_code" else 4)
+    )
     dilated = (wide.sample(rng("wide", seed)) for seed in range(4))
     refused = {reason for each in dilated if (reason := drawn.violation(each))}
     assert any("is not made of [1, 2, 3]" in reason for reason in refused)
@@ -73,6 +74,6 @@ def test_samples_and_perturbations_stay_in_the_space(name: str) -> None:
 def test_paths_meet_in_gates_as_often_as_the_option_states() -> None:
     paths = ((Convolution((3, 3), (1, 1)),),) * 2
     for gates in (0.0, 0.5, 1.0):
-        body = GatedConvolutions(gates=gates)
+        body = ParallelConvolutions(gates=gates)
         drawn = [body.draw_meet(paths, rng("meet", index)) == "gate" for index in range(200)]
         assert abs(sum(drawn) / 200 - gates) < 0.1

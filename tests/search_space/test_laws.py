@@ -241,12 +241,12 @@ def volume(architecture: Architecture) -> Architecture:
         (
             OPEN_V2,
             lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(7, 3), dilation=(2, 1)),),)),
-            "block 0, op 0: a filter spans 13 pixels, more than 9",
+            "block 0, op 0: dilation (2, 1) is too large for kernel (7, 3)",
         ),
         (
             replace(OPEN_V2, body=ParallelConvolutions(kernels=(1, 3), groups=(1, 2))),
             lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(3, 1)),),)),
-            "block 0, op 0: dilation (2, 2) has no effect where kernel (3, 1) is 1",
+            "block 0, op 0: dilation (2, 2) is too large for kernel (3, 1)",
         ),
     ],
 )
