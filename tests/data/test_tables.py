@@ -40,38 +40,27 @@ def test_images_labels_and_names_are_those_that_were_written(tmp_path: Path) -> 
     assert (sets.classes, sets.notes) == (NAMES, ())
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
-def test_plain_bytes_are_images_too(tmp_path: Path, kind: pa.DataType) -> None:
-    both(tmp_path, {"image": pa.array([encoded(value) for value in range(6)], type=kind)})
-    assert values(read(tmp_path).train) == list(range(6))
-
-
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
-def test_text_is_sorted_into_classes(tmp_path: Path, kind: pa.DataType) -> None:
-    names = ["pear", "apple", "fig", "Quince", "plum", "lime", "10", "9"]
-    for split, order in (("train", range(24)), ("test", range(8))):
-        labels = pa.array([names[value % 8] for value in order], type=kind)
-        plain(tmp_path / f"{split}.parquet", order, names=None, label=labels)
-    sets = read(tmp_path)
-    assert sets.classes == ("10", "9", "Quince", "apple", "fig", "lime", "pear", "plum")
-    assert [sets.classes[label] for label in sets.train.labels] == names * 3
+PLAIN, NUMBERS = [encoded(value) for value in range(6)], ("0", "1", "2")
+TEXT = ["pear", "Quince", "10"] * 2
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes"),
+    ("columns", "classes", "labels"),
     [
-        (LABELS, ("0", "1", "2")),
-        ([True, False] * 3, ("false", "true")),
-        ([0.0, 1.0] * 3, ("0", "1")),
-        (np.array(LABELS, np.uint8), ("0", "1", "2")),
+        ({"image": pa.array(PLAIN, pa.binary())}, NUMBERS, LABELS),
+        ({"image": pa.array(PLAIN, pa.large_binary())}, NUMBERS, LABELS),
+        ({"label": pa.array(TEXT, pa.string())}, ("10", "Quince", "pear"), [2, 1, 0] * 2),
+        ({"label": pa.array(TEXT, pa.large_string())}, ("10", "Quince", "pear"), [2, 1, 0] * 2),
+        ({"label": pa.array(TEXT, pa.dictionary(pa.int8(), pa.string()))}, ("10", "Quince", "pear"), [2, 1, 0] * 2),
+        ({"label": [True, False] * 3}, ("false", "true"), [1, 0] * 3),
+        ({"label": [0.0, 1.0] * 3}, ("0", "1"), [0, 1] * 3),
+        ({"label": np.array(LABELS, np.uint8), "__index_level_0__": LABELS}, NUMBERS, LABELS),  # as pandas writes it
     ],
 )
-def test_labels_without_names(tmp_path: Path, labels: Any, classes: tuple[str, ...]) -> None:
-    index = pa.array(range(6))  # as pandas writes it
-    both(tmp_path, {"label": labels, "__index_level_0__": index})
+def test_kinds_of_columns(tmp_path: Path, columns: dict[str, Any], classes: tuple[str, ...], labels: list[int]) -> None:
+    both(tmp_path, columns)
     sets = read(tmp_path)
-    assert sets.classes == classes
-    assert sets.train.labels.tolist() == [int(label) for label in labels]
+    assert (values(sets.train), sets.classes, sets.train.labels.tolist()) == ([*range(6)], classes, labels)
 
 
 def test_columns_are_found_by_type_or_chosen_by_name(tmp_path: Path) -> None:
@@ -84,6 +73,8 @@ def test_columns_are_found_by_type_or_chosen_by_name(tmp_path: Path) -> None:
             fine=LABELS,
             coarse=[0, 0, 1] * 2,
         )
+    with pytest.raises(ValueError, match=rf"there is no column lable, only image, mask, fine, coarse: {ONE} one"):
+        read(tmp_path, image="image", label="lable")
     with pytest.raises(ValueError, match=r"columns that may hold images, image, mask: dataset\.source\.image=NAME"):
         read(tmp_path)
     with pytest.raises(ValueError, match=r"columns that may hold labels, fine, coarse: dataset\.source\.label=NAME"):
@@ -110,74 +101,61 @@ def test_rows_without_a_readable_image_are_left_out_and_noted(tmp_path: Path) ->
     assert sets.train.labels.tolist() == [value % 3 for value in kept]
     expected = "Unreadable and left out: 2 of 253 images, row 7 of the train split, row 203 of the train split."
     assert sets.notes == (expected,)
-    null = pa.array([{"bytes": encoded(1), "path": ""}] * 3 + [None] * 3, type=IMAGE)
-    plain(tmp_path / "test.parquet", range(6), image=null)
+    plain(tmp_path / "test.parquet", range(6), image=pa.array([{"bytes": encoded(1)}] * 3 + [None] * 3, type=IMAGE))
     with pytest.raises(ValueError, match=r"5 of 256 images cannot be read, the first is row 7 of .* \(it has no"):
         read(tmp_path)
 
 
+ONE = "dataset\\.source\\.label=NAME names"
+NO_LABEL, NONE_OF = "image 2 of the train split has no label: correct it", "which is none of the 3"
+OTHER_KIND = r"train-1\.parquet has .* as {}, and other files .*: keep one kind"
+
+
 @pytest.mark.parametrize(
-    ("columns", "options", "message"),
+    ("message", "columns"),
     [
-        ({}, {"label": "lable"}, r"there is no column lable, only image, label: dataset\.source\.label=NAME names one"),
-        ({"image": [1.5] * 6}, {}, r"there is no column of images, only image, label: dataset\.source\.image=NAME"),
-        ({"label": [[1]] * 6}, {}, r"there is no column of labels, only image, label: dataset\.source\.label=NAME"),
-        ({"label": [0.0, 1.5] * 3}, {}, r"column label: Float value 1\.5.*, but labels are whole numbers or text"),
-        ({"label": [0, 1, None, 2, 0, 1]}, {}, r"image 2 of the train split has no label: correct it"),
-        ({"label": [True, False, None] * 2}, {}, r"image 2 of the train split has no label: correct it"),
-        ({"label": [0, 1, 3, 2, 0, 1]}, {}, r"image 2 of the train split has the label 3, which is none of the 3"),
-        ({"label": [0, 1, 2, -1, 0, 1]}, {}, r"image 3 of the train split has the label -1, which is none of the 3"),
-        ({}, {"size": 0}, r"dataset\.size must be at least 1, got 0"),
+        (r"there is no column of images, only image, label: dataset\.source\.image=NAME", {"image": [1.5] * 6}),
+        (f"there is no column of labels, only image, label: {ONE} one", {"label": [[1]] * 6}),
+        (r"column label: Float value 1\.5.*, but labels are whole numbers or text", {"label": [0.0, 1.5] * 3}),
+        (NO_LABEL, {"label": [0, 1, None, 2, 0, 1]}),
+        (NO_LABEL, {"label": [True, False, None] * 2}),
+        (f"image 2 of the train split has the label 3, {NONE_OF}", {"label": [0, 1, 3, 2, 0, 1]}),
+        (f"image 3 of the train split has the label -1, {NONE_OF}", {"label": [0, 1, 2, -1, 0, 1]}),
+        (f"column label makes 6 classes of 6 images: {ONE} another", {"label": list(range(6)), "names": None}),
+        (f"column label makes 1000000000001 classes of 6 images: {ONE}", {"label": [10**12] * 6, "names": None}),
+        (f"column label makes 6 classes of 6 images: {ONE} another", {"label": list("abcdef"), "names": None}),
+        (f"column label makes 4 classes of 6 images: {ONE} another", {"label": [0, 1, 2, 3, 3, 3], "names": None}),
+        (
+            "the train split holds 0 images in 3 classes: too few",
+            {"image": images([]), "label": pa.array([], pa.int64())},
+        ),
+        ("the train split holds 6 images in 1 classes: too few", {"label": [0] * 6, "names": ("only",)}),
+        (
+            "the classes test, train are names of splits: dataset=folder",
+            {"label": [0, 1] * 3, "names": ("test", "train")},
+        ),
     ],
 )
-def test_what_cannot_be_read_is_named(
-    tmp_path: Path, columns: dict[str, Any], options: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_read_is_named(tmp_path: Path, message: str, columns: dict[str, Any]) -> None:
     plain(tmp_path / "train.parquet", LABELS, **columns)
     with pytest.raises(ValueError, match=message):
-        read(tmp_path, **options)
+        read(tmp_path)
 
 
-def test_tables_that_disagree_are_named(tmp_path: Path) -> None:
-    plain(tmp_path / "train-0.parquet", LABELS)
-    for names, columns in ((("dog", "cat", "emu"), {}), (NAMES, {"label": ["cat", "dog", "emu"] * 2})):
-        plain(tmp_path / "train-1.parquet", LABELS, names=names, **columns)
-        with pytest.raises(ValueError, match=r"train-1\.parquet has .* as label, and other files ClassLabel\("):
+def test_tables_that_disagree_or_are_truncated_are_named(tmp_path: Path) -> None:
+    path = plain(tmp_path / "train-0.parquet", LABELS).with_name("train-1.parquet")
+    for other in ({"names": NAMES[::-1]}, {"label": ["cat", "dog", "emu"] * 2}):
+        plain(path, LABELS, **other)
+        with pytest.raises(ValueError, match=OTHER_KIND.format("label")):
             read(tmp_path)
-    shard(tmp_path / "train-1.parquet", metadata(label=NAMES), picture=images(LABELS), label=LABELS)
-    with pytest.raises(ValueError, match=r"train-1\.parquet has None as image, and other files .*: keep one kind"):
+    shard(path, metadata(label=NAMES), picture=images(LABELS), label=LABELS)
+    with pytest.raises(ValueError, match=OTHER_KIND.format("image")):
         read(tmp_path)
-
-
-@pytest.mark.parametrize("labels", [list(range(6)), [10**12] * 6, list("abcdef"), [0, 1, 2, 3, 3, 3]])
-def test_a_column_of_numbers_or_names_of_images_is_not_that_of_labels(tmp_path: Path, labels: list[Any]) -> None:
-    both(tmp_path, {"label": labels})
-    with pytest.raises(ValueError, match=r"column label makes \d+ classes of 6 images: dataset\.source\.label="):
-        read(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("names", "order", "message"),
-    [
-        (NAMES, [], "the train split holds 0 images in 3 classes: too few"),
-        (("only",), [0, 3, 6, 9], "the train split holds 4 images in 1 classes: too few"),
-        (("test", "train"), [0, 1, 0, 1], "the classes test, train are names of splits: dataset=folder reads"),
-    ],
-)
-def test_sets_without_classes_are_refused(
-    tmp_path: Path, names: tuple[str, ...], order: list[int], message: str
-) -> None:
-    plain(tmp_path / "train.parquet", order, names=names, label=pa.array([v % 2 for v in order], pa.int64()))
-    with pytest.raises(ValueError, match=message):
-        read(tmp_path)
-
-
-@pytest.mark.parametrize("share", [0, 0.5, 0.999])
-def test_truncated_shards_are_named(tmp_path: Path, share: float) -> None:
-    path = plain(tmp_path / "train.parquet", range(30))
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(ValueError, match=r"train\.parquet is truncated or corrupt \(.*\): fetch it again"):
-        read(tmp_path)
+    whole = plain(path, range(30)).read_bytes()
+    for share in (0, 0.5, 0.999):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(ValueError, match=r"train-1\.parquet is truncated or corrupt \(.*\): fetch it again"):
+            read(tmp_path)
 
 
 @pytest.fixture
