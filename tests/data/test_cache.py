@@ -3,7 +3,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,49 +59,51 @@ def assert_equal(one: RawDataset, other: RawDataset) -> None:
     assert (one.classes, one.notes) == (other.classes, other.notes)
 
 
-def test_what_was_stored_is_what_was_read(tmp_path: Path) -> None:
-    source = raw(tmp_path / "raw")
-    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
-
-
-def test_an_entry_is_named_after_content_and_options(tmp_path: Path) -> None:
+def test_an_entry_is_what_was_read_and_is_named_after_content_and_options(tmp_path: Path) -> None:
     source = raw(tmp_path / "raw")
     first = entry_of(source, tmp_path / "cache")
+    assert_equal(open_entry(first), source.read())
     shutil.copytree(source.root, tmp_path / "moved")
     assert entry_of(Raw(str(tmp_path / "moved")), tmp_path / "cache") == first
     assert entry_of(Raw(source.root, offset=1), tmp_path / "cache") != first
-    data = bytearray((tmp_path / "raw" / "test.bin").read_bytes())
-    data[100] ^= 1
-    (tmp_path / "raw" / "test.bin").write_bytes(data)
+    flip(tmp_path / "raw" / "test.bin")
     changed = entry_of(source, tmp_path / "cache")
     assert changed != first
     assert_equal(open_entry(changed), source.read())
-
-
-@pytest.mark.parametrize("damage", ["truncate", "remove", "about"])
-def test_a_damaged_entry_is_written_anew(tmp_path: Path, damage: str) -> None:
-    source = raw(tmp_path / "raw")
-    entry = entry_of(source, tmp_path / "cache")
-    images = entry / "train-images.npy"
-    if damage == "truncate":
-        os.truncate(images, 200)
-    elif damage == "remove":
-        images.unlink()
-    else:
-        (entry / "about.json").write_text("{")
-    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
 
 
 def flip(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
 
 
-@pytest.mark.parametrize(("large", "kept", "noticed"), [(10**6, True, True), (0, False, True), (0, True, False)])
-def test_a_flipped_bit_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int, kept: bool, noticed: bool
+def leave_partial(entry: Path) -> None:
+    """As a process that is killed leaves it."""
+    entry.rename(partial := entry.with_name(f"{entry.name}.partial"))
+    os.truncate(partial / "train-images.npy", 200)
+
+
+DAMAGES: list[Callable[[Path], object]] = [
+    lambda entry: os.truncate(entry / "train-images.npy", 200),
+    lambda entry: (entry / "train-images.npy").unlink(),
+    lambda entry: (entry / "about.json").write_text("{"),
+    lambda entry: flip(entry / "test-labels.npy"),
+    leave_partial,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_written_anew(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    source = raw(tmp_path / "raw")
+    damage(entry_of(source, tmp_path / "cache"))
+    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
+    assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_flipped_bit_of_a_large_entry_is_noticed_by_the_time_of_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
-    """In a large entry where the time of change shows that it was written."""
-    monkeypatch.setattr("smash_lightning.data.cache.LARGE", large)
+    monkeypatch.setattr("smash_lightning.data.cache.LARGE", 0)
     source = raw(tmp_path / "raw")
     for _ in range(2):
         entry = entry_of(source, tmp_path / "cache")
@@ -109,16 +111,7 @@ def test_a_flipped_bit_is_noticed(
     flip(images)
     os.utime(images, ns=(times.st_atime_ns, times.st_mtime_ns + (not kept)))
     sets = open_entry(entry_of(source, tmp_path / "cache"))
-    assert torch.equal(sets.train.images, source.read().train.images) is noticed
-
-
-def test_what_a_killed_process_left_is_not_used(tmp_path: Path) -> None:
-    source = raw(tmp_path / "raw")
-    entry = entry_of(source, tmp_path / "cache")
-    entry.rename(partial := entry.with_name(f"{entry.name}.partial"))
-    os.truncate(partial / "train-images.npy", 200)
-    assert_equal(open_entry(entry_of(source, tmp_path / "cache")), source.read())
-    assert not partial.exists()
+    assert torch.equal(sets.train.images, source.read().train.images) is not kept
 
 
 def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
@@ -131,19 +124,21 @@ def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
     assert_equal(open_entry(entry), Raw(source.root).read())
 
 
+def module(source: Source, seed: int, cache: Path | None) -> DataModule:
+    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
+    cached = str(cache) if cache else None
+    return DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cached, **options)
+
+
 def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:
-    options = {"validation": 0.25, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
     source = raw(tmp_path / "raw", count=4000)
-    data = DataModule(name="raw", source=source, stem_stride=1, split_seed=0, cache=str(tmp_path / "cache"), **options)
+    data = module(source, 0, tmp_path / "cache")
     data.setup()
     sent = pickle.dumps(data)
     assert len(sent) < data.sets.train.images.nbytes / 2, "indices, not images"
     received = pickle.loads(sent)
-    for one, other in (
-        (data.train, received.train),
-        (data.validation, received.validation),
-        (data.test, received.test),
-    ):
+    for name in ("train", "validation", "test"):
+        one, other = getattr(data, name), getattr(received, name)
         assert torch.equal(one.images, other.images)
         assert torch.equal(one.labels, other.labels)
     assert received.specification() == data.specification()
@@ -151,16 +146,12 @@ def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) 
 
 
 def test_moments_are_stored_with_the_entry_and_belong_to_their_images(tmp_path: Path) -> None:
-    def module(seed: int, cache: str | None) -> DataModule:
-        options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
-        return DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cache, **options)
-
     source = raw(tmp_path / "raw")
     for seed in (0, 1, 0):
-        stored, fresh = module(seed, str(tmp_path / "cache")), module(seed, None)
+        stored, fresh = module(source, seed, tmp_path / "cache"), module(source, seed, None)
         assert torch.equal(stored.mean, fresh.mean)
         assert torch.equal(stored.std, fresh.std)
-    assert module(0, None).mean != module(1, None).mean
+    assert module(source, 0, None).mean != module(source, 1, None).mean
     assert len(list((tmp_path / "cache").glob("*/moments-*.json"))) == 2
 
 
