@@ -22,7 +22,6 @@ class CIFAR10(Source):
         root: contains cifar-10-batches-py, or is that folder itself.
     """
 
-    published = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
     download = Download(
         f"{SITE}/cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py"
     )
@@ -48,7 +47,6 @@ class CIFAR100(Source):
         labels: "fine" for the hundred classes, "coarse" for the twenty.
     """
 
-    published = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
     download = Download(
         f"{SITE}/cifar-100-python.tar.gz", 169_001_437, "eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python"
     )

@@ -122,11 +122,9 @@ class Download:
 class Source(ABC):
     """Reads one data set. Every option is a field: options and files together decide the content.
 
-    `published` are mean and std of the training images' channels in the literature, in units of 255; `download` is the
-    official archive, whose folder belongs into the field `root`.
+    `download` is the official archive, whose folder belongs into the field `root`.
     """
 
-    published: ClassVar[tuple[tuple[float, ...], tuple[float, ...]] | None] = None
     download: ClassVar[Download | None] = None
 
     @abstractmethod

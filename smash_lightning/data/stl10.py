@@ -27,7 +27,6 @@ class STL10(Source):
         fold: 0 to 9 takes the 1,000 training images of one of the ten official folds, None takes all 5,000.
     """
 
-    published = ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713))
     download = Download(
         "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
         2_640_397_119,  # mostly unlabelled images

@@ -1,6 +1,5 @@
 """Rows of data sets that are present, missing or unusable, and what their sheets show."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +55,6 @@ def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
     assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"mine.png", "digits.png"}
     printed = capsys.readouterr().out
     assert "mine: 16 + 8 images of 3 x 6 x 6, 2 classes, mean 125 0 125" in printed
-
-
-def test_constants_far_from_the_published_ones_are_stated(tmp_path: Path) -> None:
-    source = coloured(tmp_path / "mine")
-    experiment = small_experiment(tmp_path / "run")
-    for published, noted in (
-        (((0.49, 0.0, 0.49), (0.5, 0.0, 0.5)), False),
-        (((0.49, 0.3, 0.49), (0.5, 0.0, 0.5)), True),
-    ):
-        data = module("mine", source)
-        object.__setattr__(source, "published", published)
-        datasets(replace(experiment, data=data), Tracker([]), {})
-        notes = str(table(tmp_path / "run").loc["mine", "notes"])
-        assert ("differs by 0.300 x 255 from the published value" in notes) == noted, notes
 
 
 def test_a_sheet_shows_each_class_in_its_colours() -> None:

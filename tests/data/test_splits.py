@@ -97,13 +97,3 @@ def test_no_real_image_is_in_two_subsets(tmp_path: Path, source: Source, repeate
     trained = contents(data.train) | contents(data.validation)
     assert sum(image.numpy().tobytes() in trained for image in data.test.images) == repeated
     assert any(f"{repeated} test objects" in note for note in data.sets.notes) == (repeated > 0)
-
-
-@pytest.mark.slow
-@with_shared
-def test_published_constants_are_those_of_the_images() -> None:
-    # A quarter of CIFAR-10, after a JPEG compression that takes a little of the contrast.
-    train = Parquet(str(SHARED / "cifar10"), train_split="train-00000-*", test_split="test-*").read().train
-    measured = torch.tensor(Subset(train, torch.arange(len(train))).moments()) / 255
-    assert CIFAR10.published is not None
-    torch.testing.assert_close(measured, torch.tensor(CIFAR10.published), atol=0.0025, rtol=0)

@@ -54,12 +54,6 @@ def write_binvox(path: Path, grid: Grid, name: str = "#binvox 1") -> Path:
     return path
 
 
-def extents(grid: Grid) -> list[tuple[int, int]]:
-    """First and last occupied voxel along each axis."""
-    places = np.argwhere(grid)
-    return list(zip(places.min(0).tolist(), places.max(0).tolist(), strict=True))
-
-
 @pytest.mark.parametrize(("size", "fill"), [(32, 24), (8, 8), (9, 4), (30, 1), (16, 15)])
 def test_a_cube_fills_a_cube_and_nothing_else(size: int, fill: int) -> None:
     grid = voxelise(box(3, 3, 3), size, fill)
@@ -68,12 +62,6 @@ def test_a_cube_fills_a_cube_and_nothing_else(size: int, fill: int) -> None:
     expected[first : first + fill, first : first + fill, first : first + fill] = 1
     assert grid.dtype == np.uint8
     assert np.array_equal(grid, expected)
-
-
-def test_a_box_keeps_its_proportions_and_lies_centred() -> None:
-    grid = voxelise(box(1, 3, 2), 32, 24)
-    assert extents(grid) == [(12, 19), (4, 27), (8, 23)]
-    assert grid.sum() == 8 * 24 * 16, "it is full"
 
 
 def test_an_open_surface_is_not_filled_and_a_closed_one_is() -> None:
@@ -224,8 +212,6 @@ def test_small_grids_are_put_into_the_middle(tmp_path: Path) -> None:
     grids = np.ones((2, 3, 4, 5), bool)
     found = centred(grids, 6, tmp_path)
     assert (found.shape, found.dtype) == ((2, 6, 6, 6), np.uint8)
-    assert extents(found[1]) == [(1, 3), (1, 4), (0, 4)]
+    assert found[:, 1:4, 1:5, :5].all()
     assert found.sum() == grids.sum()
     assert np.array_equal(centred(found, 6, tmp_path), found)
-    with pytest.raises(ValueError, match=r"a\.npz holds grids of 3 x 4 x 5 voxels: choose dataset\.source\.size=5"):
-        centred(grids, 4, Path("a.npz"))
