@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from smash_lightning.data import VoxelMoves
 from smash_lightning.engine import Local
 from smash_lightning.scoring import RecalibratedStatistics, WarmStart
 from smash_lightning.search_space import ParallelConvolutions, SingleConvolution, SizeBalanced, SizeMatched
@@ -60,6 +61,7 @@ OUTSIDE: dict[str, Callable[[], object]] = {
     "search_space.body.kernels must have at least 1 item": lambda: ParallelConvolutions(kernels=()),
     "search_space.body: kernel 7 spans more than max_span=5": lambda: ParallelConvolutions(max_span=5),
     "search_space.body.groups must be greater than 0, got (0, 1)": lambda: ParallelConvolutions(groups=(0, 1)),
+    "dataset.augmentation.rotations must be greater than 0, got 0": lambda: VoxelMoves(rotations=0),
     "search_space.body.most must be 1 or 4, got 2": lambda: ParallelConvolutions(most=2),
 }
 

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from smash_lightning.data import DataModule, Digits, Folder, RawDataset, Source, Split, Subset
+from smash_lightning.data.source import stratified_split
 from smash_lightning.random_streams import Stream, generator
 
 
@@ -25,19 +28,12 @@ class Tiny(Source):
         return RawDataset(Split(images, labels), test, ("a", "b", "c"))
 
 
+OPTIONS: dict[str, Any] = {"name": "tiny", "validation": 12, "train": None, "batch_size": 8, "eval_batch_size": 5}
+OPTIONS |= {"source": Tiny(), "recalibration": 16, "stem_stride": 1, "split_seed": 0}
+
+
 def data(source: Source | None = None, **changes: Any) -> DataModule:
-    options: dict[str, Any] = {
-        "name": "tiny",
-        "source": source or Tiny(),
-        "validation": 12,
-        "train": None,
-        "batch_size": 8,
-        "eval_batch_size": 5,
-        "recalibration": 16,
-        "stem_stride": 1,
-        "split_seed": 0,
-    }
-    module = DataModule(**options | changes)
+    module = DataModule(**OPTIONS | ({"source": source} if source else {}) | changes)
     module.setup()
     return module
 
@@ -47,19 +43,22 @@ def numbers(split: Subset) -> list[int]:
     return split.images[:, 0, 0, 0].tolist()
 
 
-def test_splits_are_disjoint_and_whole() -> None:
-    module = data()
-    train, validation, test = (numbers(split) for split in (module.train, module.validation, module.test))
-    assert sorted(train + validation) == list(range(60))
-    assert len(validation) == 12
-    assert not set(test) & set(train + validation)
-
-
-@pytest.mark.parametrize("validation", [6, 12, 30])
-def test_validation_is_class_balanced(validation: int) -> None:
-    counts = torch.bincount(data(validation=validation).validation.labels, minlength=3)
-    share = validation / 60
-    assert all(abs(int(count) - share * size) <= 1 for count, size in zip(counts, (10, 20, 30), strict=True))
+@given(counts=st.lists(st.integers(2, 30), min_size=1, max_size=4), share=st.floats(0.05, 0.45), seed=st.integers(0, 9))
+def test_validation_is_class_balanced_and_never_takes_the_only_image(
+    counts: list[int], share: float, seed: int
+) -> None:
+    labels = torch.arange(len(counts) + 1).repeat_interleave(torch.tensor([*counts, 1]))
+    total, names = len(labels), [f"name {label}" for label in range(len(counts) + 1)]
+    number = max(1, round(share * total))
+    held, kept = stratified_split(labels, names, number, seed)
+    assert len(held) == number
+    assert torch.equal(torch.cat((held, kept)).sort().values, torch.arange(total))
+    *taken, only = torch.bincount(labels[held], minlength=len(names)).tolist()
+    assert only == 0
+    last, following = ([(n + i) / count for n, count in zip(taken, counts, strict=True)] for i in (-1, 0))
+    assert max(last) <= min(following), "no class gave its last image while another one should have"
+    with pytest.raises(ValueError, match=r"class name \d has no images left to train on.*lower dataset\.validation"):
+        stratified_split(labels, names, total - 1, seed)
 
 
 def test_the_split_is_the_same_whatever_the_order_of_training_and_other_random_draws() -> None:
@@ -92,6 +91,10 @@ def test_recalibration_uses_training_images_only() -> None:
     raw = (images * module.std + module.mean)[:, 0, 0, 0].round().int().tolist()
     assert len(set(raw)) == 16
     assert set(raw) <= set(numbers(module.train))
+    assert len(data(recalibration=512).recalibration_images()) == 48, "all of a small set"
+
+
+OTHER_UNITS = [0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -107,10 +110,12 @@ def test_recalibration_uses_training_images_only() -> None:
         ({"train": 49}, r"dataset\.train=49 is not between 1 and the 48 images that are left"),
         ({"train": 0}, r"dataset\.train=0 is not between 1 and the 48 images that are left"),
         ({"train": 7}, r"dataset\.batch_size=8 is more than the 7 training images: choose fewer"),
+        ({"mean": [1.0]}, r"dataset\.mean must have a value for each of 2 channels, got \[1\.0\]"),
+        *(({"std": std}, r"dataset\.std=\[.*are in units of the stored bytes, from 0 to 255") for std in OTHER_UNITS),
         ({"root": "x"}, r"there is no option dataset\.root, neither of DataModule nor Tiny"),
     ],
 )
-def test_impossible_options_are_named(changes: dict[str, int], message: str) -> None:
+def test_impossible_options_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         data(**changes)
 
@@ -130,8 +135,6 @@ def test_given_constants_replace_measured_ones() -> None:
     first = module.train.images[0, :, 0, 0]
     expected = [(float(first[0]) - 1) / 4, (float(first[1]) - 2) / 8]
     assert module.normalised(module.train).images[0, :, 0, 0].tolist() == expected
-    with pytest.raises(ValueError, match=r"dataset\.mean must have a value for each of 2 channels, got \[1\.0\]"):
-        data(mean=[1.0])
 
 
 def test_moments_are_those_of_the_bytes() -> None:
@@ -158,30 +161,10 @@ def test_labels_without_a_class_or_an_image_are_refused(labels: list[int], messa
         RawDataset(Split(images, torch.tensor(labels, dtype=torch.int64)), test, ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("std", [[0.0, 1.0], [-5.0, 5.0], [0.25, 0.25]])
-def test_constants_in_other_units_are_refused(std: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"dataset\.std=\[.*are in units of the stored bytes, from 0 to 255"):
-        data(std=std)
-
-
-def some(counts: tuple[int, ...]) -> Tiny:
-    """The first images of each class of `Tiny`."""
-
-    class Some(Tiny):
-        def read(self) -> RawDataset:
-            sets = super().read()
-            keep = [(sets.train.labels == label).nonzero().flatten()[:count] for label, count in enumerate(counts)]
-            return RawDataset(sets.train.take(torch.cat(keep)), sets.test, sets.classes)
-
-    return Some()
-
-
 def test_digits_are_those_of_earlier_versions() -> None:
     def digest(*tensors: Tensor) -> str:
-        content = hashlib.blake2b(digest_size=8)
-        for tensor in tensors:
-            content.update(tensor.contiguous().numpy().tobytes())
-        return content.hexdigest()
+        content = b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)
+        return hashlib.blake2b(content, digest_size=8).hexdigest()
 
     module = data(Digits(697), validation=500, batch_size=64, eval_batch_size=500, recalibration=512)
     loader = module.ordered(Stream.SEARCH, 3).train_dataloader()
@@ -199,10 +182,6 @@ def test_digits_are_those_of_earlier_versions() -> None:
     assert not any(image.numpy().tobytes() in train for image in module.sets.test.images)
     with pytest.raises(ValueError, match=r"source.test must be from 1 to 1796, got 0"):
         Digits(0).read()
-
-
-def test_a_small_set_is_recalibrated_with_all_of_it() -> None:
-    assert len(data(recalibration=512).recalibration_images()) == 48
 
 
 def test_a_data_set_describes_what_was_found() -> None:
@@ -231,19 +210,6 @@ def test_a_data_set_describes_what_was_found() -> None:
 
 def test_options_of_the_source_may_be_given_twice_but_not_differ(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path), size=8)
-    options = {"validation": 12, "train": None, "batch_size": 8, "eval_batch_size": 5, "recalibration": 16}
-    options |= {"name": "x", "source": folder, "stem_stride": 1, "split_seed": 0}
-    assert DataModule(**options, root=str(tmp_path), size=8).source == folder
+    assert DataModule(**OPTIONS | {"source": folder}, root=str(tmp_path), size=8).source == folder
     with pytest.raises(ValueError, match=r"dataset\.size=9 must be passed on: size: \$\{\.\.size\} in dataset\.source"):
-        DataModule(**options, size=9)
-
-
-def test_the_only_image_of_a_class_is_learned_from() -> None:
-    module = data(some((1, 20, 30)))
-    assert (module.train.labels == 0).sum() == 1
-    assert (module.validation.labels == 0).sum() == 0
-
-
-def test_a_class_that_went_to_validation_as_a_whole_is_named() -> None:
-    with pytest.raises(ValueError, match=r"class a has no images left to train on.*dataset\.validation"):
-        data(some((2, 20, 30)), validation=35, batch_size=4, recalibration=4)
+        DataModule(**OPTIONS | {"source": folder}, size=9)
