@@ -9,14 +9,10 @@ from PIL import Image
 
 from smash_lightning.analyses import datasets
 from smash_lightning.analyses.datasets import CELL, contact_sheet
-from smash_lightning.data import CIFAR10, DataModule, Folder, Source
+from smash_lightning.data import CIFAR10, Folder
 from smash_lightning.report.tracker import Tracker
+from tests.data.pictures import module
 from tests.stages.small_run import small_experiment
-
-
-def module(name: str, source: Source) -> DataModule:
-    options = {"validation": 0.25, "train": None, "batch_size": 4, "eval_batch_size": 4, "recalibration": 4}
-    return DataModule(name=name, source=source, stem_stride=1, split_seed=0, download=True, **options)
 
 
 def coloured(root: Path) -> Folder:
@@ -39,9 +35,9 @@ def test_each_set_has_a_row_and_those_that_are_present_a_sheet(
     experiment = small_experiment(tmp_path / "run")
     (tmp_path / "broken" / "train" / "red").mkdir(parents=True)
     known = {
-        "mine": module("mine", coloured(tmp_path / "mine")),
-        "absent": module("absent", CIFAR10(str(tmp_path / "nothing"))),
-        "broken": module("broken", Folder(str(tmp_path / "broken"), size=None)),
+        "mine": module(coloured(tmp_path / "mine"), download=True),
+        "absent": module(CIFAR10(str(tmp_path / "nothing")), download=True),
+        "broken": module(Folder(str(tmp_path / "broken"), size=None), download=True),
     }
     datasets(experiment, Tracker([]), known)
     rows = table(tmp_path / "run")

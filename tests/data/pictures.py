@@ -1,4 +1,4 @@
-"""Small image files whose brightness is known, in folders and in Parquet files."""
+"""Small image files whose brightness is known, in folders and in Parquet files, and a DataModule."""
 
 import io
 import json
@@ -11,10 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from smash_lightning.data import RawDataset, Split
+from smash_lightning.data import DataModule, RawDataset, Source, Split
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 NAMES = ("cat", "dog", "emu")
+FEW = {"validation": 0.25, "train": None, "batch_size": 2, "eval_batch_size": 4, "recalibration": 2}
+
+
+def module(source: Source, **changes: Any) -> DataModule:
+    """For a source of few images."""
+    return DataModule(**{"name": "x", "source": source, "stem_stride": 1, "split_seed": 0} | FEW | changes)
 
 
 def encoded(value: int, shape: tuple[int, ...] = (4, 4)) -> bytes:

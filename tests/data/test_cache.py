@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from smash_lightning.data import DataModule, RawDataset, Source, Split
+from smash_lightning.data import RawDataset, Source, Split
 from smash_lightning.data.cache import find_entry, open_entry
+from smash_lightning.random_streams import rng
 from tests.command_line import Copy, wait_for
+from tests.data.pictures import module
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Raw(Source):
 
 def raw(folder: Path, count: int = 40) -> Raw:
     folder.mkdir()
-    for seed, name in enumerate(("train.bin", "test.bin")):
-        (folder / name).write_bytes(np.random.default_rng(seed).integers(0, 256, count * 36, np.uint8).tobytes())
+    for name in ("train.bin", "test.bin"):
+        (folder / name).write_bytes(rng(name).randbytes(count * 36))
     return Raw(str(folder))
 
 
@@ -124,15 +126,9 @@ def test_of_two_processes_one_reads_and_the_other_waits(tmp_path: Path) -> None:
     assert_equal(open_entry(entry), Raw(source.root).read())
 
 
-def module(source: Source, seed: int, cache: Path | None) -> DataModule:
-    options = {"validation": 10, "train": None, "batch_size": 8, "eval_batch_size": 8, "recalibration": 8}
-    cached = str(cache) if cache else None
-    return DataModule(name="raw", source=source, stem_stride=1, split_seed=seed, cache=cached, **options)
-
-
 def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) -> None:
     source = raw(tmp_path / "raw", count=4000)
-    data = module(source, 0, tmp_path / "cache")
+    data = module(source, cache=tmp_path / "cache")
     data.setup()
     sent = pickle.dumps(data)
     assert len(sent) < data.sets.train.images.nbytes / 2, "indices, not images"
@@ -148,10 +144,10 @@ def test_another_process_maps_the_entry_instead_of_receiving_it(tmp_path: Path) 
 def test_moments_are_stored_with_the_entry_and_belong_to_their_images(tmp_path: Path) -> None:
     source = raw(tmp_path / "raw")
     for seed in (0, 1, 0):
-        stored, fresh = module(source, seed, tmp_path / "cache"), module(source, seed, None)
+        stored, fresh = (module(source, split_seed=seed, cache=cache) for cache in (tmp_path / "cache", None))
         assert torch.equal(stored.mean, fresh.mean)
         assert torch.equal(stored.std, fresh.std)
-    assert module(source, 0, None).mean != module(source, 1, None).mean
+    assert module(source).mean != module(source, split_seed=1).mean
     assert len(list((tmp_path / "cache").glob("*/moments-*.json"))) == 2
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from smash_lightning.data import CIFAR10, DataModule, Download
+from smash_lightning.data import CIFAR10, Download
 from smash_lightning.data.official import fetch
 from smash_lightning.random_streams import rng
 from tests.data.official_files import cifar10
+from tests.data.pictures import module
 
 NOISE = rng("noise").randbytes(300_000)
 FILES = {"set/a.bin": NOISE, "set/deep/b.txt": b"bee", "set/huge.bin": b"unwanted" * 99, "other.txt": b"not in it"}
@@ -56,13 +57,8 @@ class Site:
 
     def offers(self, name: str, content: bytes, **changes: Any) -> Download:
         self.content = content
-        values = {
-            "size": len(content),
-            "md5": hashlib.md5(content).hexdigest(),
-            "folder": "set",
-            "files": ("a.bin", "deep"),
-        }
-        return Download(f"{self.address}/{name}", **values | changes)
+        values = {"size": len(content), "md5": hashlib.md5(content).hexdigest(), "folder": "set"}
+        return Download(f"{self.address}/{name}", **values | {"files": ("a.bin", "deep")} | changes)
 
 
 @pytest.fixture
@@ -102,23 +98,19 @@ def names_in(root: Path) -> list[str]:
 
 
 @every_format
-def test_an_archive_is_downloaded_once_unpacked_and_deleted(tmp_path: Path, site: Site, name: str) -> None:
-    download = site.offers(name, PACK[name](FILES))
+@pytest.mark.parametrize("given", [False, True])
+def test_an_archive_is_unpacked_once_and_deleted_if_it_was_downloaded(
+    tmp_path: Path, site: Site, name: str, given: bool
+) -> None:
+    download, root = site.offers(name, PACK[name](FILES)), tmp_path / "new" / "root"
+    if given:
+        root.mkdir(parents=True)
+        (root / name).write_bytes(site.content)
     for _ in range(2):
-        fetch(download, tmp_path / "new" / "root")
-    assert content_of(tmp_path / "new" / "root" / "set") == UNPACKED
-    assert names_in(tmp_path / "new" / "root") == ["set"]
-    assert site.requests == 1
-
-
-@every_format
-def test_an_archive_that_is_there_is_unpacked_and_kept(tmp_path: Path, site: Site, name: str) -> None:
-    download = site.offers(name, PACK[name](FILES))
-    (tmp_path / name).write_bytes(site.content)
-    fetch(download, tmp_path)
-    assert content_of(tmp_path / "set") == UNPACKED
-    assert names_in(tmp_path) == ["set", name]
-    assert site.requests == 0
+        fetch(download, root)
+    assert content_of(root / "set") == UNPACKED
+    assert names_in(root) == (["set", name] if given else ["set"])
+    assert site.requests == (not given)
 
 
 def test_other_content_than_published_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
@@ -182,11 +174,7 @@ def test_of_two_calls_at_once_one_downloads_and_the_other_waits(tmp_path: Path, 
 def test_a_missing_set_is_downloaded_only_if_wanted(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def data(download: bool) -> DataModule:
-        options = {"validation": 4, "train": None, "batch_size": 2, "eval_batch_size": 4, "recalibration": 2}
-        source = CIFAR10(str(tmp_path / "root"))
-        return DataModule(name="x", source=source, stem_stride=1, split_seed=0, download=download, **options)
-
+    source = CIFAR10(str(tmp_path / "root"))
     folder = cifar10(tmp_path / "made")
     files = {f"{folder.name}/{path.name}": path.read_bytes() for path in folder.iterdir()}
     offered = site.offers("cifar-10-python.tar.gz", tar(files), folder=folder.name, files=())
@@ -194,6 +182,6 @@ def test_a_missing_set_is_downloaded_only_if_wanted(
     with pytest.raises(
         FileNotFoundError, match=r"no cifar-10-batches-py .* Or download it with dataset\.download=true"
     ):
-        data(False).setup()
-    assert len(data(True).sets.train) == 20
-    assert len(data(False).sets.train) == 20
+        module(source).setup()
+    assert len(module(source, download=True).sets.train) == 20
+    assert len(module(source).sets.train) == 20

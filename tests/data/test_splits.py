@@ -20,7 +20,7 @@ from smash_lightning.data import (
     Subset,
 )
 from tests.data import official_files
-from tests.data.pictures import make
+from tests.data.pictures import make, module
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
@@ -48,9 +48,8 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-def module(source: Source, root: Path) -> DataModule:
-    options = {"validation": 0.25, "train": None, "batch_size": 2, "eval_batch_size": 4, "recalibration": 2}
-    data = DataModule(name="x", source=source, stem_stride=1, split_seed=0, cache=str(root / "cache"), **options)
+def cached(source: Source, root: Path) -> DataModule:
+    data = module(source, cache=str(root / "cache"))
     data.setup()
     return data
 
@@ -72,7 +71,7 @@ def assert_divided(data: DataModule) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_no_image_is_in_two_subsets(tmp_path: Path, name: str) -> None:
     (tmp_path / "data").mkdir()
-    data = module(SOURCES[name](tmp_path / "data"), tmp_path)
+    data = cached(SOURCES[name](tmp_path / "data"), tmp_path)
     assert_divided(data)
     train, validation, test = (contents(subset) for subset in (data.train, data.validation, data.test))
     assert len(train) > 1
@@ -92,7 +91,7 @@ def test_no_image_is_in_two_subsets(tmp_path: Path, name: str) -> None:
     ids=["cifar10", "stl10", "imagenet32", "modelnet10"],
 )
 def test_no_real_image_is_in_two_subsets(tmp_path: Path, source: Source, repeated: int) -> None:
-    data = module(source, tmp_path)
+    data = cached(source, tmp_path)
     assert_divided(data)
     trained = contents(data.train) | contents(data.validation)
     assert sum(image.numpy().tobytes() in trained for image in data.test.images) == repeated
