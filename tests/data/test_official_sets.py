@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from smash_lightning.data import CIFAR10, CIFAR100, STL10, ImageNet32
 from smash_lightning.data.imagenet32 import BY_HAND, TRAIN
-from smash_lightning.data.official import read_dictionary
+from smash_lightning.data.official import read_dictionary, shortfall
 from smash_lightning.random_streams import rng
 from tests.data.official_files import (
     CIFAR10_NAMES,
@@ -40,15 +40,13 @@ with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
 def test_cifar10_is_in_order_with_upright_planes_and_may_be_written_to(tmp_path: Path) -> None:
     folder = cifar10(tmp_path)
     sets, again = CIFAR10(str(tmp_path)).read(), CIFAR10(str(folder)).read()
-    assert sets.train.images.shape == (20, 3, 32, 32)
     assert sets.train.labels.tolist() == [n % 10 for n in range(20)]
     assert sets.test.labels.tolist() == [0, 1, 2, 3]
     assert sets.classes == tuple(CIFAR10_NAMES)
     # A row of the file holds 1,024 red bytes, row by row of the image, then green, then blue.
-    for image in range(20):
-        data = rows(f"data_batch_{image // 4 + 1}", 4)[image % 4]
-        for channel, y, x in ((0, 0, 1), (1, 5, 0), (2, 31, 30)):
-            assert int(sets.train.images[image, channel, y, x]) == data[channel * 1024 + y * 32 + x]
+    data = np.concatenate([rows(f"data_batch_{number}", 4) for number in range(1, 6)])
+    for channel, y, x in ((0, 0, 1), (1, 5, 0), (2, 31, 30)):
+        assert np.array_equal(sets.train.images[:, channel, y, x], data[:, channel * 1024 + y * 32 + x])
     for one, other in ((sets.train, again.train), (sets.test, again.test)):
         one.images.add_(1)
         assert torch.equal(one.images, other.images + 1)
@@ -56,8 +54,7 @@ def test_cifar10_is_in_order_with_upright_planes_and_may_be_written_to(tmp_path:
         "20 training images instead of the official 50,000: this is not the whole CIFAR-10.",
         "4 test images instead of the official 10,000: this is not the whole CIFAR-10.",
     )
-    cifar10(tmp_path, 10_000, protocol=4)
-    assert CIFAR10(str(tmp_path)).read().notes == ()
+    assert shortfall("CIFAR-10", (50_000, 10_000), (50_000, 10_000)) == ()
 
 
 def test_cifar100_has_hundred_classes_or_twenty(tmp_path: Path) -> None:
@@ -92,17 +89,13 @@ def test_a_wrong_batch_is_named(tmp_path: Path, how: Callable[[Any], Any]) -> No
 
 def test_missing_files_and_names_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for source, folder in ((CIFAR10, "cifar-10-batches-py"), (CIFAR100, "cifar-100-python"), (STL10, "stl10_binary")):
-        with pytest.raises(
-            FileNotFoundError, match=rf"^no {folder} in {tmp_path}: name its folder with dataset\.root="
-        ):
+        with pytest.raises(FileNotFoundError, match=rf"^no {folder} in {tmp_path}: name its folder with dataset.root"):
             source(str(tmp_path)).files()
     folder = cifar10(tmp_path)
-    (folder / "data_batch_4").unlink()
-    with pytest.raises(ValueError, match=f"{folder} lacks data_batch_4: complete it, or remove it and fetch"):
-        CIFAR10(str(tmp_path)).files()
-    (folder / "data_batch_5").unlink()
-    with pytest.raises(ValueError, match=f"{folder} lacks data_batch_4 and data_batch_5: complete it"):
-        CIFAR10(str(tmp_path)).files()
+    for name, lacking in (("data_batch_4", "data_batch_4"), ("data_batch_5", "data_batch_4 and data_batch_5")):
+        (folder / name).unlink()
+        with pytest.raises(ValueError, match=f"{folder} lacks {lacking}: complete it, or remove it and fetch"):
+            CIFAR10(str(tmp_path)).files()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     cifar10(tmp_path / "home")
     assert len(CIFAR10("~").files()) == 7
@@ -116,7 +109,6 @@ def test_missing_files_and_names_are_named(tmp_path: Path, monkeypatch: pytest.M
 def test_stl10_is_upright_label_by_label(tmp_path: Path) -> None:
     folder = stl10(tmp_path)
     sets = STL10(str(tmp_path)).read()
-    assert sets.train.images.shape == (20, 3, 96, 96)
     assert sets.train.images.is_contiguous()
     for image, channel, y, x in ((0, 0, 0, 0), (3, 0, 95, 1), (19, 1, 2, 95)):
         assert int(sets.train.images[image, channel, y, x]) == (image * 7 + channel * 50 + y * 2 + x) % 256
@@ -141,9 +133,7 @@ def test_a_fold_of_stl10_restricts_the_training_images(tmp_path: Path) -> None:
             STL10(str(tmp_path), fold).files()
     for text in ("0 1\n", "0 1\n2 20\n", "0 1\n-1 2\n", "0 1\n2 x\n", "0 1\n\n3\n", "0 1\n2 3 2\n"):
         (folder / "fold_indices.txt").write_text(text)
-        with pytest.raises(
-            ValueError, match=r"fold_indices\.txt must name distinct images from 0 to 19 in line 2, and"
-        ):
+        with pytest.raises(ValueError, match=r"fold_indices\.txt must name distinct images from 0 to 19 in line 2"):
             STL10(str(tmp_path), 1).read()
     (folder / "fold_indices.txt").unlink()
     assert len(STL10(str(tmp_path)).files()) == 5
@@ -151,13 +141,14 @@ def test_a_fold_of_stl10_restricts_the_training_images(tmp_path: Path) -> None:
         STL10(str(tmp_path), 0).files()
 
 
-@pytest.mark.parametrize(("name", "how"), [("X", lambda b: b[:-1]), ("y", lambda b: b + b"\1")])
-def test_a_wrong_file_of_stl10_is_named(tmp_path: Path, name: str, how: Callable[[bytes], bytes]) -> None:
+def test_a_wrong_file_of_stl10_is_named(tmp_path: Path) -> None:
     folder = stl10(tmp_path)
-    path = folder / f"train_{name}.bin"
-    path.write_bytes(how(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"train_X.bin and .*train_y.bin hold other numbers of images and labels: "):
-        STL10(str(tmp_path)).read()
+    for path in (folder / "train_X.bin", folder / "train_y.bin"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        with pytest.raises(ValueError, match=r"train_X.bin and .*train_y.bin hold other numbers of images and labels"):
+            STL10(str(tmp_path)).read()
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -182,9 +173,7 @@ def test_a_test_set_of_imagenet32_may_lack_classes_but_not_have_others(tmp_path:
     sets = ImageNet32(str(imagenet32(tmp_path, test_ids=[500, 7]))).read()
     assert [sets.classes[label] for label in sets.test.labels] == ["500", "7"]
     imagenet32(tmp_path, test_ids=[7, 8, 500])
-    with pytest.raises(
-        ValueError, match=rf"^{tmp_path}/val_data has an image of class 8, of which there are no training"
-    ):
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/val_data has an image of class 8, of which there are no trai"):
         ImageNet32(str(tmp_path)).read()
 
 
@@ -307,30 +296,6 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path, protocol: int) -> None:
         marker.unlink()
 
 
-@pytest.mark.parametrize(
-    ("array", "what"),
-    [
-        (np.array([None, "text"], dtype=object), r"numpy\.dtype\('O8'\)"),
-        (np.array(["text"]), r"numpy\.dtype\('U4'\)"),
-        (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), r"numpy\.dtype\('V12'\)"),
-    ],
-)
-def test_arrays_of_anything_but_numbers_are_refused(tmp_path: Path, array: np.ndarray, what: str) -> None:
-    for protocol in PROTOCOLS:
-        with pytest.raises(ValueError, match=f"{what} is no type of plain numbers"):
-            read_dictionary(write(tmp_path / "batch", [array], protocol))
-
-
-@pytest.mark.parametrize("shape", [(2, 4), (1, 1), (-2, -3), (2**31 - 1, 2**31 - 1)])
-def test_an_array_that_does_not_fit_its_bytes_is_broken(tmp_path: Path, shape: tuple[int, int]) -> None:
-    right = python2(np.zeros((2, 3), np.uint8), [1])
-    two, wrong = (b"J" + struct.pack("<i", a) + b"J" + struct.pack("<i", b) + b"\x86" for a, b in ((2, 3), shape))
-    assert right.count(two) == 1
-    (tmp_path / "batch").write_bytes(right.replace(two, wrong))
-    with pytest.raises(ValueError, match=r"is not a pickled .* \(ValueError: an array .* in 6 bytes\)"):
-        read_dictionary(tmp_path / "batch")
-
-
 @every_protocol
 def test_a_truncated_or_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: int) -> None:
     whole = pickle.dumps({"data": np.arange(12, dtype=np.uint8).reshape(2, 6), "labels": [1, 700]}, protocol)
@@ -353,13 +318,33 @@ def test_a_truncated_or_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path,
     assert all(refusal.startswith(str(path)) and "\n" not in refusal for refusal in refusals)
 
 
-def test_other_content_is_named(tmp_path: Path) -> None:
-    contents = [b"", b"no pickle", b"<html>Not found</html>", b"\x80\x09K\x01."]
-    for content in (*contents, *(pickle.dumps(value) for value in ([1, 2], 3, None))):
+def misfit(shape: tuple[int, int]) -> bytes:
+    """A batch of 2 x 3 bytes that states another shape."""
+    right = python2(np.zeros((2, 3), np.uint8), [1])
+    stated, other = (b"J" + struct.pack("<i", a) + b"J" + struct.pack("<i", b) + b"\x86" for a, b in ((2, 3), shape))
+    assert right.count(stated) == 1
+    return right.replace(stated, other)
+
+
+def in_all_protocols(array: np.ndarray) -> list[bytes]:
+    return [pickle.dumps({"data": array}, protocol) for protocol in PROTOCOLS]
+
+
+@pytest.mark.parametrize(
+    ("reason", "contents"),
+    [
+        (".+", [b"", b"no pickle", b"<html>Not found</html>", b"\x80\x09K\x01."]),
+        ("AttributeError", [pickle.dumps(value) for value in ([1, 2], 3, None)]),
+        (r"dtype\('O8'\) is no type of plain numbers", in_all_protocols(np.array([None, "text"], dtype=object))),
+        (r"dtype\('U4'\) is no type of plain numbers", in_all_protocols(np.array(["text"]))),
+        (r"dtype\('V12'\) is no type of plain numbers", in_all_protocols(np.zeros(1, [("a", "i4"), ("b", "f8")]))),
+        (r"ValueError: an array .* in 6 bytes", list(map(misfit, [(2, 4), (1, 1), (-2, -3), (2**31 - 1, 2**31 - 1)]))),
+    ],
+)
+def test_other_content_is_named(tmp_path: Path, reason: str, contents: list[bytes]) -> None:
+    for content in contents:
         (tmp_path / "batch").write_bytes(content)
-        with pytest.raises(
-            ValueError, match=r"batch is not a pickled dictionary of arrays \(.+\): delete it and fetch"
-        ):
+        with pytest.raises(ValueError, match=rf"batch is not a pickled .* of arrays \(.*{reason}.*\): delete it and"):
             read_dictionary(tmp_path / "batch")
     with pytest.raises(FileNotFoundError, match="none"):
         read_dictionary(tmp_path / "none")
