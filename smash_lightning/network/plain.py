@@ -237,16 +237,9 @@ def _module(layer: Layer) -> str:
     if layer.kind == "linear":
         return f"nn.Linear({layer.inputs}, {layer.outputs})"
     padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel, layer.dilation, strict=True))
-    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    sizes: tuple[int | tuple[int, ...], ...] = (layer.stride, padding, layer.dilation, layer.groups)
-    texts = dict(zip(usual, map(_axes, sizes), strict=True))
-    given = "".join(f", {name}={text}" for name, text in texts.items() if text != str(usual[name]))
-    return f"nn.Conv{axes}d({layer.inputs}, {layer.outputs}, {_axes(layer.kernel)}{given}, bias=False)"
-
-
-def _axes(values: int | tuple[int, ...]) -> str:
-    """One number for all axes where they are equal."""
-    return str(values if isinstance(values, int) or len({*values}) > 1 else values[0])
+    sizes: tuple[Any, ...] = (layer.kernel, layer.stride, padding, layer.dilation, layer.groups)
+    convolution = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
+    return f"nn.{convolution(layer.inputs, layer.outputs, *sizes, bias=False, device='meta')!r}"
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -2,14 +2,13 @@
 
 import logging
 import warnings
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from smash_lightning.engine import Send, Stopped, install_signal_handlers, stop_requested
@@ -33,32 +32,18 @@ class Progress:
     total: int
 
 
-class QueueLogger(Logger):
-    """A Lightning logger that sends metrics as messages."""
+class QueueLogger(DummyLogger):
+    """A Lightning logger that sends metrics as messages, and nothing else: the run folder has the configuration."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()
         self._send = send
-
-    @property
-    def name(self) -> str:
-        """Required by Lightning."""
-        return "queue"
-
-    @property
-    def version(self) -> str:
-        """Required by Lightning."""
-        return ""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Sends metrics with their step."""
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         self._send(Metrics(values, step or 0))
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run folder has the whole configuration."""
 
 
 class QueueProgress(L.Callback):

@@ -26,12 +26,15 @@ def pointwise(weights: dict[str, Tensor] | object) -> list[Tensor]:
 @every_kind
 @every_bare_case
 def test_every_tensor_of_a_network_is_there(case: Case, make: Make) -> None:
-    source = make(case, 0)
+    """And every running average."""
+    source, image_spec = make(case, 0), case.space.image_spec
+    statistics, x = source.running_statistics(), torch.zeros(2, image_spec.channels, *image_spec.size)
     for seed in range(5):
         architecture = case.draw(seed)
         weights = source(architecture, source.noise(architecture, generator("z", seed)))
-        wanted = layers(architecture, case.space.image_spec, case.space.limits.op_norm).parameters()
+        wanted = layers(architecture, image_spec, case.space.limits.op_norm).parameters()
         assert {name: tuple(weight.shape) for name, weight in weights.items()} == wanted
+        forward(architecture, image_spec, weights, x, statistics)
         for weight in pointwise(weights):
             torch.testing.assert_close(weight.norm(), torch.ones(()))
 

@@ -1,5 +1,6 @@
 """An inflated network, on images that are repeated along the new axis, equals the one in two dimensions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from smash_lightning.architecture import Architecture, layers
 from smash_lightning.network import UseBatchStatistics, forward
 from smash_lightning.random_streams import generator, rng
+from smash_lightning.search_space import SearchSpace
 from smash_lightning.search_space.presets import fractalnet, wrn
 from tests.cases import IMAGES, V1, V2
 
@@ -38,17 +40,17 @@ def check(flat: Architecture, depth: int, op_norm: bool, seed: int) -> None:
     torch.testing.assert_close(two, three, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("op_norm", [True, False], ids=["norm", "bare"])
+@pytest.mark.parametrize(
+    ("spaces", "depth", "op_norm"),
+    [(ONE_BLOCK, 1, True), (ONE_BLOCK, 1, False), ((V1, V2), 2, True)],  # pooling between blocks halves all axes
+    ids=["one slice", "one slice, bare", "equal slices"],
+)
 @given(seed=st.integers(0, 2**32))
-def test_depth_one_is_two_dimensional(op_norm: bool, seed: int) -> None:
-    for space in ONE_BLOCK:  # as the pooling between blocks halves all axes
-        check(space.sample(rng("flat", seed)), 1, op_norm, seed)
-
-
-@given(seed=st.integers(0, 2**32))
-def test_equal_slices_are_one_image(seed: int) -> None:
-    for space in (V1, V2):
-        check(space.sample(rng("flat", seed)), 2, True, seed)
+def test_inflated_networks_are_two_dimensional(
+    spaces: Sequence[SearchSpace], depth: int, op_norm: bool, seed: int
+) -> None:
+    for space in spaces:
+        check(space.sample(rng("flat", seed)), depth, op_norm, seed)
 
 
 @pytest.mark.parametrize(("preset", "depth"), [(wrn(16, 1), 1), (wrn(16, 1), 4), (fractalnet(2, 4, blocks=2), 4)])

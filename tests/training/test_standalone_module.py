@@ -1,6 +1,5 @@
 """Standalone training: its images, and the average of predictions over views."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,15 +41,6 @@ def test_probabilities_are_averaged_over_views() -> None:
     assert module.measured[0]["true_error"] == 100 * (mean.argmax(1) != labels).double().mean().item()
     alone = after_testing(1, poses[0], labels)
     assert alone.measured[0]["true_loss"] != pytest.approx(module.measured[0]["true_loss"], abs=1e-4), "poses differ"
-
-
-def test_one_view_is_the_plain_cross_entropy() -> None:
-    images, labels = torch.randn(8, 1, 6, 6, 6, generator=generator("one pose")), torch.arange(8) % 3
-    module = after_testing(1, images, labels)
-    with torch.no_grad():
-        logits = torch.cat([module.network(batch) for batch in images.split(4)]).double()
-    assert module.measured[0]["true_loss"] == F.cross_entropy(logits, labels).item()
-    assert module.measured[0]["true_loss"] == pytest.approx(math.log(3), abs=1.5), "an untrained network guesses"
 
 
 @pytest.mark.parametrize("use_validation", [False, True])
