@@ -237,9 +237,9 @@ def _module(layer: Layer) -> str:
     if layer.kind == "linear":
         return f"nn.Linear({layer.inputs}, {layer.outputs})"
     padding = tuple(d * (k - 1) // 2 for k, d in zip(layer.kernel, layer.dilation, strict=True))
-    sizes: tuple[Any, ...] = (layer.kernel, layer.stride, padding, layer.dilation, layer.groups)
-    convolution = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
-    return f"nn.{convolution(layer.inputs, layer.outputs, *sizes, bias=False, device='meta')!r}"
+    sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, padding, layer.dilation, layer.groups)
+    convolution: Any = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
+    return f"nn.{convolution(*sizes, bias=False, device='meta')!r}"
 
 
 def _lines(lines: Iterable[str]) -> str:
