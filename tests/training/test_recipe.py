@@ -15,7 +15,6 @@ import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from smash_lightning.architecture import Architecture, ImageSpec
 from smash_lightning.engine import Stopped
@@ -29,6 +28,7 @@ from smash_lightning.training import GracefulStop, RetrainModule, networks_side_
 from smash_lightning.training.base import TrainingModule
 from smash_lightning.training.recipe import clip, cut_out, mix
 from tests.stages.small_run import RETRAIN, SPACE, small_experiment
+from tests.training.test_search_module import Snapshots, slow_averages
 
 EVERYTHING: dict[str, Any] = {
     "optimizer": partial(torch.optim.AdamW, betas=(0.8, 0.99)),
@@ -225,15 +225,6 @@ class StopAt(L.Callback):
             next(each for each in trainer.callbacks if isinstance(each, GracefulStop)).requested = lambda: True
 
 
-class Snapshots(L.Callback):
-    """The network's state after each step."""
-
-    states: list[dict[str, Tensor]]
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: Any, *args: Any) -> None:
-        Snapshots.states.append({name: tensor.clone().double() for name, tensor in module.network.state_dict().items()})
-
-
 def trained(folder: Path, *seeds: int, callbacks: Any = (), precision: str = "32-true", **recipe: Any) -> Any:
     """Rows, history and state of each seed after two epochs of seven steps."""
     experiment = small_experiment(folder, retrain=replace(RETRAIN, epochs=2, **recipe), callbacks=callbacks)
@@ -281,13 +272,11 @@ def test_seeds_with_every_part_continue_to_the_same_bits(tmp_path: Path, step: i
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_averaged_network_is_saved_and_tested(tmp_path: Path) -> None:
-    Snapshots.states = []
-    (loss,), _, (state,) = trained(tmp_path / "averaged", 0, callbacks=[Snapshots], average=0.8)
-    average = Snapshots.states[0]
-    for later in Snapshots.states[1:]:
-        average = {name: 0.8 * tensor + 0.2 * later[name] for name, tensor in average.items()}
+    snapshots = Snapshots()
+    (loss,), _, (state,) = trained(tmp_path / "averaged", 0, callbacks=[lambda: snapshots], average=0.8)
+    *_, average = slow_averages(snapshots.states, 0.8)
     for name, tensor in average.items():
-        torch.testing.assert_close(state[f"network.{name}"].double(), tensor, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(state[name].double(), tensor, rtol=1e-5, atol=1e-6)
     assert loss != trained(tmp_path / "plain", 0)[0][0]
 
 
