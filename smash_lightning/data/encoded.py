@@ -116,6 +116,18 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in ("__macosx", "thumbs.db", "desktop.ini")
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """All files in a folder and those within it; a linked folder is followed, but no folder is read twice."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
+        yield from (path for path in map(Path(place).joinpath, files) if not is_hidden(path))
+
+
 def printable(name: str | os.PathLike[str]) -> str:
     """A name of a file or folder as text that can be encoded: bytes that are no UTF-8 become a replacement mark.
 

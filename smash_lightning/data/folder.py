@@ -1,7 +1,6 @@
 """The user's own images, one folder for each class."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from smash_lightning.data.encoded import (
     is_hidden,
     printable,
     split_words,
+    walk,
 )
 from smash_lightning.data.source import listed
 
@@ -144,15 +144,3 @@ def _subfolders(folder: Path) -> dict[str, Path]:
 
 def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in TYPES and not is_hidden(path) for path in folder.iterdir())
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """All files in a folder and those within it; a linked folder is followed, but no folder is read twice."""
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
-        yield from (path for path in map(Path(place).joinpath, files) if not is_hidden(path))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from smash_lightning.data.encoded import Encoded, EncodedImages, Examples, is_hidden, split_words
+from smash_lightning.data.encoded import Encoded, EncodedImages, Examples, split_words, walk
 from smash_lightning.data.source import listed
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ class Parquet(Tables):
 
     def _shards(self) -> tuple[dict[str, list[Path]], list[str]]:
         base = Path(self.root).expanduser()
-        paths = sorted(path for path in base.rglob("*.parquet") if path.is_file()) if base.is_dir() else [base]
+        paths = [base]
+        if base.is_dir():
+            paths = sorted(path for path in walk(base) if path.suffix == ".parquet" and path.is_file())
         base = base if base.is_dir() else base.parent
-        paths = [path for path in paths if not any(is_hidden(Path(part)) for part in path.relative_to(base).parts)]
         named = self._named_splits()
         if not paths or not paths[0].exists():
             raise FileNotFoundError(

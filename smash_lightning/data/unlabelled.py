@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from smash_lightning.architecture import ImageSpec
-from smash_lightning.data.encoded import Encoded, Pixels, pixels_of, printable
-from smash_lightning.data.folder import TYPES, walk
+from smash_lightning.data.encoded import Encoded, Pixels, pixels_of, printable, walk
+from smash_lightning.data.folder import TYPES
 from smash_lightning.data.modelnet10 import centred
 
 ARRAYS = (".npy", ".npz")
