@@ -1,5 +1,6 @@
 """Small sets in the layouts of the official distributions."""
 
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -75,3 +76,14 @@ def stl10(root: Path, train: int = 20, test: int = 7) -> Path:
     (folder / "class_names.txt").write_text("\n".join(STL10_NAMES))
     (folder / "fold_indices.txt").write_text("".join(f"{19 - fold} {fold} \n" for fold in range(10)))
     return folder
+
+
+def binvox(grid: np.ndarray, name: str = "#binvox 1") -> bytes:
+    """A grid run by run, in the order of the format: x slowest, then z, then y."""
+    runs = bytearray()
+    for value, run in itertools.groupby(grid.transpose(0, 2, 1).ravel().tolist()):
+        count = len(list(run))
+        for start in range(0, count, 255):
+            runs += bytes([value, min(255, count - start)])
+    length, width, height = grid.shape
+    return f"{name}\ndim {length} {height} {width}\ntranslate -0.5 0 1e-3\nscale 7.2\ndata\n".encode() + runs

@@ -88,7 +88,7 @@ DAMAGES: list[Callable[[Path], object]] = [
     lambda entry: os.truncate(entry / "train-images.npy", 200),
     lambda entry: (entry / "train-images.npy").unlink(),
     lambda entry: (entry / "about.json").write_text("{"),
-    lambda entry: flip(entry / "test-labels.npy"),
+    lambda entry: flip(entry / "test-images.npy"),
     leave_partial,
 ]
 

@@ -137,15 +137,6 @@ def test_given_constants_replace_measured_ones() -> None:
     assert module.normalised(module.train).images[0, :, 0, 0].tolist() == expected
 
 
-def test_moments_are_those_of_the_bytes() -> None:
-    images = torch.randint(256, (50, 3, 5, 4), dtype=torch.uint8, generator=generator("moments"))
-    index = torch.arange(10, 40)
-    mean, std = Subset(Split(images, torch.zeros(50).long()), index).moments()
-    pixels = images[index].double()
-    torch.testing.assert_close(torch.tensor(mean).double(), pixels.mean((0, 2, 3)))
-    torch.testing.assert_close(torch.tensor(std).double(), pixels.std((0, 2, 3)))
-
-
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -11,6 +11,7 @@ import torch
 from smash_lightning.data import modelnet10
 from smash_lightning.data.modelnet10 import ModelNet10
 from smash_lightning.data.source import RawDataset
+from tests.data.official_files import binvox
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "modelnet10"
 with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no copy of ModelNet10")
@@ -30,13 +31,6 @@ def block(length: int, width: int, height: int, size: int) -> np.ndarray:
     x, y, z = (slice((size - side) // 2, (size + side) // 2) for side in (length, width, height))
     grid[x, y, z] = 1
     return grid
-
-
-def binvox(grid: np.ndarray) -> bytes:
-    """A grid in the format of binvox, in runs of one voxel."""
-    length, width, height = grid.shape
-    runs = np.stack((grid.transpose(0, 2, 1).ravel(), np.ones(grid.size, np.uint8)), 1).tobytes()
-    return f"#binvox 1\ndim {length} {height} {width}\ntranslate 0 0 0\nscale 1\ndata\n".encode() + runs
 
 
 def official(folder: Path, train: int = 3, test: int = 2) -> Path:

@@ -10,6 +10,7 @@ from trimesh import Trimesh
 
 from smash_lightning.data.modelnet10 import Grid, centred, read_binvox, read_off
 from smash_lightning.data.modelnet10 import voxelise as voxelise_mesh
+from tests.data.official_files import binvox
 
 Floats = NDArray[np.float64]
 CORNERS = np.array(list(itertools.product((0.0, 1.0), repeat=3)))  # corner 4x + 2y + z
@@ -37,20 +38,6 @@ def blob(seed: int, triangles: int = 40) -> Floats:
 
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
-    return path
-
-
-def write_binvox(path: Path, grid: Grid, name: str = "#binvox 1") -> Path:
-    """Run by run, in the order of the format: x slowest, then z, then y."""
-    values = grid.transpose(0, 2, 1).ravel().tolist()
-    runs = bytearray()
-    for value, run in itertools.groupby(values):
-        count = len(list(run))
-        for start in range(0, count, 255):
-            runs += bytes([value, min(255, count - start)])
-    length, width, height = grid.shape
-    header = f"{name}\ndim {length} {height} {width}\ntranslate -0.5 0 1e-3\nscale 7.2\ndata\n"
-    path.write_bytes(header.encode() + runs)
     return path
 
 
@@ -181,12 +168,10 @@ def test_binvox_grids_are_read_as_they_were_written(
 ) -> None:
     rng = np.random.default_rng(seed)
     grid = (rng.random(rng.integers(1, 12, 3)) < share).astype(np.uint8)
-    path = tmp_path_factory.mktemp("grids") / "a.binvox"
-    for name in ("#binvox 1", "binvox 1"):
-        found = read_binvox(write_binvox(path, grid, name))
-        assert np.array_equal(found, grid)
-    values = grid * rng.integers(1, 256, grid.shape, dtype=np.uint8)
-    assert np.array_equal(read_binvox(write_binvox(path, values, "#binvox 2")), grid), "version 2 has values"
+    path, values = tmp_path_factory.mktemp("grids") / "a.binvox", rng.integers(1, 256, grid.shape, dtype=np.uint8)
+    for name, written in (("#binvox 1", grid), ("binvox 1", grid), ("#binvox 2", grid * values)):
+        path.write_bytes(binvox(written, name))
+        assert np.array_equal(read_binvox(path), grid), "version 2 has values"
 
 
 @pytest.mark.parametrize(
