@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,27 +133,13 @@ def test_the_first_image_of_an_animation_is_taken() -> None:
     )
 
 
-# What a camera stores, as a function of what is upright.
-STORED: dict[int, Callable[[Pixels], Pixels]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, -1),
-}
-
-
-@pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
-def test_images_come_upright(orientation: int, kind: str) -> None:
+def test_images_come_upright(kind: str) -> None:
     # Eight flat tiles, all different, survive even JPEG.
     upright = np.kron(np.arange(8, dtype=np.uint8).reshape(4, 2) * 32, np.ones((16, 16), dtype=np.uint8))
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[0x0112] = 6  # turned clockwise to be seen
     image = one(encoded(stored, kind, exif=exif))[..., 0]
     assert image.shape == upright.shape
     assert np.abs(image.astype(int) - upright).max() <= 2

@@ -33,16 +33,17 @@ def block(length: int, width: int, height: int, size: int) -> np.ndarray:
     return grid
 
 
-def official(folder: Path, train: int = 3, test: int = 2) -> Path:
-    """Meshes in the official layout: its height encodes the class of a box, its length its number."""
+def official(folder: Path, train: int = 3, test: int = 2, ending: str = ".off") -> Path:
+    """Boxes in the official layout: its height encodes the class of a box, its length its number."""
     for label, name in enumerate(CLASSES):
         for number in range(1, train + test + 1):
             split = "train" if number <= train else "test"
-            path = folder / "ModelNet10" / name / split / f"{name}_{number:04d}.off"
+            path = folder / "ModelNet10" / name / split / f"{name}_{number:04d}{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(mesh(2 * number % 24 or 24, 24, 8 * label + 8))
+            sides = 2 * number % 24 or 24, 24, 8 * label + 8
+            path.write_bytes(mesh(*sides).encode() if ending == ".off" else binvox(block(*sides, 28)))
     (folder / "ModelNet10" / "README.txt").write_text("Princeton ModelNet\n")
-    (folder / "__MACOSX" / "ModelNet10" / "bathtub" / "train").mkdir(parents=True)
+    (folder / "__MACOSX" / "ModelNet10" / "bathtub" / "train").mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -64,18 +65,9 @@ def grids(sets: RawDataset) -> list[np.ndarray]:
     return [split.images[:, 0].numpy() for split in (sets.train, sets.test)]
 
 
-def same(one: RawDataset, other: RawDataset) -> bool:
-    return one.classes == other.classes and all(
-        torch.equal(getattr(left, part), getattr(right, part))
-        for left, right in ((one.train, other.train), (one.test, other.test))
-        for part in ("images", "labels")
-    )
-
-
-@pytest.mark.parametrize("inside", [False, True])
-def test_official_meshes_become_grids_with_z_up(tmp_path: Path, inside: bool) -> None:
-    root = official(tmp_path) / "ModelNet10" if inside else official(tmp_path)
-    sets = ModelNet10(str(root)).read()
+@pytest.mark.parametrize(("inside", "ending"), [("", ".off"), ("ModelNet10", ".off"), ("", ".binvox")])
+def test_the_official_layout_becomes_grids_with_z_up(tmp_path: Path, inside: str, ending: str) -> None:
+    sets = ModelNet10(str(official(tmp_path, ending=ending) / inside)).read()
     assert sets.classes == CLASSES
     assert sets.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert sets.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -93,7 +85,8 @@ def test_many_meshes_are_read_in_processes_and_stay_in_order(tmp_path: Path, mon
     source = ModelNet10(str(official(tmp_path, 12, 4)), size=24)
     alone = source.read()
     monkeypatch.setattr(modelnet10, "OBJECTS_PER_PROCESS", 48 // 2)
-    assert same(source.read(), alone)
+    for one, other in zip(grids(source.read()), grids(alone), strict=True):
+        assert np.array_equal(one, other)
     expected = [block(2 * number, 24, 8 * label + 8, 24) for label in range(3) for number in range(1, 13)]
     assert np.array_equal(grids(alone)[0], np.stack(expected))
 
@@ -116,30 +109,14 @@ def test_an_unreadable_mesh_is_left_out_and_stated(tmp_path: Path) -> None:
         ModelNet10(str(root)).read()
 
 
-def test_binvox_files_in_the_official_layout_are_read_where_there_are_no_meshes(tmp_path: Path) -> None:
-    whole = official(tmp_path / "meshes")
-    expected = ModelNet10(str(whole)).read()
-    place = tmp_path / "grids" / "ModelNet10"
-    for path, grid in zip(ModelNet10(str(whole)).files(), _in_order(expected), strict=True):
-        other = place / path.relative_to(whole / "ModelNet10").with_suffix(".binvox")
-        other.parent.mkdir(parents=True, exist_ok=True)
-        other.write_bytes(binvox(grid[2:-2, 2:-2, 2:-2]))
-    assert same(ModelNet10(str(place.parent)).read(), expected), "smaller grids come into the middle"
-    shutil.copytree(whole, place.parent, dirs_exist_ok=True)
-    write_npz(place.parent / "a.npz")
-    assert {path.suffix for path in ModelNet10(str(place.parent)).files()} == {".off"}, "meshes are preferred"
-    shutil.rmtree(place)
-    assert [path.name for path in ModelNet10(str(place.parent)).files()] == ["a.npz"]
-
-
-def _in_order(sets: RawDataset) -> list[np.ndarray]:
-    """Grids of the splits in the order of files: each class's training objects, then its test objects."""
-    return [
-        grid[0].numpy()
-        for label in range(len(sets.classes))
-        for split in (sets.train, sets.test)
-        for grid in split.images[split.labels == label]
-    ]
+def test_meshes_are_preferred_to_grids_in_their_place_and_these_to_an_npz(tmp_path: Path) -> None:
+    official(official(tmp_path), ending=".binvox")
+    write_npz(tmp_path / "a.npz")
+    for ending in (".off", ".binvox", ".npz"):
+        files = ModelNet10(str(tmp_path)).files()
+        assert {path.suffix for path in files} == {ending}
+        for path in files:
+            path.unlink()
 
 
 @pytest.mark.parametrize("direct", [False, True])
