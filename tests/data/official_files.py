@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from smash_lightning.random_streams import rng
 
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no copies of official sets")
 CIFAR10_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FINE, COARSE = [f"fine {number}" for number in range(100)], [f"coarse {number}" for number in range(20)]
 STL10_NAMES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]

@@ -11,10 +11,8 @@ import torch
 from smash_lightning.data import modelnet10
 from smash_lightning.data.modelnet10 import ModelNet10
 from smash_lightning.data.source import RawDataset
-from tests.data.official_files import binvox
+from tests.data.official_files import SHARED, binvox, with_shared
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "modelnet10"
-with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no copy of ModelNet10")
 CLASSES = ("bathtub", "night_stand", "toilet")
 
 
@@ -208,7 +206,7 @@ def test_folders_without_a_set_and_impossible_options_are_named(tmp_path: Path) 
 
 @with_shared
 def test_grids_that_others_made() -> None:
-    sets = ModelNet10(str(SHARED / "modelnet10_32.npz")).read()
+    sets = ModelNet10(str(SHARED / "modelnet10" / "modelnet10_32.npz")).read()
     assert (len(sets.train), len(sets.test)) == (3984, 907)
     assert sets.train.images.shape[1:] == (1, 32, 32, 32)
     assert sets.classes[2] == "chair"
@@ -226,9 +224,9 @@ def test_grids_that_others_made() -> None:
 @with_shared
 def test_sampled_official_meshes_agree_with_the_grids_that_others_made_of_them(tmp_path: Path) -> None:
     for split in ("train", "test"):
-        shutil.copytree(SHARED / "off_sample" / "bathtub" / "train", tmp_path / "bathtub" / split)
+        shutil.copytree(SHARED / "modelnet10" / "off_sample" / "bathtub" / "train", tmp_path / "bathtub" / split)
     ours = grids(ModelNet10(str(tmp_path)).read())[0].astype(bool)
-    sets = ModelNet10(str(SHARED / "modelnet10_32.npz")).read()
+    sets = ModelNet10(str(SHARED / "modelnet10" / "modelnet10_32.npz")).read()
     theirs = sets.train.images[sets.train.labels == 0][:5, 0].numpy().astype(bool)
     for index, least in ((1, 0.8), (3, 0.95), (4, 0.9)):  # of the others binvox left out thin walls, or filled the tub
         overlaps = [_overlap(np.rot90(ours[index], turn), theirs[index]) for turn in range(4)]

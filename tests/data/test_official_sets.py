@@ -23,6 +23,7 @@ from tests.data.official_files import (
     COARSE,
     FINE,
     IDS,
+    SHARED,
     STL10_NAMES,
     change,
     cifar10,
@@ -30,11 +31,10 @@ from tests.data.official_files import (
     imagenet32,
     rows,
     stl10,
+    with_shared,
 )
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
 
 
 def test_cifar10_is_in_order_with_upright_planes_and_may_be_written_to(tmp_path: Path) -> None:

@@ -20,10 +20,8 @@ from smash_lightning.data import (
     Subset,
 )
 from tests.data import official_files
+from tests.data.official_files import SHARED, with_shared
 from tests.data.pictures import make, module
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-with_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no real images")
 
 
 def folder(root: Path) -> Source:

@@ -12,7 +12,6 @@ import pytest
 from smash_lightning.data import Hub, Parquet, RawDataset
 from tests.data.pictures import IMAGE, NAMES, encoded, images, metadata, plain, shard, values
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 LABELS = [0, 1, 2, 0, 1, 2]
 
 
