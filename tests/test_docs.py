@@ -2,24 +2,13 @@
 
 import ast
 import importlib
-import random
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hydra
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-
-from smash_lightning.architecture import ImageSpec, layers
-from smash_lightning.configuration import CONF
-from smash_lightning.configuration.build import hypernet_specification, instantiate
-from smash_lightning.encoding import Encoding
-from smash_lightning.hypernet import HyperNetSpecification
-from tests.cases import BARE_CASES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -98,56 +87,3 @@ def test_every_group_of_the_configuration_is_documented() -> None:
         row = next((line for line in page.splitlines() if line.startswith(f"| `{path.parent.name}` |")), "")
         analysis = path.parent.name == "task" and f"`{path.stem}`" in (DOCS / "evaluation.md").read_text()
         assert analysis or f"`{path.stem}`" in row, f"conf/{path.parent.name}/{path.name}"
-
-
-@pytest.fixture
-def documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], Any]:
-    """Section of a group, composed with the file that a how-to page shows; its classes are in the module `mine`."""
-    monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))
-
-    def compose(name: str, choice: str) -> Any:
-        page, group = DOCS / "howto" / f"{name}.md", choice.split("=")[0]
-        mine(page)
-        (tmp_path / group).mkdir()
-        (shown,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-        (tmp_path / choice.replace("=", "/")).with_suffix(".yaml").write_text(shown)
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra.compose("config", [f"hydra.searchpath=[file://{tmp_path}]", choice, "cache_folder=none"])
-        return config[group]
-
-    return compose
-
-
-def test_the_search_space_of_the_documentation_draws(documented: Callable[[str, str], Any]) -> None:
-    space = instantiate(documented("search-space", "search_space=chains"), "search_space")(
-        image_spec=ImageSpec(1, (8, 8), 3)
-    )
-    rng = random.Random(0)
-    architecture = space.require(space.sample(rng))
-    assert space.contains(space.perturb(architecture, rng, 0.5))
-    encoding = Encoding(space.limits, 1)
-    assert encoding.decode(encoding.encode(architecture)) == architecture
-
-
-def test_the_dataset_of_the_documentation_is_read(documented: Callable[[str, str], Any]) -> None:
-    data = instantiate(documented("dataset", "dataset=stripes"), "dataset")
-    data.setup()
-    assert (len(data.train), len(data.validation), len(data.test)) == (1450, 50, 500)
-
-
-def test_the_hypernet_of_the_documentation_is_configured(documented: Callable[[str, str], Any]) -> None:
-    section = documented("hypernet", "hypernet=gain")
-    assert hypernet_specification(section).options == {"hidden": 32}
-
-
-def test_the_hypernet_of_the_documentation_makes_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))
-    module = mine(DOCS / "howto" / "hypernet.md")
-    case = BARE_CASES["v1-2d"]
-    specification = HyperNetSpecification.of(module.GainHyperNet, hidden=4)
-    specification.check(case.space)
-    source = specification.build(case.space, seed=0)
-    architecture = case.space.sample(random.Random(0))
-    expected = layers(architecture, case.space.image_spec, op_norm=False).parameters()
-    assert {name: tuple(tensor.shape) for name, tensor in source(architecture, None).items()} == dict(expected)

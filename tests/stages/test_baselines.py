@@ -24,12 +24,12 @@ from smash_lightning.stages import Experiment, baselines, search
 from smash_lightning.stages.baselines import baseline_context, images_per_candidate
 from smash_lightning.stages.search import make_scorer, training_seconds
 from smash_lightning.strategies import Random, RankingOptions
-from tests.plugins import Broken, Dilation, NotANumber, Undefined
+from tests.plugins import Broken, NotANumber, Undefined
 from tests.stages.small_run import SEARCH, SPACE, rank_at_random, small_experiment, trained
 
 SILENT = Tracker([])
 COUNT = 6
-CHEAP = {"depth": Depth(), "synflow": SynFlow(), "mine": Dilation(0.5)}
+CHEAP = {"depth": Depth(), "synflow": SynFlow()}
 
 
 def run_of(folder: Path, baselines: BaselineOptions, **changes: Any) -> Experiment:
