@@ -43,7 +43,6 @@ from smash_lightning.report.tracker import Tracker
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.search_space import SearchSpace
 from smash_lightning.stages import Experiment
-from smash_lightning.stages.experiment import candidates_of
 
 Changes = Mapping[str, Any]
 OPTIONS_OF = {  # which sections of config.yaml the stages record, each in addition to those of the stages before it
@@ -80,7 +79,7 @@ class Options(TypedDict, total=False):
 
     data: DataModule | Source
     space: SearchSpace | Callable[[ImageSpec], SearchSpace]
-    hypernet: type[WeightSource] | HyperNetSpecification | Changes
+    hypernet: type[WeightSource] | Changes
     search: Changes
     ranking: Changes
     retrain: Changes
@@ -138,7 +137,6 @@ def experiment(folder: str | Path, **options: Unpack[Options]) -> Experiment:
         seed=options.get("seed", config.seed),
         data=data,
         space=space,
-        candidates=candidates_of(space, sections["ranking"]),
         hypernet=_hypernet(options.get("hypernet", {})),
         trainer=instantiate(plain(config.trainer) | {"accelerator": accelerator}, "trainer"),
         device=device,
@@ -198,9 +196,7 @@ def _data(data: DataModule | Source) -> DataModule:
     return DataModule(source=data, name=type(data).__name__, **values)
 
 
-def _hypernet(given: type[WeightSource] | HyperNetSpecification | Changes) -> HyperNetSpecification:
-    if isinstance(given, HyperNetSpecification):
-        return given
+def _hypernet(given: type[WeightSource] | Changes) -> HyperNetSpecification:
     if isinstance(given, type):
         return HyperNetSpecification.of(given)
     return hypernet_specification(default_configuration().hypernet).with_values(given)

@@ -19,7 +19,6 @@ from smash_lightning.hypernet import HyperNetSpecification, WeightSource
 from smash_lightning.option_types import require_types
 from smash_lightning.run_folder import RunFolder
 from smash_lightning.stages import Experiment
-from smash_lightning.stages.experiment import candidates_of
 from smash_lightning.stages.trainers import engine_for
 
 SECTIONS = ("search", "ranking", "retrain", "baselines", "evaluation")
@@ -58,7 +57,6 @@ def build_experiment(config: DictConfig, folder: Path) -> Experiment:
         data=data,
         space=space,
         hypernet=hypernet_specification(config.hypernet),
-        candidates=candidates_of(space, parts["ranking"]),
         trainer=instantiate(trainer, "trainer"),
         callbacks=callbacks_of(plain(config.callbacks)),
         device=device,

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -52,7 +53,6 @@ class Experiment:
     seed: int  # of everything; runs of two seeds share only the data, its splits and the size of candidates
     data: DataModule
     space: SearchSpace  # of the architectures on which HyperNets are trained
-    candidates: SearchSpace  # of the architectures that are ranked: the same space, or those of one size
     hypernet: HyperNetSpecification  # class and options of the source of weights
     search: SearchOptions
     ranking: RankingOptions
@@ -73,6 +73,13 @@ class Experiment:
             raise ValueError(
                 f"baselines.baselines.{min(taken)}: a predictor has this name already, give the baseline another name"
             )
+
+    @cached_property
+    def candidates(self) -> SearchSpace:
+        """What is ranked: the architectures of the space, or those of one size."""
+        if self.ranking.size_tolerance is None:
+            return self.space
+        return SizeMatched(self.space, self.ranking.size_tolerance, self.ranking.size_target)
 
     def seed_of(self, index: int) -> int:
         """Seed of the `index`-th of several trainings."""
@@ -137,10 +144,3 @@ def in_order(table: pd.DataFrame, columns: Sequence[str], keys: Iterable[tuple[A
     positions = {key: position for position, key in enumerate(keys)}
     found = [positions.get(key, len(positions)) for key in zip(*(table[column] for column in columns), strict=True)]
     return table.iloc[np.argsort(found, kind="stable")].reset_index(drop=True)
-
-
-def candidates_of(space: SearchSpace, options: RankingOptions) -> SearchSpace:
-    """What is ranked: the architectures of a space, or those of one size."""
-    if options.size_tolerance is None:
-        return space
-    return SizeMatched(space, options.size_tolerance, options.size_target)

@@ -31,8 +31,8 @@ def example() -> ModuleType:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_gives_the_scores_of_the_package(example: ModuleType, tmp_path: Path) -> None:
-    made = experiment(tmp_path, hypernet=HyperNetSpecification.of(ConditionalHyperNet, depths=(6,)), seed=0)
-    module = HyperNetModule(made.space, made.hypernet, replace(made.search, epochs=EPOCHS), 0)
+    made, hypernet = experiment(tmp_path, seed=0), HyperNetSpecification.of(ConditionalHyperNet, depths=(6,))
+    module = HyperNetModule(made.space, hypernet, replace(made.search, epochs=EPOCHS), 0)
     options = {"max_epochs": EPOCHS, "limit_val_batches": 0, "enable_checkpointing": False, "logger": False}
     trainer = L.Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, **options)
     trainer.fit(module, datamodule=made.data.ordered(Stream.SEARCH, 0))

@@ -70,7 +70,6 @@ def small_experiment(folder: Path, **changes: Any) -> Experiment:
         "seed": 0,
         "data": small_data(),
         "space": SPACE,
-        "candidates": SPACE,
         "hypernet": TINY,
         "search": SEARCH,
         "ranking": RankingOptions({"random": Random(3)}, RecalibratedStatistics(), 0, 1),

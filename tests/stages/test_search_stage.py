@@ -20,13 +20,17 @@ from tests.stages.small_run import SEARCH, SPACE, small_experiment
 
 SILENT = Tracker([])
 STEPS = 240 // 32
-CANDIDATES = SizeMatched(SPACE, 0.2)
-DRAWS: dict[str, SearchSpace] = {"space": SPACE, "candidates": CANDIDATES, "balanced": SizeBalanced(SPACE)}
+DRAWS: dict[str, SearchSpace] = {
+    "space": SPACE,
+    "candidates": SizeMatched(SPACE, 0.2),
+    "balanced": SizeBalanced(SPACE),
+}
 
 
 @pytest.mark.parametrize("sampling", DRAWS)
 def test_a_training_draws_from_the_configured_space(tmp_path: Path, sampling: Any) -> None:
-    experiment = small_experiment(tmp_path, candidates=CANDIDATES, search=replace(SEARCH, sampling=sampling))
+    experiment = small_experiment(tmp_path, search=replace(SEARCH, sampling=sampling))
+    experiment = replace(experiment, ranking=replace(experiment.ranking, size_tolerance=0.2))
     experiment.folder.checkpoints.mkdir()
     train_hypernet(experiment, ("hypernet", 0, ()), lambda message: None)
     drawn = load_hypernet(experiment.folder.hypernet(0), SPACE, experiment.data.specification()).drawn
