@@ -121,4 +121,5 @@ def test_texts_are_utf8_in_any_locale(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr.decode()[-2000:]
     assert b"sept \\xe9 \\u4e03" in ended.stdout
     assert "sept é 七" in read_object(tmp_path / "run" / "data.json")["classes"]
-    assert "sept é 七" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert all(text in page for text in ("sept é 七", *read_object(tmp_path / "run" / "data.json")["notes"]))

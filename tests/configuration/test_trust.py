@@ -90,16 +90,15 @@ def test_trust_in_the_earlier_run_has_no_effect(stranger: Path) -> None:
     assert not (stranger.parent / "executed").exists()
 
 
-@pytest.mark.parametrize("name", [".lock", "architectures.jsonl", "checkpoints"])
-def test_a_link_in_a_run_that_is_continued_is_not_written_through(stranger: Path, name: str) -> None:
+def test_a_link_in_a_run_that_is_continued_is_not_written_through(stranger: Path) -> None:
     (outside := stranger.parent / "mine").write_text("precious")
     folder = stranger.parent / "begun"
-    first = [*TINY, "task=draw", "task.preset=resnet", f"hydra.run.dir={folder}"]
-    assert smash(stranger.parent, *first).well
-    (folder / name).symlink_to(outside)
-    assert f"begun/{name} is a link to" in smash(stranger.parent, f"resume={folder}").error
-    assert outside.read_text() == "precious"
-    (folder / name).unlink()
+    assert smash(stranger.parent, *TINY, "task=draw", "task.preset=resnet", f"hydra.run.dir={folder}").well
+    for name in (".lock", "architectures.jsonl", "checkpoints"):
+        (folder / name).symlink_to(outside)
+        assert f"begun/{name} is a link to" in smash(stranger.parent, f"resume={folder}").error
+        assert outside.read_text() == "precious"
+        (folder / name).unlink()
     (folder / name).symlink_to(folder / "result.json")
     assert "is a link" not in str(smash(stranger.parent, f"resume={folder}").error)
 
