@@ -1,5 +1,6 @@
 """Bounds on the architectures of a space, which determine the size of the encoding and of shared tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smash_lightning.architecture.definition import Activation, Architecture, Block, Nonlinearity, Op
@@ -110,23 +111,22 @@ class Limits:
     def _op_violation(self, op: Op, block: Block) -> str | None:
         inputs, outputs = block.channels_read(op), op.units * block.width
         convolutions = [c for path in op.paths for c in path]
-        if op.activation not in self.activations or op.join != "sum":
-            return f"only {' or '.join(self.activations)}-activation ops joined by the sum are in the space"
-        if op.meet not in (("sum", "gate") if self.gates else ("sum",)):
-            return f"its paths meet by {op.meet}"
+        meets = ("sum", "gate") if self.gates else ("sum",)
+        given: list[tuple[str, Sequence[object], Sequence[object]]] = [
+            ("activation", [op.activation], self.activations),
+            ("join", [op.join], ["sum"]),
+            ("meet", [op.meet], meets),
+        ]
+        for c in convolutions:
+            given += [("kernel", c.kernel, self.kernels), ("dilation", c.dilation, self.dilations)]
+            given += [("groups", [c.groups], self.groups), ("nonlinearity", [c.nonlinearity], self.nonlinearities)]
+        for name, values, known in given:
+            if outside := [value for value in values if value not in known]:
+                return f"{name} {outside[0]} is not one of {list(known)}"
         if outputs > self.max_outputs:
             return f"its output has {outputs} channels, more than {self.max_outputs}"
         if op.bottleneck != (expected := self.bottleneck_channels(inputs, outputs)):
             return f"its 1x1 has {op.bottleneck} channels, not {expected}"
         if len(convolutions) > self.positions:
             return f"it has {len(convolutions)} convolutions, more than {self.positions}"
-        for convolution in convolutions:
-            if not set(convolution.kernel) <= set(self.kernels):
-                return f"kernel {convolution.kernel} is not made of {list(self.kernels)}"
-            if not set(convolution.dilation) <= set(self.dilations):
-                return f"dilation {convolution.dilation} is not made of {list(self.dilations)}"
-            if convolution.groups not in self.groups:
-                return f"{convolution.groups} groups are not one of {list(self.groups)}"
-            if convolution.nonlinearity not in self.nonlinearities:
-                return f"nonlinearity {convolution.nonlinearity} is not one of {', '.join(self.nonlinearities)}"
         return None

@@ -66,7 +66,7 @@ def test_samples_and_perturbations_stay_in_the_space(name: str) -> None:
     wide = replace(drawn, body=replace(drawn.body, max_dilation=4))
     dilated = (wide.sample(rng("wide", seed)) for seed in range(4))
     refused = {reason for each in dilated if (reason := drawn.violation(each))}
-    assert any("is not made of [1, 2, 3]" in reason for reason in refused)
+    assert any("dilation 4 is not one of [1, 2, 3]" in reason for reason in refused)
 
 
 def test_paths_meet_in_gates_as_often_as_the_option_states() -> None:

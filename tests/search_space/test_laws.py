@@ -193,7 +193,7 @@ def volume(architecture: Architecture) -> Architecture:
             lambda a: with_block(a, 1, replace(a.blocks[1], inputs=1)),
             "block 1: its input has 4 channels, not 8",
         ),
-        (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: only pre-activation ops"),
+        (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: activation post is not one of ['pre']"),
         (
             OPEN_V1,
             lambda a: with_block(
@@ -202,10 +202,14 @@ def volume(architecture: Architecture) -> Architecture:
             "block 1: its ops read banks of the block before",
         ),
         (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel (3, 5) is not made"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(4, 4))), "block 0, op 0: dilation (4, 4) is not"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel 5 is not one of [3]"),
+        (
+            OPEN_V1,
+            lambda a: with_op(a, **one_convolution(dilation=(4, 4))),
+            "block 0, op 0: dilation 4 is not one of",
+        ),
         (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(1, 2))), "block 0, op 0: dilation (1, 2) differs"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(groups=2)), "block 0, op 0: 2 groups are not one of [1]"),
+        (OPEN_V1, lambda a: with_op(a, **one_convolution(groups=2)), "block 0, op 0: groups 2 is not one of [1]"),
         (
             OPEN_V1,
             lambda a: with_op(a, paths=((CONVOLUTION, CONVOLUTION),)),
