@@ -177,24 +177,22 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
     Raises:
         ValueError: the images are too small for so many blocks, or have other axes than the architecture.
     """
-    axes = image_spec.dimensions
-    if architecture.dimensions != axes:
+    if architecture.dimensions != image_spec.dimensions:
         raise ValueError(f"a {architecture.dimensions}D architecture cannot read images of size {image_spec.size}")
     size = tuple((s - 1) // image_spec.stem_stride + 1 for s in image_spec.size)
     blocks, residual, design = architecture.blocks, architecture.stem is not None, architecture.design
     channels = architecture.stem or blocks[0].input_channels
-    kernel, ones, stride = (STEM_KERNEL,) * axes, (1,) * axes, image_spec.stem_stride
-    stem = Layer("stem", "convolution", image_spec.channels, channels, size, kernel, ones, stride=stride)
+    stem = _convolution("stem", image_spec.channels, channels, size, STEM_KERNEL, image_spec.stem_stride)
     fractal, shake = design in FRACTAL, design == "shake-shake"
     entry = None
     if residual or fractal:
         first = _residual("stem", channels, blocks[0].input_channels, size, 1, shake) if residual else None
-        entry = BlockLayers((), Layer("stem.norm", "norm", channels, channels, size), first, channels)
+        entry = BlockLayers((), _norm("stem.norm", channels, size), first, channels)
     table = []
     for b, block in enumerate(blocks):
         ops = tuple(_op_layers(op, block, size, f"block{b}.op{o}", op_norm) for o, op in enumerate(block.ops))
         kept = block.width if fractal else block.channels
-        norm = Layer(f"block{b}.norm", "norm", kept, kept, size) if design is None else None
+        norm = _norm(f"block{b}.norm", kept, size) if design is None else None
         transition: Transition | None = None
         if b + 1 < len(blocks) or fractal:
             size = tuple((s + residual) // 2 for s in size)
@@ -203,15 +201,13 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
             if residual:
                 transition = _residual(name, kept, outputs, size, 2, shake)
             elif fractal:
-                doubling = None
-                if design == "fractalnet-doubling" and following != kept:
-                    pointwise = _pointwise(f"{name}.doubling", kept, following, size)
-                    norm_after = Layer(f"{name}.doubling_norm", "norm", following, following, size)
-                    doubling = Stage(pointwise, norm_after, "relu")
-                made = _stage(f"{name}.transition", following if doubling else kept, outputs, size, normalized=True)
+                doubles = design == "fractalnet-doubling" and following != kept
+                doubling = _stage(_convolution(f"{name}.doubling", kept, following, size, 1)) if doubles else None
+                inputs = following if doubles else kept
+                made = _stage(_convolution(f"{name}.transition", inputs, outputs, size, STEM_KERNEL))
                 transition = Transition(made.convolution, (), made.norm, doubling)
             else:
-                transition = Transition(_pointwise(f"{name}.transition", kept, outputs, size))
+                transition = Transition(_convolution(f"{name}.transition", kept, outputs, size, 1))
         table.append(BlockLayers(ops, norm, transition, kept))
     if not all(size):
         raise ValueError(f"images of size {image_spec.size} are too small for {len(blocks)} blocks: use fewer blocks")
@@ -226,32 +222,34 @@ def _of_stages(stages: Iterable[Stage]) -> Iterator[Layer]:
             yield stage.norm
 
 
-def _pointwise(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int = 1) -> Layer:
-    return Layer(name, "convolution", inputs, outputs, size, (1,) * len(size), (1,) * len(size), stride=stride)
-
-
-def _stage(
-    name: str, inputs: int, outputs: int, size: tuple[int, ...], normalized: bool, last: bool = False, stride: int = 1
-) -> Stage:
-    """A 3x3 convolution outside ops, with a ReLU unless it is the last one of a path."""
+def _convolution(name: str, inputs: int, outputs: int, size: tuple[int, ...], kernel: int, stride: int = 1) -> Layer:
+    """A convolution outside ops, or the 1x1 convolution of an op."""
     axes = len(size)
-    layer = Layer(name, "convolution", inputs, outputs, size, (STEM_KERNEL,) * axes, (1,) * axes, stride=stride)
-    return Stage(
-        layer, Layer(f"{name}_norm", "norm", outputs, outputs, size) if normalized else None, None if last else "relu"
-    )
+    return Layer(name, "convolution", inputs, outputs, size, (kernel,) * axes, (1,) * axes, stride=stride)
+
+
+def _norm(name: str, channels: int, size: tuple[int, ...]) -> Layer:
+    return Layer(name, "norm", channels, channels, size)
+
+
+def _stage(layer: Layer, normalized: bool = True, last: bool = False) -> Stage:
+    """A convolution outside ops, with a ReLU unless it is the last one of a path."""
+    norm = _norm(f"{layer.name}_norm", layer.outputs, layer.size) if normalized else None
+    return Stage(layer, norm, None if last else "relu")
 
 
 def _residual(name: str, inputs: int, outputs: int, size: tuple[int, ...], stride: int, shake: bool) -> Transition:
     """The first residual block of a group, after its ReLU, and norm where it has one: with one path, or two (shake)."""
-    shortcut = _pointwise(f"{name}.transition", inputs, outputs, size, stride)
+    shortcut = _convolution(f"{name}.transition", inputs, outputs, size, 1, stride)
     paths = []
     for p in range(1 + shake):
-        first = _stage(f"{name}.conv{2 * p}", inputs, outputs, size, True, stride=stride)
-        paths.append((first, _stage(f"{name}.conv{2 * p + 1}", outputs, outputs, size, shake, last=True)))
+        first = _convolution(f"{name}.conv{2 * p}", inputs, outputs, size, STEM_KERNEL, stride)
+        second = _convolution(f"{name}.conv{2 * p + 1}", outputs, outputs, size, STEM_KERNEL)
+        paths.append((_stage(first), _stage(second, shake, last=True)))
     if not shake:
         return Transition(shortcut, tuple(paths))
     shortcut = replace(shortcut, inputs=2 * inputs, groups=2)
-    return Transition(shortcut, tuple(paths), Layer(f"{shortcut.name}_norm", "norm", outputs, outputs, size))
+    return Transition(shortcut, tuple(paths), _norm(f"{shortcut.name}_norm", outputs, size))
 
 
 def _op_layers(op: Op, block: Block, size: tuple[int, ...], name: str, op_norm: bool) -> OpLayers:
@@ -260,7 +258,7 @@ def _op_layers(op: Op, block: Block, size: tuple[int, ...], name: str, op_norm: 
     post, split = op.activation == "post", op.activation == "split"
 
     def norm(where: str, channels: int, present: bool) -> Layer | None:
-        return Layer(f"{name}.{where}", "norm", channels, channels, size) if op_norm and present else None
+        return _norm(f"{name}.{where}", channels, size) if op_norm and present else None
 
     entry = norm("entry", inputs, op.activation == "pre")
     starts = tuple(path[0].nonlinearity for path in op.paths)
@@ -268,7 +266,7 @@ def _op_layers(op: Op, block: Block, size: tuple[int, ...], name: str, op_norm: 
     pointwise, channels = None, inputs
     if op.bottleneck is not None:
         channels = op.bottleneck
-        layer = _pointwise(f"{name}.pointwise", inputs, channels, size)
+        layer = _convolution(f"{name}.pointwise", inputs, channels, size, 1)
         pointwise = Stage(layer, norm("pointwise_norm", channels, True), None if starts else "relu")
     paths = []
     for p, path in enumerate(op.paths):
