@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
-from smash_lightning.architecture.definition import Meet
 from smash_lightning.host_tables import Call, on_device
 
 EMPTY = -1.0
@@ -16,17 +16,17 @@ EMPTY = -1.0
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Consecutive channels of c for one property of an op, one for each of `options`: values, or positions."""
+    """Consecutive channels of c for one property of an op, one for each of its values `options`."""
 
     first: int
-    options: tuple[int, ...]
+    options: tuple[Any, ...]
 
     @property
     def channels(self) -> slice:
         """The field's channels."""
         return slice(self.first, self.first + len(self.options))
 
-    def channel(self, value: int) -> int:
+    def channel(self, value: Any) -> int:
         """The channel of `value`."""
         return self.first + self.options.index(value)
 
@@ -50,10 +50,14 @@ def layout(limits: Limits) -> Layout:
     """The fields of architectures within `limits`.
 
     In addition to the paper's, `start` marks the first slice of an op, and `width` is the width of a bank: without
-    these, different architectures would have the same c.
+    these, different architectures would have the same c. Options of a space that are off have no channels.
     """
+
+    def if_several(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return values if len(values) > 1 else ()
+
     one = (1,)
-    options: dict[str, tuple[int, ...]] = {
+    options: dict[str, tuple[Any, ...]] = {
         "start": one,
         "read": tuple(range(limits.max_banks)),
         "write": tuple(range(limits.max_banks)),
@@ -67,14 +71,11 @@ def layout(limits: Limits) -> Layout:
             options[f"conv{position}.kernel{axis}"] = limits.kernels
             options[f"conv{position}.dilation{axis}"] = limits.dilations
         options[f"conv{position}.groups"] = limits.groups
-        if len(limits.nonlinearities) > 1:
-            options[f"conv{position}.nonlinearity"] = tuple(range(len(limits.nonlinearities)))
-    if limits.gates:
-        options["gate"] = one
-    if len(limits.activations) > 1:
-        options["activation"] = tuple(range(len(limits.activations)))
-    if limits.pooled_reads:
-        options["pooled"] = tuple(range(max(limits.memory[:-1], default=0) // limits.widths[0]))
+        options[f"conv{position}.nonlinearity"] = if_several(limits.nonlinearities)
+    options["gate"] = one if limits.gates else ()
+    options["activation"] = if_several(limits.activations)
+    pooled = max(limits.memory[:-1], default=0) // limits.widths[0]
+    options["pooled"] = tuple(range(pooled)) if limits.pooled_reads else ()
     fields, first = {}, 0
     for name, values in options.items():
         fields[name] = Field(first, values)
@@ -175,20 +176,17 @@ class Encoding:
             low, high = begin // per_slice, -(-(begin + channels) // per_slice)
             marks[at[name].channel(bank), span.first + low : span.first + high] = 1
             begin += channels
-        on = [at["write"].channel(bank) for bank in op.write]
-        on += [at["block"].channel(b), at["width"].channel(width), at["units"].channel(span.rows)]
-        on += [at["gate"].first] if op.meet == "gate" else []
-        if len(self.limits.activations) > 1:
-            on.append(at["activation"].channel(self.limits.activations.index(op.activation)))
-        varied = self.limits.nonlinearities if len(self.limits.nonlinearities) > 1 else ()
+        values: list[tuple[str, Any]] = [("block", b), ("width", width), ("units", span.rows)]
+        values += [("write", bank) for bank in op.write]
+        values += [("activation", op.activation), *([("gate", 1)] if op.meet == "gate" else [])]
         for p, path in enumerate(op.paths):
-            for s, convolution in enumerate(path):
+            for s, c in enumerate(path):
                 name = f"conv{2 * p + s}"
-                if varied:
-                    on.append(at[f"{name}.nonlinearity"].channel(varied.index(convolution.nonlinearity)))
-                on += [at[f"{name}.active"].first, at[f"{name}.groups"].channel(convolution.groups)]
-                for axis, (kernel, dilation) in enumerate(zip(convolution.kernel, convolution.dilation, strict=True)):
-                    on += [at[f"{name}.kernel{axis}"].channel(kernel), at[f"{name}.dilation{axis}"].channel(dilation)]
+                values += [(f"{name}.active", 1), (f"{name}.groups", c.groups)]
+                values += [(f"{name}.nonlinearity", c.nonlinearity)]
+                values += [(f"{name}.kernel{axis}", kernel) for axis, kernel in enumerate(c.kernel)]
+                values += [(f"{name}.dilation{axis}", dilation) for axis, dilation in enumerate(c.dilation)]
+        on = [at[name].channel(value) for name, value in values if at[name].options]
         marks[on, span.first : span.last] = 1
 
     def decode(self, c: Tensor) -> Architecture:
@@ -204,38 +202,38 @@ class Encoding:
         blocks: dict[int, Block] = {}
         for first, last in zip(starts, [*starts[1:], marks.shape[1]], strict=True):
             marked = np.any(marks[:, first:last], axis=1)
-            (b,), (width,) = self._values(marked, "block"), self._values(marked, "width")
+            b, width = self._value(marked, "block"), self._value(marked, "width")
             block = blocks.get(b, Block(width, self.limits.inputs[b] // width, ()))
-            if self.limits.pooled_reads and self._values(marked, "pooled") and b - 1 in blocks:
+            if self._values(marked, "pooled") and b - 1 in blocks:
                 block = replace(block, pooled_width=blocks[b - 1].width)
             blocks[b] = replace(block, ops=(*block.ops, self._op(marked, block)))
         return Architecture(tuple(block for _, block in sorted(blocks.items())))
 
-    def _values(self, marked: np.ndarray, name: str) -> list[int]:
+    def _values(self, marked: np.ndarray, name: str) -> list[Any]:
         found = self.layout[name]
         return [value for value, mark in zip(found.options, marked[found.channels], strict=True) if mark]
 
+    def _value(self, marked: np.ndarray, name: str, otherwise: Any = None) -> Any:
+        """The one value that is marked, or `otherwise` where the field has no channels."""
+        (value,) = self._values(marked, name) if self.layout[name].options else [otherwise]
+        return value
+
     def _op(self, marked: np.ndarray, block: Block) -> Op:
-        read, write = self._values(marked, "read"), self._values(marked, "write")
-        (rows,) = self._values(marked, "units")
-        outputs = rows * self.limits.base
+        outputs = self._value(marked, "units") * self.limits.base
         paths: list[list[Convolution]] = [[], []]
         for position in range(self.limits.positions):
             if self._values(marked, f"conv{position}.active"):
                 paths[position // 2].append(self._convolution(marked, f"conv{position}"))
         kept = tuple(tuple(path) for path in paths if path)
-        meet: Meet = "gate" if self.limits.gates and self._values(marked, "gate") else "sum"
-        several = self.limits.activations
-        activation = several[self._values(marked, "activation")[0] if len(several) > 1 else 0]
-        pooled = self._values(marked, "pooled") if self.limits.pooled_reads else ()
-        units = outputs // block.width
-        op = Op(tuple(read), tuple(write), units, None, kept, activation, meet=meet, pooled=tuple(pooled))
+        read, write, pooled = (tuple(self._values(marked, name)) for name in ("read", "write", "pooled"))
+        activation = self._value(marked, "activation", self.limits.activations[0])
+        meet = "gate" if self._values(marked, "gate") else "sum"
+        op = Op(read, write, outputs // block.width, None, kept, activation, meet=meet, pooled=pooled)
         return replace(op, bottleneck=self.limits.bottleneck_channels(block.channels_read(op), outputs))
 
     def _convolution(self, marked: np.ndarray, name: str) -> Convolution:
         axes = range(self.limits.dimensions)
-        kernel = [self._values(marked, f"{name}.kernel{axis}")[0] for axis in axes]
-        dilation = [self._values(marked, f"{name}.dilation{axis}")[0] for axis in axes]
-        several = self.limits.nonlinearities
-        index = self._values(marked, f"{name}.nonlinearity")[0] if len(several) > 1 else 0
-        return Convolution(tuple(kernel), tuple(dilation), self._values(marked, f"{name}.groups")[0], several[index])
+        kernel = tuple(self._value(marked, f"{name}.kernel{axis}") for axis in axes)
+        dilation = tuple(self._value(marked, f"{name}.dilation{axis}") for axis in axes)
+        nonlinearity = self._value(marked, f"{name}.nonlinearity", self.limits.nonlinearities[0])
+        return Convolution(kernel, dilation, self._value(marked, f"{name}.groups"), nonlinearity)
