@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, cost
@@ -187,20 +188,13 @@ def rank(
 
 
 def state_to_plain(state: State) -> dict[str, Any]:
-    """A state as plain values and a tensor, which `torch.load(weights_only=True)` reads back."""
-    rows = []
-    for row in state.rows:
-        plain = {field.name: getattr(row, field.name) for field in fields(row)}
-        candidate = plain.pop("candidate")
-        described = (candidate.architecture.to_json(), candidate.strategy, candidate.parent)
-        rows.append({"candidate": described, **plain})
-    return {"rows": rows, "probabilities": state.probabilities}
+    """A state as text and a tensor, which `torch.load(weights_only=True)` reads back."""
+    return {"rows": _ROWS.dump_json(state.rows).decode(), "probabilities": state.probabilities}
 
 
 def state_from_plain(plain: dict[str, Any]) -> State:
     """Inverse of `state_to_plain`."""
-    rows = []
-    for row in plain["rows"]:
-        text, strategy, parent = row["candidate"]
-        rows.append(Row(**row | {"candidate": Candidate(Architecture.from_json(text), strategy, parent)}))
-    return State(tuple(rows), plain["probabilities"])
+    return State(_ROWS.validate_json(plain["rows"]), plain["probabilities"])
+
+
+_ROWS = TypeAdapter(tuple[Row, ...], config=ConfigDict(ser_json_inf_nan="constants"))
