@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Limits, Op
+from smash_lightning.architecture.definition import Meet
 from smash_lightning.host_tables import Call, on_device
 
 EMPTY = -1.0
@@ -227,7 +228,7 @@ class Encoding:
         kept = tuple(tuple(path) for path in paths if path)
         read, write, pooled = (tuple(self._values(marked, name)) for name in ("read", "write", "pooled"))
         activation = self._value(marked, "activation", self.limits.activations[0])
-        meet = "gate" if self._values(marked, "gate") else "sum"
+        meet: Meet = "gate" if self._values(marked, "gate") else "sum"
         op = Op(read, write, outputs // block.width, None, kept, activation, meet=meet, pooled=pooled)
         return replace(op, bottleneck=self.limits.bottleneck_channels(block.channels_read(op), outputs))
 
