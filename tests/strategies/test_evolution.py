@@ -32,14 +32,6 @@ def test_a_population_larger_than_what_was_scored_is_all_of_it() -> None:
     assert evolution.members(History(before, own)) == [before[1], *own]
 
 
-def test_the_best_of_all_has_no_children_once_it_is_replaced() -> None:
-    before, own = candidates([5.0, 0.0, 4.0], "before"), candidates([7.0, 8.0, 6.0], "own")
-    evolution = Evolution(9, population=3, sample=60, probability=0.3)  # every member is in each tournament
-    for born, parent in ((0, before[1]), (1, before[1]), (2, before[2]), (3, own[2])):
-        _, name = evolution.propose(V1, History(before, own[:born]), rng("draw", born))
-        assert name == parent.architecture.fingerprint
-
-
 @pytest.mark.parametrize(("seed", "concurrent"), [(0, 1), (1, 1), (2, 1), (0, 4), (1, 30)])
 def test_parents_are_members_before_all_that_are_scored_with_them(seed: int, concurrent: int) -> None:
     loss = Separable.over(V1, seed)
