@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost, layers
-from smash_lightning.encoding import Encoding
+from smash_lightning.architecture import Architecture, Block, Convolution, Op, cost, layers
 from smash_lightning.random_streams import rng
 from smash_lightning.search_space import (
     MemoryBankSpace,
@@ -89,22 +88,6 @@ def test_annealing_opens_kernels() -> None:
 VARIED = small(IMAGES, ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4), most=1), max_ops=6)
 
 
-@every_seed
-def test_single_convolutions_of_every_kind(seed: int) -> None:
-    """The body of up to four convolutions, with ops of one."""
-    architecture = VARIED.sample(rng("varied", seed), progress=seed % 3 / 2)
-    for step in range(3):
-        assert VARIED.violation(architecture) is None
-        assert all([len(path) for path in op.paths] == [1] for op in architecture.ops())
-        encoding = Encoding(VARIED.limits, 2)
-        assert encoding.decode(encoding.encode(architecture)) == architecture
-        architecture = VARIED.perturb(architecture, rng("varied", seed, step), 0.3)
-    more = replace(VARIED, body=ParallelConvolutions(kernels=(1, 3, 5), groups=(1, 2, 4)))
-    richer = more.sample(rng("varied", seed))
-    if any([len(path) for path in op.paths] != [1] for op in richer.ops()):
-        assert VARIED.violation(richer) is not None
-
-
 def test_single_convolutions_have_every_kernel_dilation_and_group() -> None:
     drawn = [op.paths[0][0] for seed in range(200) for op in VARIED.sample(rng("varied", seed)).ops()]
     assert {c.groups for c in drawn} == {1, 2, 4}
@@ -119,12 +102,7 @@ def spending(space: MemoryBankSpace, progress: float) -> list[float]:
     for seed in range(60):
         for b, block in enumerate(space.sample(rng("budget", seed), progress).blocks):
             assert space.min_ops <= len(block.ops) <= space.max_ops
-            alone = Architecture((block,))
-            image = ImageSpec(1, (8,) * space.image_spec.dimensions, 2)
-            around = 3**space.image_spec.dimensions * space.inputs[b] + 4 * block.channels + 2
-            norms = sum(2 * len(op.read) * block.width + 2 * (op.bottleneck or 0) for op in block.ops)
-            # SMASHv1: an op has norms before its 1x1 and after it, and no others.
-            weights = cost(alone, image).params - around - norms
+            weights = sum(memory_bank._op_parameters(op, block) for op in block.ops)
             shares.append(weights / (space.budget_depth * 3**space.image_spec.dimensions * space.inputs[b] ** 2))
     return shares
 
@@ -140,10 +118,12 @@ def test_annealing_opens_the_budget() -> None:
 # A member of both spaces below, and changes that lead outside.
 CONVOLUTION = Convolution((3, 3), (2, 2))
 PATHS_V1 = ((CONVOLUTION,),)
+SECOND = Op((0,), (0,), 1, 8, PATHS_V1)
+POOLING = Block(4, 2, (replace(SECOND, pooled=(0,)),), pooled_width=4)
 MEMBER_V1 = Architecture(
     (
         Block(4, 2, (Op((0, 1), (1,), 1, 8, PATHS_V1), Op((1,), (0, 2), 2, 16, PATHS_V1))),
-        Block(4, 2, (Op((0,), (0,), 1, 8, PATHS_V1),)),
+        Block(4, 2, (SECOND,)),
     )
 )
 MEMBER_V2 = Architecture(
@@ -166,90 +146,51 @@ def with_op(architecture: Architecture, **changes: object) -> Architecture:
     return with_block(architecture, 0, replace(block, ops=(replace(block.ops[0], **changes), *block.ops[1:])))  # type: ignore[arg-type]
 
 
-def one_convolution(**changes: object) -> dict[str, object]:
-    return {"paths": ((replace(CONVOLUTION, **changes),),)}  # type: ignore[arg-type]
+def one_convolution(architecture: Architecture, **changes: object) -> Architecture:
+    return with_op(architecture, paths=((replace(CONVOLUTION, **changes),),))  # type: ignore[arg-type]
 
 
-def volume(architecture: Architecture) -> Architecture:
-    def deep(op: Op) -> Op:
-        paths = tuple(tuple(replace(c, kernel=(3, 3, 3), dilation=(1, 1, 1)) for c in path) for path in op.paths)
-        return replace(op, paths=paths)
-
-    return Architecture(tuple(replace(b, ops=tuple(deep(op) for op in b.ops)) for b in architecture.blocks))
+def filling(architecture: Architecture, *banks: int) -> Architecture:
+    """Its first block with an op for each of these banks."""
+    return with_block(architecture, 0, Block(4, 2, tuple(Op((0,), (bank,), 1, 8, PATHS_V1) for bank in banks)))
 
 
 @pytest.mark.parametrize(
     ("space", "change", "reason"),
     [
-        (OPEN_V1, volume, "it is 3D, the space is 2D"),
+        (OPEN_V1, Architecture.inflated, "it is 3D, the space is 2D"),
         (OPEN_V1, lambda a: Architecture(a.blocks[:1]), "it has 1 blocks, the space has 2"),
-        (
-            OPEN_V1,
-            lambda a: with_block(a, 1, Block(8, 1, (Op((0,), (0,), 1, 16, PATHS_V1),))),
-            "block 1: bank width 8 is not one of [4]",
-        ),
-        (
-            OPEN_V1,
-            lambda a: with_block(a, 1, replace(a.blocks[1], inputs=1)),
-            "block 1: its input has 4 channels, not 8",
-        ),
+        (OPEN_V1, lambda a: with_block(a, 1, Block(8, 1, (SECOND,))), "block 1: bank width 8 is not one of [4]"),
+        (OPEN_V1, lambda a: with_block(a, 1, Block(4, 1, (SECOND,))), "block 1: its input has 4 channels, not 8"),
         (OPEN_V1, lambda a: with_op(a, activation="post"), "block 0, op 0: activation post is not one of ['pre']"),
-        (
-            OPEN_V1,
-            lambda a: with_block(
-                a, 1, replace(a.blocks[1], ops=(replace(a.blocks[1].ops[0], pooled=(0,)),), pooled_width=4)
-            ),
-            "block 1: its ops read banks of the block before",
-        ),
+        (OPEN_V1, lambda a: with_op(a, join="mean"), "block 0, op 0: join mean is not one of ['sum']"),
+        (OPEN_V1, lambda a: with_block(a, 1, POOLING), "block 1: its ops read banks of the block before"),
         (OPEN_V1, lambda a: with_op(a, bottleneck=4), "block 0, op 0: its 1x1 has 4 channels, not 8"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(kernel=(3, 5))), "block 0, op 0: kernel 5 is not one of [3]"),
-        (
-            OPEN_V1,
-            lambda a: with_op(a, **one_convolution(dilation=(4, 4))),
-            "block 0, op 0: dilation 4 is not one of",
-        ),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(dilation=(1, 2))), "block 0, op 0: dilation (1, 2) differs"),
-        (OPEN_V1, lambda a: with_op(a, **one_convolution(groups=2)), "block 0, op 0: groups 2 is not one of [1]"),
-        (
-            OPEN_V1,
-            lambda a: with_op(a, paths=((CONVOLUTION, CONVOLUTION),)),
-            "block 0, op 0: it has 2 convolutions, more than 1",
-        ),
-        (
-            OPEN_V1,
-            lambda a: with_block(a, 1, replace(a.blocks[1], ops=a.blocks[1].ops * 4)),
-            "block 1: it has 4 ops, not 1 to 3",
-        ),
+        (OPEN_V1, lambda a: one_convolution(a, kernel=(3, 5)), "block 0, op 0: kernel 5 is not one of [3]"),
+        (OPEN_V1, lambda a: one_convolution(a, dilation=(4, 4)), "block 0, op 0: dilation 4 is not one of [1, 2, 3]"),
+        (OPEN_V1, lambda a: one_convolution(a, dilation=(1, 2)), "block 0, op 0: dilation (1, 2) differs"),
+        (OPEN_V1, lambda a: one_convolution(a, groups=2), "block 0, op 0: groups 2 is not one of [1]"),
+        (OPEN_V1, lambda a: one_convolution(a, nonlinearity="tanh"), "block 0, op 0: nonlinearity tanh is not one of"),
+        (OPEN_V1, lambda a: with_op(a, paths=((CONVOLUTION,) * 2,)), "block 0, op 0: it has 2 convolutions, more than"),
+        (OPEN_V1, lambda a: with_block(a, 1, Block(4, 2, (SECOND,) * 4)), "block 1: it has 4 ops, not 1 to 3"),
         (OPEN_V1, lambda a: with_op(a, write=(1, 2), bottleneck=8), "block 0, op 0: it writes 2 banks, not 1 to 1"),
-        (
-            OPEN_V1,
-            lambda a: with_op(a, write=(0, 1, 2, 3), units=4, bottleneck=32),
-            "block 0, op 0: its output has 16 channels, more than 12",
-        ),
-        (
-            OPEN_V1,
-            lambda a: with_block(a, 0, Block(4, 2, tuple(Op((0,), (b,), 1, 8, PATHS_V1) for b in range(2, 6)))),
-            "block 0: its banks hold 24 channels, more than 20",
-        ),
-        (
-            OPEN_V1,
-            lambda a: with_block(a, 0, Block(4, 2, (Op((0,), (3,), 1, 8, PATHS_V1), Op((0,), (2,), 1, 8, PATHS_V1)))),
-            "block 0, op 0: it fills bank 3 before bank 2",
-        ),
+        (OPEN_V1, lambda a: with_op(a, write=(0, 1, 2, 3), units=4), "block 0, op 0: its output has 16 channels, more"),
+        (OPEN_V1, lambda a: filling(a, 2, 3, 4, 5), "block 0: its banks hold 24 channels, more than 20"),
+        (OPEN_V1, lambda a: filling(a, 3, 2), "block 0, op 0: it fills bank 3 before bank 2"),
         (replace(OPEN_V1, read_step=2), lambda a: with_op(a, read=(0,)), "block 0, op 0: it reads 1 banks, not 2"),
         (
-            replace(OPEN_V1, budget_depth=1, inputs=(8, 8), max_ops=9),
-            lambda a: with_block(a, 0, replace(a.blocks[0], ops=(a.blocks[0].ops[0],) * 9)),
+            replace(OPEN_V1, budget_depth=1, max_ops=9),
+            lambda a: with_block(a, 0, Block(4, 2, a.blocks[0].ops[:1] * 9)),
             "block 0: its ops have 3168 parameters, more than the budget of 576",
         ),
         (
             OPEN_V2,
-            lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(7, 3), dilation=(2, 1)),),)),
+            lambda a: one_convolution(a, kernel=(7, 3), dilation=(2, 1)),
             "block 0, op 0: dilation (2, 1) is too large for kernel (7, 3)",
         ),
         (
             replace(OPEN_V2, body=ParallelConvolutions(kernels=(1, 3), groups=(1, 2))),
-            lambda a: with_op(a, paths=((replace(CONVOLUTION, kernel=(3, 1)),),)),
+            lambda a: one_convolution(a, kernel=(3, 1)),
             "block 0, op 0: dilation (2, 2) is too large for kernel (3, 1)",
         ),
     ],
