@@ -70,10 +70,10 @@ def test_a_smash_score_of_all_rows_ignores_those_that_are_scored_concurrently(ma
 
 @every_strategy
 def test_an_exhausted_space_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smash_lightning.strategies.ranking.ATTEMPTS", 30)
+    monkeypatch.setattr("smash_lightning.strategies.ranking.ATTEMPTS", 100)
     tiny = small(V1.image_spec, V1.body, inputs=(4,), memory=(4,), max_units=1, max_ops=1)
     loss = Separable.over(tiny)
-    message = f"{make(2).name}: no new architecture in 30 attempts after 3 were scored; lower the counts"
+    message = f"{make(2).name}: no new architecture in 100 attempts after 3 were scored; lower the counts"
     with pytest.raises(ValueError, match=message):
         complete(ranking(tiny, (Random(2), make(2)), loss), loss)
 
