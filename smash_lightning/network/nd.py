@@ -117,16 +117,9 @@ def _places(
 
     Entries are in the order (pixel of the input, input, pixel of the output, output).
     """
-    tap = torch.zeros(1, 1, dtype=torch.int64)  # of the kernel, between a pixel of the input and one of the output
-    reached = torch.ones(1, 1, dtype=torch.bool)
-    for k, d, length in zip(kernel, dilation, space, strict=True):
-        line = torch.arange(length)
-        offset = line[:, None] - line + d * (k // 2)
-        along = torch.where(offset % d == 0, offset // d, -1)  # position in the kernel along this axis
-        rows, columns = len(tap) * length, tap.shape[1] * length
-        tap = (tap[:, None, :, None] * k + along[None, :, None, :]).reshape(rows, columns)
-        inside = (along >= 0) & (along < k)
-        reached = (reached[:, None, :, None] & inside[None, :, None, :]).reshape(rows, columns)
-    filters = (torch.arange(outputs) * inputs + torch.arange(inputs)[:, None]) * math.prod(kernel)
-    places = filters[None, :, None, :] + tap[:, None, :, None] + 1
-    return torch.where(reached[:, None, :, None], places, 0).flatten().to(device)
+    count, pixels = math.prod(kernel), math.prod(space)
+    numbered = torch.arange(1, count + 1, dtype=torch.float64).view(1, 1, *kernel)
+    images = torch.eye(pixels, dtype=torch.float64).view(pixels, 1, *space)  # a convolution shows what each pixel meets
+    taps = _CONVOLUTION[len(space)](images, numbered, padding="same", dilation=dilation).view(pixels, 1, pixels, 1)
+    filters = torch.arange(outputs) * inputs + torch.arange(inputs)[:, None]
+    return torch.where(taps > 0, filters[:, None] * count + taps, 0).flatten().to(device, torch.int64)
