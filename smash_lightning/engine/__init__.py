@@ -9,4 +9,4 @@ from smash_lightning.engine.stop_requests import (
     requeued,
     stop_requested,
 )
-from smash_lightning.engine.work import RANK_OPTIONS, Cause, Failure, MachineError, Send, call, computation, cores
+from smash_lightning.engine.work import RANK_OPTIONS, Cause, Failure, MachineError, Send, call, computation

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,6 +18,8 @@ from multiprocessing.connection import wait as wait_for_processes
 from operator import itemgetter
 from typing import Any
 
+from joblib import cpu_count
+
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.stop_requests import SIGNALS, request_stop
 from smash_lightning.engine.work import (
@@ -27,7 +28,6 @@ from smash_lightning.engine.work import (
     Function,
     OnMessage,
     Outcomes,
-    cores,
     do_as_rank,
     outcomes,
     prepare_process,
@@ -122,11 +122,12 @@ class LocalPool(Pool[Job, Result]):
         kept.clear()
 
     def _ranks(self, waiting: Sequence[tuple[int, Job]]) -> Generator[tuple[int, str, Any]]:
+        from lightning.fabric.plugins.environments.lightning import find_free_network_port
         from torch.multiprocessing.spawn import start_processes
 
         self._ranks_at, ends = zip(*(SPAWN.Pipe() for _ in range(self.workers)), strict=True)
         call, jobs = pickle.dumps((self.function, self.context)), pickle.dumps(waiting)
-        arguments = (ends, self.engine.threads, call, jobs, [free_port() for _ in waiting])
+        arguments = (ends, self.engine.threads, call, jobs, [find_free_network_port() for _ in waiting])
         with blocked_signals():
             team = start_processes(rank, arguments, self.workers, join=False)
         for end in ends:
@@ -158,7 +159,7 @@ class Local(Engine):
 
     def default_workers(self) -> int:
         """One for each core on a CPU, one on a GPU."""
-        return cores() if self.device == "cpu" else 1
+        return int(cpu_count()) if self.device == "cpu" else 1
 
 
 def received(connection: Connection) -> Iterator[Any]:
@@ -166,13 +167,6 @@ def received(connection: Connection) -> Iterator[Any]:
     with suppress(EOFError, OSError):
         while connection.poll():
             yield pickle.loads(connection.recv_bytes())
-
-
-def free_port() -> int:
-    """A free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def inherited(engine: Engine) -> tuple[Any, ...]:

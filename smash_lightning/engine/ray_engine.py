@@ -9,13 +9,14 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from joblib import cpu_count
 from pydantic import PositiveFloat, PositiveInt
 
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.local import blocked_signals
 from smash_lightning.engine.ray_process import Actor, mailbox_class, rank
 from smash_lightning.engine.stop_requests import install_signal_handlers
-from smash_lightning.engine.work import Failure, Function, OnMessage, Outcomes, cores
+from smash_lightning.engine.work import Failure, Function, OnMessage, Outcomes
 
 ENDING_SECONDS = 10  # for ranks that are no longer needed
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
@@ -46,7 +47,7 @@ def connected(engine: "Ray") -> Any:
     except ImportError:
         raise ValueError("engine=ray needs pip install -e '.[ray]'") from None
     if not ray.is_initialized():
-        count = max(cores(), (engine.workers or 1) * engine.cpus_per_worker)
+        count = max(cpu_count(), (engine.workers or 1) * engine.cpus_per_worker)
         own = {"num_cpus": count, "include_dashboard": False, "object_store_memory": 200 * 1024**2}
         options = {"log_to_driver": False, "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}}
         try:

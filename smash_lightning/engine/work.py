@@ -1,6 +1,5 @@
 """What happens in the processes of an engine: jobs alone, or as one of several ranks."""
 
-import os
 import pickle
 import re
 import sys
@@ -31,11 +30,6 @@ def call(function: Callable[[Any], Any], job: Any, send: Send) -> Any:
     """Calls a function, the context of a pool, that sends no messages."""
     del send
     return function(job)
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepare_process(threads: int) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from smash_lightning.checkpoint import load_checkpoint
-from smash_lightning.engine.local import free_port
 from tests.command_line import end, process, smash, wait_for
 from tests.engine.test_engines import NO_RAY, descendants, listening_beyond_loopback
 
@@ -54,7 +54,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{find_free_network_port()}"
     options = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}", "--num-cpus=2"]
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:  # a path of a socket is short
         options += ["--disable-usage-stats", "--include-dashboard=false", f"--temp-dir={folder}"]
