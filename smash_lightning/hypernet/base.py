@@ -12,8 +12,8 @@ from typing_extensions import override
 from smash_lightning.architecture import Architecture, ImageSpec, Limits
 from smash_lightning.encoding import Encoding
 from smash_lightning.host_tables import Call
-from smash_lightning.hypernet.shared_tensors import running_statistics
-from smash_lightning.network import RunningAverages, Weights
+from smash_lightning.hypernet.shared_tensors import largest_layers
+from smash_lightning.network import RunningAverages, Weights, norm_channels
 
 Tables = Callable[[Architecture], list[Call]]
 
@@ -63,7 +63,7 @@ class WeightSource(nn.Module, ABC):
 
     def running_statistics(self) -> RunningAverages:
         """Fresh running averages for the norms of any architecture within the limits."""
-        return running_statistics(self.limits, self.image_spec)
+        return RunningAverages(norm_channels(largest_layers(self.limits, self.image_spec)))
 
 
 class ConditionalWeightSource(WeightSource):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from smash_lightning.architecture import Architecture, Block, ImageSpec, Layer, Limits, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
 from smash_lightning.host_tables import Call, on_device
-from smash_lightning.network import RunningAverages, initialize, norm_channels, shared_name
+from smash_lightning.network import initialize, shared_name
 from smash_lightning.network.banks import bank_channels
 from smash_lightning.network.gradients import Region, crop
 
@@ -24,7 +24,7 @@ def make_shared_tensors(
     ops where the limits have these; transitions, norms and the classifier.
     """
     tensors = nn.ParameterDict()
-    for layer in _largest_layers(limits, image_spec):
+    for layer in largest_layers(limits, image_spec):
         count = sets if ".conv" in layer.name and layer.kind == "convolution" else None
         drawn = [initialize(layer, generator) for _ in range(count or 1)]
         for name, tensor in drawn[0].items():
@@ -109,11 +109,6 @@ def matrix_tables(limits: Limits, architecture: Architecture) -> list[Call]:
     return [(matrix_indices, each) for each in zip(architecture.blocks, limits.readable, strict=True)]
 
 
-def running_statistics(limits: Limits, image_spec: ImageSpec) -> RunningAverages:
-    """Fresh averages for the norms of any architecture within the limits."""
-    return RunningAverages(norm_channels(_largest_layers(limits, image_spec)))
-
-
 def named_pointwise(architecture: Architecture, matrices: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """The 1x1 matrices (bottleneck, inputs) of all ops, in order of execution, as named convolutions."""
     names, ones = op_names(architecture), (1,) * architecture.dimensions
@@ -134,7 +129,8 @@ def _region(whole: torch.Size, shape: tuple[int, ...], chosen: int | slice) -> R
     return (*sets, *(slice(0, s) for s in shape[:2]), *centred)
 
 
-def _largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:
+def largest_layers(limits: Limits, image_spec: ImageSpec) -> list[Layer]:
+    """The layers of all tensors that architectures share, each of the largest size that any of them needs."""
     outputs, kernel = limits.max_outputs, (limits.kernels[-1],) * limits.dimensions
     ones, post = (1,) * limits.dimensions, "post" in limits.activations
     stem = (STEM_KERNEL,) * limits.dimensions

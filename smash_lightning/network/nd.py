@@ -6,7 +6,6 @@ Each network's values are what it computes alone, up to rounding, and a NaN rema
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -20,11 +19,6 @@ PRODUCT_PIXELS = 256  # a 1x1 convolution of one network as a matrix product
 DENSE_PIXELS = 16  # a convolution as one dense matrix for each network, if it has at most so many filters:
 DENSE_FILTERS, DENSE_FILTERS_DILATED = 64, 512  # inputs x outputs
 
-_NONLINEAR: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {  # as a copy and in place
-    "relu": (torch.relu, torch.relu_),
-    "tanh": (torch.tanh, torch.tanh_),
-    "sigmoid": (torch.sigmoid, torch.sigmoid_),
-}
 _CONVOLUTION = {2: F.conv2d, 3: F.conv3d}
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -38,8 +32,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 def nonlinear(name: str, x: Tensor) -> Tensor:
     """`name` of x, in place except of a view: autograd would copy the gradient of a changed view four times."""
-    fresh, in_place = _NONLINEAR[name]
-    return fresh(x) if x._is_view() else in_place(x)
+    y: Tensor = getattr(torch, name if x._is_view() else f"{name}_")(x)
+    return y
 
 
 def average_pool(x: Tensor) -> Tensor:
