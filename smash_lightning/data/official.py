@@ -1,8 +1,6 @@
 """Files of an official distribution: found in a folder or downloaded into it; and pickled batches of images."""
 
-import math
 import pickle
-import re
 import shutil
 import tarfile
 import zipfile
@@ -16,6 +14,7 @@ import numpy as np
 import pooch
 import torch
 from filelock import FileLock
+from numpy.typing import NDArray
 from requests import RequestException
 
 from smash_lightning.data.source import Download, Split
@@ -23,6 +22,11 @@ from smash_lightning.data.source import Download, Split
 FETCH_AGAIN = "delete it and fetch the data set again"
 TIMEOUT = 60.0  # seconds without an answer of a server
 ROW = 3 * 32 * 32  # bytes of an image in a batch
+ARRAYS = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+}  # before numpy 2, since
+ARRAYS |= {("numpy", "dtype"), ("numpy", "ndarray")}
 
 
 def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
@@ -91,10 +95,10 @@ def fetch(download: Download, root: Path) -> None:
 
 
 def read_dictionary(path: Path) -> dict[str, Any]:
-    """A pickled dictionary of lists, numbers, text and numpy arrays of plain numbers, its keys as text.
+    """A pickled dictionary of lists, numbers and text, its keys as text; an array in it remains its `_State`.
 
-    Strings of Python 2 are returned as bytes. Arrays may share memory with the file's content: copy, do not change.
-    Anything else in it is not executed, but a ValueError, and so is a truncated pickle.
+    Strings of Python 2 are returned as bytes. Anything else in it is not executed, but a ValueError, and so is a
+    truncated pickle.
     """
     try:
         with path.open("rb") as file:
@@ -111,43 +115,28 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A substitute for a global of numpy's arrays."""
-        found = {
-            "numpy.core.multiarray._reconstruct": _Array.reconstruct,  # before numpy 2
-            "numpy._core.multiarray._reconstruct": _Array.reconstruct,
-            "_codecs.encode": bytes,
-            "numpy.dtype": _Type,
-            "numpy.ndarray": "numpy.ndarray",
-        }.get(f"{module}.{name}")
-        if found is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is not part of arrays, and was not run")
-        return found
+        if f"{module}.{name}" == "_codecs.encode":
+            return bytes
+        if (module, name) in ARRAYS:
+            return _State
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of arrays, and was not run")
 
 
-class _Type:
-    def __init__(self, name: str | bytes, align: object = None, copy: object = None) -> None:
-        if not re.fullmatch(r"[biufc]\d{1,2}", text(name)):
-            raise pickle.UnpicklingError(f"numpy.dtype({text(name)!r}) is no type of plain numbers")
-        self.name, self.order = text(name), "="
+class _State:
+    """What is pickled of an array or of its type."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = {"<": "<", ">": ">", "=": "=", "|": "="}[text(state[1])]
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
 
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
-class _Array(np.ndarray):
-    """An array whose content is checked before numpy reads it."""
-
-    @classmethod
-    def reconstruct(cls, kind: object, shape: object, code: object) -> "_Array":
-        """An array to be filled; a method, as a pickle could change the attributes of a function."""
-        return np.empty(0, np.uint8).view(cls)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        version, shape, kind, fortran, content = state
-        content = content if isinstance(content, bytes) else content.encode("latin1")
-        dtype = np.dtype(kind.order + kind.name)
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-            raise ValueError(f"an array {shape} of {dtype} in {len(content)} bytes")
-        super().__setstate__((version, shape, dtype, fortran, content))
+    def rows(self) -> NDArray[np.uint8]:
+        """An array of bytes, whose content shares memory with that of the file."""
+        _, shape, kind, fortran, content = self.state
+        if text(kind.arguments[0]) != "u1":
+            raise ValueError
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
 
 
 def read_batches(paths: Sequence[Path], key: str) -> Split:
@@ -156,23 +145,23 @@ def read_batches(paths: Sequence[Path], key: str) -> Split:
     A batch is a pickled dictionary with `data`, a row of 3 x 32 x 32 bytes for each image; others are a ValueError.
     """
     # The images take no more bytes than the files: so many are reserved; an end that stays unused costs nothing.
-    images = torch.empty(sum(path.stat().st_size for path in paths) // ROW + 1, ROW, dtype=torch.uint8)
+    images = np.empty((sum(path.stat().st_size for path in paths) // ROW + 1, ROW), np.uint8)
     labels = []
     done = 0
     for path in paths:
         batch = read_dictionary(path)
         try:
-            data, numbers = batch["data"], np.array(batch[key])
-            if data.dtype != np.uint8 or data.shape != (len(numbers), ROW) or numbers.dtype.kind not in "iu":
+            data, numbers = batch["data"].rows(), np.array(batch[key])
+            if data.shape != (len(numbers), ROW) or numbers.dtype.kind not in "iu":
                 raise ValueError
-        except (KeyError, AttributeError, TypeError, ValueError):
+        except (LookupError, AttributeError, TypeError, ValueError):
             raise ValueError(
                 f"{path} does not hold rows of {ROW:,} bytes as data and an integer for each as {key}: {FETCH_AGAIN}"
             ) from None
-        images[done : done + len(data)] = torch.from_numpy(data)
+        images[done : done + len(data)] = data
         labels.append(torch.from_numpy(numbers.astype(np.int64)))
         done += len(data)
-    return Split(images[:done].view(-1, 3, 32, 32), torch.cat(labels))
+    return Split(torch.from_numpy(images[:done]).view(-1, 3, 32, 32), torch.cat(labels))
 
 
 def text(string: str | bytes) -> str:

@@ -38,7 +38,8 @@ def cifar10(root: Path, count: int = 4, protocol: int = 2) -> Path:
     folder = root / "cifar-10-batches-py"
     for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
         labels = [n % 10 for n in range(number * count, (number + 1) * count)]
-        batch = {"batch_label": name, "labels": labels, "data": rows(name, count)}
+        data = np.asarray(rows(name, count), order="CF"[number % 2])
+        batch = {"batch_label": name, "labels": labels, "data": data}
         change(folder / name, lambda _, batch=batch: batch, protocol)
     change(folder / "batches.meta", lambda _: {"num_cases_per_batch": count, "label_names": CIFAR10_NAMES})
     return folder
