@@ -282,7 +282,7 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path, protocol: int) -> None:
 @every_protocol
 def test_a_truncated_or_damaged_pickle_gives_a_value_or_one_line(tmp_path: Path, protocol: int) -> None:
     whole = pickle.dumps({"data": np.full((1, 3072), 97, np.uint8), "labels": [700], "mean": np.zeros(2)}, protocol)
-    path, random = tmp_path / "batch", rng("damage", protocol)
+    path, random = tmp_path / "batch", rng("damaged", protocol)
     places = [*range(250), *range(len(whole) - 150, len(whole))]  # not the bytes of the image
     for length in places:
         path.write_bytes(whole[:length])
