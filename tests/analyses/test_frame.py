@@ -1,16 +1,14 @@
-"""What analyses share: numbers by path, estimates, intervals, printed tables, the run that they start from."""
+"""What analyses share: means, pictures, jobs, and the run that they start from."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from smash_lightning.analyses import frame
 from smash_lightning.engine import Local
-from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
-from smash_lightning.evaluation.coefficients import spearman
+from smash_lightning.evaluation.bootstrap import Estimate
 from smash_lightning.hypernet import SharedWeights, UnconditionalHyperNet, WeightSource
 from tests.analyses.small_analysis import copied, experiment_on, finished_run
 from tests.stages.small_run import SEARCH
@@ -21,30 +19,6 @@ CLEAR, UNCLEAR = Estimate(0.5, 0.25, 0.75, 200), Estimate(0.01, -0.02, 0.04, 200
 def test_a_mean_counts_an_architecture_as_often_as_it_was_drawn() -> None:
     column, weights = np.array([1.0, 2.0, 6.0]), np.array([[1.0, 1, 1], [0, 3, 0], [2, 0, 1]])
     assert frame.mean(column, weights) == pytest.approx([3, 2, (1 + 1 + 6) / 3])
-
-
-def test_a_difference_is_paired() -> None:
-    rng = np.random.default_rng(0)
-    one, other, trained = rng.normal(size=(3, 30))
-    bootstrap = Bootstrap(30, 300, 0)
-
-    def with_target(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return spearman(column, trained, weights)
-
-    found = frame.estimate(bootstrap, with_target, one, other)
-    draws = bootstrap.draws(lambda weights: with_target(one, weights) - with_target(other, weights))
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-    same = frame.estimate(bootstrap, with_target, one, 2 * one)
-    assert same is not None
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-
-
-def test_the_interval_of_independent_values_is_students() -> None:
-    values = np.array([0.1, 0.5, 0.4, 0.65])
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    found = frame.t_interval(values)
-    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
 
 
 @pytest.mark.parametrize("y", [None, "y"])

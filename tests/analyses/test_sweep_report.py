@@ -13,7 +13,6 @@ from smash_lightning.analyses.sweep_report import SPEARMAN, average, draw, order
 from smash_lightning.evaluation.sweep import read_jobs
 from smash_lightning.report.style import specification
 from tests.analyses.small_analysis import NO_LOGGERS
-from tests.command_line import TINY, changed, smash
 from tests.evaluation.study_tables import begin, job_folder, sweep_folder
 from tests.stages.small_run import small_experiment
 
@@ -143,16 +142,3 @@ def test_what_is_no_sweep_or_found_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no job of .*sweep has a coefficient .* task=correlate checkpoint=.*sweep$"):
         sweep_report(experiment, NO_LOGGERS, sweep=str(tmp_path / "sweep"))
     assert not list((tmp_path / "report").iterdir())
-
-
-@pytest.mark.slow
-def test_a_real_sweep(tmp_path: Path, no_report: None) -> None:
-    smaller = ["search.hypernets=1", "search.epochs=1", "ranking.fixed=0", "baselines=cheap", "retrain.seeds=1"]
-    smaller += ["search_space.max_ops=2", "dataset.train=128", "retrain.random=0", "retrain.shortlist=0"]
-    swept = ["-m", *changed(TINY, smaller), "hypernet.width=4,8", "hydra.sweep.dir=sweep"]
-    assert smash(tmp_path, *swept).well
-    assert smash(tmp_path, "task=sweep_report", "task.sweep=sweep", "hydra.run.dir=report", "logger=none").well
-    table = pd.read_csv(tmp_path / "report" / "sweep.csv")
-    assert table["hypernet.width"].tolist() == [4, 8]
-    assert table["spearman"].tolist() == [spearman(tmp_path / "sweep" / job) for job in "01"]
-    assert pd.read_csv(tmp_path / "report" / "sweep_means.csv")["jobs"].tolist() == [1, 1]

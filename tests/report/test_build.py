@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from smash_lightning.evaluation.correlation import correlate
 from smash_lightning.report.build import build
 from smash_lightning.report.run_data import architectures, fitted_line, read_run, scatter_frame, settling_frames
-from tests.report.small_run import ARCHITECTURES, CONFIG, SHORTLIST, TRAINED, correlation, write_run
+from tests.evaluation.study_tables import study
+from tests.report.small_run import CONFIG, tables, write_run
 
 PICTURES = ["correlation.png", "baselines.png", "pareto.png", "settling.png", "architecture.svg", "report.html"]
 EVIL = """</script><script>alert("1")</script> & <b onclick='x'>"""
@@ -146,36 +148,25 @@ def test_a_missing_file_is_named_and_an_earlier_version_is_refused(tmp_path: Pat
 
 def test_a_study_without_a_verdict_has_a_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
-    content = correlation()
-    content["verdict"] = {"status": "no_verdict", "reason": "few_architectures", "goal": None}
-    content["verdict"] |= {"strongest": None, "strongest_size_matched": None}
-    for agreement in (content["loss"], content["error"]):
-        for three in (*agreement["scores"].values(), *(one["coefficients"] for one in agreement["sizes"].values())):
-            three |= dict.fromkeys(three)
-        agreement |= dict.fromkeys(("partial_given_params", "partial_given_sizes", "shortlist"))
-        agreement["top_fraction"] = dict.fromkeys(agreement["top_fraction"])
-        agreement["reliability"] |= dict.fromkeys(("icc_mean", "icc_single", "ceiling"))
-    for one in content["comparison"]["predictors"].values():
-        one |= {name: None for name in one if name not in ("seconds", "training_seconds")}
-    content["comparison"]["above_goal"] = None
-    (folder / "correlation.json").write_text(json.dumps(content))
+    (folder / "correlation.json").write_text(correlate(*study(3, 1, 2), bootstrap=200).to_json())
     build(folder)
     page = (folder / "report.html").read_text()
-    assert "No verdict: 10 architectures" in page
+    assert "No verdict: 3 architectures" in page
     assert "differs in mean test loss (nats) from all by nothing known by SMASH score, nothing known by" in page
 
 
 def test_the_frame_of_the_scatter_joins_means_and_groups(run: Path) -> None:
-    table = architectures(read_run(run))
-    assert len(table) == ARCHITECTURES
-    points = scatter_frame(table)
-    assert len(points) == TRAINED
-    chosen = points["group"].astype(str).tolist()
-    assert chosen == ["shortlist"] * 2 + ["sample and shortlist"] * (SHORTLIST - 2) + ["sample"] * (TRAINED - SHORTLIST)
-    trained = pd.read_csv(run / "retrained.csv")
-    mine = trained[trained["fingerprint"] == points["fingerprint"].iloc[0]]["true_loss"]
-    assert np.allclose(points.iloc[0][["y", "standard_error"]].astype(float), [mine.mean(), mine.sem()])
-    last = points.iloc[-1]
+    table, (_, ranking, retrained, _) = architectures(read_run(run)), tables()
+    assert len(table) == len(ranking)
+    points = scatter_frame(table).set_index("fingerprint", drop=False)
+    means = retrained.groupby("fingerprint")[["shortlist", "stratified", "true_loss"]].mean()
+    assert set(points.index) == set(means.index)
+    labels = {(1, 0): "shortlist", (1, 1): "sample and shortlist", (0, 1): "sample"}
+    assert points["group"].to_dict() == {row.Index: labels[row.shortlist, row.stratified] for row in means.itertuples()}
+    assert points["y"].to_dict() == pytest.approx(means["true_loss"].to_dict())
+    first = retrained[retrained["fingerprint"] == retrained["fingerprint"][0]]["true_loss"]
+    assert points["standard_error"][retrained["fingerprint"][0]] == pytest.approx(first.sem())
+    last = points.loc[retrained["fingerprint"].iloc[-1]]
     assert (last["seeds"], np.isnan(last["standard_error"])) == (1, True), "a failed training does not count"
     line = fitted_line(points, seed=0)
     assert line is not None

@@ -1,6 +1,8 @@
 """Each figure is one specification that holds its data, for files, pages and W&B."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from smash_lightning.report.figures import encoding, forest, lines, pareto, scatter
+from smash_lightning.report.figures import encoding, forest, lines, on_front, pareto, scatter
 from smash_lightning.report.style import save, specification
 
 GROUPS = pd.Categorical(["shortlist", "sample", "sample"], ["sample", "shortlist", "preset"])
 POINTS = pd.DataFrame(
     {"x": [1.0, 2.0, 3.0], "y": [2.0, 1.0, 3.0], "low": [1.0, np.nan, 2.0], "high": [3.0, np.nan, 4.0]}
 )
+VALUES = st.one_of(st.integers(0, 4).map(float), st.sampled_from([math.inf, -math.inf, math.nan]))
 ROWS = pd.DataFrame(
     [("score", 0.5, 0.2, 0.8), ("depth", np.nan, np.nan, np.nan)], columns=["name", "value", "low", "high"]
 )
@@ -112,3 +117,18 @@ def test_an_encoding_has_all_channels_in_order_and_the_names_of_ops() -> None:
     )
     assert drawn.index(">start<") < drawn.index(">read 0<") < drawn.index(">read 1<")
     assert ">1.0<" in drawn
+
+
+def slow_front(scores: Sequence[float], costs: Sequence[float]) -> set[int]:
+    def dominates(i: int, j: int) -> bool:
+        no_worse = scores[i] <= scores[j] and costs[i] <= costs[j]
+        return no_worse and (scores[i] < scores[j] or costs[i] < costs[j])
+
+    points = [i for i in range(len(scores)) if scores[i] == scores[i] and costs[i] == costs[i]]
+    return {j for j in points if not any(dominates(i, j) for i in points)}
+
+
+@given(points=st.lists(st.tuples(VALUES, VALUES), max_size=12))
+def test_the_front_is_undominated(points: list[tuple[float, float]]) -> None:
+    scores, costs = np.array(points, dtype=float).reshape(-1, 2).T
+    assert set(np.flatnonzero(on_front(scores, costs))) == slow_front(scores.tolist(), costs.tolist())
