@@ -39,8 +39,9 @@ def replay(experiment: Experiment, tracker: Tracker, file: str | None = None) ->
         raise ValueError("task=replay needs the run that diverged: name it with checkpoint=FOLDER")
     if experiment.together:
         raise ValueError("task=replay repeats a training by one process, and this one is by several together")
-    source, folder = experiment.source_folder(), experiment.prepare_folder()
+    source = experiment.source_folder()
     index, step = _diverged(source, file)
+    folder = experiment.prepare_folder()
     if source.path.resolve() != folder.path.resolve() and source.hypernet(index).exists():
         with atomic_write(folder.hypernet(index)) as unfinished:
             shutil.copyfile(source.hypernet(index), unfinished)

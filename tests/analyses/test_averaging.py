@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from smash_lightning.analyses import averaging
 from smash_lightning.analyses.averaging import at_most, average
 from smash_lightning.random_streams import rng
-from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, copied, experiment_on, made_up_sample, read_results
+from tests.analyses.small_analysis import NO_LOGGERS, TRAINED, experiment_on, made_up_sample, read_results
 
 
 def test_of_many_subsets_different_random_ones_are_taken() -> None:
@@ -77,17 +77,3 @@ def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> 
     single = np.mean([spearmanr(losses[hypernet], trained).statistic for hypernet in losses])
     assert found["averages"][0]["spearman"]["value"] == pytest.approx(single)
     assert gain == found["gain"]["value"] == pytest.approx(both - single)
-
-
-def test_unsuitable_runs_are_refused(source: Path, tmp_path: Path) -> None:
-    names = ("architectures.jsonl", "ranking.csv", "retrained.csv")
-    one, few = tmp_path / "one", tmp_path / "few"
-    ranking = pd.read_csv(copied(source, one, *names) / "ranking.csv")
-    ranking.drop(columns="val_loss_1").to_csv(one / "ranking.csv", index=False)
-    with pytest.raises(ValueError, match=r"was scored by one HyperNet, .*search.hypernets=2 or more"):
-        averaging(experiment_on(one, tmp_path / "new"), NO_LOGGERS)
-    trainings = pd.read_csv(copied(source, few, *names) / "retrained.csv")
-    kept = trainings["fingerprint"].isin(trainings["fingerprint"].unique()[:4])
-    trainings[kept].to_csv(few / "retrained.csv", index=False)
-    with pytest.raises(ValueError, match=r"has test losses of 4 representative .* fewer than 5, .*retrain.stratified"):
-        averaging(experiment_on(few, tmp_path / "new"), NO_LOGGERS)

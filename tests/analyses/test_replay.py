@@ -45,14 +45,8 @@ def test_a_divergence_is_repeated_to_its_first_number(
     assert "all numbers up to step 0 are finite" in (again.folder.path / "replay.json").read_text()
 
 
-def test_what_cannot_be_repeated_is_refused(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path)
-    with pytest.raises(ValueError, match="needs the run that diverged: name it with checkpoint=FOLDER"):
-        replay(experiment, NO_LOGGERS)
-    again = replace(experiment, source=tmp_path)
-    with pytest.raises(ValueError, match=r"task\.file: name one file hypernetN-diverged\.json in .*; found: none"):
-        replay(again, NO_LOGGERS)
+def test_a_file_without_a_step_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "hypernet1-diverged.json"
     file.write_text("{}")
     with pytest.raises(ValueError, match=r"hypernet1-diverged\.json has no step"):
-        replay(again, NO_LOGGERS, str(file))
+        replay(small_experiment(tmp_path, source=tmp_path), NO_LOGGERS, str(file))

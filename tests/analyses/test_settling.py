@@ -88,8 +88,3 @@ def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> 
             assert row["val_loss"] == pytest.approx(scorer(architectures[name]).val_loss, rel=1e-6)
             assert row["true_loss"] == pytest.approx(trained[name])
     assert not folder.hypernets(), "they are not mistaken for a run's own"
-
-
-def test_moments_in_the_first_half_are_needed(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^task.every must be at most half of search.epochs=5, got 3"):
-        settling(longer(source, tmp_path), NO_LOGGERS, every=3)

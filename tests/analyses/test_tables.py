@@ -87,10 +87,3 @@ def test_published_rows_and_an_ensemble_are_next_to_a_stand_in(source: Path, tmp
         assert f"{best} 2.00 [1.00, 3.00] | " in text
         assert "| 697 images | " in text
     assert table.loc["SMASHv2", ["params", "error", "error_top5"]].tolist() == [16_200_000, 38.62, 16.33]
-
-
-def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"task.runs is empty"):
-        made(tmp_path / "tables")
-    with pytest.raises(ValueError, match=r"task.runs: .*nowhere holds no retrained.csv"):
-        made(tmp_path / "tables", tmp_path / "nowhere")

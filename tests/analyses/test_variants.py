@@ -60,18 +60,6 @@ def test_differences_are_paired() -> None:
     assert found["first"]["agreement"].value == pytest.approx(-1)
 
 
-@pytest.mark.parametrize(
-    ("variant", "message"),
-    [
-        (Variant(hypernet={"widht": 3}), r"task.variants.odd.hypernet.widht: there is no such value; known: width"),
-        (Variant(search={"epochs": "many"}), r"search.epochs must be .*, got 'many'"),
-    ],
-)
-def test_an_impossible_change_is_named(source: Path, tmp_path: Path, variant: Variant, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        variants(experiment_on(source, tmp_path), NO_LOGGERS, name="x", title="x", variants={"odd": variant})
-
-
 def test_the_capacity_is_an_axis(source: Path, tmp_path: Path) -> None:
     base = experiment_on(source, tmp_path)
     base = replace(base, search=replace(base.search, hypernets=1))
