@@ -100,8 +100,9 @@ def test_every_chart_is_a_picture_that_scripts_replace_and_every_architecture_ha
     assert all(svg.startswith("<svg") and name in svg for name, svg in drawings.items())
 
 
-def test_texts_of_the_run_are_escaped(tmp_path: Path) -> None:
+def test_texts_of_the_run_are_escaped_and_a_study_without_a_verdict_has_a_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
+    (folder / "correlation.json").write_text(correlate(*study(3, 1, 2), bootstrap=200).to_json())
     data = json.loads((folder / "data.json").read_text())
     (folder / "data.json").write_text(json.dumps(data | {"name": EVIL, "classes": [EVIL, "b"], "notes": [EVIL]}))
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG | {"note": EVIL}))
@@ -112,6 +113,8 @@ def test_texts_of_the_run_are_escaped(tmp_path: Path) -> None:
     assert page.text.count(EVIL) > 10
     assert "it <failed> & ended" in page.text
     assert not [1 for tag, attributes in page.elements if tag == "b" or "onclick" in attributes]
+    assert "No verdict: 3 architectures" in page.text
+    assert "differs in mean test loss (nats) from all by nothing known by SMASH score, nothing known by" in page.text
 
 
 def test_a_run_that_builds_on_another_finds_its_tables_there(tmp_path: Path) -> None:
@@ -144,15 +147,6 @@ def test_a_missing_file_is_named_and_an_earlier_version_is_refused(tmp_path: Pat
         (folder / name).unlink()
         with pytest.raises(ValueError, match=message):
             build(tmp_path)
-
-
-def test_a_study_without_a_verdict_has_a_page(tmp_path: Path) -> None:
-    folder = write_run(tmp_path)
-    (folder / "correlation.json").write_text(correlate(*study(3, 1, 2), bootstrap=200).to_json())
-    build(folder)
-    page = (folder / "report.html").read_text()
-    assert "No verdict: 3 architectures" in page
-    assert "differs in mean test loss (nats) from all by nothing known by SMASH score, nothing known by" in page
 
 
 def test_the_frame_of_the_scatter_joins_means_and_groups(run: Path) -> None:
