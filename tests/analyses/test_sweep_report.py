@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 from smash_lightning.analyses import sweep_report
-from smash_lightning.analyses.sweep_report import SPEARMAN, average, draw, ordered, read_coefficients
-from smash_lightning.evaluation.sweep import read_jobs
+from smash_lightning.analyses.sweep_report import SPEARMAN, average, draw, ordered
 from smash_lightning.report.style import specification
 from tests.analyses.small_analysis import NO_LOGGERS
-from tests.evaluation.study_tables import begin, job_folder, sweep_folder
+from tests.evaluation.study_tables import begin, sweep_folder
 from tests.stages.small_run import small_experiment
 
 
@@ -65,43 +64,35 @@ def test_a_difference_is_that_of_jobs_of_one_seed() -> None:
     assert two["std"] == pytest.approx(0.2 / math.sqrt(2))
 
 
-def test_rows_are_those_of_the_jobs_and_others_are_left_out_with_a_reason(tmp_path: Path) -> None:
-    job_folder(tmp_path / "0", {"seed": 0})
-    for number in "134":
-        begin(tmp_path / number, {"seed": int(number)})
-    (tmp_path / "2").mkdir()
-    text = (tmp_path / "0" / "correlation.json").read_text()
-    (tmp_path / "3" / "correlation.json").write_text(text[: len(text) // 2])
-    plain = json.loads(text)
-    plain["comparison"]["predictors"]["smash_score"]["spearman"], plain["architectures"] = None, 4
-    (tmp_path / "4" / "correlation.json").write_text(json.dumps(plain))
-    table = read_coefficients(read_jobs(tmp_path), ["seed"]).set_index("job")
-    loss = json.loads(text)["loss"]
-    assert table.loc["0", "spearman"] == loss["scores"]["smash_score"]["spearman"]["value"]
-    assert table.loc["0", "ceiling_high"] == loss["reliability"]["ceiling"]["high"]
-    assert table.loc["0", "spearman_macs"] == loss["sizes"]["macs"]["coefficients"]["spearman"]["value"]
-    assert "spearman_synflow" in table
-    assert table["left_out"].to_dict() == {
-        "0": "",
-        "1": "it has no correlation.json yet",
-        "2": "it has no correlation.json yet",
-        "3": "its correlation.json is incomplete or of another version",
-        "4": "the coefficient of 4 architectures is undefined; 5 are the least",
-    }
-
-
-def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_page_and_summary_have_finished_jobs_and_say_why_others_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = sweep_folder(tmp_path / "sweep", {"hypernet.width": [64, 8], "seed": [0, 1, 2]}, skills={8: 0.0, 64: 0.9})
-    begin(sweep / "6", {"hypernet.width": 128})
-    (sweep / "10").mkdir()
     for job in range(6):
         (sweep / str(job) / "calibration.json").write_text(json.dumps({"spearman": {"value": 0.1 * job}}))
+    for number in (6, 7, 8):
+        begin(sweep / str(number), {"hypernet.width": 128})
+    (sweep / "10").mkdir()
+    text = (sweep / "0" / "correlation.json").read_text()
+    (sweep / "7" / "correlation.json").write_text(text[: len(text) // 2])
+    undefined = json.loads(text)
+    undefined["comparison"]["predictors"]["smash_score"]["spearman"], undefined["architectures"] = None, 4
+    (sweep / "8" / "correlation.json").write_text(json.dumps(undefined))
     table, means, page = reported(tmp_path / "report", sweep)
-    assert table["job"].tolist() == [0, 1, 2, 3, 4, 5, 6, 10]
-    assert table["hypernet.width"].tolist() == ["64"] * 3 + ["8"] * 3 + ["128", "default"]
+    assert table["job"].tolist() == [*range(9), 10]
+    assert table["hypernet.width"].tolist() == ["64"] * 3 + ["8"] * 3 + ["128"] * 3 + ["default"]
+    loss = json.loads(text)["loss"]
+    assert table.loc[0, "ceiling_high"] == loss["reliability"]["ceiling"]["high"]
+    assert table.loc[0, "spearman_macs"] == loss["sizes"]["macs"]["coefficients"]["spearman"]["value"]
+    assert "spearman_synflow" in table
     values = [spearman(sweep / str(job)) for job in range(6)]
     assert table["spearman"][:6].tolist() == values
-    assert table.loc[6:, "left_out"].tolist() == ["it has no correlation.json yet"] * 2
+    assert table.loc[6:, "left_out"].tolist() == [
+        "it has no correlation.json yet",
+        "its correlation.json is incomplete or of another version",
+        "the coefficient of 4 architectures is undefined; 5 are the least",
+        "it has no correlation.json yet",
+    ]
     assert means["hypernet.width"].tolist() == [8, 64]
     assert means["jobs"].tolist() == [3, 3]
     expected = [sum(values[3:]) / 3, sum(values[:3]) / 3]
@@ -110,7 +101,7 @@ def test_tables_page_and_summary(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert means["spearman_calibrated"].tolist() == pytest.approx([0.4, 0.1])
     printed = capsys.readouterr().out
     assert "spearman_calibrated" in printed
-    assert "job 6 (it has no correlation.json yet), job 10 (it" in printed
+    assert "job 6 (it has no correlation.json yet), job 7 (its" in printed
     assert "The best of 2 settings is biased" in page
     assert "experiment=quick" in page, "an option of all jobs"
 
