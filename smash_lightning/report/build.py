@@ -90,7 +90,7 @@ def _forest(run: RunData) -> Chart:
         x="agreement with the test loss",
         title="Predictors of the test loss",
         note=f"Bars: 95 % intervals. {note}",
-        ceiling=None if ceiling is None else pd.DataFrame([{end: ceiling[end] for end in ("value", "low", "high")}]),
+        ceiling=ceiling,
     )
 
 

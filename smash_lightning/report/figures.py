@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smash_lightning.report.labels import decimals_for, interval_text
+from smash_lightning.report.labels import Estimate, decimals_for, interval_text
 from smash_lightning.report.style import (
     BLUE,
     GREEN,
@@ -121,7 +121,7 @@ def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str
     coefficients = orders.mark_line(color=BLUE, point={"color": BLUE, "size": 50})
     details = {"epoch": "epoch", "value": "Spearman", "low": "low", "high": "high"}
     right = alt.layer(
-        _zero(),
+        alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=GREY).encode(y="y:Q"),
         orders.mark_area(color=BLUE, opacity=0.15).encode(x=epoch, y=alt.Y("low:Q", title=name), y2="high:Q"),
         coefficients.encode(x=epoch, y=alt.Y("value:Q", title=name), tooltip=tooltips(details, order)),
     )
@@ -129,7 +129,7 @@ def settling(losses: pd.DataFrame, order: pd.DataFrame, *, title: str, note: str
     return finish(alt.hconcat(left.properties(**size), right.properties(**size), spacing=50), title, note)
 
 
-def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: pd.DataFrame | None = None) -> Chart:
+def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: Estimate | None = None) -> Chart:
     """Estimates with their intervals: a row per name, from top to bottom in the order of the frame, around zero.
 
     `frame` has a row per estimate: `name`, `value`, `low`, `high` (NaN where undefined), `panel` (its title; panels are
@@ -141,7 +141,8 @@ def forest(frame: pd.DataFrame, *, x: str, title: str, note: str = "", ceiling: 
     panels, names = list(dict.fromkeys(rows["panel"])), list(dict.fromkeys(rows["name"]))
     parts = [rows, pd.DataFrame({"panel": panels, "kind": "reference", "value": 0.0})]
     if ceiling is not None:
-        parts.append(pd.DataFrame({"panel": panels[0], "kind": "ceiling"} | dict(ceiling)))
+        ends = {end: ceiling[end] for end in ("value", "low", "high")}
+        parts.append(pd.DataFrame([{"panel": panels[0], "kind": "ceiling"} | ends]))
     base = alt.Chart(pd.concat(parts, ignore_index=True))
     estimates, bands, references = (
         base.transform_filter(f"datum.kind == '{kind}'") for kind in ("estimate", "ceiling", "reference")
@@ -241,10 +242,6 @@ def _ends(title: str, scale: Any = alt.Undefined) -> dict[str, Any]:
     return {"y": alt.Y("low:Q", title=title, scale=scale), "y2": "high:Q"}
 
 
-def _zero() -> alt.Chart:
-    return alt.Chart(pd.DataFrame({"y": [0]})).mark_rule(color=GREY).encode(y="y:Q")
-
-
 def _dodged(points: pd.DataFrame, log: bool) -> "pd.Series[float]":
     """Values of x, moved a little sideways for each line so that error bars do not hide one another."""
     place = np.log(points["x"]) if log else points["x"].astype(float)
@@ -254,6 +251,6 @@ def _dodged(points: pd.DataFrame, log: bool) -> "pd.Series[float]":
 
 
 def _texts(rows: pd.DataFrame) -> list[str]:
-    decimals = {panel: max(decimals_for(part["high"] - part["low"]), 2) for panel, part in rows.groupby("panel")}
+    decimals = {panel: max(decimals_for(part["high"] - part["low"], 2), 2) for panel, part in rows.groupby("panel")}
     columns = (rows[column] for column in ("value", "low", "high", "panel"))
     return [interval_text(value, low, high, decimals[panel]) for value, low, high, panel in zip(*columns, strict=True)]

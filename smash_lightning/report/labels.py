@@ -41,10 +41,10 @@ def interval_text(value: float, low: float, high: float, decimals: int = 2) -> s
     return texts[0] if math.isnan(low) else "{} [{}, {}]".format(*texts)
 
 
-def decimals_for(widths: "pd.Series[float]") -> int:
-    """Decimals that show two digits of the usual width of an interval: nats need more of them than coefficients."""
-    middle = widths[widths > 0].median()
-    return 2 if math.isnan(middle) else min(max(1 - math.floor(math.log10(middle)), 0), 8)
+def decimals_for(values: "pd.Series[float]", digits: int) -> int:
+    """Decimals that show so many digits of the middle of positive values; 2 where there are none."""
+    middle = values[values > 0].median()
+    return 2 if math.isnan(middle) else min(max(digits - 1 - math.floor(math.log10(middle)), 0), 8)
 
 
 def side(estimate: Estimate | None) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from smash_lightning.report.labels import FILTERS, omitted_text
+from smash_lightning.report.labels import FILTERS, decimals_for, omitted_text
 from smash_lightning.report.verdict import sentences, summary
 
 DIGITS = 4  # significant ones of a column's middle value
@@ -58,9 +57,8 @@ def _cells(column: pd.Series) -> tuple[bool, list[str]]:
     if not len(present) or any(isinstance(value, str) for value in present):
         return False, [DASH if value is None or value != value else str(value) for value in column]
     numbers = column.astype(float)
-    finite, decimals = numbers[np.isfinite(numbers)], 0
-    if (finite % 1 != 0).any():
-        decimals = min(max(DIGITS - 1 - math.floor(math.log10(finite[finite != 0].abs().median())), 0), 8)
+    finite = numbers[np.isfinite(numbers)]
+    decimals = decimals_for(finite.abs(), DIGITS) if (finite % 1 != 0).any() else 0
     texts = (f"{number:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for number in numbers)
     return True, [text.replace("inf", "\N{INFINITY}").replace("nan", DASH) for text in texts]
 

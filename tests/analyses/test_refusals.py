@@ -31,6 +31,7 @@ def odd(**values: Any) -> dict[str, Any]:
         ("datasets", {"known": {}, "download": ["mnist"]}, "^task.download: there is no data set mnist"),
         ("draw", {"preset": "wrn", "architecture": "file"}, "^give task.preset or task.architecture, not both"),
         ("draw", {"preset": "odd"}, "^task.preset=odd: "),
+        ("gradient_conflict", {"architectures": 5, "batches": 99}, "^task.batches=99: there are 7 batches"),
         ("racing", RACING | {"candidates": (9,)}, r"^task.candidates=\[9\] must be between 2 and task.architectures=8"),
         ("replay", {}, r"^task.file: name one file hypernetN-diverged.json in .*; found: none"),
         ("settling", {"every": 1}, "^task.every must be at most half of search.epochs=1, got 1"),

@@ -64,7 +64,7 @@ def test_rows_keep_their_order_and_panels_share_them() -> None:
         assert words in drawn
     assert {row["kind"] for row in data(chart)} == {"estimate", "reference"}
     both = pd.concat([ROWS.assign(panel="all"), ROWS.assign(panel="pairs")])
-    ceiling = pd.DataFrame([{"value": 0.9, "low": 0.8, "high": 0.95}])
+    ceiling = {"value": 0.9, "low": 0.8, "high": 0.95}
     chart = forest(both.assign(highlighted=both["name"] == "score"), x="x", title="t", ceiling=ceiling)
     found = [(row["panel"], row["value"]) for row in data(chart) if row["kind"] == "ceiling"]
     assert found == [("all", 0.9)], "only the first panel has the ceiling"
