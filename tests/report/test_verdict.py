@@ -39,6 +39,8 @@ def test_trainings_that_are_missing_are_counted_first() -> None:
     content["counts"]["planned_trainings"] = finished + 2
     assert sentences(content)[0].startswith(f"{finished} of {finished + 2} planned trainings are in retrained.csv")
     assert sentences(content)[1:] == sentences(correlation())
+    content["counts"]["without_score"] = 2
+    assert "1 failed, 2 architectures omitted, 1 with" in plain(" ".join(summary(content).split()))
 
 
 @pytest.mark.parametrize(
