@@ -64,7 +64,7 @@ def test_a_difference_is_that_of_jobs_of_one_seed() -> None:
     assert two["std"] == pytest.approx(0.2 / math.sqrt(2))
 
 
-def test_tables_page_and_summary_have_finished_jobs_and_say_why_others_are_left_out(
+def test_tables_page_and_summary_have_finished_jobs_and_reasons_of_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = sweep_folder(tmp_path / "sweep", {"hypernet.width": [64, 8], "seed": [0, 1, 2]}, skills={8: 0.0, 64: 0.9})
