@@ -27,11 +27,10 @@ def script(name: str) -> ModuleType:
     return module
 
 
-RENDER, COLLECT = script("render"), script("collect")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(RESULTS))
     SCALE, KILLS, FAULTS, RECIPE, FUZZ = (script(name) for name in ("scale", "kills", "faults", "recipe", "fuzz"))
-    SIZES, EXPERIMENTS = script("sizes"), script("experiments")
+    SIZES, EXPERIMENTS, RENDER, COLLECT = (script(name) for name in ("sizes", "experiments", "render", "collect"))
 RECORDS = {"faults": FAULTS, "kills": KILLS, "fuzz": FUZZ}
 
 

@@ -6,6 +6,8 @@ pools with its stratified bootstrap interval: architectures are drawn anew withi
 
 import numpy as np
 import pandas as pd
+from collect import markdown
+from pooled import mean, read_pools
 
 from smash_lightning.evaluation.calibration import (
     FEATURES,
@@ -18,7 +20,6 @@ from smash_lightning.evaluation.calibration import (
 )
 from smash_lightning.evaluation.ground_truths import LIBRARY, NAME
 from smash_lightning.evaluation.ridge import Fitter, fit_others
-from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table
 
 POOLS = ("seed 0", "seed 1", "seed 2", "seed 100")  # in the order of the file
 SINGLE = ("val_loss", "smash_score", "val_error", "weight_sharing", "unconditional", "early_stopping", "params")
@@ -95,26 +96,18 @@ def of_pool(tables: list[pd.DataFrame], index: int, resamples: int) -> dict[str,
 
 def page(resamples: int = 1_000) -> str:
     """The whole page."""
-    rows = read_table(LIBRARY / "digits" / NAME, GROUND_TRUTHS)
-    tables = [part.reset_index(drop=True) for _, part in rows.groupby("pool", sort=False)]
+    tables = read_pools(LIBRARY / "digits" / NAME)
     pools = [of_pool(tables, index, resamples) for index in range(len(tables))]
-
-    def mean(name: str) -> Draws:
-        return float(np.mean([pool[name][0] for pool in pools])), np.mean([pool[name][1] for pool in pools], axis=0)
-
-    def line(name: str, *pairs: tuple[Draws, Draws | None]) -> str:
-        return f"| {name} | " + " | ".join(f"{centered_estimate(*pair):.2f}" for pair in pairs) + " |"
-
     names, first, loss = list(pools[0]), "calibrated, 60 own + 180 earlier", "val_loss"
-    header = f"| | {' | '.join(POOLS)} | mean |\n|{'---|' * (len(POOLS) + 2)}"
-    lines = [HEAD, header]
-    lines += [line(name, *((pool[name], None) for pool in pools), (mean(name), None)) for name in names]
-    lines += ["\n## Differences, paired\n", header]
+    columns = [*pools, {name: mean([pool[name] for pool in pools]) for name in names}]
+    header = ["predictor", *POOLS, "mean"]
+    values = [[name, *(f"{centered_estimate(one[name]):.2f}" for one in columns)] for name in names]
     pairs = [(first, other) for other in names[1:]] + [("calibrated, 60 own", loss), (loss, "smash_score")]
-    for one, other in pairs:
-        found = [(pool[one], pool[other]) for pool in pools]
-        lines.append(line(f"{one}, minus {other}", *found, (mean(one), mean(other))))
-    return "\n".join([*lines, TAIL])
+    differences = [
+        [f"{a}, minus {b}", *(f"{centered_estimate(one[a], one[b]):.2f}" for one in columns)] for a, b in pairs
+    ]
+    parts = [HEAD, markdown(header, values), "\n## Differences, paired\n", markdown(header, differences), TAIL]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

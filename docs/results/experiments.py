@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from collect import record, this_commit
+from collect import markdown, record, this_commit
 
 ROOT = Path(__file__).parents[2]
 SMALL = "size=two_cores logger=none"
@@ -127,13 +127,13 @@ def obtained(name: str, runs: Path) -> dict[str, Any]:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures in Markdown, with what the paper has."""
-    lines = ["| experiment | published | obtained with `size=two_cores` | n | CPU s |", "|---" * 5 + "|"]
+    rows = []
     for name, row in figures.items():
         if name in PUBLISHED:
             estimates = "; ".join(f"{key} {text(value)}" for key, value in row.items() if isinstance(value, dict))
             n = f"{row['n']} {row.get('over', 'architecture')}s"
-            lines.append(f"| `{name}` | {PUBLISHED[name]} | {estimates} | {n} | {row['seconds']:.0f} |")
-    return "\n".join(lines)
+            rows.append([f"`{name}`", PUBLISHED[name], estimates, n, f"{row['seconds']:.0f}"])
+    return markdown(["experiment", "published", "obtained with `size=two_cores`", "n", "CPU s"], rows)
 
 
 def text(estimate: dict[str, float]) -> str:

@@ -33,7 +33,7 @@ import altair.utils.schemapi
 import numpy as np
 import torch
 import vl_convert
-from collect import this_commit, this_machine
+from collect import markdown, this_commit, this_machine
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from kills import differences
@@ -265,10 +265,9 @@ def table(figures: dict[str, Any]) -> str:
         "went_on": "went on",
         "equal": "at last the files of an undisturbed run",
     }
-    lines = [f"| stage | {' | '.join(names.values())} |", "|---" * (1 + len(names)) + "|"]
     rows = {**figures, "all": {name: sum(row[name] for row in figures.values()) for name in names}}
-    lines += [f"| {stage} | {' | '.join(f'{row[name]:,}' for name in names)} |" for stage, row in rows.items()]
-    return "\n".join(lines)
+    cells = [[stage, *(f"{row[name]:,}" for name in names)] for stage, row in rows.items()]
+    return markdown(["stage", *names.values()], cells)
 
 
 if __name__ == "__main__":

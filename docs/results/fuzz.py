@@ -27,7 +27,7 @@ from unittest.mock import patch
 
 import yaml
 from changes import anything, changed, changed_json, changed_table, changed_text, is_part, loaded, same_cells
-from collect import record
+from collect import markdown, record
 from faults import OPTIONS, save_images
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -232,9 +232,8 @@ def fuzz(kind: Callable[..., Iterator[Case]], run: Path, count: int, seed: int =
 def table(figures: dict[str, dict[str, Any]]) -> str:
     """A record in Markdown."""
     names = ("accepted", "refused", "fault", "seconds", "megabytes")
-    lines = ["| changed | accepted | refused in one line | faults | CPU s, at most | MB, at most |", "|---" * 6 + "|"]
-    lines += [f"| {kind} | {' | '.join(f'{row[name]:,}' for name in names)} |" for kind, row in figures.items()]
-    return "\n".join(lines)
+    header = ["changed", "accepted", "refused in one line", "faults", "CPU s, at most", "MB, at most"]
+    return markdown(header, [[kind, *(f"{row[name]:,}" for name in names)] for kind, row in figures.items()])
 
 
 if __name__ == "__main__":

@@ -10,27 +10,22 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from collect import record
-from pooled import RESAMPLES, RUN_SEEDS, RUNS, drawn, mean, read_pools
+from pooled import RESAMPLES, RUN_SEEDS, RUNS, both, drawn, mean, read_pools
 
 from smash_lightning.evaluation.calibration import Draws, centered_estimate
-from smash_lightning.evaluation.coefficients import Floats, spearman
+from smash_lightning.evaluation.coefficients import Floats
 
 MORE = (5, 10)  # HyperNets
-
-
-def agreement(one: Floats, other: Floats, weights: Floats) -> Draws:
-    """Spearman of two columns in the sample, and in each resample."""
-    return float(spearman(one, other, np.ones((1, len(one))))[0]), spearman(one, other, weights)
 
 
 def of_run(table: pd.DataFrame, weights: Floats) -> dict[str, Draws]:
     """Agreement between two HyperNets, and of the mean of some with the test loss, over all choices."""
     losses = table.filter(regex=r"^val_loss_\d+$").to_numpy(float).T
-    found = {"two HyperNets with each other": mean([agreement(a, b, weights) for a, b in combinations(losses, 2)])}
+    found = {"two HyperNets with each other": mean([both(a, a, b, weights) for a, b in combinations(losses, 2)])}
     for count in range(1, len(losses) + 1):
         means = [np.mean(some, axis=0) for some in combinations(losses, count)]
         test_loss = table["true_loss"].to_numpy(float)
-        found[f"{count} with the test loss"] = mean([agreement(one, test_loss, weights) for one in means])
+        found[f"{count} with the test loss"] = mean([both(one, one, test_loss, weights) for one in means])
     return found
 
 

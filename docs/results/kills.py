@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from collect import this_commit, this_machine
+from collect import markdown, this_commit, this_machine
 
 ROOT = Path(__file__).parents[2]
 Record = dict[str, Any]
@@ -167,13 +167,13 @@ def series(record: Record, engine: str, target: str, arguments: argparse.Namespa
 def table(figures: dict[str, list[dict[str, Any]]]) -> str:
     """A record in Markdown."""
     names = "kills", "runs", "that ended with an error", "figures compared", "different", "s until workers end, at most"
-    lines = [f"| engine, killed | {' | '.join(names)} |", "|---" * 7 + "|"]
+    rows = []
     for name, runs in figures.items():
         sums = [sum(run["kills"] for run in runs), len(runs), sum(run["exit_code"] != 0 for run in runs)]
         sums += [sum(run["figures"] for run in runs), sum(len(run["different"]) for run in runs)]
         stayed = max((each for run in runs for each in run["workers_stayed"]), default="-")
-        lines.append(f"| {name} | {' | '.join(f'{each:,}' for each in sums)} | {stayed} |")
-    return "\n".join(lines)
+        rows.append([name, *(f"{each:,}" for each in sums), stayed])
+    return markdown(["engine, killed", *names], rows)
 
 
 if __name__ == "__main__":

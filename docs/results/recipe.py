@@ -4,16 +4,14 @@ One part at a time is added to the default recipe, with the same seeds, which ha
 It takes about 3 minutes of one core; docs/results/recipe.md has the table.
 """
 
-import json
 import sys
 import tempfile
-from datetime import UTC, datetime
 from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
 import torch
-from collect import this_commit, this_machine
+from collect import markdown, record
 
 from smash_lightning.evaluation.intervals import mean_interval
 from smash_lightning.python_api import experiment
@@ -63,15 +61,13 @@ def figures() -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The figures in Markdown."""
-    lines = ["| recipe | test loss (SD over seeds) | test error, % | loss minus default, paired |", "|---" * 4 + "|"]
+    rows = []
     for name, row in found.items():
         loss, difference = row["true_loss"], row["difference"]
         paired = "{value:+.4f} [{low:+.4f}, {high:+.4f}]".format(**difference) if name != "default" else "-"
-        lines.append(f"| {name} | {loss['mean']:.4f} ({loss['sd']:.4f}) | {row['true_error']:.2f} | {paired} |")
-    return "\n".join(lines)
+        rows.append([name, f"{loss['mean']:.4f} ({loss['sd']:.4f})", f"{row['true_error']:.2f}", paired])
+    return markdown(["recipe", "test loss (SD over seeds)", "test error, %", "loss minus default, paired"], rows)
 
 
 if __name__ == "__main__":
-    made = {"command": ["python docs/results/recipe.py"], "commit": this_commit(), "machine": this_machine()}
-    date = {"date": datetime.now(UTC).date().isoformat()}
-    print(json.dumps({**made, **date, "figures": {f"{NETWORK}, {SEEDS} seeds": figures()}}, indent=1))
+    print(record(["python docs/results/recipe.py"], {f"{NETWORK}, {SEEDS} seeds": figures()}))

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from collect import markdown
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- results: (\S+?)(?: (\S+))? -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
 MISSING = "*These runs are not published yet.*"
@@ -40,6 +42,7 @@ MEAN = "mean (SD)"
 SPEARMAN = "Spearman with the mean test loss"
 
 Run = dict[str, Any]
+Table = tuple[Sequence[Any], list[list[Any]]]  # header and rows
 
 
 class Cell(NamedTuple):
@@ -91,8 +94,10 @@ def render(path: Path, table: str | None) -> str:
         return f"{MISSING}\n"
     published = json.loads(path.read_text(encoding="utf-8"))
     runs: dict[str, Run] = published["figures"]
+    if table == "verdict":
+        return _verdict(runs)
     if table in WHOLE:
-        return WHOLE[table](runs)
+        return f"{markdown(*WHOLE[table](runs))}\n"
     title, rows = TABLES[table or "summary"](list(runs.values()))
     found = {name: [of(run) for run in runs.values()] for name, of in rows}
     cells = {title: list(runs)} | {name: [one.text for one in row] for name, row in found.items()}
@@ -100,11 +105,11 @@ def render(path: Path, table: str | None) -> str:
         cells = {name: [mean(found[name]) if name in found else MEAN, *row] for name, row in cells.items()}
     kept = [[name, *row] for name, row in cells.items() if set(row) != {"-"}]
     header, *others = zip(*kept, strict=True) if table == "lines" else kept
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in others)]
+    lines = markdown(header, others)
     if table not in (None, "lines"):
-        return "\n".join([*lines, ""])
+        return f"{lines}\n"
     source = f"`{'`, `'.join(published['command'])}`, commit {published['commit']}, {published['machine']}"
-    return "\n".join([*lines, "", f"*{source}, {published['date']}.*", ""])
+    return "\n".join([lines, "", f"*{source}, {published['date']}.*", ""])
 
 
 def _verdict(runs: dict[str, Run]) -> str:
@@ -116,85 +121,71 @@ def _verdict(runs: dict[str, Run]) -> str:
     return "\n".join(["```text", *lines, "```", ""])
 
 
-def _pooled(runs: dict[str, Run]) -> str:
+def _pooled(runs: dict[str, Run]) -> Table:
     """What pooled.json has of every predictor."""
-    run = next(iter(runs.values()))
+    (run,) = runs.values()
     found, minus = run["spearman"], run["differences"]
     calibrated = [name for name in found if name.startswith("calibrated")]
     compared = calibrated[:3]  # more of them would make the table too wide
     header = ["mean over six runs", "Spearman", *(f"{name}, minus it" for name in compared)]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for name, one in found.items():
-        cells = [figure(minus.get(f"{other} minus {name}")) for other in compared]
-        lines.append(f"| {' | '.join([label(name), figure(one), *cells])} |")
-    return "\n".join([*lines, ""])
+    return header, [
+        [label(name), figure(one), *(figure(minus.get(f"{other} minus {name}")) for other in compared)]
+        for name, one in found.items()
+    ]
 
 
-def _conflict(runs: dict[str, Run]) -> str:
+def _conflict(runs: dict[str, Run]) -> Table:
     """Cosines and shares of each run and state in gradient_conflict.json."""
     rows = [(f"{name}, {state}", one) for name, run in runs.items() for state, one in run["states"].items()]
     parts = [(key, name) for key in ("cosines", "shares") for name in rows[0][1][key]]
     header = ["space, weights, state", *(f"{key[:-1]}: {name}" for key, name in parts)]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    lines += [f"| {name} | {' | '.join(figure(one[key][part]) for key, part in parts)} |" for name, one in rows]
-    return "\n".join([*lines, ""])
+    return header, [[name, *(figure(one[key][part]) for key, part in parts)] for name, one in rows]
 
 
-def _gains(runs: dict[str, Run]) -> str:
+def _gains(runs: dict[str, Run]) -> Table:
     """What conditioning.json has of every search space, and of several together."""
-    sources = dict.fromkeys(name for run in runs.values() for name in run["gain"])
-    header = [
-        "space",
-        "n",
-        "share, start",
-        "share, trained",
-        "shared weights",
-        *(f"{name}, minus it" for name in sources),
-    ]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    sources, rows = dict.fromkeys(name for run in runs.values() for name in run["gain"]), []
+    header = ["space", "n", "share, start", "share, trained", "shared weights"]
     for name, run in runs.items():
         share = run.get("share", {})
         first = (share.get("start"), share.get("trained"), run.get("shared weights"))
         cells = [*map(figure, first), *(figure(run["gain"].get(one)) for one in sources)]
-        lines.append(f"| {' | '.join([name, str(run.get('architectures', '-')), *cells])} |")
-    return "\n".join([*lines, ""])
+        rows.append([name, run.get("architectures", "-"), *cells])
+    return [*header, *(f"{name}, minus it" for name in sources)], rows
 
 
-def _hypernets(runs: dict[str, Run]) -> str:
+def _hypernets(runs: dict[str, Run]) -> Table:
     """Agreement by number of HyperNets in hypernets.json."""
-    run = next(iter(runs.values()))
+    (run,) = runs.values()
     rows = run["rows"] | {"3 minus 1 with the test loss": run["three minus one"]}
-    lines = ["| HyperNets | Spearman |", "|---|---|", *(f"| {name} | {figure(one)} |" for name, one in rows.items())]
-    return "\n".join([*lines, ""])
+    return ["HyperNets", "Spearman"], [[name, figure(one)] for name, one in rows.items()]
 
 
-def _default_size(runs: dict[str, Run]) -> str:
+def _default_size(runs: dict[str, Run]) -> Table:
     """Agreement and width of its interval by run and size in default_size.json."""
     rows = [run for several in runs.values() for run in several]
     means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
     header = ["seed", "Spearman", "of the smaller", "width of its interval", "of the smaller", "ratio"]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for row in [*rows, means | {"seed": "mean"}]:
-        cells = [row["seed"], *(f"{row[key]:.2f}".lstrip("0") for key in [*row][1:])]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, ""])
+    return header, [
+        [row["seed"], *(f"{row[key]:.2f}".lstrip("0") for key in [*row][1:])]
+        for row in [*rows, means | {"seed": "mean"}]
+    ]
 
 
-def _soak(runs: dict[str, Run]) -> str:
+def _soak(runs: dict[str, Run]) -> Table:
     """What soak.json has of each kind of work."""
-    run = next(iter(runs.values()))
+    (run,) = runs.values()
     numbers = ["descriptors", "threads", "children", "files"]
     header = ["work", "memory, MB", "growth, MB", "MB per 1,000", *(f"{name}: first half, second" for name in numbers)]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for name, one in run.items():
-        memory = [f"{one[key]:.1f}" for key in ("memory_mb", "growth_mb", "mb_per_1000")]
-        pairs = [", ".join(map(str, one[key])) for key in numbers]
-        lines.append(f"| {one['count']:,} {name} | {' | '.join([*memory, *pairs])} |")
-    return "\n".join([*lines, ""])
+    return header, [
+        [f"{one['count']:,} {name}"]
+        + [f"{one[key]:.1f}" for key in ("memory_mb", "growth_mb", "mb_per_1000")]
+        + [", ".join(map(str, one[key])) for key in numbers]
+        for name, one in run.items()
+    ]
 
 
 WHOLE = {
-    "verdict": _verdict,
     "pooled": _pooled,
     "conflict": _conflict,
     "gains": _gains,

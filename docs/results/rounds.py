@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from collect import markdown
 
 from smash_lightning.evaluation.calibration import LEAST, LOSS, PENALTY, SCORED, Evaluation, centered_estimate
 from smash_lightning.evaluation.coefficients import Floats
@@ -126,20 +127,17 @@ def page(tables: Sequence[pd.DataFrame]) -> str:
 
     for title, column in (("excess, nats", "excess"), ("best found minus mean candidate, by other trainings", "gain")):
         means = found.groupby(["way", "trainings", "repeat"])[column].mean()
-        lines += [f"\n| {title} | {' | '.join(map(str, STEPS))} |", "|---" * (len(STEPS) + 1) + "|"]
-        lines += [f"| {way} | {' | '.join(cell(means[way, count]) for count in STEPS)} |" for way in ways]
-        for other in ways[:2]:
-            lines += [
-                f"| {way}, minus {other} | {' | '.join(cell(means[way, n] - means[other, n]) for n in STEPS)} |"
-                for way in ways[2:]
-            ]
+        rows = [[way, *(cell(means[way, n]) for n in STEPS)] for way in ways]
+        rows += [
+            [f"{way}, minus {other}", *(cell(means[way, n] - means[other, n]) for n in STEPS)]
+            for other in ways[:2]
+            for way in ways[2:]
+        ]
+        lines.append(f"\n{markdown([title, *STEPS], rows)}")
     chosen = found[found["trainings"] == STEPS[1]]
     by_pool = chosen.pivot_table(index="way", columns="pool", values="excess").loc[ways]
-    lines += [
-        f"\n| excess after {STEPS[1]}, by pool | {' | '.join(map(str, by_pool))} |",
-        "|---" * (len(tables) + 1) + "|",
-    ]
-    lines += [f"| {way} | {' | '.join(f'{value:.4f}' for value in by_pool.loc[way])} |" for way in ways]
+    rows = [[way, *(f"{value:.4f}" for value in by_pool.loc[way])] for way in ways]
+    lines.append(f"\n{markdown([f'excess after {STEPS[1]}, by pool', *by_pool], rows)}")
     lines.append(f"\nThe condition was met in the last round of {chosen['met'].mean():.0%} of the repeats.")
     return "\n".join(lines)
 

@@ -4,12 +4,10 @@ docs/scale.md describes what is simulated, and which costs are measured or assum
 """
 
 import heapq
-import json
 from argparse import ArgumentParser, Namespace
-from datetime import UTC, datetime
 
 import numpy as np
-from collect import this_commit, this_machine
+from collect import markdown, record
 
 POLL, SPREAD = 0.2, 0.2  # seconds; standard deviation of a job's length, as a share of it
 COSTS = {
@@ -99,11 +97,12 @@ def sizes(costs: Namespace, trainings: int) -> dict[str, float]:
 
 def table(name: str, rows: dict[str, dict[str, float]]) -> str:
     """A simulation in Markdown."""
-    lines = [f"| {name} | hours | results/s | GPUs busy | driver busy | mailbox busy |", "|---" * 6 + "|"]
-    for label, row in rows.items():
-        shares = " | ".join(f"{100 * row[name]:.0f} %" for name in ("gpus", "driver", "mailbox"))
-        lines.append(f"| {label} | {row['hours']:.3g} | {row['per_second']:.3g} | {shares} |")
-    return "\n".join(lines)
+    cells = [
+        [label, f"{row['hours']:.3g}", f"{row['per_second']:.3g}"]
+        + [f"{100 * row[name]:.0f} %" for name in ("gpus", "driver", "mailbox")]
+        for label, row in rows.items()
+    ]
+    return markdown([name, "hours", "results/s", "GPUs busy", "driver busy", "mailbox busy"], cells)
 
 
 if __name__ == "__main__":
@@ -113,5 +112,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     stored = {f"{count:,}": sizes(arguments, count) for count in (arguments.trainings, 10_000_000)}
     found = {"plan": {"costs": vars(arguments), "simulations": plan(arguments), "sizes": stored}}
-    made = {"command": ["python docs/results/scale.py"], "commit": this_commit(), "machine": this_machine()}
-    print(json.dumps({**made, "date": datetime.now(UTC).date().isoformat(), "figures": found}, indent=1))
+    print(record(["python docs/results/scale.py"], found))

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 import numpy as np
-from collect import record
+from collect import markdown, record
 
 from smash_lightning.architecture import ImageSpec, cost, layers
 from smash_lightning.configuration import CONF
@@ -44,15 +44,15 @@ def figures(options: str, spec: ImageSpec) -> dict[str, list[float]]:
 
 def table(found: dict[str, Any]) -> str:
     """The figures in Markdown: medians and ranges."""
-    lines = ["| options | parameters, millions | published | layers | published | MACs, billions |", "|---" * 6 + "|"]
+    rows = []
     for options, row in found.items():
         _, millions, depth = PUBLISHED[options]
         cells = [
             f"{row[name][2]:.{digits}f} ({row[name][0]:.{digits}f} to {row[name][-1]:.{digits}f})"
             for name, digits in DIGITS
         ]
-        lines.append(f"| `{options}` | {cells[0]} | {millions} | {cells[1]} | {depth or '-'} | {cells[2]} |")
-    return "\n".join(lines)
+        rows.append([f"`{options}`", cells[0], millions, cells[1], depth or "-", cells[2]])
+    return markdown(["options", "parameters, millions", "published", "layers", "published", "MACs, billions"], rows)
 
 
 if __name__ == "__main__":
