@@ -55,6 +55,13 @@ def test_every_resample_gives_what_the_drawn_rows_give(ours, slow, ties):
     assert ours(x, y, z, weights) == pytest.approx(expected, abs=1e-8 if slow is residual_correlation else 1e-12)
 
 
+def test_ranks_within_a_resample_are_mid_ranks():
+    x, _ = columns(3, ties=True)
+    index, weights = resamples(len(x), 20, key=4)
+    for ranks, drawn in zip(c.ranks(x, weights), index, strict=True):
+        assert ranks[drawn].tolist() == stats.rankdata(x[drawn]).tolist()
+
+
 def test_constant_and_repeated_covariates_take_nothing_away():
     x, y = columns(10)
     z = np.random.default_rng(11).normal(size=len(x)) + x
