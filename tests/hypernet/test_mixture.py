@@ -26,16 +26,6 @@ def equal(found: Weights, expected: Weights) -> bool:
 
 
 @every_bare_case
-def test_one_set_is_plain_weight_sharing(case: Case) -> None:
-    source = of_case(MixtureHyperNet, case, sets=1)
-    shared = one_set(source, case, 0)
-    for seed in range(5):
-        architecture = case.draw(seed)
-        weights = source(architecture, source.noise(architecture, generator("z", seed)))
-        assert equal(weights, shared(architecture, None))
-
-
-@every_bare_case
 def test_the_code_of_one_set_chooses_it(case: Case) -> None:
     source = of_case(MixtureHyperNet, case, sets=3)
     for seed in range(3):
