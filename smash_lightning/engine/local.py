@@ -18,8 +18,6 @@ from multiprocessing.connection import wait as wait_for_processes
 from operator import itemgetter
 from typing import Any
 
-from joblib import cpu_count
-
 from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.stop_requests import SIGNALS, request_stop
 from smash_lightning.engine.work import (
@@ -159,6 +157,8 @@ class Local(Engine):
 
     def default_workers(self) -> int:
         """One for each core on a CPU, one on a GPU."""
+        from joblib import cpu_count  # here, as worker processes do not need it
+
         return int(cpu_count()) if self.device == "cpu" else 1
 
 
