@@ -22,11 +22,6 @@ from smash_lightning.data.source import Download, Split
 FETCH_AGAIN = "delete it and fetch the data set again"
 TIMEOUT = 60.0  # seconds without an answer of a server
 ROW = 3 * 32 * 32  # bytes of an image in a batch
-ARRAYS = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-}  # before numpy 2, since
-ARRAYS |= {("numpy", "dtype"), ("numpy", "ndarray")}
 
 
 def find_files(root: str, folder: str, names: Sequence[str]) -> list[Path]:
@@ -117,7 +112,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """A substitute for a global of numpy's arrays."""
         if f"{module}.{name}" == "_codecs.encode":
             return bytes
-        if (module, name) in ARRAYS:
+        if module.partition(".")[0] == "numpy":
             return _State
         raise pickle.UnpicklingError(f"{module}.{name} is not part of arrays, and was not run")
 

@@ -155,6 +155,8 @@ def test_flat_images_of_any_size_stay_flat(height: int, width: int, size: int, v
 def test_the_middle_is_kept() -> None:
     array = noise(8, 8, 3)
     assert np.array_equal(one(encoded(array), 8), array), "an image of the wanted size is unchanged"
+    half = Image.fromarray(array).resize((4, 4), Image.Resampling.LANCZOS)
+    assert np.array_equal(one(encoded(array), 4), np.asarray(half))
     stripes = np.repeat(np.array([[10, 100, 200]], dtype=np.uint8), 20, axis=1).repeat(20, axis=0)  # 20 x 60
     assert np.abs(one(encoded(stripes), 10).astype(int) - 100).max() < 30
     assert np.abs(one(encoded(np.ascontiguousarray(stripes.T)), 10).astype(int) - 100).max() < 30

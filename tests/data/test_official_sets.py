@@ -75,7 +75,7 @@ def test_cifar100_has_hundred_classes_or_twenty(tmp_path: Path) -> None:
     [
         lambda b: b | {b"data": b[b"data"][:3]},
         lambda b: b | {b"data": b[b"data"][:, :3071]},
-        lambda b: b | {b"data": b[b"data"].astype("f4")},
+        lambda b: b | {b"data": b[b"data"].astype("i1")},
         lambda b: b | {b"data": [1, 2]},
         lambda b: b | {b"data": np.array([None, "text"], dtype=object)},
         lambda b: b | {b"data": np.array(["text"] * 4)},
