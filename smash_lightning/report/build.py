@@ -115,7 +115,7 @@ def _page(run: RunData, table: pd.DataFrame, charts: Mapping[str, Any], name: st
         agreement=agreement(run.correlation),
         calibrated=calibrated(calibration) if calibration and calibration["spearman"] else None,
         best=best,
-        ranking=table[list(DETAILS)].astype({"chosen": str}).rename(columns=DETAILS),
+        ranking=table[list(DETAILS)].rename(columns=DETAILS),
         retrained=run.retrained,
         networks=comparison(run, trained_networks(run, table)),
         costs=_costs(run),

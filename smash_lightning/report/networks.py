@@ -19,8 +19,7 @@ def trained_networks(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
     sizes = [cost(run.architectures[name], run.image_spec) for name in others.index]
     others = others.assign(**{name: [getattr(size, name) for size in sizes] for name in ("params", "macs", "ops")})
     others = others.rename_axis("fingerprint").reset_index().assign(strategy="", chosen="preset")
-    rows = pd.concat([table[table["seeds"].gt(0)].astype({"chosen": str}), others], ignore_index=True)
-    return rows.astype({"chosen": table["chosen"].dtype})
+    return pd.concat([table[table["seeds"].gt(0)], others], ignore_index=True)
 
 
 def comparison(run: RunData, networks: pd.DataFrame) -> pd.DataFrame:

@@ -103,7 +103,7 @@ def architectures(run: RunData) -> pd.DataFrame:
     frame = run.ranking.merge(trained_architectures(run), how="left", left_on="fingerprint", right_index=True)
     shortlist, sample = frame["shortlist"].gt(0), frame[REPRESENTATIVE].gt(0).any(axis=1)
     conditions = [sample & ~shortlist, sample & shortlist, shortlist, frame["preset"].gt(0)]
-    frame["chosen"] = pd.Categorical(np.select(conditions, CHOSEN, ""), [*CHOSEN, ""])
+    frame["chosen"] = np.select(conditions, CHOSEN, "")
     return frame
 
 
@@ -118,7 +118,7 @@ def trained_architectures(run: RunData) -> pd.DataFrame:
 def scatter_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Score against ground truth, for `figures.scatter`."""
     rows = frame.loc[frame["seeds"].gt(0), list(DETAILS)]
-    rows = rows.assign(x=rows["smash_score"], y=rows["true_loss"], group=rows["chosen"])
+    rows = rows.assign(x=rows["smash_score"], y=rows["true_loss"], group=pd.Categorical(rows["chosen"], [*CHOSEN, ""]))
     return rows.assign(low=rows["y"] - rows["standard_error"], high=rows["y"] + rows["standard_error"])
 
 
