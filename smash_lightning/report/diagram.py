@@ -10,11 +10,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-import jinja2
-
 from smash_lightning.architecture import Architecture, Block, Convolution, ImageSpec, Op, cost, layers
 from smash_lightning.architecture.layers import STEM_KERNEL
-from smash_lightning.report.labels import count
+from smash_lightning.report.labels import count, templates
 
 FONT = 11.0  # height of normal text in user units; every other length of a drawing derives from it
 SMALL = 0.8 * FONT
@@ -236,11 +234,8 @@ def _by(sizes: tuple[int, ...]) -> str:
     return TIMES.join(map(str, sizes))
 
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("smash_lightning.report", ""),
+_ENVIRONMENT = templates(
     autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
     finalize=lambda value: f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value,
 )
 _ENVIRONMENT.filters |= {"label": _label, "pointwise_label": _pointwise_label, "pooled_label": _pooled_label}

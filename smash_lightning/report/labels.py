@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jinja2
 import pandas as pd
 
 Estimate = Mapping[str, float]  # `value`, `low` and `high` as in correlation.json
@@ -91,5 +92,10 @@ def _two_digits(number: float) -> str:
     return f"{number:.0f}" if number >= 9.5 or number < 5e-4 else f"{float(f'{number:.2g}'):g}"
 
 
-FILTERS = {"count_of": count, "estimate": estimate_text, "label": label, "listed": listed, "side": side}
-"""For templates."""
+def templates(**options: Any) -> jinja2.Environment:
+    """The templates of this folder, which know the functions above as filters."""
+    loader = jinja2.PackageLoader("smash_lightning.report", "")
+    made = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **options)
+    made.filters |= {"count_of": count, "estimate": estimate_text, "label": label}
+    made.filters |= {"listed": listed, "omitted": omitted_text, "side": side}
+    return made

@@ -6,12 +6,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import vl_convert
 
-from smash_lightning.report.labels import FILTERS, decimals_for, omitted_text
+from smash_lightning.report.labels import decimals_for, templates
 from smash_lightning.report.verdict import sentences, summary
 
 DIGITS = 4  # significant ones of a column's middle value
@@ -22,13 +21,10 @@ def render(
     template: str, title: str, charts: Mapping[str, Any], drawings: Mapping[str, str] | None = None, **content: Any
 ) -> str:
     """The page as text, to be written in UTF-8, with charts given by their specifications."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("smash_lightning.report", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= FILTERS | {
+    environment = templates(autoescape=True)
+    environment.filters |= {
         "columns": columns,
         "drawing_width": lambda svg: round(1.25 * float(svg.split('viewBox="0 0 ', 1)[1].split()[0])),
-        "omitted": omitted_text,
         "sentences": sentences,
         "summary": summary,
     }

@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from smash_lightning.evaluation.comparison import GOAL, OWN
-from smash_lightning.report.labels import FILTERS, cost_text, count, estimate_text, label, omitted_text
+from smash_lightning.report.labels import cost_text, count, estimate_text, label, omitted_text, templates
 
+TEXTS = templates()
 WIDTH = 110  # characters of a printed line
 COST = "cost of each + once"
 COEFFICIENTS = ("spearman", "kendall", "pearson")
@@ -151,9 +151,3 @@ def _wording(correlation: Correlation) -> Any:
 
 def _paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-
-
-TEXTS = jinja2.Environment(
-    loader=jinja2.PackageLoader("smash_lightning.report", ""), trim_blocks=True, lstrip_blocks=True
-)
-TEXTS.filters |= FILTERS
