@@ -36,7 +36,7 @@ def resnet(
     An op is one residual block: norm, ReLU, 3x3, norm, ReLU, 3x3, added to its input.
     The output of a block is in all its banks.
     """
-    ops = _ops_per_block("resnet", depth, blocks)
+    ops = _ops_per_block("resnet", depth, blocks, blocks + 1)
     every = tuple(range(banks))
     convolution = _convolution(dimensions)
     op = Op(every, every, banks, bottleneck=None, paths=((convolution, convolution),))
@@ -50,8 +50,7 @@ def wrn(depth: Count = 16, width: Count = 2, dimensions: Axes = 2) -> Architectu
 
     The first residual block of each group, which changes the number of channels, is the way to the group's block.
     """
-    if _ops_per_block("wrn", depth, 3) == 1:
-        raise ValueError(f"wrn: depth {depth} has no blocks of one size: use 16 or more")
+    _ops_per_block("wrn", depth, 3, 4, least=2)  # with one, there are no blocks of one size
     return Architecture(resnet(depth - 6, WRN_CHANNELS * width, dimensions=dimensions).blocks, stem=WRN_CHANNELS)
 
 
@@ -66,7 +65,7 @@ def densenet(
     `compression` of the channels, rounded down. Banks are as wide as this permits, the growth or a divisor of it.
     """
     paths = ((_convolution(dimensions),),)
-    ops, bottleneck = _ops_per_block("densenet", depth, blocks), DENSENET_BOTTLENECK * growth
+    ops, bottleneck = _ops_per_block("densenet", depth, blocks, blocks + 1), DENSENET_BOTTLENECK * growth
     channels, built = DENSENET_STEM * growth, []
     for _ in range(blocks):
         width = math.gcd(channels, growth)
@@ -121,9 +120,7 @@ def shake(depth: Count = 14, channels: Count = 16, dimensions: Axes = 2) -> Arch
     An op is one residual block of two paths: ReLU, 3x3, norm, ReLU, 3x3, norm, of which the mean is added to its input;
     `retrain.shake` makes it a random one. The first residual block of each group is the way to the group's block.
     """
-    ops, remainder = divmod(depth - 2, 6)
-    if ops < 2 or remainder:
-        raise ValueError(f"shake: depth {depth} does not fit 3 blocks: use 6n + 2 (14, 20, 26, ...)")
+    ops = _ops_per_block("shake", depth, 3, 2, least=2)
     paths = ((_convolution(dimensions),) * 2,) * 2
     op = Op((0,), (0,), 1, bottleneck=None, paths=paths, activation="split", meet="mean")
     blocks = tuple(Block(channels * 2**b, 1, (op,) * (ops - 1)) for b in range(3))
@@ -143,13 +140,13 @@ def _convolution(dimensions: int) -> Convolution:
     return Convolution((KERNEL,) * dimensions, (1,) * dimensions)
 
 
-def _ops_per_block(preset: str, depth: int, blocks: int) -> int:
-    slope, offset = 2 * blocks, blocks + 1
-    ops, remainder = divmod(depth - offset, slope)
-    if ops < 1 or remainder:
-        examples = f"{slope + offset}, {2 * slope + offset}, {3 * slope + offset}"
+def _ops_per_block(preset: str, depth: int, blocks: int, others: int, least: int = 1) -> int:
+    """Ops of each block in a network of `depth` layers: two for each op, and `others`."""
+    ops, remainder = divmod(depth - others, 2 * blocks)
+    if ops < least or remainder:
+        examples = ", ".join(str(2 * blocks * (least + more) + others) for more in range(3))
         raise ValueError(
-            f"{preset}: depth {depth} does not fit {blocks} blocks: use {slope}n + {offset} ({examples}, ...)"
+            f"{preset}: depth {depth} does not fit {blocks} blocks: use {2 * blocks}n + {others} ({examples}, ...)"
         )
     return ops
 

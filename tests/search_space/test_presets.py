@@ -87,9 +87,9 @@ def test_fractal_channels_double_three_times() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: wrn(39, 4), "wrn: depth 39 does not fit 3 blocks: use 6n \\+ 4 \\(10, 16, 22"),
-        (lambda: wrn(4, 4), "depth 4 does not fit"),
-        (lambda: wrn(10, 4), "wrn: depth 10 has no blocks of one size: use 16 or more"),
+        (lambda: wrn(39, 4), "wrn: depth 39 does not fit 3 blocks: use 6n \\+ 4 \\(16, 22, 28"),
+        (lambda: wrn(10, 4), "wrn: depth 10 does not fit 3 blocks: use 6n \\+ 4 \\(16, 22, 28"),
+        (lambda: resnet(4), "resnet: depth 4 does not fit 3 blocks: use 6n \\+ 4 \\(10, 16, 22"),
         (lambda: wrn(16, width=0), "for wrn\nwidth\n  Input should be greater than 0"),
         (lambda: resnet(16, channels=10, banks=4), "10 channels cannot be spread over 4 banks"),
         (lambda: resnet(16, dimensions=1), "dimensions\n  Input should be 2 or 3"),
