@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -47,50 +48,36 @@ def test_different_architectures_have_different_c(case: Case, seed: int) -> None
 
 @every_case
 @every_seed
-def test_c_is_filled_below_the_units_and_empty_above(case: Case, seed: int) -> None:
-    architecture, limits = case.draw(seed), case.space.limits
-    c = case.encoding.encode(architecture)[0]
+def test_c_describes_each_op_in_its_cells(case: Case, seed: int) -> None:
+    architecture, limits, encoding = case.draw(seed), case.space.limits, case.encoding
+    c = encoding.encode(architecture)[0]
     assert c.shape[1] == limits.max_units
     assert set(c.unique().tolist()) <= {EMPTY, 1.0}
-    blocks = [block for block in architecture.blocks for _ in block.ops]
+    blocks = [(b, block) for b, block in enumerate(architecture.blocks) for _ in block.ops]
     before = 0
-    for op, block, span in zip(architecture.ops(), blocks, case.encoding.spans(architecture), strict=True):
+    for (b, block), op, span in zip(blocks, architecture.ops(), encoding.spans(architecture), strict=True):
+        inputs = len(op.read) * block.width + len(op.pooled) * block.pooled_width
+        assert span.rows == op.units * block.width // limits.base
         assert span.first == before
         before = span.last
-        assert span.rows == op.units * block.width // limits.base
-        inputs = len(op.read) * block.width + len(op.pooled) * block.pooled_width
         # As few slices as hold all inputs, D N in each.
-        assert (span.last - span.first) * case.encoding.slice_channels - inputs >= 0
-        assert (span.last - span.first - 1) * case.encoding.slice_channels < inputs
+        assert span.last - span.first == math.ceil(inputs / encoding.slice_channels)
         cells = c[:, :, span.first : span.last]
         assert (cells[:, span.rows :] == EMPTY).all()
         assert (cells[:, : span.rows] == cells[:, :1]).all()
+
+        def on(name: str, row: Tensor = cells[:, 0]) -> Tensor:
+            return row[encoding.layout[name].channels] > 0
+
+        assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
+        for name, banks in (("read", op.read), ("pooled", op.pooled), ("write", op.write)):
+            assert on(name).any(1).nonzero().flatten().tolist() == list(banks)
+        assert (on("write").any(1) == on("write").all(1)).all()
+        for name, value in (("block", b), ("width", block.width), ("units", span.rows)):
+            assert on(name).T.tolist() == [[each == value for each in encoding.layout[name].options]] * cells.shape[2]
+        active = sum(int(on(f"conv{p}.active").all()) for p in range(limits.positions))
+        assert active == sum(len(path) for path in op.paths)
     assert before == c.shape[2]
-
-
-@every_case
-@every_seed
-def test_fields_describe_the_op(case: Case, seed: int) -> None:
-    architecture, layout = case.draw(seed), case.encoding.layout
-    c, spans = case.encoding.encode(architecture)[0, :, 0], iter(case.encoding.spans(architecture))
-    for b, block in enumerate(architecture.blocks):
-        for op in block.ops:
-            span = next(spans)
-            cells = c[:, span.first : span.last]
-
-            def on(name: str, cells: Tensor = cells) -> Tensor:
-                return cells[layout[name].channels] > 0
-
-            assert on("start")[0].tolist() == [True] + [False] * (span.last - span.first - 1)
-            assert on("block").T.tolist() == [[i == b for i in range(len(architecture.blocks))]] * cells.shape[1]
-            assert on("pooled").any(1).nonzero().flatten().tolist() == list(op.pooled)
-            assert on("read").any(1).nonzero().flatten().tolist() == list(op.read)
-            assert on("write").all(1).nonzero().flatten().tolist() == list(op.write)
-            assert (on("write").any(1) == on("write").all(1)).all()
-            assert on("width").sum(0).tolist() == [1] * cells.shape[1]
-            assert on("units").sum(0).tolist() == [1] * cells.shape[1]
-            active = sum(int(on(f"conv{p}.active").all()) for p in range(case.space.limits.positions))
-            assert active == sum(len(path) for path in op.paths)
 
 
 @every_case
