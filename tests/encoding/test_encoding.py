@@ -81,10 +81,14 @@ def test_c_describes_each_op_in_its_cells(case: Case, seed: int) -> None:
 
 
 @every_case
-def test_every_channel_can_be_on(case: Case) -> None:
+@pytest.mark.parametrize("changed", [False, True], ids=["drawn", "redrawn"])
+def test_every_channel_can_be_on(case: Case, changed: bool) -> None:
     seen = torch.zeros(case.encoding.layout.channels, dtype=torch.bool)
     for seed in range(250):
-        seen |= (case.encoding.encode(case.draw(seed))[0] > 0).any(2).any(1)
+        architecture = case.draw(seed)
+        if changed:
+            architecture = case.space.perturb(architecture, rng("redrawn", seed), 1.0)
+        seen |= (case.encoding.encode(architecture)[0] > 0).any(2).any(1)
     fields = case.encoding.layout.fields.items()
     assert not [name for name, field in fields if field.options and not seen[field.channels].any()]
 

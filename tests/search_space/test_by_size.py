@@ -82,9 +82,11 @@ def test_sizes_are_flatter_than_those_of_the_space(space: MemoryBankSpace) -> No
 @settings(max_examples=5)
 @every_seed
 def test_of_a_pool_the_nearest_to_the_target_is_chosen(seed: int) -> None:
-    balanced, draws = SizeBalanced(V1, pool=5), rng("pool", seed)
-    logs = [log_size(V1.sample(rng(Stream.SIZE_RANGE, index)), V1) for index in range(200)]
+    space = V2_VOLUMES  # whose kernels grow with the progress
+    balanced, draws = SizeBalanced(space, pool=5), rng("pool", seed)
+    logs = [log_size(space.sample(rng(Stream.SIZE_RANGE, index)), space) for index in range(200)]
     assert balanced.extremes == (min(logs), max(logs))
     target = draws.uniform(*balanced.extremes)
-    pool = [V1.sample(draws) for _ in range(5)]
-    assert balanced.sample(rng("pool", seed)) == min(pool, key=lambda each: abs(log_size(each, V1) - target))
+    pool = [space.sample(draws, 0.2) for _ in range(5)]
+    nearest = min(pool, key=lambda each: abs(log_size(each, space) - target))
+    assert balanced.sample(rng("pool", seed), 0.2) == nearest
