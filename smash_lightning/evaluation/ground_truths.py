@@ -54,13 +54,9 @@ def ground_truths(
     """
     known = sample.table.filter(regex=f"^(?!shortlist|{GREEDY}|{COST}|true_error_)")
     chosen = [architectures[name] for name in known["fingerprint"]]
-    made = {**counts(chosen), "architecture": [one.to_json() for one in chosen]}
-    return known.assign(pool=pool, **asdict(identity), **made, representative=known["representative"].astype(int))
-
-
-def counts(architectures: Iterable[Architecture]) -> dict[str, Any]:
-    """The columns of `describe`, (n,) each."""
-    return {str(name): column.to_numpy(float) for name, column in pd.DataFrame(map(describe, architectures)).items()}
+    described = pd.DataFrame(map(describe, chosen)).astype(float)
+    made = {"representative": known["representative"].astype(int), "architecture": [one.to_json() for one in chosen]}
+    return known.join(described).assign(pool=pool, **asdict(identity), **made)
 
 
 def read_library(sources: Iterable[str], identity: Identity, other_runs: bool) -> list[pd.DataFrame]:

@@ -51,10 +51,8 @@ def test_what_varies_is_what_differs_or_lacks(tmp_path: Path) -> None:
     assert varied(read_jobs(tmp_path)[:1]) == []
 
 
-@pytest.mark.parametrize(("text", "message"), [("- a\n", "holds no configuration"), ("a: [", "cannot read")])
-def test_a_spoilt_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(ValueError, match=message) as caught:
+def test_a_file_without_a_configuration_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("- a\n")
+    with pytest.raises(ValueError, match=rf"^{path} holds no configuration.*$"):
         RunFolder(tmp_path).read_config()
-    assert str(tmp_path / "config.yaml") in str(caught.value)
-    assert "\n" not in str(caught.value)
