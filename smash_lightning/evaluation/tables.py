@@ -141,15 +141,6 @@ SETTLING = TableKind(
 HISTORY = TableKind("", "fingerprint seed step epoch_loss", fingerprint=str, seed=int, step=int, epoch_loss=float)
 """`training_history.csv`: training loss (nats) of each epoch of each standalone training."""
 
-TABLES = {
-    "ranking": RANKING,
-    "retrained": RETRAINED,
-    "training_history": HISTORY,
-    "baselines": BASELINES,
-    "settling": SETTLING,
-    "ground_truths": GROUND_TRUTHS,
-}
-
 
 def read_table(path: Path, kind: TableKind) -> pd.DataFrame:
     """Reads a table. A last line that was cut off by an interruption is dropped.

@@ -7,9 +7,10 @@ import pytest
 from smash_lightning.evaluation.tables import (
     BASELINES,
     GROUND_TRUTHS,
+    HISTORY,
     RANKING,
     RETRAINED,
-    TABLES,
+    SETTLING,
     append_rows,
     hypernet_columns,
     read_if_exists,
@@ -23,14 +24,14 @@ from tests.evaluation.study_tables import baselines, known_ground_truths, study
 from tests.stages.small_run import trained
 
 TRAININGS = [trained(f"r{place}", place, 0.1 * place, "shortlist") for place in range(3)]
+TABLES = {"ranking": RANKING, "retrained": RETRAINED, "training_history": HISTORY, "baselines": BASELINES}
+TABLES |= {"settling": SETTLING, "ground_truths": GROUND_TRUTHS}
 
 
 def made_up() -> dict[str, pd.DataFrame]:
     ranking, retrained = study(4, 1)
-    history = pd.DataFrame(
-        [("0123", 3, 7, 0.5), ("1e10", 4, 7, math.nan)], columns=[*TABLES["training_history"].columns]
-    )
-    settling = pd.DataFrame([(0, 20, "0123", 0.25), (1, 20, "1e10", math.inf)], columns=[*TABLES["settling"].columns])
+    history = pd.DataFrame([("0123", 3, 7, 0.5), ("1e10", 4, 7, math.nan)], columns=[*HISTORY.columns])
+    settling = pd.DataFrame([(0, 20, "0123", 0.25), (1, 20, "1e10", math.inf)], columns=[*SETTLING.columns])
     tables = {"ranking": ranking, "retrained": retrained, "baselines": baselines(retrained)}
     known = known_ground_truths(representative=4)
     known = known[GROUND_TRUTHS.ordered(hypernet_columns(known))]
