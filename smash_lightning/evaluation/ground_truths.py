@@ -55,8 +55,8 @@ def ground_truths(
     known = sample.table.filter(regex=f"^(?!shortlist|{GREEDY}|{COST}|true_error_)")
     chosen = [architectures[name] for name in known["fingerprint"]]
     described = pd.DataFrame(map(describe, chosen)).astype(float)
-    made = {"representative": known["representative"].astype(int), "architecture": [one.to_json() for one in chosen]}
-    return known.join(described).assign(pool=pool, **asdict(identity), **made)
+    made: dict[str, Any] = {**asdict(identity), "representative": known["representative"].astype(int)}
+    return known.join(described).assign(pool=pool, **made, architecture=[one.to_json() for one in chosen])
 
 
 def read_library(sources: Iterable[str], identity: Identity, other_runs: bool) -> list[pd.DataFrame]:
