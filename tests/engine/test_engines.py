@@ -143,6 +143,9 @@ def test_a_job_whose_process_dies_is_repeated_and_no_other_is_touched(kind: type
     assert "died 2 times" in found.pop(30).reason
     assert found == {index: job.upper() for index, job in enumerate(jobs) if index != 30}
     assert [message for index, message in messages if index == 1] == [Step(0), Step(1), Step(2)], "each step once"
+    found, _ = outcomes(kind(2, retries=0), tmp_path, [*["a"] * 5, "always dies", *["a"] * 15])
+    assert "died 1 times" in found.pop(5).reason
+    assert {*found.values()} == {"A"}, "a death together with others is no attempt"
 
 
 def test_processes_are_kept_for_the_next_pool(kind: type[Engine], tmp_path: Path) -> None:
