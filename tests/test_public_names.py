@@ -39,21 +39,15 @@ def python(code: str, folder: Path) -> str:
 # --- the names ---
 
 
-def test_there_are_few_names_and_all_exist() -> None:
+def test_there_are_few_names_and_all_exist_also_for_type_checkers() -> None:
     assert len(smash.__all__) == len(set(smash.__all__)) <= 20
     for name in smash.__all__:
         assert getattr(smash, name).__name__ == name
         assert getattr(smash, name).__doc__
     assert dir(smash) == sorted(smash.__all__)
-
-
-def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    blocks = [node for node in tree.body if isinstance(node, ast.If)]
-    imported = {
-        alias.asname for node in ast.walk(blocks[0]) if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
-    assert imported == set(smash.__all__)
+    (block,) = [node for node in ast.parse((PACKAGE / "__init__.py").read_text()).body if isinstance(node, ast.If)]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.asname for node in imports for alias in node.names} == set(smash.__all__)
 
 
 # --- a finished run ---

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import yaml
 
 from smash_lightning.architecture import Architecture, cost
-from smash_lightning.data import DataModule, Digits
+from smash_lightning.configuration.build import default_configuration, instantiate
 from smash_lightning.evaluation.tables import BASELINES, hypernet_columns, read_ranking, read_retrained, read_table
 from smash_lightning.network import StandaloneNetwork
 from smash_lightning.run_folder import RunFolder
@@ -25,17 +25,7 @@ from tests.command_line import TINY, Ended, configuration, digest, end, process,
 
 CHEAP = ["synflow", "snip", "gradient_norm", "jacobian_covariance", "naswot", "depth", "random_score"]
 EXPENSIVE = ["early_stopping", "weight_sharing", "unconditional", "untrained"]
-DIGITS = DataModule(
-    name="digits",
-    source=Digits(697),
-    validation=500,
-    train=None,
-    batch_size=64,
-    eval_batch_size=500,
-    recalibration=512,
-    stem_stride=1,
-    split_seed=0,
-)
+DIGITS = instantiate(default_configuration().dataset, "dataset")
 
 
 @pytest.fixture(scope="module")

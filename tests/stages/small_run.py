@@ -47,18 +47,10 @@ SEARCH = SearchOptions(
 )
 
 
-def small_data(test: int = 1497, split_seed: int = 0) -> DataModule:
-    return DataModule(
-        name="digits",
-        source=Digits(test=test),
-        validation=60,
-        train=None,
-        batch_size=32,
-        eval_batch_size=500,
-        recalibration=64,
-        stem_stride=1,
-        split_seed=split_seed,
-    )
+def small_data(batch_size: int = 32, test: int = 1497, split_seed: int = 0) -> DataModule:
+    """240 training images."""
+    numbers: Any = {"batch_size": batch_size, "eval_batch_size": 500, "recalibration": 64, "split_seed": split_seed}
+    return DataModule(name="digits", source=Digits(test=test), validation=60, train=None, stem_stride=1, **numbers)
 
 
 def small_experiment(folder: Path, **changes: Any) -> Experiment:

@@ -95,13 +95,6 @@ def test_jobs_of_single_places_are_one_run_of_all(tmp_path: Path, ranking: Path)
     pd.testing.assert_frame_equal(*(table.sort_values(keys, ignore_index=True) for table in histories))
 
 
-def test_a_run_is_not_changed(tmp_path: Path, ranking: Path) -> None:
-    experiment = small_experiment(tmp_path / "here", source=ranking)
-    assert collect(experiment) is experiment
-    assert collect(replace(experiment, source=None)).source is None
-    assert not list((tmp_path / "here").iterdir())
-
-
 def test_correlating_a_sweep_makes_a_complete_run(
     tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str], no_report: None
 ) -> None:

@@ -15,7 +15,6 @@ import torch
 
 from smash_lightning.checkpoint import load_checkpoint
 from smash_lightning.configuration.build import instantiate
-from smash_lightning.data import DataModule, Digits
 from smash_lightning.engine import Engine, Local
 from smash_lightning.engine.local import own_gpu
 from smash_lightning.engine.ray_engine import Ray
@@ -27,7 +26,7 @@ from smash_lightning.stages.trainers import FINDS_UNUSED, engine_for
 from smash_lightning.strategies import Perturb, Random, RankingOptions
 from tests.command_line import ROOT
 from tests.engine.test_engines import NO_RAY
-from tests.stages.small_run import RETRAIN, SEARCH, small_experiment
+from tests.stages.small_run import RETRAIN, SEARCH, small_data, small_experiment
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
 TWO = partial(L.Trainer, **QUIET, devices=2, strategy=FINDS_UNUSED, use_distributed_sampler=False)
@@ -36,19 +35,14 @@ RANKING = RankingOptions({"random": Random(8), "perturb": Perturb(3, 0.2)}, Reca
 RETRAINED = replace(RETRAIN, seeds=2, stratified=3, shortlist=1)
 
 
-def data(batch_size: int) -> DataModule:
-    """240 training images, which batches of 40 and of 20 divide."""
-    sizes = {"validation": 60, "train": None, "batch_size": batch_size, "eval_batch_size": 500, "recalibration": 64}
-    return DataModule(name="digits", source=Digits(test=1497), stem_stride=1, split_seed=0, **sizes)  # type: ignore[arg-type]
-
-
+# 240 training images, which batches of 40 and of 20 divide.
 def by_two(folder: Path, **changes: Any) -> Experiment:
-    options = {"trainer": TWO, "engine": Local(2), "together": True, "data": data(40), "ranking": RANKING}
+    options = {"trainer": TWO, "engine": Local(2), "together": True, "data": small_data(40), "ranking": RANKING}
     return small_experiment(folder, **options | {"retrain": RETRAINED} | changes)
 
 
 def by_one(folder: Path, **changes: Any) -> Experiment:
-    options = {"trainer": ONE, "data": data(20), "ranking": RANKING, "retrain": RETRAINED}
+    options = {"trainer": ONE, "data": small_data(20), "ranking": RANKING, "retrain": RETRAINED}
     return small_experiment(folder, **options | changes)
 
 
@@ -107,7 +101,7 @@ def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, e
         assert (tmp_path / "died").exists(), "and the training was repeated from its checkpoint"
         return
     # From here on one process and two work with the same HyperNets.
-    again = by_one(tmp_path / "again", search=options, source=two.folder.path, data=data(40), trainer=two.trainer)
+    again = by_one(tmp_path / "again", search=options, source=two.folder.path, data=small_data(40), trainer=two.trainer)
     tables = [(rank(each, Tracker([])), retrain(each, Tracker([]))) for each in (two, again)]
     (ranked, trained), (ranked_again, trained_again) = tables
     same(ranked, ranked_again)
