@@ -78,8 +78,11 @@ def test_the_model_takes_raw_images_and_has_the_test_error_of_its_training(tiny_
     assert not tiny_run.model.training
     assert torch.equal(tiny_run.model(images), tiny_run.model(images.float()))
     error = 100 * (tiny_run.model.predict(images) != labels).double().mean().item()
-    rows = tiny_run.retrained[tiny_run.retrained["fingerprint"] == tiny_run.best["fingerprint"]]
-    assert error == pytest.approx(rows.sort_values("seed")["true_error"].iloc[0])
+    rows = tiny_run.retrained[tiny_run.retrained["fingerprint"] == tiny_run.best["fingerprint"]].sort_values("seed")
+    assert error == pytest.approx(rows["true_error"].iloc[0])
+    largest = tiny_run.model(images).argsort(1, descending=True)[:, :5]
+    among = (largest == labels[:, None]).any(1).double().mean().item()
+    assert 0 < rows["true_error_top5"].iloc[0] == pytest.approx(100 * (1 - among))
     assert tiny_run.model.network.architecture == tiny_run.architecture
 
 

@@ -30,8 +30,8 @@ COUNT, SEEDS = 12, 3
 SILENT = Tracker([])
 
 
-def finished(folder: Path, missing: int = 0) -> Experiment:
-    """A run before its last stage; the second baseline lacks `missing` predictions."""
+def finished(folder: Path) -> Experiment:
+    """A run before its last stage."""
     experiment = small_experiment(folder)
     names = [architecture.fingerprint for architecture in rank_at_random(experiment.folder, COUNT)]
     losses = [0.1 * ((5 * place) % COUNT) for place in range(COUNT)]
@@ -46,7 +46,7 @@ def finished(folder: Path, missing: int = 0) -> Experiment:
         for baseline, values in {"early_stopping": losses, "synflow": [place % 4 for place in range(COUNT)]}.items()
         for name, value in zip(names, values, strict=True)
     ]
-    write_table(experiment.folder.baselines, BASELINES, rows[: len(rows) - missing])
+    write_table(experiment.folder.baselines, BASELINES, rows)
     history = [{"fingerprint": name, "seed": 0, "step": 7, "epoch_loss": 0.5} for name in names]
     write_table(experiment.folder.training_history, HISTORY, history)
     return experiment
@@ -79,17 +79,6 @@ def test_a_table_that_was_cut_is_recognised(
     experiment.folder.retrained.write_text("".join(lines[:-2]))
     correlate(experiment, SILENT)
     assert f"{rows - 2} of {rows} planned trainings" in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize("missing", [3, 24])
-def test_what_lacks_predictions_is_omitted(tmp_path: Path, missing: int, no_report: None) -> None:
-    experiment = finished(tmp_path, missing)
-    if missing == 24:
-        experiment.folder.baselines.unlink()
-    correlate(experiment, SILENT)
-    comparison = json.loads(experiment.folder.correlation.read_text())["comparison"]
-    assert "synflow" not in comparison["predictors"]
-    assert comparison["omitted"] == ({"synflow": "no value for 3 of 12 architectures"} if missing == 3 else {})
 
 
 def test_the_smash_score_is_what_is_compared(tmp_path: Path, no_report: None) -> None:

@@ -22,7 +22,6 @@ from smash_lightning.engine import Local
 from smash_lightning.evaluation.tables import HISTORY, RANKING, read_retrained, read_table, write_table
 from smash_lightning.files import storage_message
 from smash_lightning.hypernet import load_hypernet
-from smash_lightning.network import StandaloneNetwork
 from smash_lightning.random_streams import Stream, generator
 from smash_lightning.report.tracker import Tracker
 from smash_lightning.stages import Experiment, retrain, search
@@ -372,19 +371,3 @@ def test_unfinished_rankings_are_refused(tmp_path: Path) -> None:
     rank_at_random(experiment.folder, 2)
     with pytest.raises(ValueError, match=r"has 2 of 3 architectures: complete it first"):
         retrain(experiment, SILENT)
-
-
-def test_the_top5_error_is_that_of_the_five_largest_logits(tmp_path: Path) -> None:
-    experiment = small_experiment(tmp_path, retrain=replace(RETRAIN, stratified=1))
-    architecture = rank_at_random(experiment.folder, 3)[1]
-    row = retrain(experiment, SILENT).iloc[0]
-    assert row["fingerprint"] == architecture.fingerprint
-    network = StandaloneNetwork(architecture, experiment.data.image_spec).eval()
-    state = torch.load(experiment.folder.network(row["fingerprint"], 0), weights_only=True)["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in state.items()})
-    test = experiment.data.normalised(experiment.data.test)
-    with torch.no_grad():
-        order = network(test.images).argsort(1, descending=True)
-    among = (order[:, :5] == test.labels[:, None]).any(1).double().mean().item()
-    assert row["true_error_top5"] == pytest.approx(100 * (1 - among))
-    assert math.isfinite(row["true_error"])
