@@ -104,13 +104,18 @@ def test_no_open_file_is_replaced_or_removed(tmp_path: Path) -> None:
         FILES.clear()
 
 
-STRICT = """import warnings
+STRICT = """
+import sys, warnings
 warnings.filterwarnings("error", category=EncodingWarning, module="smash_lightning")
+import smash_lightning
+assert not {"torch", "lightning", "pandas", "hydra"} & set(sys.modules), "the import takes milliseconds"
 from smash_lightning.cli import main
-main()"""
+main()
+assert not {"wandb", "mlflow"} & set(sys.modules), "only those that choose a logger wait for it"
+"""
 
 
-def test_texts_are_utf8_in_any_locale(tmp_path: Path) -> None:
+def test_texts_are_utf8_in_any_locale_and_nothing_is_imported_without_need(tmp_path: Path) -> None:
     options = tiny(tmp_path, f"hydra.run.dir={tmp_path}/run")
     for split in ("train", "test"):
         (tmp_path / "images" / split / "7").rename(tmp_path / "images" / split / "sept é 七")
