@@ -45,7 +45,9 @@ def test_a_sweep_that_is_killed_continues_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_value_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text("out of memory")
     assert finished_value(tmp_path, False) == (False, None)
+    assert finished_value(tmp_path, True) == (True, None), "the jobs after it were chosen without its value"
     for figure in (None, 0.1, 1 / 3, -math.pi * 1e-300):
         write_result(tmp_path, "rank", figure)
         assert finished_value(tmp_path, False) == (True, figure)

@@ -58,14 +58,18 @@ class Logged(Tracker):
 
 
 class Dies(L.Callback):
-    """Kills the second rank at the first step after a checkpoint, once; `path` is the file that notes it."""
+    """Kills the second rank after the first checkpoint; the file `path` has the epochs from which trainings start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_rank == 1:
+            with self.path.open("a") as file:
+                file.write(str(trainer.current_epoch))
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.global_rank == 1 and trainer.current_epoch == 1 and not self.path.exists():
-            self.path.touch()
+        if trainer.global_rank == 1 and trainer.current_epoch == 1 and self.path.read_text() == "0":
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -79,7 +83,7 @@ def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, e
     options = replace(SEARCH, epochs=2, hypernets=2, architectures=architectures)
     two, one = by_two(tmp_path / "two", search=options, engine=engine), by_one(tmp_path / "one", search=options)
     if architectures == "shared":
-        two = replace(two, callbacks=[partial(Dies, tmp_path / "died")])
+        two = replace(two, callbacks=[partial(Dies, tmp_path / "starts")])
     logged = Logged()
     for experiment, tracker in ((two, logged), (one, Tracker([]))):
         search(experiment, tracker)
@@ -98,7 +102,7 @@ def test_two_processes_do_the_work_of_one_that_accumulates(architectures: Any, e
     assert len(logged.rows) == len(set(logged.rows)), "only one of the two logs"
 
     if architectures == "shared":
-        assert (tmp_path / "died").exists(), "and the training was repeated from its checkpoint"
+        assert sorted((tmp_path / "starts").read_text()) == ["0", "0", "1"], "it was repeated from its checkpoint"
         return
     # From here on one process and two work with the same HyperNets.
     again = by_one(tmp_path / "again", search=options, source=two.folder.path, data=small_data(40), trainer=two.trainer)
