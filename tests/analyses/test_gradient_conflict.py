@@ -50,12 +50,6 @@ def test_copies_of_an_architecture_in_a_resample_are_no_pairs() -> None:
     assert found[0] == pytest.approx(pairs / 5)
 
 
-def test_known_shares_are_recovered() -> None:
-    gradients = made_up(40, 30, 200, (2.0, 1.0, 1.0))
-    found = statistics(inner_products(gradients), np.ones((1, 40)))[0, len(COSINES) :]
-    assert found == pytest.approx([4 / 6, 1 / 6, 1 / 6], abs=0.02)
-
-
 def test_it_writes_table_estimates_and_picture(source: Path, tmp_path: Path) -> None:
     share = gradient_conflict(experiment_on(source, tmp_path), NO_LOGGERS, architectures=5, batches=2)
     rows, found = read_results(tmp_path, "gradient_conflict")

@@ -164,14 +164,6 @@ def test_wandb_may_fail_and_the_run_goes_on(
     assert len((tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()) == 3
 
 
-def test_a_folder_without_a_comparison_is_logged_as_well(tmp_path: Path) -> None:
-    (tmp_path / "benchmark.csv").write_text("name,seconds\na,1.5\nb,\n")
-    with Tracker([wandb_logger(tmp_path, "p")]) as tracker:
-        tracker.log_folder(tmp_path)
-    table = json.loads(only(tmp_path.glob("**/benchmark_*.table.json")).read_text())
-    assert table == {"columns": ["name", "seconds"], "data": [["a", 1.5], ["b", None]]}
-
-
 def test_main_numbers_are_those_of_the_comparison_and_of_analyses(tmp_path: Path) -> None:
     (tmp_path / "correlation.json").write_text(json.dumps(correlation()))
     (tmp_path / "capacity.json").write_text(
