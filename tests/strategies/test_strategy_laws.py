@@ -90,6 +90,7 @@ def test_losses_that_are_not_numbers_rank_last(make: Make) -> None:
     state = complete(ranking(V1, (Random(9), make(6)), loss), broken)
     assert len(set(names(state))) == 15
     assert math.isnan(state.rows[0].val_loss)
+    assert repr(state_from_plain(state_to_plain(state)).rows) == repr(state.rows)
     best = min((row for row in state.rows[:9] if not math.isnan(row.val_loss)), key=lambda row: row.val_loss)
     if make(6).name in ("perturb", "markov"):
         assert state.rows[9].candidate.parent == best.candidate.architecture.fingerprint
