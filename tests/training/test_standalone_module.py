@@ -12,7 +12,7 @@ from smash_lightning.data.augmentation import VoxelMoves
 from smash_lightning.random_streams import generator, rng
 from smash_lightning.search_space import SingleConvolution
 from smash_lightning.stages.retrain import Job, train_networks
-from smash_lightning.training import RetrainModule
+from smash_lightning.training import RetrainModule, log_probabilities
 from tests.cases import small
 from tests.stages.small_run import RETRAIN, small_experiment
 
@@ -30,6 +30,9 @@ def after_testing(views: int, images: torch.Tensor, labels: torch.Tensor) -> Ret
 
 
 def test_probabilities_are_averaged_over_views() -> None:
+    logits = torch.randn(12, 5, generator=generator("logits"))
+    mean = logits.double().view(4, 3, 5).softmax(-1).mean(0)
+    torch.testing.assert_close(log_probabilities(logits, 4), mean.log())
     moves = VoxelMoves(rotations=4)
     grids = torch.randint(2, (8, 1, 6, 6, 6), dtype=torch.uint8, generator=generator("poses"))
     labels = torch.arange(8) % 3
