@@ -43,7 +43,8 @@ class Engine(ABC):
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
         retries: how often a job is repeated that lacked memory, or whose process or device failed. A job that raises
-            another error is not.
+            another error is not. More than `workers * (retries + 1)` processes in a row that die at their start are an
+            error of the pool.
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
@@ -83,6 +84,7 @@ class Pool(ABC, Generic[Job, Result]):
         self._busy: dict[Any, list[tuple[int, Job]]] = {}  # the jobs of each worker that has some
         self._seconds = CHUNK_SECONDS  # of a job, as measured last
         self._attempts = self._new_attempts()
+        self._failed_starts = 0  # of processes, in a row
 
     def __enter__(self) -> "Pool[Job, Result]":
         return self
@@ -278,6 +280,12 @@ class Pool(ABC, Generic[Job, Result]):
                 waiting.appendleft((index, job))
             else:
                 yield index, Failure(self._attempts.lost(index, reason), "", Cause.MEMORY)
+
+    def _record_start(self, succeeded: bool, reason: str = "") -> None:
+        """Counts processes that died at their start; raises RuntimeError where no further ones are worth starting."""
+        self._failed_starts = 0 if succeeded else self._failed_starts + 1
+        if self._failed_starts > self.workers * (self.engine.retries + 1):
+            raise RuntimeError(f"{self._failed_starts} processes in a row died at their start: {reason}")
 
     def _new_attempts(self) -> Attempts:
         return Attempts(self.engine.retries)

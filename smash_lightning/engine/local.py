@@ -31,6 +31,7 @@ from smash_lightning.engine.work import (
     prepare_process,
 )
 
+BEGUN = "begun"  # sent before jobs
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -48,10 +49,12 @@ class Worker:
         arguments = (self._end, engine.threads, own_gpu(engine.device, slot))
         self.executor = ProcessPoolExecutor(1, SPAWN, prepare, arguments)
         self.call = b""  # function and context that the process has
+        self.begun = False  # its jobs
         self.future: Future[Outcomes] = Future()
 
     def start(self, call: bytes, chunk: bytes) -> None:
         """Starts jobs, and first the process."""
+        self.begun = False
         try:
             with blocked_signals():
                 self.future = self.executor.submit(work, None if call is self.call else call, chunk)
@@ -99,7 +102,11 @@ class LocalPool(Pool[Job, Result]):
         ended = [worker for worker in self._busy if worker.future.done()]
         for worker in self._busy:
             for message in received(worker.connection):  # all of those that ended, as they sent them before
-                self._forward(*message)
+                if message == BEGUN:
+                    worker.begun = True
+                    self._record_start(True)
+                else:
+                    self._forward(*message)
         for worker in ended:
             try:
                 outcome: Outcomes | Exception = worker.future.result()
@@ -107,6 +114,9 @@ class LocalPool(Pool[Job, Result]):
             except BrokenProcessPool as died:
                 worker.end()
                 outcome = died
+                if not worker.begun:
+                    outcome = Outcomes({}, self._seconds)  # all of its jobs are waiting again
+                    self._record_start(False, str(died))
             yield worker, outcome
 
     def _request_stop(self) -> None:
@@ -226,6 +236,7 @@ def listen(connection: Connection) -> None:
 
 def work(call: bytes | None, chunk: bytes) -> Outcomes:
     """Runs jobs."""
+    _Process.connection.send_bytes(pickle.dumps(BEGUN))
     if call is not None:
         _Process.function, _Process.context = pickle.loads(call)
     return outcomes(_Process.function, _Process.context, pickle.loads(chunk), send)

@@ -72,7 +72,6 @@ class RayPool(Pool[Job, Result]):
         super().__init__(engine, function, context, on_message)
         self._call: Any = None
         self._references: dict[Any, Any] = {}  # of the results of busy actors
-        self._failed_starts = 0
         self._state = (engine.threads, os.getcwd(), *engine.resources.values())
 
     def _start(self, chunk: list[tuple[int, Job]]) -> Any:
@@ -127,11 +126,9 @@ class RayPool(Pool[Job, Result]):
         try:
             ray.get(reference)
             _Cluster.kept[self._state].append(actor)
-            self._failed_starts = 0
+            self._record_start(True)
         except ray.exceptions.RayActorError as died:
-            self._failed_starts += 1
-            if self._failed_starts > self.workers * (self.engine.retries + 1):
-                raise RuntimeError(f"{self._failed_starts} workers in a row died at their start: {died}") from None
+            self._record_start(False, str(died))
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()
