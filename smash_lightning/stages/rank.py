@@ -88,7 +88,7 @@ class _Record:
         """The state of a begun ranking or an empty one, with its rows in the table."""
         state = self.ranking.init()
         if self.folder.ranking_state.exists():
-            saved = load_checkpoint(self.folder.ranking_state, "rows")
+            saved = load_checkpoint(self.folder.ranking_state, "scored")
             if saved.get("hypernets", self.hypernets) != self.hypernets:
                 raise ValueError(
                     f"the ranking in {self.folder.path} was begun with other HyperNets than are there now: restore "

@@ -189,12 +189,12 @@ def rank(
 
 def state_to_plain(state: State) -> dict[str, Any]:
     """A state as text and a tensor, which `torch.load(weights_only=True)` reads back."""
-    return {"rows": _ROWS.dump_json(state.rows).decode(), "probabilities": state.probabilities}
+    return {"scored": _ROWS.dump_json(state.rows).decode(), "probabilities": state.probabilities}
 
 
 def state_from_plain(plain: dict[str, Any]) -> State:
     """Inverse of `state_to_plain`."""
-    return State(_ROWS.validate_json(plain["rows"]), plain["probabilities"])
+    return State(_ROWS.validate_json(plain["scored"]), plain["probabilities"])
 
 
 _ROWS = TypeAdapter(tuple[Row, ...], config=ConfigDict(ser_json_inf_nan="constants"))
