@@ -61,7 +61,10 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any]:
             f"{path} is not a readable checkpoint, perhaps truncated or damaged: {reason}. {remedy}"
         ) from None
     if not isinstance(checkpoint, dict) or key not in checkpoint:
-        raise ValueError(f"{path} is a checkpoint of something else or of an earlier version: it holds no {key!r}")
+        raise ValueError(
+            f"{path} is a checkpoint of something else or of an earlier version, as it holds no {key!r}: name another, "
+            "or delete it in the run's own folder, and the run repeats this part"
+        )
     return checkpoint
 
 

@@ -199,6 +199,8 @@ def _data(data: DataModule | Source) -> DataModule:
 def _hypernet(given: type[WeightSource] | Changes) -> HyperNetSpecification:
     if isinstance(given, type):
         return HyperNetSpecification.of(given)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"hypernet must be a class or a mapping of options, got {given!r}")
     return hypernet_specification(default_configuration().hypernet).with_values(given)
 
 

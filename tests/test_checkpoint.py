@@ -44,5 +44,5 @@ def test_damaged_checkpoints_are_refused(path: Path) -> None:
             assert torch.equal(loaded["more"], torch.ones(3000))
     assert refused > 20, "flipped bits were loaded"
     torch.save({"state_dict": {}}, path)
-    with pytest.raises(ValueError, match=r"one\.ckpt is a checkpoint of something else or of an earlier version: it holds no 'smash'"):
+    with pytest.raises(ValueError, match=r"one\.ckpt is a checkpoint of something else .* it holds no 'smash'"):
         load_checkpoint(path, "smash")

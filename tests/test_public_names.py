@@ -123,6 +123,7 @@ def test_stages_continue_where_they_were(tiny_run: smash.FinishedRun) -> None:
         ({"hypernet": {"widht": 3}}, "hypernet.widht: there is no such value"),
         ({"hypernet": {"width": 0}}, "hypernet.width must be greater than 0, got 0"),
         ({"hypernet": nn.Linear}, "hypernet must be a WeightSource"),
+        ({"hypernet": 3}, "hypernet must be a class or a mapping of options, got 3"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

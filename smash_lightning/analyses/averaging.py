@@ -45,7 +45,10 @@ def averaging(experiment: Experiment, tracker: Tracker) -> float | None:
     found = average(trained, experiment.evaluation.bootstrap, experiment.seed)
     losses = pd.DataFrame(trained.by_hypernet).assign(fingerprint=list(trained.by_name()), true_loss=trained.test_loss)
     table = losses.melt(["fingerprint", "true_loss"], var_name="hypernet", value_name="val_loss")
-    panels = frame.panels({one["hypernets"]: one for one in found["averages"]}, LABELS)
+    panels = {
+        label: {one["hypernets"]: one[key] for one in found["averages"] if key == "spearman" or one["pairs"]}
+        for key, label in LABELS.items()
+    }
     note = f"{len(losses)} architectures, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "HyperNets whose losses are averaged", "Spearman's rho"
     picture = frame.Picture("Agreement of averaged scores", note, x, y)

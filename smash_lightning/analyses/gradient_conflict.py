@@ -23,7 +23,7 @@ from torch import Tensor
 
 from smash_lightning.analyses import frame
 from smash_lightning.architecture import Architecture
-from smash_lightning.evaluation.bootstrap import Bootstrap
+from smash_lightning.evaluation.bootstrap import Bootstrap, Estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.hypernet import WeightSource
 from smash_lightning.network import UseBatchStatistics, forward
@@ -126,8 +126,9 @@ def gradient_conflict(
     note = f"{len(pool)} architectures, {batches} batches, {count(len(trained), 'HyperNet')}; {frame.BARS}"
     picture = frame.Picture("Gradients of architectures and batches", note, x="")
     results = {"architectures": len(pool), "batches": batches, "hypernets": len(trained), "states": found}
-    share = ("Share of the architecture in a step's variance, trained", found["trained"]["shares"]["architecture"])
-    return frame.publish(experiment, "gradient_conflict", table, results, panels, picture, [share])
+    frame.publish(experiment, "gradient_conflict", table, results, panels, picture)
+    share: Estimate | None = found["trained"]["shares"]["architecture"]
+    return share.value if share else None
 
 
 def compare(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def settling(experiment: Experiment, tracker: Tracker, *, every: PositiveInt) ->
     table = pd.DataFrame(cases, columns=["hypernet", "epoch", "fingerprint"]).assign(val_loss=losses.ravel())
     table["true_loss"] = table["fingerprint"].map(trained.by_name())
     found = follow(trained, moments, losses, experiment.evaluation.bootstrap, experiment.seed)
-    panels = frame.panels({one["epoch"]: one for one in found["moments"]}, COLUMNS)
+    panels = {label: {one["epoch"]: one[key] for one in found["moments"] if one[key]} for key, label in COLUMNS.items()}
     sample = f"{count(len(losses), 'HyperNet')}, {losses.shape[2]} architectures"
     note = f"{sample}, noise ceiling {frame.text(found['ceiling'])}; {frame.BARS}"
     x, y = "epoch of the HyperNets", "Spearman's rho of the scores"

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -244,6 +244,8 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
         raise ValueError(f"{where}: has {op.units} units for {len(op.write)} written banks; needs 1 to {len(op.write)}")
     if op.bottleneck is not None and op.bottleneck < 1:
         raise ValueError(f"{where}: bottleneck must be at least 1 channel, or null for no 1x1 convolution")
+    for name, known in (("activation", get_args(Activation)), ("join", ("sum", "mean")), ("meet", get_args(Meet))):
+        _require_known(name, getattr(op, name), known, where)
     if not 1 <= len(op.paths) <= 2 or not all(1 <= len(path) <= 2 for path in op.paths):
         raise ValueError(f"{where}: needs one or two paths of one or two convolutions each")
     if len(op.paths) == 2 and len(op.paths[0]) < len(op.paths[1]):
@@ -258,7 +260,13 @@ def _check_op(op: Op, block: Block, filled: set[int], where: str) -> None:
             channels = outputs
 
 
+def _require_known(name: str, value: str, known: Sequence[str], where: str) -> None:
+    if value not in known:
+        raise ValueError(f"{where}: {name} must be one of {', '.join(known)}, got {value!r}")
+
+
 def _check_convolution(convolution: Convolution, inputs: int, outputs: int, where: str) -> None:
+    _require_known("nonlinearity", convolution.nonlinearity, get_args(Nonlinearity), where)
     if len(convolution.kernel) != len(convolution.dilation):
         kernel, dilation = short(convolution.kernel), short(convolution.dilation)
         raise ValueError(f"{where}: kernel {kernel} and dilation {dilation} differ in axes")

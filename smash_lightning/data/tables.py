@@ -110,7 +110,7 @@ class Parquet(Tables):
         base = Path(self.root).expanduser()
         paths = [base]
         if base.is_dir():
-            paths = sorted(path for path in walk(base) if path.suffix == ".parquet" and path.is_file())
+            paths = sorted(path for path in walk(base) if path.suffix.lower() == ".parquet" and path.is_file())
         base = base if base.is_dir() else base.parent
         named = self._named_splits()
         if not paths or not paths[0].exists():

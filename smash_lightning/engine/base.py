@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from smash_lightning.engine.attempts import Attempts
 from smash_lightning.engine.stop_requests import Stopped, seconds_to_save, stop_requested
@@ -30,7 +30,8 @@ from smash_lightning.option_types import require_bounds
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Workers = Annotated[int, Field(gt=0, le=10_000)]
+MOST = 10_000  # workers, threads, repetitions
+Count = Annotated[int, Field(gt=0, le=MOST)]
 POLL_SECONDS = 0.2  # between checks for messages and for a request to stop
 
 
@@ -48,9 +49,9 @@ class Engine(ABC):
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
-    workers: Workers | None = None
-    threads: PositiveInt = 1
-    retries: NonNegativeInt = 2
+    workers: Count | None = None
+    threads: Count = 1
+    retries: Annotated[int, Field(ge=0, le=MOST)] = 2
     device: str = "cpu"
     pool_class: ClassVar[type["Pool[Any, Any]"]]
     alone_here: ClassVar[bool] = True  # whether a single worker is this process
@@ -107,6 +108,7 @@ class Pool(ABC, Generic[Job, Result]):
             Stopped: after a request to stop, when jobs in progress have saved their state.
         """
         attempts = self._attempts = self._new_attempts()
+        self._failed_starts = 0
         here = self.workers == 1 and self.engine.alone_here
         waiting = deque(enumerate(jobs))
         for index, outcome in self._run_here(waiting) if here else self._run_in_workers(waiting):
@@ -204,10 +206,7 @@ class Pool(ABC, Generic[Job, Result]):
 
     @abstractmethod
     def _wait(self) -> Iterator[tuple[Any, Outcomes | Exception]]:
-        """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died.
-
-        Raises any other error, such as that of a context that cannot be read in a worker.
-        """
+        """Waits a while, forwards messages, and yields busy workers that ended, with outcomes or how they died."""
 
     @abstractmethod
     def _request_stop(self) -> None:
@@ -284,7 +283,7 @@ class Pool(ABC, Generic[Job, Result]):
     def _record_start(self, succeeded: bool, reason: str = "") -> None:
         """Counts processes that died at their start; raises RuntimeError where no further ones are worth starting."""
         self._failed_starts = 0 if succeeded else self._failed_starts + 1
-        if self._failed_starts > self.workers * (self.engine.retries + 1):
+        if not stop_requested() and self._failed_starts > self.workers * (self.engine.retries + 1):
             raise RuntimeError(f"{self._failed_starts} processes in a row died at their start: {reason}")
 
     def _new_attempts(self) -> Attempts:

@@ -27,6 +27,7 @@ from smash_lightning.engine.work import (
     OnMessage,
     Outcomes,
     do_as_rank,
+    failed,
     outcomes,
     prepare_process,
 )
@@ -117,6 +118,9 @@ class LocalPool(Pool[Job, Result]):
                 if not worker.begun:
                     outcome = Outcomes({}, self._seconds)  # all of its jobs are waiting again
                     self._record_start(False, str(died))
+            except Exception as error:  # of a context that cannot be read there, perhaps for lack of memory
+                kept.append(worker)
+                outcome = failed(self._busy[worker], error)
             yield worker, outcome
 
     def _request_stop(self) -> None:

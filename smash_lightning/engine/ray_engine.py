@@ -16,7 +16,7 @@ from smash_lightning.engine.base import POLL_SECONDS, Engine, Job, Pool, Result
 from smash_lightning.engine.local import blocked_signals
 from smash_lightning.engine.ray_process import Actor, mailbox_class, rank
 from smash_lightning.engine.stop_requests import install_signal_handlers
-from smash_lightning.engine.work import Failure, Function, OnMessage, Outcomes
+from smash_lightning.engine.work import Failure, Function, OnMessage, Outcomes, failed
 
 ENDING_SECONDS = 10  # for ranks that are no longer needed
 VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_TRAIN_V2_ENABLED": "1"}
@@ -116,6 +116,9 @@ class RayPool(Pool[Job, Result]):
             except RayActorError as died:  # killed, without memory, or its machine is gone
                 ended[actor] = died
                 self._check_kept()  # its machine may have had others
+            except Exception as error:  # of a context that cannot be read there, perhaps for lack of memory
+                kept.append(actor)
+                ended[actor] = failed(self._busy[actor], error)
         for message in taken():
             self._forward(*message)
         yield from ended.items()

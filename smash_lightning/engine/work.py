@@ -120,6 +120,11 @@ class Outcomes:
     seconds: float
 
 
+def failed(chunk: Iterable[tuple[int, Any]], error: BaseException) -> Outcomes:
+    """All jobs failed with the current error."""
+    return Outcomes({index: pickle.dumps(failure(error)) for index, _ in chunk}, 1.0)
+
+
 def do_as_rank(
     number: int,
     call: tuple[Function, Any],

@@ -107,8 +107,8 @@ def fractalnet_doubling(
 ) -> Architecture:
     """FractalNet of which the channels double by a 1x1 convolution, norm and ReLU before each wider block.
 
-    In `fractalnet`, all convs that read a block's input double them. Larsson et al. 2017 do not describe it; with
-    21 layers this is the one that has the published 38.6M parameters (Huang et al. 2017, table 2).
+    In `fractalnet`, all convolutions that read a block's input double them. Larsson et al. 2017 do not describe this
+    layer; of 21 layers, the network here is the one with the published 38.6M parameters (Huang et al. 2017, table 2).
     """
     return replace(fractalnet(columns, channels, blocks, dimensions), design="fractalnet-doubling")
 
@@ -146,7 +146,8 @@ def _ops_per_block(preset: str, depth: int, blocks: int, others: int, least: int
     if ops < least or remainder:
         examples = ", ".join(str(2 * blocks * (least + more) + others) for more in range(3))
         raise ValueError(
-            f"{preset}: depth {depth} does not fit {blocks} blocks: use {2 * blocks}n + {others} ({examples}, ...)"
+            f"{preset}: depth {depth} does not fit {blocks} blocks: use {2 * blocks}n + {others}, n of at least {least}"
+            f" ({examples}, ...)"
         )
     return ops
 

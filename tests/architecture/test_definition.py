@@ -152,6 +152,14 @@ def test_one_dimensional_convolutions_are_refused() -> None:
         Architecture((Block(4, 1, (Op((0,), (0,), 1, None, ((convolution,),)),)),))
 
 
+@pytest.mark.parametrize("changed", [{"activation": "relu"}, {"join": "max"}, {"meet": "product"}])
+def test_ops_of_ones_own_have_known_kinds(changed: dict[str, Any]) -> None:
+    (name, given), *_ = changed.items()
+    convolution = Convolution((3, 3), (1, 1))
+    with pytest.raises(ValueError, match=rf"block 0, op 0: {name} must be one of .*, got '{given}'"):
+        Architecture((Block(4, 1, (Op((0,), (0,), 1, None, ((convolution,),), **changed),)),))
+
+
 def test_errors_have_the_path_of_the_file(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(VALUE.to_json())

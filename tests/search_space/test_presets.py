@@ -87,15 +87,15 @@ def test_fractal_channels_double_three_times() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: wrn(39, 4), "wrn: depth 39 does not fit 3 blocks: use 6n \\+ 4 \\(16, 22, 28"),
-        (lambda: wrn(10, 4), "wrn: depth 10 does not fit 3 blocks: use 6n \\+ 4 \\(16, 22, 28"),
-        (lambda: resnet(4), "resnet: depth 4 does not fit 3 blocks: use 6n \\+ 4 \\(10, 16, 22"),
+        (lambda: wrn(39, 4), "wrn: depth 39 does not fit 3 blocks: use 6n \\+ 4, n of at least 2 \\(16, 22, 28"),
+        (lambda: wrn(10, 4), "wrn: depth 10 does not fit 3 blocks: use 6n \\+ 4, n of at least 2 \\(16, 22, 28"),
+        (lambda: resnet(4), "resnet: depth 4 does not fit 3 blocks: use 6n \\+ 4, n of at least 1 \\(10, 16, 22"),
         (lambda: wrn(16, width=0), "for wrn\nwidth\n  Input should be greater than 0"),
         (lambda: resnet(16, channels=10, banks=4), "10 channels cannot be spread over 4 banks"),
         (lambda: resnet(16, dimensions=1), "dimensions\n  Input should be 2 or 3"),
         (lambda: densenet(41), "densenet: depth 41 does not fit"),
         (lambda: fractalnet(columns=1), "for fractalnet\ncolumns\n  Input should be greater than or equal to 2"),
-        (lambda: shake(8), "shake: depth 8 does not fit 3 blocks: use 6n \\+ 2 \\(14, 20, 26"),
+        (lambda: shake(8), "shake: depth 8 does not fit 3 blocks: use 6n \\+ 2, n of at least 2 \\(14, 20, 26"),
     ],
 )
 def test_impossible_arguments_are_refused(call, message: str) -> None:
