@@ -47,7 +47,7 @@ def require_type(name: str, value: Any, hint: Any) -> None:
     try:
         TypeAdapter(list[hint], config=ANY_CLASS).validate_json(json.dumps([value]), strict=True)
     except ValidationError as error:
-        raise ValueError(_message(name, value, error)) from None
+        raise ValueError(message_of(name, value, error)) from None
 
 
 def require_bounds(options: Any, section: str) -> None:
@@ -65,7 +65,7 @@ def require_bounds(options: Any, section: str) -> None:
         try:
             adapter.validate_python([value], strict=True)
         except ValidationError as error:
-            raise ValueError(_message(f"{section}.{name}", value, error)) from None
+            raise ValueError(message_of(f"{section}.{name}", value, error)) from None
 
 
 @cache
@@ -74,7 +74,8 @@ def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
     return {each.name: TypeAdapter(list[hints[each.name]], config=ANY_CLASS) for each in fields(kind)}  # type: ignore
 
 
-def _message(name: str, value: Any, error: ValidationError) -> str:
+def message_of(name: str, value: Any, error: ValidationError) -> str:
+    """What pydantic found wrong with a value, in a sentence with its name."""
     found = {each["msg"]: each["type"] for each in error.errors()}
     texts = [OBJECT if kind == "needs_python_object" else text for text, kind in found.items()]
     reasons = " or ".join(re.sub(r"^\w+ should ", "must ", text) for text in texts)

@@ -9,14 +9,14 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, Literal
+from functools import partial, wraps
+from typing import Annotated, Literal, ParamSpec
 
-from pydantic import Field, validate_call
+from pydantic import Field, ValidationError, validate_call
 from pydantic import PositiveInt as Count
 
 from smash_lightning.architecture import Architecture, Block, Convolution, Op
-from smash_lightning.option_types import Share
+from smash_lightning.option_types import Share, message_of
 
 KERNEL = 3
 WRN_CHANNELS = 16
@@ -24,7 +24,24 @@ DENSENET_BOTTLENECK = 4
 DENSENET_STEM = 2
 FRACTALNET_DOUBLINGS = 3
 Axes = Literal[2, 3]
-checked = validate_call(config={"strict": True})
+Parameters = ParamSpec("Parameters")
+
+
+def checked(function: Callable[Parameters, Architecture]) -> Callable[Parameters, Architecture]:
+    """The function with arguments that are checked against their annotations."""
+    validated, names = validate_call(config={"strict": True})(function), list(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Architecture:
+        try:
+            return validated(*args, **kwargs)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            place = wrong["loc"][0]
+            name = names[place] if isinstance(place, int) and place < len(names) else place
+            raise ValueError(message_of(f"{function.__name__}: {name}", wrong["input"], error)) from None
+
+    return call
 
 
 @checked
