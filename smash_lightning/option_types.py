@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pkgutil import resolve_name
-from types import NoneType, UnionType
+from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -69,9 +69,10 @@ def require_bounds(options: Any, section: str) -> None:
 
 
 @cache
-def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
+def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
     hints = get_type_hints(kind, include_extras=True)
-    return {each.name: TypeAdapter(list[hints[each.name]], config=ANY_CLASS) for each in fields(kind)}  # type: ignore
+    lists: dict[str, Any] = {each.name: GenericAlias(list, (hints[each.name],)) for each in fields(kind)}
+    return {name: TypeAdapter(one, config=ANY_CLASS) for name, one in lists.items()}
 
 
 def message_of(name: str, value: Any, error: ValidationError) -> str:

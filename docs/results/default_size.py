@@ -13,6 +13,7 @@ from pooled import RUN_SEEDS, RUNS, read_pools
 
 from smash_lightning.evaluation.bootstrap import Bootstrap
 from smash_lightning.evaluation.coefficients import Floats, spearman
+from smash_lightning.evaluation.sample import numbered
 
 RESAMPLES = 1_000
 SUBSETS = 50  # random ones of each run
@@ -29,7 +30,7 @@ def interval(table: pd.DataFrame, trainings: Floats) -> tuple[float, float]:
 
 def of_run(table: pd.DataFrame, seed: int) -> dict[str, float]:
     """Spearman and width of the whole run, and their means over the subsets."""
-    trainings, rng = table.filter(regex=r"^true_loss_\d+$").to_numpy(float), np.random.default_rng(seed)
+    trainings, rng = numbered(table, "true_loss"), np.random.default_rng(seed)
     whole, smaller = interval(table, trainings), []
     for _ in range(SUBSETS):
         rows = rng.permutation(len(table))[:ARCHITECTURES]

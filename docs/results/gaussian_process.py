@@ -21,6 +21,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Wh
 from smash_lightning.evaluation.calibration import FEATURES, REPETITIONS, Draws, centered_estimate
 from smash_lightning.evaluation.coefficients import Floats
 from smash_lightning.evaluation.ridge import FOLDS, Fitter, cross_fit, random_folds
+from smash_lightning.evaluation.sample import numbered
 
 RESAMPLES = 300
 FREE = 100.0  # prior variance of the coefficient of the loss
@@ -33,7 +34,7 @@ KERNEL = (
 
 def noise(table: pd.DataFrame) -> Floats:
     """Variance of each mean logarithmic test loss as a share of their variance over architectures, (n,)."""
-    trainings = np.log(table.filter(regex=r"^true_loss_\d+$").to_numpy(float))
+    trainings = np.log(numbered(table, "true_loss"))
     own = trainings.var(axis=1, ddof=1) / trainings.shape[1]
     return (own + own.mean()) / 2 / trainings.mean(axis=1).var(ddof=1)
 

@@ -14,13 +14,14 @@ from pooled import RESAMPLES, RUN_SEEDS, RUNS, both, drawn, mean, read_pools
 
 from smash_lightning.evaluation.calibration import Draws, centered_estimate
 from smash_lightning.evaluation.coefficients import Floats
+from smash_lightning.evaluation.sample import numbered
 
 MORE = (5, 10)  # HyperNets
 
 
 def of_run(table: pd.DataFrame, weights: Floats) -> dict[str, Draws]:
     """Agreement between two HyperNets, and of the mean of some with the test loss, over all choices."""
-    losses = table.filter(regex=r"^val_loss_\d+$").to_numpy(float).T
+    losses = numbered(table, "val_loss").T
     found = {"two HyperNets with each other": mean([both(a, a, b, weights) for a, b in combinations(losses, 2)])}
     for count in range(1, len(losses) + 1):
         means = [np.mean(some, axis=0) for some in combinations(losses, count)]

@@ -25,6 +25,7 @@ from smash_lightning.evaluation.comparison import GOAL
 from smash_lightning.evaluation.ground_truths import LIBRARY, NAME
 from smash_lightning.evaluation.reliability import ceiling
 from smash_lightning.evaluation.ridge import Fitter, Normal, cross_fit, fit_others, random_folds
+from smash_lightning.evaluation.sample import numbered
 from smash_lightning.evaluation.tables import GROUND_TRUTHS, read_table
 
 RESAMPLES = 1_000
@@ -124,7 +125,7 @@ def of_run(tables: Sequence[pd.DataFrame], weights: Sequence[Floats], index: int
     }
     predicted |= {name: (column, column) for name, column in single_predictors(own).items()}
     found = {name: both(*pair, losses, weights[index]) for name, pair in predicted.items()}
-    columns = list(own.filter(regex=r"^true_loss_\d+$").to_numpy(float).T)
+    columns = list(numbered(own, "true_loss").T)
     limits = [GOAL * ceiling(columns, some) for some in (once, weights[index])]
     return found | {GOAL_NAME: (float(limits[0][0]), limits[1])}
 

@@ -197,13 +197,13 @@ def layers(architecture: Architecture, image_spec: ImageSpec, op_norm: bool) -> 
         if b + 1 < len(blocks) or fractal:
             size = tuple((s + residual) // 2 for s in size)
         if b + 1 < len(blocks):
-            name, following, outputs = f"block{b}", blocks[b + 1].width, blocks[b + 1].input_channels
+            name, outputs = f"block{b}", blocks[b + 1].input_channels
             if residual:
                 transition = _residual(name, kept, outputs, size, 2, shake)
             elif fractal:
-                doubles = design == "fractalnet-doubling" and following != kept
-                doubling = _stage(_convolution(f"{name}.doubling", kept, following, size, 1)) if doubles else None
-                inputs = following if doubles else kept
+                inputs = blocks[b + 1].width if design == "fractalnet-doubling" else kept
+                wider = inputs != kept
+                doubling = _stage(_convolution(f"{name}.doubling", kept, inputs, size, 1)) if wider else None
                 made = _stage(_convolution(f"{name}.transition", inputs, outputs, size, STEM_KERNEL))
                 transition = Transition(made.convolution, (), made.norm, doubling)
             else:

@@ -44,8 +44,8 @@ class Engine(ABC):
         threads: of each worker, also of this process where it is the only one: sums over other numbers of threads
             differ in the last digit, and so results do not depend on `workers`.
         retries: how often a job is repeated that lacked memory, or whose process or device failed. A job that raises
-            another error is not. More than `workers * (retries + 1)` processes in a row that die at their start are an
-            error of the pool.
+            another error is not. A process that dies at its start costs no repetition; more than
+            `workers * (retries + 1)` of them in a row are an error of the pool.
         device: of the jobs: "cpu", "cuda", "mps" or "xpu".
     """
 
@@ -85,7 +85,6 @@ class Pool(ABC, Generic[Job, Result]):
         self._busy: dict[Any, list[tuple[int, Job]]] = {}  # the jobs of each worker that has some
         self._seconds = CHUNK_SECONDS  # of a job, as measured last
         self._attempts = self._new_attempts()
-        self._failed_starts = 0  # of processes, in a row
 
     def __enter__(self) -> "Pool[Job, Result]":
         return self
@@ -108,7 +107,6 @@ class Pool(ABC, Generic[Job, Result]):
             Stopped: after a request to stop, when jobs in progress have saved their state.
         """
         attempts = self._attempts = self._new_attempts()
-        self._failed_starts = 0
         here = self.workers == 1 and self.engine.alone_here
         waiting = deque(enumerate(jobs))
         for index, outcome in self._run_here(waiting) if here else self._run_in_workers(waiting):
@@ -280,14 +278,8 @@ class Pool(ABC, Generic[Job, Result]):
             else:
                 yield index, Failure(self._attempts.lost(index, reason), "", Cause.MEMORY)
 
-    def _record_start(self, succeeded: bool, reason: str = "") -> None:
-        """Counts processes that died at their start; raises RuntimeError where no further ones are worth starting."""
-        self._failed_starts = 0 if succeeded else self._failed_starts + 1
-        if not stop_requested() and self._failed_starts > self.workers * (self.engine.retries + 1):
-            raise RuntimeError(f"{self._failed_starts} processes in a row died at their start: {reason}")
-
     def _new_attempts(self) -> Attempts:
-        return Attempts(self.engine.retries)
+        return Attempts(self.engine.retries, self.workers)
 
     def _forward(self, index: int, message: Any) -> None:
         if self._attempts.is_new(index, message):

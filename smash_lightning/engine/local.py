@@ -105,7 +105,7 @@ class LocalPool(Pool[Job, Result]):
             for message in received(worker.connection):  # all of those that ended, as they sent them before
                 if message == BEGUN:
                     worker.begun = True
-                    self._record_start(True)
+                    self._attempts.record_start(True)
                 else:
                     self._forward(*message)
         for worker in ended:
@@ -117,7 +117,7 @@ class LocalPool(Pool[Job, Result]):
                 outcome = died
                 if not worker.begun:
                     outcome = Outcomes({}, self._seconds)  # all of its jobs are waiting again
-                    self._record_start(False, str(died))
+                    self._attempts.record_start(False, str(died))
             except Exception as error:  # of a context that cannot be read there, perhaps for lack of memory
                 kept.append(worker)
                 outcome = failed(self._busy[worker], error)

@@ -129,9 +129,9 @@ class RayPool(Pool[Job, Result]):
         try:
             ray.get(reference)
             _Cluster.kept[self._state].append(actor)
-            self._record_start(True)
+            self._attempts.record_start(True)
         except ray.exceptions.RayActorError as died:
-            self._record_start(False, str(died))
+            self._attempts.record_start(False, str(died))
 
     def _request_stop(self) -> None:
         _Cluster.mailbox.request_stop.remote()

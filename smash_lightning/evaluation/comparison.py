@@ -157,9 +157,10 @@ def _costs(sample: Sample, training_seconds: float) -> dict[str, dict[str, Any]]
 def _above_goal(sample: Sample, resamples: int, seed: int) -> Estimate | None:
     """Only architectures with every seed count in a ceiling, so the score is measured on them too."""
     rows = sample.representative
-    rows = rows[rows.filter(regex=r"^true_loss_\d+$").notna().all(axis=1)]
-    score, target = (rows[name].to_numpy() for name in (SMASH_SCORE, "true_loss"))
-    columns = list(numbered(rows, "true_loss").T)
+    trainings = numbered(rows, "true_loss")
+    complete = np.isfinite(trainings).all(axis=1)
+    score, target = (rows[name].to_numpy()[complete] for name in (SMASH_SCORE, "true_loss"))
+    columns = list(trainings[complete].T)
 
     def difference(weights: Floats) -> Floats:
         return spearman(score, target, weights) - GOAL * ceiling(columns, weights)

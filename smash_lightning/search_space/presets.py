@@ -192,7 +192,7 @@ ALIASES = {"densenet-bc": "densenet", "shake-shake": "shake"}
 
 
 def preset(name: str) -> Callable[..., Architecture]:
-    """What makes the preset of a name, whose first arguments may be in it: wrn-16-2, shake-shake-26-96.
+    """The function of a preset by its name, with the sizes in it as first arguments: wrn-16-2, shake-shake-26-96.
 
     Raises:
         ValueError: there is no such preset, or it has fewer arguments.

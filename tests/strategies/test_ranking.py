@@ -1,10 +1,14 @@
 """A ranking step by step, with a score that is a pure function of the architecture."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smash_lightning.architecture import Architecture
+from smash_lightning.scoring import Score
 from smash_lightning.strategies import Markov, Perturb, Random, Ranking, State, rank
 from tests.cases import V1
 from tests.strategies.synthetic import LABELS, Separable, complete, ranking, score
@@ -37,7 +41,10 @@ def test_rows_do_not_depend_on_how_many_are_scored_concurrently(limit: int) -> N
 
 def test_after_is_called_with_what_was_added() -> None:
     seen: list[tuple[int, int]] = []
-    scores = lambda architectures: [score(architecture, LOSS) for architecture in architectures]  # noqa: E731
+
+    def scores(architectures: Sequence[Architecture]) -> list[Score]:
+        return [score(architecture, LOSS) for architecture in architectures]
+
     rank(of_three(), State(), scores, lambda state, new: seen.append((len(state.rows), len(new))), 4)
     assert seen == [(4, 4), (7, 3), (11, 4), (12, 1), *((n, 1) for n in range(13, 19))]
 
